@@ -1,0 +1,109 @@
+"""The only door to psycopg: engine, sessions, COPY and the SQL files."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+from psycopg import sql as psycopg_sql
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+
+Sessions = sessionmaker[Session]
+
+#: Errors that a value can cause: the row is at fault, not the server.
+DataRefused = (sa.exc.DataError, sa.exc.IntegrityError)
+
+
+class Base(DeclarativeBase):
+    """Tables of the schema `app`.
+
+    SQLAlchemy maps `datetime` to a timestamp without zone and `int` to 32 bits unless told
+    otherwise; both lose data here.
+    """
+
+    metadata = sa.MetaData(schema="app")
+    type_annotation_map = {  # noqa: RUF012  # the name and form SQLAlchemy asks for
+        datetime: TIMESTAMP(timezone=True),
+        int: sa.BigInteger,
+        str: sa.Text,
+    }
+
+
+def engine(url: str, *, pool_size: int = 10) -> sa.Engine:
+    """Return an engine for a `postgresql://` address, in UTC, that checks its connections.
+
+    JSON is written by `json.dumps` without escaping, so that what a client sent reads the same.
+    """
+    address = sa.make_url(url).set(drivername="postgresql+psycopg")
+    return sa.create_engine(
+        address,
+        pool_size=pool_size,
+        max_overflow=10,
+        pool_pre_ping=True,
+        json_serializer=lambda value: json.dumps(value, ensure_ascii=False),
+        connect_args={"options": "-c timezone=UTC", "application_name": "parcours"},
+    )
+
+
+def sessions(bind: sa.Engine) -> Sessions:
+    """Return the maker of sessions: `with sessions.begin() as session` is one transaction."""
+    return sessionmaker(bind, expire_on_commit=False)
+
+
+@cache
+def statement(package: str, name: str) -> sa.TextClause:
+    """Return the statement of `<package>/sql/<name>.sql`, with its named parameters."""
+    text = (files(package) / "sql" / f"{name}.sql").read_text(encoding="utf-8")
+    return sa.text(text)
+
+
+def copy(
+    session: Session, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> None:
+    """COPY rows into `schema.table` on the session's own connection, hence in its transaction."""
+    schema, _, name = table.partition(".")
+    command = psycopg_sql.SQL("COPY {} ({}) FROM STDIN").format(
+        psycopg_sql.Identifier(schema, name),
+        psycopg_sql.SQL(", ").join(map(psycopg_sql.Identifier, columns)),
+    )
+    connection = session.connection().connection.driver_connection
+    if not isinstance(connection, psycopg.Connection):
+        raise TypeError("copy() needs a psycopg connection")
+    with connection.cursor() as cursor, cursor.copy(command) as stream:
+        for row in rows:
+            stream.write_row(row)
+
+
+@contextmanager
+def advisory_lock(session: Session, key: str) -> Iterator[bool]:
+    """Say whether this transaction now holds the named lock; it is freed at its end."""
+    taken = session.scalar(
+        sa.text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key}
+    )
+    yield bool(taken)
+
+
+def listen(url: str, channel: str, stop: Callable[[], bool], wait: float) -> Iterator[str]:
+    """Yield the payload of each NOTIFY on a channel, and "" after each quiet `wait` seconds.
+
+    Ends when `stop()` is true or the connection breaks; the caller then looks for work anyway,
+    so a lost notification costs `wait` seconds and never an event.
+    """
+    address = sa.make_url(url).set(drivername="postgresql")
+    with psycopg.connect(
+        address.render_as_string(hide_password=False), autocommit=True
+    ) as connection:
+        connection.execute(psycopg_sql.SQL("LISTEN {}").format(psycopg_sql.Identifier(channel)))
+        while not stop():
+            heard = False
+            for notice in connection.notifies(timeout=wait, stop_after=1):
+                heard = True
+                yield notice.payload
+            if not heard:
+                yield ""

@@ -1,0 +1,1 @@
+"""Destinations: where changes are sent, through an outbox, with consent checked twice."""

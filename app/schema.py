@@ -1,0 +1,31 @@
+"""Brings the database schema up to date; several processes may ask for it at once."""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+import migrations
+
+
+def configuration(connection: sa.Connection) -> Config:
+    """Return Alembic's configuration, bound to this connection."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.attributes["connection"] = connection
+    return config
+
+
+def migrate(engine: sa.Engine, revision: str = "head") -> None:
+    """Upgrade the schema in one transaction; a second caller waits and finds nothing to do."""
+    with engine.begin() as connection:
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended('migrate', 0))"))
+        config = configuration(connection)
+        command.upgrade(config, revision)
+
+
+def downgrade(engine: sa.Engine, revision: str) -> None:
+    """Take the schema back to an earlier revision; the data of what disappears is lost."""
+    with engine.begin() as connection:
+        command.downgrade(configuration(connection), revision)

@@ -1,0 +1,1 @@
+"""Segments: rules over traits and behaviour, computed under consent, with who came and went."""

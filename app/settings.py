@@ -1,0 +1,62 @@
+"""Everything an operator can set, read once at the edge from `PARCOURS_*`."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """The configuration of one process; frozen, so that nobody changes it half-way.
+
+    Documented, setting by setting, in `docs/operations.md` (a test compares the two).
+    """
+
+    model_config = SettingsConfigDict(env_prefix="PARCOURS_", frozen=True, extra="ignore")
+
+    database_url: str | None = Field(
+        default=None,
+        description="PostgreSQL >= 16 to use. When empty, the embedded PostgreSQL is started.",
+    )
+    data_dir: Path = Field(
+        default=Path("~/.parcours"),
+        description="Where the embedded PostgreSQL and the lake live.",
+    )
+    public_url: str = Field(
+        default="http://127.0.0.1:8000",
+        description="The address under which clients reach this server; issuer of the tokens.",
+    )
+    auto_merge_threshold: float = Field(
+        default=0.95, gt=0, le=1, description="Match probability at which two people are joined."
+    )
+    review_threshold: float = Field(
+        default=0.60, gt=0, le=1, description="Match probability at which a pair goes to review."
+    )
+    matching_interval_seconds: int = Field(
+        default=60, ge=1, description="How often new attributes are matched, in seconds."
+    )
+    token_lifetime_seconds: int = Field(
+        default=600, ge=60, le=3600, description="Lifetime of an access token, in seconds."
+    )
+    max_body_bytes: int = Field(
+        default=4_500_000, ge=1_000, description="Largest request body, unpacked, in bytes."
+    )
+    max_event_bytes: int = Field(
+        default=32_768, ge=1_000, description="Largest single event, in bytes of JSON."
+    )
+    max_batch_events: int = Field(
+        default=2_500, ge=1, description="Most events in one request; those after it are rejected."
+    )
+    webhook_timeout_seconds: float = Field(
+        default=15.0, gt=0, le=60, description="How long a webhook receiver may take to answer."
+    )
+
+    @property
+    def home(self) -> Path:
+        """The data directory as an absolute path."""
+        return self.data_dir.expanduser().resolve()
+
+    @property
+    def lake_dir(self) -> Path:
+        """Where the columnar copy of the events lives."""
+        return self.home / "lake"

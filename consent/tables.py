@@ -1,0 +1,100 @@
+"""Storage of purposes, notices, consent records and the count of denials."""
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    """Tables of the schema `consent`."""
+
+    metadata = sa.MetaData(schema="consent")
+    type_annotation_map = {  # noqa: RUF012  # the name and form SQLAlchemy asks for
+        datetime: TIMESTAMP(timezone=True),
+        int: sa.BigInteger,
+        str: sa.Text,
+    }
+
+
+class PurposeVersion(Base):
+    """One version of a purpose: why data is used, and on which lawful basis (GDPR art. 6)."""
+
+    __tablename__ = "purpose"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    lawful_basis: Mapped[str]
+    mode: Mapped[str]
+    title: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    description: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    valid_days: Mapped[int | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+
+    __table_args__ = (
+        sa.CheckConstraint(
+            "lawful_basis IN ('consent', 'contract', 'legal_obligation', 'vital_interests', "
+            "'public_task', 'legitimate_interests')",
+            name="purpose_lawful_basis",
+        ),
+        sa.CheckConstraint("mode IN ('most_restrictive', 'per_identifier')", name="purpose_mode"),
+    )
+
+
+class NoticeVersion(Base):
+    """What was shown to the person: one version in one language, with its hash."""
+
+    __tablename__ = "notice"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    language: Mapped[str] = mapped_column(primary_key=True)
+    purposes: Mapped[list[str]] = mapped_column(ARRAY(sa.Text))
+    body: Mapped[str]
+    body_sha256: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+
+
+class ConsentRecord(Base):
+    """One decision about one purpose by one identifier; append-only (a trigger refuses else).
+
+    `order_time` is the earlier of what the sender says and when it was received, so that a clock
+    in the future cannot outrank a later withdrawal (research/consent.md 2.6).
+    """
+
+    __tablename__ = "record"
+
+    seq: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    id: Mapped[UUID] = mapped_column(unique=True, server_default=sa.text("gen_random_uuid()"))
+    namespace: Mapped[str]
+    value: Mapped[str]
+    purpose: Mapped[str]
+    purpose_version: Mapped[int]
+    state: Mapped[str]
+    effective_at: Mapped[datetime]
+    recorded_at: Mapped[datetime]
+    order_time: Mapped[datetime]
+    valid_until: Mapped[datetime | None]
+    notice: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    collected_by: Mapped[str]
+    evidence: Mapped[dict[str, Any]] = mapped_column(JSONB)
+
+    __table_args__ = (
+        sa.Index("record_current", "namespace", "value", "purpose", sa.desc("order_time")),
+        sa.CheckConstraint("state IN ('given', 'refused', 'withdrawn')", name="record_state"),
+    )
+
+
+class Denial(Base):
+    """How often a use was denied, by day, place, purpose and reason."""
+
+    __tablename__ = "denial"
+
+    day: Mapped[date] = mapped_column(primary_key=True)
+    use: Mapped[str] = mapped_column(primary_key=True)
+    purpose: Mapped[str] = mapped_column(primary_key=True)
+    reason: Mapped[str] = mapped_column(primary_key=True)
+    denials: Mapped[int]

@@ -1,0 +1,157 @@
+"""Storage of identifiers, links, runs, reviews and the history of merges."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    """Tables of the schema `identity`."""
+
+    metadata = sa.MetaData(schema="identity")
+    type_annotation_map = {  # noqa: RUF012  # the name and form SQLAlchemy asks for
+        datetime: TIMESTAMP(timezone=True),
+        int: sa.BigInteger,
+        str: sa.Text,
+    }
+
+
+class Identifier(Base):
+    """A value by which somebody is known, and the person it now belongs to.
+
+    `person_id` is the id of the oldest identifier of the person, `group_id` that of the part
+    held together by asserted (deterministic) links alone. `link_consent` mirrors what the
+    consent records say about `profile.link`: given, refused or unknown.
+    """
+
+    __tablename__ = "identifier"
+
+    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    namespace: Mapped[str]
+    value: Mapped[str]
+    profile_id: Mapped[UUID] = mapped_column(
+        unique=True, server_default=sa.text("gen_random_uuid()")
+    )
+    group_id: Mapped[int | None]
+    person_id: Mapped[int | None]
+    link_consent: Mapped[str] = mapped_column(server_default=sa.text("'unknown'"))
+    first_seen_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+
+    __table_args__ = (
+        sa.UniqueConstraint("namespace", "value"),
+        sa.Index("identifier_person", "person_id"),
+        sa.Index("identifier_group", "group_id"),
+        sa.CheckConstraint(
+            "link_consent IN ('given', 'refused', 'unknown')", name="identifier_link_consent"
+        ),
+    )
+
+
+class Link(Base):
+    """Evidence that two identifiers belong to one person; never deleted, only revoked.
+
+    `held` says why a link that stands is not followed: a guard, a constraint, or consent.
+    """
+
+    __tablename__ = "link"
+
+    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    kind: Mapped[str]
+    left_id: Mapped[int]
+    right_id: Mapped[int]
+    rule: Mapped[str]
+    evidence_id: Mapped[int | None]
+    first_at: Mapped[datetime]
+    weight: Mapped[float | None]
+    probability: Mapped[float | None]
+    evidence: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    held: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+    revoked_at: Mapped[datetime | None]
+    revoked_by: Mapped[str | None]
+
+    __table_args__ = (
+        sa.UniqueConstraint("left_id", "right_id", "kind"),
+        sa.Index("link_right", "right_id"),
+        sa.CheckConstraint("left_id < right_id", name="link_order"),
+        sa.CheckConstraint("kind IN ('event', 'match', 'manual')", name="link_kind"),
+    )
+
+
+class CannotLink(Base):
+    """A decision that two identifiers are two people, whatever the evidence says."""
+
+    __tablename__ = "cannot_link"
+
+    left_id: Mapped[int] = mapped_column(primary_key=True)
+    right_id: Mapped[int] = mapped_column(primary_key=True)
+    decided_by: Mapped[str]
+    reason: Mapped[str]
+    decided_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+
+    __table_args__ = (sa.Index("cannot_link_right", "right_id"),)
+
+
+class Record(Base):
+    """What one identifier's events say about the person: the input of matching."""
+
+    __tablename__ = "record"
+
+    identifier_id: Mapped[int] = mapped_column(primary_key=True)
+    fields: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    changed_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+
+
+class Merge(Base):
+    """Two people became one: which, because of what, and whether it was undone."""
+
+    __tablename__ = "merge"
+
+    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    survivor_id: Mapped[int] = mapped_column(index=True)
+    absorbed_id: Mapped[int] = mapped_column(index=True)
+    absorbed_identifier_ids: Mapped[list[int]] = mapped_column(ARRAY(sa.BigInteger))
+    at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+    undone_at: Mapped[datetime | None]
+    undone_by: Mapped[str | None]
+
+
+class Run(Base):
+    """One run of probabilistic matching."""
+
+    __tablename__ = "run"
+
+    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    state: Mapped[str]
+    requested_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    parameters: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+
+
+class Review(Base):
+    """A pair too likely to ignore and not likely enough to merge: a person decides."""
+
+    __tablename__ = "review"
+
+    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    left_id: Mapped[int]
+    right_id: Mapped[int]
+    weight: Mapped[float]
+    probability: Mapped[float]
+    evidence: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    run_id: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+    decision: Mapped[str | None]
+    decided_at: Mapped[datetime | None]
+    decided_by: Mapped[str | None]
+
+    __table_args__ = (
+        sa.UniqueConstraint("left_id", "right_id"),
+        sa.Index("review_open", "id", postgresql_where=sa.text("decision IS NULL")),
+    )
