@@ -1,0 +1,1 @@
+"""How does the outside reach us? HTTP, and the command line."""

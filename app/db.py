@@ -28,7 +28,7 @@ class Base(DeclarativeBase):
     """
 
     metadata = sa.MetaData(schema="app")
-    type_annotation_map = {  # noqa: RUF012  # the name and form SQLAlchemy asks for
+    type_annotation_map = {
         datetime: TIMESTAMP(timezone=True),
         int: sa.BigInteger,
         str: sa.Text,
@@ -87,6 +87,25 @@ def advisory_lock(session: Session, key: str) -> Iterator[bool]:
         sa.text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key}
     )
     yield bool(taken)
+
+
+@contextmanager
+def exclusively(sessions: Sessions, key: str) -> Iterator[bool]:
+    """Say whether this process now holds the named lock, outside any transaction.
+
+    Held on a connection of its own for as long as the block runs; if the process dies, the
+    server frees it.
+    """
+    bind: sa.Engine = sessions.kw["bind"]
+    with bind.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        lock = sa.text("SELECT pg_try_advisory_lock(hashtextextended(:key, 0))")
+        taken = bool(connection.scalar(lock, {"key": key}))
+        try:
+            yield taken
+        finally:
+            if taken:
+                unlock = sa.text("SELECT pg_advisory_unlock(hashtextextended(:key, 0))")
+                connection.execute(unlock, {"key": key})
 
 
 def listen(url: str, channel: str, stop: Callable[[], bool], wait: float) -> Iterator[str]:

@@ -83,5 +83,3 @@ class CursorInvalid(AppError):
 
 class ImportFailed(AppError):
     """The file cannot be imported."""
-
-

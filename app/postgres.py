@@ -22,6 +22,7 @@ from typing import IO
 import psycopg
 
 from app.errors import DatabaseUnavailable
+from app.settings import Settings
 
 with warnings.catch_warnings():
     # The wheel asks for a runtime directory that many servers lack; this module needs none.
@@ -48,6 +49,16 @@ log_min_messages = warning
 log_statement = none
 log_min_error_statement = panic   # a failing statement holds personal data
 """
+
+
+@contextmanager
+def database(settings: Settings) -> Iterator[str]:
+    """Yield the address of the database: the configured one, or the embedded one, started."""
+    if settings.database_url is not None:
+        yield settings.database_url
+        return
+    with embedded(settings.home) as url:
+        yield url
 
 
 @contextmanager
@@ -163,7 +174,7 @@ def _binaries(data: Path) -> Path:
             f"{data} was made by PostgreSQL {version}; this installation has "
             f"{sorted(wheel.POSTGRES_VERSIONS)}"
         )
-    binaries = wheel.POSTGRES_VERSIONS[version]
+    binaries: Path = wheel.POSTGRES_VERSIONS[version]
     _make_readable(binaries)
     return binaries
 

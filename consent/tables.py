@@ -13,7 +13,7 @@ class Base(DeclarativeBase):
     """Tables of the schema `consent`."""
 
     metadata = sa.MetaData(schema="consent")
-    type_annotation_map = {  # noqa: RUF012  # the name and form SQLAlchemy asks for
+    type_annotation_map = {
         datetime: TIMESTAMP(timezone=True),
         int: sa.BigInteger,
         str: sa.Text,
@@ -36,8 +36,8 @@ class PurposeVersion(Base):
 
     __table_args__ = (
         sa.CheckConstraint(
-            "lawful_basis IN ('consent', 'contract', 'legal_obligation', 'vital_interests', "
-            "'public_task', 'legitimate_interests')",
+            "lawful_basis IN ('consent', 'contract', 'legal_obligation', "
+            "'vital_interests', 'public_task', 'legitimate_interests')",
             name="purpose_lawful_basis",
         ),
         sa.CheckConstraint("mode IN ('most_restrictive', 'per_identifier')", name="purpose_mode"),

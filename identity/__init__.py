@@ -1,0 +1,1 @@
+"""Who is it? Identifiers, the evidence that links them, and the people that result."""

@@ -242,7 +242,7 @@ def _birth_date(text: str) -> str:
     """Write a date as ISO. Where day and month could be either, the day comes first.
 
     A date written year first is kept even when no calendar holds it (1916-00-17): it is a typing
-    error of a real one, and evidence as such (Febrl 3 has 62 of 5,000).
+    error of a real one, and evidence as such (Febrl 3 has 35 of 5,000).
     """
     text = _ascii_digits(text).strip()
     if match := _ISO.fullmatch(text) or _COMPACT.fullmatch(text):

@@ -39,7 +39,9 @@ def pairwise(predicted: Mapping[K, object], truth: Mapping[K, object]) -> Qualit
 
     Records that only one of the maps holds are left out.
     """
-    both = [(predicted[record], cluster) for record, cluster in truth.items() if record in predicted]
+    both = [
+        (predicted[record], cluster) for record, cluster in truth.items() if record in predicted
+    ]
     cells = Counter(both)
     predicted_sizes = Counter(cluster for cluster, _ in both)
     true_sizes = Counter(cluster for _, cluster in both)

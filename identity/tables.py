@@ -13,7 +13,7 @@ class Base(DeclarativeBase):
     """Tables of the schema `identity`."""
 
     metadata = sa.MetaData(schema="identity")
-    type_annotation_map = {  # noqa: RUF012  # the name and form SQLAlchemy asks for
+    type_annotation_map = {
         datetime: TIMESTAMP(timezone=True),
         int: sa.BigInteger,
         str: sa.Text,

@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import context
 
+from app import work
 from app.access import tables as access
 from app.db import Base as AppBase
 from app.destinations import tables as destinations
@@ -15,7 +16,7 @@ from consent.tables import Base as ConsentBase
 from identity.tables import Base as IdentityBase
 
 #: Importing a module is what puts its tables into the metadata.
-FEATURES = (access, destinations, events, journeys, lake, profiles, segments)
+FEATURES = (access, destinations, events, journeys, lake, profiles, segments, work)
 SCHEMAS = {"app", "identity", "consent"}
 
 

@@ -1,6 +1,6 @@
 """What the people of the demo do, and the calls that their doing leaves behind."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any, Literal
@@ -77,7 +77,8 @@ class Tape:
         if device:
             source = device.source
             context["device"] = {"type": "browser" if source == "web" else "mobile"}
-        if type == "identify" and shopper.card and shopper.card_on_account:
+        own = login is not None and login is shopper.account
+        if type == "identify" and own and shopper.card and shopper.card_on_account:
             context["externalIds"] = [_external_id(shopper.card)]
         # The SDK holds calls back until the banner has loaded an answer, so all carry a stamp.
         _stamp(context, shopper, at)
@@ -206,12 +207,19 @@ def change_mind(tape: Tape, rng: Random, shopper: Shopper) -> None:
     if shopper.account and had_mail and not consent.then["marketing.email"]:
         mail = {"campaign": "newsletter", "reason": rng.choice(("too many", "not relevant"))}
         tape.online(shopper, at, "Email Unsubscribed", mail, login=shopper.account, source="email")
-    device = shopper.devices[-1]  # their own one, where they have one
+    device = _usual_device(tape, shopper)
     known = shopper.account and shopper.account.value in device.logins
     login = shopper.account if known else None
     at += timedelta(seconds=rng.randint(1, 90))
     event = "Segment Consent Preference Updated"
     tape.online(shopper, at, event, {}, device=device, login=login)
+
+
+def _usual_device(tape: Tape, shopper: Shopper) -> Device:
+    # A choice made on a device never seen before would say nothing about what was seen.
+    own = [one for one in shopper.devices if ("anonymous_id", one.anonymous_id) in tape.truth]
+    login = shopper.account.value if shopper.account else None
+    return max(own or shopper.devices, key=lambda one: login in one.logins)
 
 
 def use_double(
@@ -237,9 +245,7 @@ def use_double(
         at += timedelta(days=rng.uniform(1, 60))
 
 
-def use_kiosk(
-    tape: Tape, rng: Random, shopper: Shopper, kiosk: Device, at: datetime
-) -> None:
+def use_kiosk(tape: Tape, rng: Random, shopper: Shopper, kiosk: Device, at: datetime) -> None:
     """Look something up on the screen in a shop, where the last customer may be logged in."""
     tape.online(shopper, at, "Catalogue Viewed", {"category": "garden"}, device=kiosk)
     at += timedelta(seconds=rng.randint(15, 120))
@@ -264,5 +270,9 @@ def spoil(tape: Tape, rng: Random, shopper: Shopper, at: datetime) -> None:
     elif dice < 0.85:
         nobody = Record("user_id", bad, {})
         tape.online(shopper, at, "Product Viewed", describe(rng), device=device, login=nobody)
+    elif shopper.card and dice < 0.95:
+        # The till's default number, under which half the town collects points.
+        till = replace(shopper.card, value="0")
+        tape.clerk(shopper, till, at, "Loyalty Card Used", {"points": rng.randint(5, 90)})
     else:
         tape.garbage("web", at, bad, describe(rng))

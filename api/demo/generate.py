@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 from api.demo.behaviour import (
+    PAGES,
     Call,
     Tape,
     change_mind,
@@ -47,9 +48,7 @@ def generate(*, people: int = 5000, seed: int = 7, end: datetime) -> Demo:
     tape = Tape(end, prefix=f"demo-{run}")
     registers = Registers(rng, end - YEAR)
     shoppers = [
-        shopper
-        for family in families(rng, people, end)
-        for shopper in registers.admit(family)
+        shopper for family in families(rng, people, end) for shopper in registers.admit(family)
     ]
     newsletters = [end - YEAR + timedelta(days=30 * month + 9, hours=8) for month in range(12)]
     for shopper in shoppers:
@@ -75,14 +74,14 @@ def _live(tape: Tape, rng: random.Random, shopper: Shopper) -> None:
         if device and account and account.value in device.logins and not device.shared:
             trip.login = account if trip.chance(0.3) else None  # still logged in since last time
         if not number:
-            trip.looks("Home")
+            # Looking round unknown, then opening the account: the past of the device joins it.
+            for page in ("Home", *rng.sample(PAGES, k=rng.randint(1, 3))):
+                trip.looks(page)
             trip.logs_in()
         travel(trip)
 
 
-def _crowd(
-    tape: Tape, rng: random.Random, registers: Registers, shoppers: list[Shopper]
-) -> None:
+def _crowd(tape: Tape, rng: random.Random, registers: Registers, shoppers: list[Shopper]) -> None:
     online = [shopper for shopper in shoppers if shopper.devices]
     with_account = [shopper for shopper in shoppers if shopper.account]
     if not with_account:

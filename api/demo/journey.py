@@ -45,7 +45,6 @@ class Trip:
         """Open a page of the site, or a screen of the app."""
         if self.device is None:
             return
-        kind = "page" if self.device.source == "web" else "screen"
         self.tape.online(
             self.shopper,
             self.at,
@@ -53,7 +52,7 @@ class Trip:
             {"path": f"/{name.lower()}"},
             device=self.device,
             login=self.login,
-            type="page" if kind == "page" else "screen",
+            type="page" if self.device.source == "web" else "screen",
         )
         self.wait(0.2 * MINUTE, 2 * MINUTE)
 
@@ -67,12 +66,12 @@ class Trip:
 
     def hears(self, event: str, **properties: Any) -> None:
         """Have something happen to the order in the warehouse, away from any device."""
-        device = None if self.login else self.device
         tape, shopper = self.tape, self.shopper
-        if device or self.login:
+        device = None if self.login else self.device
+        if not self.in_person and (device or self.login):
             tape.online(shopper, self.at, event, properties, device=device, login=self.login)
         else:
-            self.meets(shopper.file, event, **properties)
+            self.meets(shopper.card or shopper.file, event, **properties)
 
     def meets(self, record: Record | None, event: str, **properties: Any) -> None:
         """Deal with a clerk, who finds or opens the record; nothing happens without one."""
@@ -95,7 +94,7 @@ def discover(trip: Trip) -> bool:
     if trip.chance(0.4):
         campaign, medium = trip.rng.choice(CAMPAIGNS)
         trip.does("Campaign Clicked", campaign=campaign, medium=medium)
-    for _ in range(trip.rng.randint(1, 5)):
+    for _ in range(trip.rng.randint(1, 4)):
         trip.looks(trip.rng.choice(PAGES))
     if trip.chance(0.7):
         trip.does("Catalogue Viewed", category=describe(trip.rng)["category"])

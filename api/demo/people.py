@@ -151,7 +151,9 @@ def as_stranger(rng: Random, person: Person) -> dict[str, Any]:
     traits["address"] = _out_of_date(rng, person)
     if rng.random() < 0.7:
         year = person.birthday.year % 100
-        traits["email"] = f"{_plain(first)[:3]}{_plain(last)}{year:02}.{person.id[-4:]}@example.org"
+        traits["email"] = (
+            f"{_plain(first)[:3]}{_plain(last)}{year:02}.{rng.randrange(10**6)}@example.org"
+        )
     dice = rng.random()
     if dice < 0.25:
         traits["phone"] = person.landline
@@ -177,9 +179,7 @@ def typo(rng: Random, text: str) -> str:
     return rng.choice(slips)
 
 
-def _family(
-    rng: Random, size: int, made: int, today: date, mailboxes: set[str]
-) -> list[Person]:
+def _family(rng: Random, size: int, made: int, today: date, mailboxes: set[str]) -> list[Person]:
     home, old_home = _address(rng), _address(rng)
     landline = _phone(rng, home.country, mobile=False)
     last_name = rng.choice(LAST_NAMES)

@@ -24,6 +24,8 @@ AGREES = {
 SEASON = {1: 1.1, 7: 0.85, 8: 0.8, 11: 1.3, 12: 1.45}
 
 Preferences = dict[str, bool]
+Namespace = Literal["user_id", "loyalty_id", "crm_id"]
+NAMESPACES: tuple[Namespace, ...] = ("user_id", "loyalty_id", "crm_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Record:
     `stands_for` is the anonymous id that a record without a login sends its calls under.
     """
 
-    namespace: Literal["user_id", "loyalty_id", "crm_id"]
+    namespace: Namespace
     value: str
     traits: dict[str, Any]
     stands_for: str | None = None
@@ -127,7 +129,7 @@ class Registers:
             shopper.account = self._record("user_id", as_given(person))
         if kind != "offline":
             shopper.devices = [
-                self.device("app" if place and rng.random() < 0.6 else "web")
+                self.device("app" if rng.random() < (0.6 if place else 0.15) else "web")
                 for place in range(rng.choices((1, 2, 3), weights=(50, 35, 15))[0])
             ]
         if kind != "anonymous":
@@ -142,14 +144,10 @@ class Registers:
         if rng.random() < 0.3 or not (shopper.account or shopper.card):
             shopper.file = self._record("crm_id", as_typed(rng, person))
         if rng.random() < 0.14:  # of those with a record: 12% of everyone
-            namespaces: tuple[Literal["user_id", "loyalty_id", "crm_id"], ...]
-            namespaces = ("user_id", "loyalty_id", "crm_id")
-            namespace = rng.choices(namespaces, weights=(40, 35, 25))[0]
+            namespace = rng.choices(NAMESPACES, weights=(40, 35, 25))[0]
             shopper.double = self._record(namespace, as_stranger(rng, person))
 
-    def _record(
-        self, namespace: Literal["user_id", "loyalty_id", "crm_id"], traits: dict[str, Any]
-    ) -> Record:
+    def _record(self, namespace: Namespace, traits: dict[str, Any]) -> Record:
         self._issued += 1
         number = self._issued
         if namespace == "user_id":

@@ -51,9 +51,7 @@ class Delivery(Base):
     reason: Mapped[str | None]
 
     __table_args__ = (
-        sa.Index(
-            "delivery_due", "due_at", "id", postgresql_where=sa.text("state = 'waiting'")
-        ),
+        sa.Index("delivery_due", "due_at", "id", postgresql_where=sa.text("state = 'waiting'")),
         sa.Index("delivery_destination", "destination_id", "id"),
         sa.Index(
             "delivery_order",

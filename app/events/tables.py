@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSON
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
 
@@ -81,14 +81,3 @@ class Progress(Base):
     reader: Mapped[str] = mapped_column(primary_key=True)
     transaction: Mapped[int] = mapped_column(TransactionId, server_default=sa.text("'0'::xid8"))
     event_id: Mapped[int] = mapped_column(server_default=sa.text("0"))
-
-
-class Touched(Base):
-    """An identifier whose person must be looked at again although no event of it arrived."""
-
-    __tablename__ = "touched"
-
-    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
-    identifier_id: Mapped[int]
-    why: Mapped[str]
-    details: Mapped[dict[str, Any]] = mapped_column(JSONB)

@@ -1,1 +1,1 @@
-"""Journeys: definitions, and the analyses computed over resolved people."""
+"""Journeys: what people do from stage to stage and channel to channel, declared and observed."""

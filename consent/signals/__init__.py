@@ -1,0 +1,1 @@
+"""Consent signals as they arrive on the wire, read into purposes and states."""

@@ -83,7 +83,8 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.CheckConstraint(
-            "lawful_basis IN ('consent', 'contract', 'legal_obligation', 'vital_interests', 'public_task', 'legitimate_interests')",
+            "lawful_basis IN ('consent', 'contract', 'legal_obligation', "
+            "'vital_interests', 'public_task', 'legitimate_interests')",
             name="purpose_lawful_basis",
         ),
         sa.CheckConstraint("mode IN ('most_restrictive', 'per_identifier')", name="purpose_mode"),

@@ -1,0 +1,31 @@
+"""The command `parcours`: gathers the groups and turns errors into one clear line."""
+
+import sys
+
+import typer
+
+from api.cli import access, data, serve
+from api.cli.session import err
+from api.problems import BASES, title
+
+app = typer.Typer(
+    name="parcours",
+    help="Parcours: a consent-first customer data platform with identity resolution.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command("serve")(serve.serve)
+app.command("worker")(serve.worker)
+app.add_typer(access.source, name="source")
+app.add_typer(access.client, name="client")
+app.command("import")(data.import_)
+app.command("migrate")(data.migrate)
+
+
+def main() -> None:
+    """Run a command; an error that we foresaw is one line on standard error and status 1."""
+    try:
+        app()
+    except BASES as error:
+        err.print(f"[red]error:[/red] {title(type(error))} {error}", highlight=False)
+        sys.exit(1)

@@ -1,0 +1,157 @@
+"""`parcours serve` and `parcours worker`: the processes of the product."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Annotated
+
+import httpx
+import typer
+import uvicorn
+
+from api.cli.session import DataDir, opened, settings
+from app.jobs import Worker
+from app.postgres import database
+from app.settings import Settings
+
+STOP_SECONDS = 8
+
+
+class _Terminated(SystemExit):
+    """SIGTERM or SIGINT came: leave through every `finally` on the way."""
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    raise _Terminated(0)
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    data_dir: DataDir = None,
+    workers: Annotated[int, typer.Option(help="Server processes.", min=1)] = 1,
+    worker: Annotated[bool, typer.Option(help="Run the background jobs too.")] = True,
+) -> None:
+    """Run the whole product: migrate, serve the API, run the background jobs.
+
+    Without PARCOURS_DATABASE_URL the embedded PostgreSQL is started under the data directory.
+    Prints `ready http://HOST:PORT` when it answers. SIGTERM drains and stops within 10 seconds.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGINT, _leave)
+    configuration = _configured(settings(data_dir), host, port)
+    with suppress(_Terminated), opened(configuration) as sessions, database(configuration) as url:
+        sessions.kw["bind"].dispose()
+        with _worker_process(configuration) if worker else _nothing():
+            _serve(configuration, url, host, port, workers)
+
+
+def _configured(given: Settings, host: str, port: int) -> Settings:
+    """Let the address follow host and port unless the operator set it, here and in children."""
+    if "public_url" not in given.model_fields_set:
+        reachable = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104  # compared
+        given = given.model_copy(update={"public_url": f"http://{reachable}:{port}"})
+    os.environ["PARCOURS_PUBLIC_URL"] = given.public_url
+    os.environ["PARCOURS_DATA_DIR"] = str(given.home)
+    return given
+
+
+def _serve(configuration: Settings, url: str, host: str, port: int, workers: int) -> None:
+    """Serve until told to stop; requests in flight are answered first."""
+    os.environ["PARCOURS_DATABASE_URL"] = url
+    threading.Thread(target=_announce, args=(configuration.public_url,), daemon=True).start()
+    uvicorn.run(
+        "api.main:from_environment",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers if workers > 1 else None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+        timeout_keep_alive=30,
+    )
+
+
+def _announce(url: str) -> None:
+    """Say that the server is ready once it answers."""
+    while True:
+        with suppress(httpx.HTTPError):
+            if httpx.get(f"{url}/readyz", timeout=2, trust_env=False).is_success:
+                sys.stdout.write(f"ready {url}\n")
+                sys.stdout.flush()
+                return
+        time.sleep(0.05)
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+@contextmanager
+def _worker_process(configuration: Settings) -> Iterator[None]:
+    """Keep a worker process running, and start it again when it dies."""
+    stopping = threading.Event()
+    running: list[subprocess.Popen[bytes]] = []
+    environment = dict(os.environ)
+    if configuration.database_url is None:
+        environment.pop("PARCOURS_DATABASE_URL", None)
+
+    def keep() -> None:
+        while not stopping.is_set():
+            process = subprocess.Popen(  # noqa: S603  # ourselves
+                [sys.executable, "-m", "api", "worker", "--parent", str(os.getpid())],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+            )
+            running[:] = [process]
+            process.wait()
+            if not stopping.wait(1.0):
+                logging.getLogger("parcours").error("the worker ended; starting it again")
+
+    thread = threading.Thread(target=keep, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        for process in running:
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        thread.join(timeout=2)
+
+
+def worker(
+    data_dir: DataDir = None,
+    parent: Annotated[int | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Run the background jobs alone: pipeline, deliveries, lake, segments, matching."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    configuration = settings(data_dir)
+    with opened(configuration) as sessions, database(configuration) as url:
+        job = Worker(sessions, configuration, url)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: job.stop())
+        if parent is not None:
+            threading.Thread(target=_watch, args=(parent, job), daemon=True).start()
+        job.run()
+
+
+def _watch(parent: int, job: Worker) -> None:
+    """Stop when the server that started us is gone, however it went."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    job.stop()

@@ -1,0 +1,63 @@
+"""What every command needs: the database (started if need be, migrated), and how to speak."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import consent
+from app import db, schema
+from app.db import Sessions
+from app.postgres import database
+from app.settings import Settings
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Where the embedded PostgreSQL and the lake live."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+err = Console(stderr=True)
+
+
+def settings(data_dir: Path | None = None) -> Settings:
+    """Return the configuration, with what the command line said on top."""
+    return Settings(data_dir=data_dir) if data_dir else Settings()
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Sessions]:
+    """Yield sessions on the migrated database; works beside a running server and without one."""
+    with database(settings) as url:
+        engine = db.engine(url, pool_size=5)
+        try:
+            schema.migrate(engine)
+            sessions = db.sessions(engine)
+            with sessions.begin() as session:
+                consent.catalogue.seed(session)
+            yield sessions
+        finally:
+            engine.dispose()
+
+
+def show(data: Any, as_json: bool, *columns: str) -> None:
+    """Print data: as JSON, or as a table of these columns."""
+    if as_json or not isinstance(data, list):
+        sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n")
+        return
+    table = Table(*columns)
+    for row in data:
+        table.add_row(*(_cell(row.get(column)) for column in columns))
+    Console().print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)

@@ -1,0 +1,17 @@
+"""What can go wrong on the way in. The first line of each docstring is the title."""
+
+
+class ApiError(Exception):
+    """The request cannot be answered."""
+
+
+class InvalidToken(ApiError):
+    """The access token is missing, expired, revoked or not ours."""
+
+
+class InsufficientScope(ApiError):
+    """The access token does not have the scope that this operation needs."""
+
+
+class ProblemTypeNotFound(ApiError):
+    """There is no such problem type."""

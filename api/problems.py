@@ -1,0 +1,200 @@
+"""Every error a caller can meet, as a problem document (RFC 9457)."""
+
+import re
+from http import HTTPStatus
+from typing import Any
+from uuid import uuid4
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from api.errors import ApiError, InsufficientScope, InvalidToken, ProblemTypeNotFound
+from app import errors as app_errors
+from consent import errors as consent_errors
+from identity import errors as identity_errors
+
+#: The status of each error. Its title is the first line of its docstring.
+STATUS: dict[type[Exception], HTTPStatus] = {
+    InvalidToken: HTTPStatus.UNAUTHORIZED,
+    InsufficientScope: HTTPStatus.FORBIDDEN,
+    ProblemTypeNotFound: HTTPStatus.NOT_FOUND,
+    app_errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    app_errors.SourceNotFound: HTTPStatus.NOT_FOUND,
+    app_errors.SourceExists: HTTPStatus.CONFLICT,
+    app_errors.ClientNotFound: HTTPStatus.NOT_FOUND,
+    app_errors.UnknownWriteKey: HTTPStatus.UNAUTHORIZED,
+    app_errors.BodyUnreadable: HTTPStatus.BAD_REQUEST,
+    app_errors.BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    app_errors.OverCapacity: HTTPStatus.SERVICE_UNAVAILABLE,
+    app_errors.ProfileNotFound: HTTPStatus.NOT_FOUND,
+    app_errors.ProfileReferenceInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
+    app_errors.PurposeRequired: HTTPStatus.BAD_REQUEST,
+    app_errors.PurposeNotAllowed: HTTPStatus.FORBIDDEN,
+    app_errors.SegmentNotFound: HTTPStatus.NOT_FOUND,
+    app_errors.SegmentExists: HTTPStatus.CONFLICT,
+    app_errors.JourneyNotFound: HTTPStatus.NOT_FOUND,
+    app_errors.DestinationNotFound: HTTPStatus.NOT_FOUND,
+    app_errors.DestinationExists: HTTPStatus.CONFLICT,
+    app_errors.DefinitionInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
+    app_errors.CursorInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
+    app_errors.ImportFailed: HTTPStatus.UNPROCESSABLE_ENTITY,
+    consent_errors.PurposeNotFound: HTTPStatus.NOT_FOUND,
+    consent_errors.PurposeExists: HTTPStatus.CONFLICT,
+    consent_errors.NoticeNotFound: HTTPStatus.NOT_FOUND,
+    consent_errors.NoticeExists: HTTPStatus.CONFLICT,
+    consent_errors.SignalUnreadable: HTTPStatus.BAD_REQUEST,
+    identity_errors.MergeNotFound: HTTPStatus.NOT_FOUND,
+    identity_errors.MergeAlreadyUndone: HTTPStatus.CONFLICT,
+    identity_errors.ReviewNotFound: HTTPStatus.NOT_FOUND,
+    identity_errors.ReviewDecided: HTTPStatus.CONFLICT,
+    identity_errors.RunNotFound: HTTPStatus.NOT_FOUND,
+    identity_errors.IdentifierInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
+}
+BASES = (
+    ApiError,
+    app_errors.AppError,
+    consent_errors.ConsentError,
+    identity_errors.IdentityError,
+)
+
+
+def slug(kind: type[Exception]) -> str:
+    """Return the last part of a problem's `type`: `ProfileNotFound` → `profile-not-found`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
+
+
+def title(kind: type[Exception]) -> str:
+    """Return the one sentence that says what is wrong."""
+    return (kind.__doc__ or kind.__name__).strip().splitlines()[0]
+
+
+def request_id(request: Request) -> str:
+    """Return the id of this request, made by us unless a middleware set it before."""
+    if not hasattr(request.state, "request_id"):
+        request.state.request_id = uuid4().hex
+    return str(request.state.request_id)
+
+
+def problem(
+    request: Request,
+    status: int,
+    *,
+    code: str,
+    heading: str,
+    detail: str = "",
+    headers: dict[str, str] | None = None,
+    **members: Any,
+) -> Response:
+    """Return a problem document; `code` and `message` stand beside it for the SDKs in the field.
+
+    Five Python SDKs read `payload["code"]` and retry a permanent error when it is missing
+    (research/sdk-contract.md rule 2).
+    """
+    body = {
+        "type": f"/problems/{code}",
+        "title": heading,
+        "status": status,
+        "detail": detail or heading,
+        "instance": request.url.path,
+        "code": code,
+        "message": detail or heading,
+        "request_id": request_id(request),
+        **members,
+    }
+    return JSONResponse(
+        body, status_code=status, headers=headers, media_type="application/problem+json"
+    )
+
+
+def documented(*kinds: type[Exception], ok: Any = None) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses` of an operation: the errors it can answer, and what success is."""
+    by_status: dict[int | str, dict[str, Any]] = {}
+    for kind in kinds:
+        status = int(STATUS[kind])
+        example = {
+            "type": f"/problems/{slug(kind)}",
+            "title": title(kind),
+            "status": status,
+            "code": slug(kind),
+            "message": title(kind),
+        }
+        entry = by_status.setdefault(
+            status,
+            {"description": "", "content": {"application/problem+json": {"examples": {}}}},
+        )
+        entry["description"] = (entry["description"] + " " + title(kind)).strip()
+        entry["content"]["application/problem+json"]["examples"][slug(kind)] = {"value": example}
+    if ok is not None:
+        by_status[200] = {"description": "Done.", "content": {"application/json": {"example": ok}}}
+    return by_status
+
+
+def answer(request: Request, error: Exception) -> Response:
+    """Return the answer to an error that has a status."""
+    kind = next(k for k in type(error).__mro__ if k in STATUS)
+    headers = {}
+    if STATUS[kind] is HTTPStatus.UNAUTHORIZED and isinstance(error, ApiError):
+        headers["WWW-Authenticate"] = f'Bearer error="invalid_token", error_description="{error}"'
+    if STATUS[kind] is HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = "1"
+    return problem(
+        request,
+        STATUS[kind],
+        code=slug(kind),
+        heading=title(kind),
+        detail=str(error),
+        headers=headers,
+    )
+
+
+def _invalid(request: Request, error: Exception) -> Response:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    places = []
+    for entry in error.errors():
+        parts = [str(part).replace("~", "~0").replace("/", "~1") for part in entry["loc"]]
+        pointer = "#/" + "/".join(parts[1:]) if parts[:1] == ["body"] else "/".join(parts)
+        places.append({"pointer": pointer, "detail": entry["msg"]})
+    return problem(
+        request,
+        422,
+        code="request-invalid",
+        heading="The request does not have the expected form.",
+        detail="; ".join(f"{p['pointer']}: {p['detail']}" for p in places[:5]),
+        errors=places,
+    )
+
+
+def _http(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    phrase = HTTPStatus(error.status_code).phrase
+    return problem(
+        request,
+        error.status_code,
+        code=phrase.lower().replace(" ", "-"),
+        heading=f"{phrase}.",
+        detail=str(error.detail) if error.detail else "",
+        headers=dict(error.headers or {}),
+    )
+
+
+def unexpected(request: Request) -> Response:
+    """Return the answer to an error nobody foresaw; it says nothing about the inside."""
+    return problem(
+        request,
+        500,
+        code="internal-error",
+        heading="The server failed; the operator finds the cause under this request id.",
+    )
+
+
+def install(server: FastAPI) -> None:
+    """Answer every error of this application with a problem document."""
+    for base in BASES:
+        server.add_exception_handler(base, answer)
+    server.add_exception_handler(RequestValidationError, _invalid)
+    server.add_exception_handler(HTTPException, _http)

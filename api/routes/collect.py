@@ -1,0 +1,242 @@
+"""The tracking API that Segment-compatible SDKs speak (research/sdk-contract.md)."""
+
+import asyncio
+import base64
+import binascii
+import time
+import zlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+from starlette.concurrency import run_in_threadpool
+
+from api.problems import documented
+from app.access import sources
+from app.access.sources import SourceSettings
+from app.db import Sessions
+from app.errors import BodyTooLarge, BodyUnreadable, OverCapacity, UnknownWriteKey
+from app.events import envelope
+from app.events.append import Item, Outcome, keep_rejections
+from app.events.envelope import Envelope, Rejection
+from app.settings import Settings
+
+router = APIRouter(tags=["tracking"])
+
+#: Each call by its names on the wire; None is a batch.
+CALLS: dict[str, str | None] = {
+    **{name: name for name in envelope.TYPES},
+    **{name[0]: name for name in envelope.TYPES},  # t, i, p, s, g, a
+    "b": None,
+    "batch": None,
+    "import": None,
+}
+#: How long a source is remembered, in seconds: so long may a rotated key go on working.
+SOURCE_SECONDS = 2.0
+
+EVENT = {
+    "userId": "u-42",
+    "anonymousId": "8f1c",
+    "event": "Order Completed",
+    "properties": {"order_id": "o-7", "revenue": 59.9, "currency": "EUR"},
+    "context": {"consent": {"categoryPreferences": {"analytics.audience": True}}},
+    "messageId": "a2f7c1d0",
+    "timestamp": "2026-11-22T10:00:00Z",
+    "writeKey": "wk_…",
+}
+ANSWER = {
+    "success": True,
+    "received": 1,
+    "accepted": 1,
+    "duplicates": 0,
+    "rejected": [],
+}
+
+
+def _operation(example: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "requestBody": {
+            "required": True,
+            "description": "JSON, whatever the Content-Type says; gzip with Content-Encoding.",
+            "content": {"application/json": {"schema": {"type": "object"}, "example": example}},
+        },
+        "security": [{"WriteKey": []}],
+    }
+
+
+class Sources:
+    """Remembers which source a write key belongs to, for a moment."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        """Look keys up in this database."""
+        self._sessions = sessions
+        self._known: dict[str, tuple[float, SourceSettings]] = {}
+
+    async def find(self, key: str) -> SourceSettings:
+        """Return the source of a write key; raises UnknownWriteKey."""
+        known = self._known.get(key)
+        if known and known[0] > time.monotonic():
+            return known[1]
+        found = await run_in_threadpool(self._look_up, key)
+        if found is None:
+            self._known.pop(key, None)
+            raise UnknownWriteKey("the write key is missing or unknown")
+        self._known[key] = (time.monotonic() + SOURCE_SECONDS, found)
+        return found
+
+    def _look_up(self, key: str) -> SourceSettings | None:
+        with self._sessions() as session:
+            return sources.find_by_key(session, key)
+
+
+def _route(call: str, kind: str | None) -> None:
+    """Declare the route of one call; the one-letter names are the browser SDKs'."""
+
+    async def collect(request: Request) -> Response:
+        return await _collect(request, kind)
+
+    collect.__doc__ = (
+        "Every event is stored durably before the answer, and at most once. One bad event never "
+        "costs its neighbours: it is listed under `rejected` with its reason."
+    )
+    example = {**EVENT, "type": kind} if kind else {"batch": [{**EVENT, "type": "track"}]}
+    router.add_api_route(
+        f"/v1/{call}",
+        collect,
+        methods=["POST"],
+        operation_id=f"send_{call}",
+        summary=f"Send one {kind} call" if kind else "Send a batch of events",
+        include_in_schema=len(call) > 1,
+        openapi_extra=_operation(example),
+        responses=documented(
+            BodyUnreadable, UnknownWriteKey, BodyTooLarge, OverCapacity, ok=ANSWER
+        ),
+    )
+
+
+for _call, _kind in CALLS.items():
+    _route(_call, _kind)
+
+
+@router.post("/v1/m", include_in_schema=False)
+async def metrics(request: Request) -> Response:
+    """Drop the browser SDK's own metrics, which it sends with the same key."""
+    return JSONResponse({"success": True})
+
+
+async def _collect(request: Request, kind: str | None) -> Response:
+    received_at = datetime.now(UTC)
+    settings: Settings = request.app.state.settings
+    body = envelope.parse(await _body(request, settings.max_body_bytes))
+    source = await request.app.state.sources.find(_write_key(request, body))
+    raw = envelope.messages(body, kind)
+    read = [
+        envelope.read(message, received_at=received_at, largest=settings.max_event_bytes)
+        if number < settings.max_batch_events
+        else Rejection("too_many", f"a request has at most {settings.max_batch_events} events")
+        for number, message in enumerate(raw)
+    ]
+    items = [Item(source, e, received_at) for e in read if isinstance(e, Envelope)]
+    outcomes = await _write(request, items)
+    refused = [e for e in read if isinstance(e, Rejection)]
+    if refused:
+        await run_in_threadpool(_keep, request.app.state.sessions, source, refused, received_at)
+    return JSONResponse(_answer(read, outcomes))
+
+
+async def _write(request: Request, items: Sequence[Item]) -> list[Outcome]:
+    if not items:
+        return []
+    written: list[Outcome] = await asyncio.wrap_future(request.app.state.writer.submit(items))
+    return written
+
+
+def _keep(
+    sessions: Sessions, source: SourceSettings, refused: Sequence[Rejection], at: datetime
+) -> None:
+    with sessions.begin() as session:
+        keep_rejections(session, source, refused, at)
+
+
+def _answer(read: Sequence[Envelope | Rejection], outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Say what became of each event. `accepted` + `duplicates` + rejected = `received`."""
+    waiting = iter(outcomes)
+    counts = {"accepted": 0, "duplicate": 0}
+    rejected = []
+    for index, entry in enumerate(read):
+        if isinstance(entry, Rejection):
+            code, why = entry.code, entry.message
+        else:
+            outcome = next(waiting)
+            if outcome.state in counts:
+                counts[outcome.state] += 1
+                continue
+            code, why = outcome.code, outcome.message
+        rejected.append(
+            {"index": index, "message_id": entry.message_id, "code": code, "message": why}
+        )
+    return {
+        "success": True,
+        "received": len(read),
+        "accepted": counts["accepted"],
+        "duplicates": counts["duplicate"],
+        "rejected": rejected,
+    }
+
+
+async def _body(request: Request, largest: int) -> bytes:
+    """Read the body, unpacked, never holding more of it than `largest` bytes."""
+    chunks, size = [], 0
+    coding = request.headers.get("content-encoding", "").strip().lower()
+    if coding not in ("", "identity", "gzip"):
+        raise BodyUnreadable(f"Content-Encoding {coding[:40]!r} is not understood; gzip is")
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > largest:
+            raise BodyTooLarge(f"more than {largest} bytes")
+        chunks.append(chunk)
+    body = b"".join(chunks)
+    return _unzip(body, largest) if coding == "gzip" else body
+
+
+def _unzip(body: bytes, largest: int) -> bytes:
+    """Unpack gzip, stopping at the limit: 200 KB can hold 200 MB."""
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        out = unpacker.decompress(body, largest + 1)
+    except zlib.error as error:
+        raise BodyUnreadable("the body is not gzip, although Content-Encoding says so") from error
+    if len(out) > largest:
+        raise BodyTooLarge(f"more than {largest} bytes unpacked")
+    if not unpacker.eof:
+        raise BodyUnreadable("the gzip body is cut short")
+    return out
+
+
+def _write_key(request: Request, body: dict[str, Any]) -> str:
+    """Find the write key in the six places where SDKs put it (sdk-contract.md rule 3)."""
+    header = request.headers.get("authorization", "")
+    scheme, _, value = header.partition(" ")
+    candidates: list[Any] = []
+    if scheme.lower() == "basic":
+        candidates.append(_basic_user(value))
+    candidates += [
+        body.get("writeKey"),
+        request.query_params.get("writeKey"),
+        request.headers.get("x-write-key"),
+    ]
+    if scheme.lower() == "bearer":
+        candidates.append(value)
+    for candidate in candidates:
+        if isinstance(candidate, str) and candidate:
+            return candidate.partition(":")[0] if candidate.startswith("wk_") else candidate
+    raise UnknownWriteKey("send the write key as Basic user name or as writeKey in the body")
+
+
+def _basic_user(value: str) -> str | None:
+    try:
+        return base64.b64decode(value, validate=True).decode().partition(":")[0]
+    except (binascii.Error, ValueError):
+        return None

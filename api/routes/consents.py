@@ -1,0 +1,301 @@
+"""Consent: recording choices, the catalogue, and the decision with its reasons."""
+
+import base64
+import binascii
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+import consent
+from api.auth import Caller, requires, signing_key, verify
+from api.deps import Configuration, Db
+from api.errors import InsufficientScope, InvalidToken
+from api.problems import documented
+from app.access import sources
+from app.consents import explain, record
+from app.errors import ProfileNotFound, UnknownWriteKey
+from app.profiles import read
+from consent.errors import NoticeExists, NoticeNotFound, PurposeExists, PurposeNotFound
+from identity import identifiers
+from identity.errors import IdentifierInvalid
+
+router = APIRouter(tags=["consent"])
+AUTH = (InvalidToken, InsufficientScope)
+
+
+class SubjectIn(BaseModel):
+    """Whose choice it is: one identifier."""
+
+    namespace: str = Field(examples=["user_id"], max_length=63)
+    value: str = Field(examples=["u-42"], max_length=1024)
+
+
+class DecisionIn(BaseModel):
+    """One choice about one purpose."""
+
+    purpose: str = Field(examples=["marketing.email"], max_length=200)
+    state: Literal["given", "refused", "withdrawn"]
+
+
+class NoticeRef(BaseModel):
+    """Which notice the person saw."""
+
+    key: str
+    version: int = Field(ge=1)
+    language: str = Field(default="en", max_length=35)
+
+
+class ConsentIn(BaseModel):
+    """Explicit consent decisions of one identifier."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "subject": {"namespace": "user_id", "value": "u-42"},
+                "decisions": [{"purpose": "marketing.email", "state": "withdrawn"}],
+                "evidence": {"channel": "preference centre"},
+            }
+        }
+    )
+
+    subject: SubjectIn
+    decisions: list[DecisionIn] = Field(min_length=1, max_length=100)
+    notice: NoticeRef | None = None
+    effective_at: AwareDatetime | None = None
+    evidence: dict[str, Any] = Field(default_factory=dict)
+
+
+class WrittenOut(BaseModel):
+    """The records that were written."""
+
+    records: list[dict[str, str]]
+
+
+def collector(request: Request, session: Db, settings: Configuration) -> str:
+    """Return who says so: a source by its write key (Basic), or a client with `consents:write`.
+
+    Raises UnknownWriteKey, InvalidToken, InsufficientScope.
+    """
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "basic":
+        source = sources.find_by_key(session, _user_name(value))
+        if source is None:
+            raise UnknownWriteKey("the write key is unknown")
+        return f"source:{source.name}"
+    if scheme.lower() != "bearer":
+        raise InvalidToken("Send a write key as Basic user name, or an access token as Bearer.")
+    caller, _ = verify(value, key=signing_key(request), session=session, settings=settings)
+    if "consents:write" not in caller.scopes:
+        raise InsufficientScope("The access token lacks the scope consents:write.")
+    return f"client:{caller.client_id}"
+
+
+def _user_name(value: str) -> str:
+    try:
+        return base64.b64decode(value, validate=True).decode().partition(":")[0]
+    except (binascii.Error, ValueError):
+        return ""
+
+
+Collector = Annotated[str, Depends(collector)]
+
+
+@router.post(
+    "/v1/consents",
+    summary="Record explicit consent decisions",
+    responses=documented(
+        InvalidToken, UnknownWriteKey, PurposeNotFound, NoticeNotFound, IdentifierInvalid
+    ),
+)
+def record_consents(session: Db, collected_by: Collector, wanted: ConsentIn) -> WrittenOut:
+    """Record decisions with a source's write key (Basic) or a token with `consents:write`.
+
+    In force for every decision from the answer on; who leaves a segment by it, and the
+    destinations that must hear of it, follow within seconds.
+    """
+    subject = f"{wanted.subject.namespace}:{wanted.subject.value}"
+    namespace, value = identifiers.parse(subject)
+    written = record.record(
+        session,
+        namespace,
+        value,
+        {d.purpose: d.state for d in wanted.decisions},
+        collected_by=collected_by,
+        received_at=datetime.now(UTC),
+        effective_at=wanted.effective_at,
+        notice=wanted.notice.model_dump() if wanted.notice else None,
+        evidence=wanted.evidence,
+    )
+    return WrittenOut(
+        records=[{"id": w.record_id, "purpose": w.purpose, "state": w.state} for w in written]
+    )
+
+
+class PurposeModel(BaseModel):
+    """One version of a purpose."""
+
+    model_config = ConfigDict(
+        from_attributes=True,
+        json_schema_extra={
+            "example": {
+                "key": "marketing.post",
+                "version": 1,
+                "lawful_basis": "consent",
+                "mode": "most_restrictive",
+                "title": {"en": "Send you offers by post"},
+                "description": {},
+                "valid_days": 395,
+            }
+        },
+    )
+
+    key: str = Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)*$", max_length=100)
+    version: int = Field(default=1, ge=1)
+    lawful_basis: Literal[
+        "consent",
+        "contract",
+        "legal_obligation",
+        "vital_interests",
+        "public_task",
+        "legitimate_interests",
+    ] = "consent"
+    mode: Literal["most_restrictive", "per_identifier"] = "most_restrictive"
+    title: dict[str, str] = Field(default_factory=dict)
+    description: dict[str, str] = Field(default_factory=dict)
+    valid_days: int | None = Field(default=None, ge=1, le=36_500)
+
+
+@router.get("/v1/purposes", summary="List the purposes", responses=documented(*AUTH))
+def list_purposes(
+    session: Db, caller: Annotated[Caller, requires("consents:read")]
+) -> dict[str, list[PurposeModel]]:
+    """Return the newest version of every purpose of the catalogue."""
+    found = consent.catalogue.purposes(session).values()
+    return {"data": [PurposeModel.model_validate(p) for p in found]}
+
+
+@router.post(
+    "/v1/purposes",
+    status_code=201,
+    summary="Add a purpose, or a next version of one",
+    responses=documented(*AUTH, PurposeExists),
+)
+def add_purpose(
+    session: Db, caller: Annotated[Caller, requires("consents:write")], wanted: PurposeModel
+) -> PurposeModel:
+    """Add a version; versions never change, so that old consents keep their meaning."""
+    consent.catalogue.add_purpose(session, consent.Purpose(**wanted.model_dump()))
+    return wanted
+
+
+class NoticeModel(BaseModel):
+    """One version of a notice in one language."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    key: str = Field(max_length=100, examples=["web-banner"])
+    version: int = Field(ge=1, examples=[1])
+    language: str = Field(default="en", max_length=35, examples=["fr"])
+    purposes: list[str] = Field(default_factory=list, examples=[["marketing.email"]])
+    body: str = Field(max_length=500_000, examples=["Nous aimerions vous écrire …"])
+    body_sha256: str | None = Field(default=None, description="Computed by the server.")
+
+
+@router.get("/v1/notices", summary="List the notices", responses=documented(*AUTH))
+def list_notices(
+    session: Db, caller: Annotated[Caller, requires("consents:read")]
+) -> dict[str, list[NoticeModel]]:
+    """Return all notice versions with their hashes."""
+    return {"data": [NoticeModel.model_validate(n) for n in consent.catalogue.notices(session)]}
+
+
+@router.post(
+    "/v1/notices",
+    status_code=201,
+    summary="Add a notice version",
+    responses=documented(*AUTH, NoticeExists, PurposeNotFound),
+)
+def add_notice(
+    session: Db, caller: Annotated[Caller, requires("consents:write")], wanted: NoticeModel
+) -> NoticeModel:
+    """Add a notice version; its SHA-256 is computed here and stands in every record made on it."""
+    for key in wanted.purposes:
+        consent.catalogue.purpose(session, key)
+    made = consent.catalogue.add_notice(session, **wanted.model_dump(exclude={"body_sha256"}))
+    return NoticeModel.model_validate(made)
+
+
+@router.get(
+    "/v1/consents",
+    summary="List consent records of one person",
+    responses=documented(*AUTH, ProfileNotFound, IdentifierInvalid),
+)
+def list_records(
+    session: Db,
+    caller: Annotated[Caller, requires("consents:read")],
+    subject: Annotated[str, Query(examples=["user_id:u-42"])],
+    purpose: Annotated[str | None, Query()] = None,
+) -> dict[str, list[dict[str, Any]]]:
+    """Return who agreed to what, when, on which notice, and the evidence; oldest first."""
+    found = read.find(session, subject)
+    records = explain.records(session, found.person_id, purpose=purpose)
+    return {
+        "data": [
+            {
+                "id": str(r.id),
+                "seq": r.seq,
+                "subject": {"namespace": r.namespace, "value": r.value},
+                "purpose": r.purpose,
+                "purpose_version": r.purpose_version,
+                "state": r.state,
+                "effective_at": r.effective_at.isoformat(),
+                "recorded_at": r.recorded_at.isoformat(),
+                "valid_until": r.valid_until.isoformat() if r.valid_until else None,
+                "notice": r.notice,
+                "collected_by": r.collected_by,
+                "evidence": r.evidence,
+            }
+            for r in records
+        ]
+    }
+
+
+@router.get(
+    "/v1/consents/decision",
+    summary="Decide whether a person's data may be used, and say why",
+    responses=documented(*AUTH, ProfileNotFound, PurposeNotFound, IdentifierInvalid),
+)
+def decide(
+    session: Db,
+    caller: Annotated[Caller, requires("consents:read")],
+    subject: Annotated[str, Query(examples=["user_id:u-42"])],
+    purpose: Annotated[str, Query(examples=["marketing.email"])],
+    at: Annotated[AwareDatetime | None, Query()] = None,
+    known_at: Annotated[AwareDatetime | None, Query()] = None,
+) -> dict[str, Any]:
+    """Answer allow or deny with the reason and the records: now, then, or as known then."""
+    now = datetime.now(UTC)
+    found = read.find(session, subject)
+    [answer] = explain.explain(
+        session,
+        found.person_id,
+        found.acting_id,
+        at=at or now,
+        known_at=known_at or now,
+        purpose=purpose,
+    )
+    return {"at": (at or now).isoformat(), **explain.as_json(answer)}
+
+
+@router.get(
+    "/v1/consents/denials",
+    summary="Count the uses that were denied",
+    responses=documented(*AUTH),
+)
+def list_denials(
+    session: Db, caller: Annotated[Caller, requires("consents:read")]
+) -> dict[str, list[dict[str, Any]]]:
+    """Return how often each use was denied, by purpose and reason."""
+    return {"data": consent.denials(session)}

@@ -1,0 +1,127 @@
+"""Clients: the programs that read or administer, each with a secret, scopes and purposes."""
+
+import secrets
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.access.sources import hash_key
+from app.access.tables import Client
+from app.errors import ClientNotFound, DefinitionInvalid
+
+#: What each scope lets a client do, in the words of the OpenAPI document.
+MEANING: dict[str, str] = {
+    "events:write": "Send events.",
+    "consents:write": "Record consent decisions.",
+    "consents:read": "Read consent records and ask for decisions.",
+    "profiles:read": "Read profiles, for a stated purpose.",
+    "segments:read": "Read segments and their members.",
+    "segments:write": "Define segments.",
+    "journeys:read": "Read journeys and run analyses.",
+    "journeys:write": "Define journeys.",
+    "programs:write": "Define and publish programs.",
+    "destinations:write": "Define destinations and replay deliveries.",
+    "identity:read": "Read links, merges and runs of identity resolution.",
+    "identity:review": "Decide pairs that wait for review.",
+    "identity:admin": "Train the model, set constraints, undo merges.",
+    "privacy:read": "Read requests of data subjects.",
+    "privacy:process": "Open and process requests of data subjects.",
+    "ledger:read": "Read and verify the consent ledger.",
+    "sources:admin": "Administer sources and their write keys.",
+    "clients:admin": "Administer clients; introspect every token.",
+}
+SCOPES: tuple[str, ...] = tuple(MEANING)
+
+
+def add(
+    session: Session, name: str, *, scopes: Iterable[str], purposes: Iterable[str]
+) -> tuple[Client, str]:
+    """Register a client and return it with its secret, which is shown only this once.
+
+    The purposes are stored as they are: whether the catalogue knows them, the caller checks.
+
+    Raises DefinitionInvalid when no scope is given or one is unknown.
+    """
+    secret = _new_secret()
+    client = Client(
+        client_id="cl_" + secrets.token_hex(10),
+        name=name,
+        secret_hash=hash_key(secret),
+        scopes=_known(scopes),
+        purposes=sorted(set(purposes)),
+    )
+    session.add(client)
+    session.flush()
+    return client, secret
+
+
+def list_all(session: Session) -> list[Client]:
+    """Return the clients in use, by name."""
+    return list(
+        session.scalars(
+            sa.select(Client)
+            .where(Client.removed_at.is_(None))
+            .order_by(Client.name, Client.client_id)
+        )
+    )
+
+
+def find(session: Session, client_id: str) -> Client:
+    """Return the client in use with this `client_id`; raises ClientNotFound.
+
+    Anybody may send a client_id, and PostgreSQL fails on text that holds a NUL: what cannot be
+    an id of ours is not looked up.
+    """
+    client = (
+        session.scalar(
+            sa.select(Client).where(Client.client_id == client_id, Client.removed_at.is_(None))
+        )
+        if client_id.isprintable()
+        else None
+    )
+    if client is None:
+        raise ClientNotFound(client_id)
+    return client
+
+
+def has_secret(client: Client, secret: str) -> bool:
+    """Say whether this is the client's secret, in a time that tells nothing about it."""
+    return secrets.compare_digest(client.secret_hash, hash_key(secret))
+
+
+def rotate(session: Session, client_id: str) -> str:
+    """Give the client a new secret; the old one stops working at once.
+
+    Tokens that were issued on the old secret live on until they expire; to stop those too,
+    revoke them or remove the client. Raises ClientNotFound.
+    """
+    client = find(session, client_id)
+    secret = _new_secret()
+    client.secret_hash = hash_key(secret)
+    session.flush()
+    return secret
+
+
+def remove(session: Session, client_id: str) -> None:
+    """Remove a client; its secret and its tokens stop working at once. Raises ClientNotFound."""
+    client = find(session, client_id)
+    client.removed_at = sa.func.now()
+    session.flush()
+
+
+def _new_secret() -> str:
+    return "cs_" + secrets.token_urlsafe(24)
+
+
+def _known(scopes: Iterable[str]) -> list[str]:
+    """Return the scopes once each, in the order of SCOPES."""
+    asked = set(scopes)
+    if not asked:
+        raise DefinitionInvalid("A client needs at least one scope.")
+    for scope in sorted(asked.difference(SCOPES)):
+        close = get_close_matches(scope, SCOPES, n=1)
+        advice = f"did you mean {close[0]!r}?" if close else f"the scopes are {' '.join(SCOPES)}."
+        raise DefinitionInvalid(f"There is no scope {scope!r}; {advice}")
+    return [scope for scope in SCOPES if scope in asked]

@@ -1,0 +1,95 @@
+"""The decision about one person, with everybody's word: what the privacy officer asks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+import consent
+from identity import people
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A decision and what each identifier of the person says."""
+
+    decision: consent.Decision
+    voices: tuple[consent.Voice, ...]
+
+
+def explain(
+    session: Session,
+    person: int,
+    acting: int,
+    *,
+    at: datetime,
+    known_at: datetime,
+    purpose: str | None = None,
+) -> list[Explanation]:
+    """Decide for one person, seen from one identifier, for one purpose or for all.
+
+    `at` is the time of the use, `known_at` of our knowledge: with both in the past the answer is
+    the one that was given then. Raises PurposeNotFound.
+    """
+    members = people.members(session, [person])
+    catalogue = consent.catalogue.purposes(session)
+    wanted = [consent.catalogue.purpose(session, purpose)] if purpose else list(catalogue.values())
+    records = consent.history(session, [(m.namespace, m.value) for m in members])
+    standings = consent.standings(records, at=at, known_at=known_at)
+    return [_explain(p, members, acting, standings) for p in wanted]
+
+
+def _explain(
+    purpose: consent.Purpose,
+    members: Sequence[sa.Row[Any]],
+    acting: int,
+    standings: dict[tuple[str, str, str], tuple[Any, str | None]],
+) -> Explanation:
+    group = next((m.group_id for m in members if m.identifier_id == acting), None)
+    voices, mine = [], None
+    for member in members:
+        standing, record_id = standings.get(
+            (member.namespace, member.value, purpose.key), ("unknown", None)
+        )
+        voice = consent.Voice(
+            member.namespace, member.value, standing, record_id, asserted=member.group_id == group
+        )
+        voices.append(voice)
+        if member.identifier_id == acting:
+            mine = voice
+    return Explanation(consent.decide(purpose, voices, acting=mine), tuple(voices))
+
+
+def records(
+    session: Session, person: int, *, purpose: str | None = None
+) -> Sequence[consent.ConsentRecord]:
+    """Return the records of all identifiers of a person, oldest first."""
+    members = people.members(session, [person])
+    return consent.history(session, [(m.namespace, m.value) for m in members], purpose=purpose)
+
+
+def as_json(explanation: Explanation) -> dict[str, Any]:
+    """Return an explanation as the API writes it."""
+    decision = explanation.decision
+    return {
+        "purpose": decision.purpose,
+        "allow": decision.allow,
+        "reason": decision.reason,
+        "lawful_basis": decision.lawful_basis,
+        "conflict": decision.conflict,
+        "record_ids": list(decision.record_ids),
+        "identifiers": [
+            {
+                "namespace": v.namespace,
+                "value": v.value,
+                "state": v.standing,
+                "record_id": v.record_id,
+                "link": "asserted" if v.asserted else "probable",
+            }
+            for v in explanation.voices
+            if v.standing != "unknown"
+        ],
+    }

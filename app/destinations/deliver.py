@@ -1,0 +1,147 @@
+"""Delivers what waits in the outbox: claim, decide once more, send, note the result."""
+
+import random
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import sqlalchemy as sa
+
+from app.consents.permission import permissions
+from app.db import Sessions, statement
+from app.destinations import webhook
+from app.destinations.outbox import ENTERED, allowed_people
+from app.destinations.tables import Delivery, Destination
+from identity import people
+
+#: Waits after each failed attempt, in seconds; 75 hours in all (Standard Webhooks, operational
+#: considerations).
+RETRY_SECONDS = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
+#: How long a claimed message is ours; after a crash somebody else takes it up again.
+LEASE = timedelta(seconds=60)
+AT_ONCE = 8
+CLAIM = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    id: int
+    message_id: str
+    url: str
+    secret: str
+    kind: str
+    created_at: datetime
+    data: dict[str, Any]
+    attempts: int
+
+
+def deliver(sessions: Sessions, client: httpx.Client) -> int:
+    """Send what is due and return how many messages were tried.
+
+    Per destination and person in order: a message waits until those before it are done. Each is
+    claimed in a transaction of its own that ends before the network is touched, since a long one
+    would hold back every reader of the event stream.
+    """
+    with sessions.begin() as session:
+        jobs = _claim(session)
+    if not jobs:
+        return 0
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        answers = list(pool.map(lambda job: _send(client, job), jobs))
+    with sessions.begin() as session:
+        for job, answer in zip(jobs, answers, strict=True):
+            _note(session, job, answer)
+    return len(jobs)
+
+
+def _claim(session: sa.orm.Session) -> list[_Job]:
+    """Take what is due, decide consent anew, and return what may be sent."""
+    now = datetime.now(UTC)
+    rows: Sequence[sa.Row[Any]] = session.execute(
+        statement("app.destinations", "claim"),
+        {"now": now, "lease": now + LEASE, "limit": CLAIM},
+    ).all()
+    jobs = []
+    for row in rows:
+        data: dict[str, Any] = {"profile_id": str(row.profile_id), **row.payload}
+        if row.type == ENTERED:
+            if not allowed_people(session, row.purpose, [row.person_id], now=now):
+                _end(session, row.id, "dropped", "consent no longer allows it")
+                continue
+            data["identifiers"] = _identifiers(session, row.purpose, row.person_id)
+        jobs.append(
+            _Job(
+                row.id, str(row.message_id), row.url, row.secret, row.type, row.created_at, data,
+                row.attempts,
+            )
+        )  # fmt: skip
+    return jobs
+
+
+def _identifiers(session: sa.orm.Session, purpose: str, person: int) -> dict[str, list[str]]:
+    """Return the identifiers by which the receiver may know the person, by namespace."""
+    allowed = {p.identifier_id for p in permissions(session, purpose, [person]) if p.allowed}
+    found: dict[str, list[str]] = {}
+    for row in people.members(session, [person]):
+        if row.identifier_id in allowed:
+            found.setdefault(row.namespace, []).append(row.value)
+    return found
+
+
+def _send(client: httpx.Client, job: _Job) -> webhook.Answer:
+    return webhook.send(
+        client,
+        url=job.url,
+        secret=job.secret,
+        message_id=job.message_id,
+        kind=job.kind,
+        occurred_at=job.created_at,
+        data=job.data,
+        now=datetime.now(UTC),
+    )
+
+
+def _note(session: sa.orm.Session, job: _Job, answer: webhook.Answer) -> None:
+    """Write down the result: delivered, to be tried again, given up, or destination gone."""
+    now = datetime.now(UTC)
+    if answer.accepted:
+        _end(session, job.id, "delivered", None, answer.status)
+    elif answer.gone:
+        _end(session, job.id, "failed", "the receiver answered 410 Gone", 410)
+        mine = sa.select(Delivery.destination_id).where(Delivery.id == job.id).scalar_subquery()
+        session.execute(
+            sa.update(Destination)
+            .where(Destination.id == mine)
+            .values(enabled=False, why_disabled="the receiver answered 410 Gone")
+        )
+    elif job.attempts > len(RETRY_SECONDS):
+        _end(session, job.id, "failed", f"given up: {answer.error}", answer.status)
+    else:
+        wait = RETRY_SECONDS[job.attempts - 1] * random.uniform(1, 1.2)  # noqa: S311  # jitter
+        wait = max(wait, answer.retry_after_seconds or 0)
+        session.execute(
+            sa.update(Delivery)
+            .where(Delivery.id == job.id)
+            .values(
+                due_at=now + timedelta(seconds=wait),
+                reason=answer.error,
+                last_status=answer.status,
+            )
+        )
+
+
+def _end(
+    session: sa.orm.Session,
+    delivery: int,
+    state: str,
+    reason: str | None,
+    status: int | None = None,
+) -> None:
+    session.execute(
+        sa.update(Delivery)
+        .where(Delivery.id == delivery)
+        .values(state=state, reason=reason, last_status=status, ended_at=sa.func.now())
+    )

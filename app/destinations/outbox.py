@@ -1,0 +1,124 @@
+"""The outbox: messages are queued in the transaction that makes them true, and sent later."""
+
+from collections import Counter
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+import consent
+from app.consents.permission import permissions
+from app.destinations.tables import Delivery, Destination
+from app.segments.members import Delta, find, list_members
+from identity import people
+
+ENTERED = "segment.entered"
+EXITED = "segment.exited"
+#: Whom it is about, what happened, and what there is to say of it.
+Message = tuple[int, str, dict[str, Any]]
+
+
+def enqueue(session: Session, delta: Delta, *, now: datetime) -> None:
+    """Queue who entered and left a segment for the destinations that listen to it.
+
+    Consent for the destination's own purpose is decided here and again when a message is sent.
+    Who was never told to a destination is not taken back from it either.
+    """
+    if not delta.entered and not delta.left:
+        return
+    query = sa.select(Destination).where(
+        Destination.enabled,
+        Destination.segments.any(delta.segment),  # type: ignore[arg-type]  # ARRAY
+    )
+    for destination in session.scalars(query.order_by(Destination.id)):
+        allowed = allowed_people(session, destination.purpose, delta.entered, now=now)
+        told = _told(session, destination.id, delta.segment, [p for p, _ in delta.left])
+        rows: list[Message] = [(p, ENTERED, {}) for p in delta.entered if p in allowed]
+        rows += [(p, EXITED, {"reason": why}) for p, why in delta.left if p in told]
+        _queue(session, destination, delta.segment, rows, now)
+
+
+def fill(session: Session, destination: Destination, *, now: datetime) -> int:
+    """Queue the members that a new destination's segments have already; return how many."""
+    queued = 0
+    for key in destination.segments:
+        segment = find(session, key)
+        after = None
+        while True:
+            page, after = list_members(session, segment, after=after, limit=1_000)
+            members = [row.person_id for row in page]
+            allowed = allowed_people(session, destination.purpose, members, now=now)
+            rows: list[Message] = [(p, ENTERED, {}) for p in members if p in allowed]
+            _queue(session, destination, key, rows, now)
+            queued += len(rows)
+            if after is None:
+                break
+    return queued
+
+
+def allowed_people(
+    session: Session, purpose: str, persons: Collection[int], *, now: datetime
+) -> set[int]:
+    """Return who of these people may be told for the purpose now; counts who may not."""
+    if not persons:
+        return set()
+    allowed, denied = set(), {}
+    for permission in permissions(session, purpose, persons):
+        if permission.allowed:
+            allowed.add(permission.person_id)
+        else:
+            denied[permission.person_id] = permission.reason
+    counts = Counter(why for person, why in denied.items() if person not in allowed)
+    consent.count_denials(
+        session,
+        use="export",
+        denials=[(purpose, why, count) for why, count in counts.items()],
+        at=now,
+    )
+    return allowed
+
+
+def _told(
+    session: Session, destination_id: int, segment: str, persons: Collection[int]
+) -> set[int]:
+    """Return who of these people was announced as a member, or is about to be."""
+    query = sa.select(Delivery.person_id).where(
+        Delivery.destination_id == destination_id,
+        Delivery.person_id.in_(persons),
+        Delivery.type == ENTERED,
+        Delivery.state.in_(["waiting", "delivered", "failed"]),
+        Delivery.payload["segment"].astext == segment,
+    )
+    return set(session.scalars(query))
+
+
+def _queue(
+    session: Session,
+    destination: Destination,
+    segment: str,
+    rows: Collection[Message],
+    now: datetime,
+) -> None:
+    if not rows:
+        return
+    profiles = people.profile_ids(session, {person for person, _, _ in rows})
+    session.execute(
+        sa.insert(Delivery),
+        [
+            {
+                "destination_id": destination.id,
+                "message_id": uuid4(),
+                "person_id": person,
+                "profile_id": profiles[person],
+                "type": kind,
+                "payload": {"segment": segment, **more},
+                "state": "waiting",
+                "due_at": now,
+                "created_at": now,
+            }
+            for person, kind, more in rows
+        ],
+    )

@@ -1,0 +1,72 @@
+"""Destinations: registering, finding, enabling."""
+
+import base64
+import secrets
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+import consent
+from app.destinations.tables import Delivery, Destination
+from app.errors import DefinitionInvalid, DestinationExists, DestinationNotFound
+from app.segments import members as segments
+
+
+def create(
+    session: Session, *, name: str, url: str, purpose: str, segment_keys: Sequence[str]
+) -> Destination:
+    """Register a webhook; its signing secret (`whsec_…`) is shown only in this answer.
+
+    A destination cannot be without a purpose: what is sent is decided by it. Members that the
+    segments have already are sent as entered. Raises DestinationExists, PurposeNotFound,
+    SegmentNotFound, DefinitionInvalid.
+    """
+    if not url.startswith(("http://", "https://")) or len(url) > 2048:
+        raise DefinitionInvalid("#/url: an http or https address is needed")
+    consent.catalogue.purpose(session, purpose)
+    for key in segment_keys:
+        segments.find(session, key)
+    if session.scalar(sa.select(Destination.id).where(Destination.name == name)):
+        raise DestinationExists(name)
+    destination = Destination(
+        name=name,
+        kind="webhook",
+        url=url,
+        secret="whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
+        purpose=purpose,
+        segments=list(segment_keys),
+        enabled=True,
+    )
+    session.add(destination)
+    session.flush()
+    return destination
+
+
+def find(session: Session, destination_id: int) -> Destination:
+    """Return a destination; raises DestinationNotFound."""
+    destination = session.get(Destination, destination_id)
+    if destination is None:
+        raise DestinationNotFound(str(destination_id))
+    return destination
+
+
+def list_all(session: Session) -> list[Destination]:
+    """Return all destinations, by name."""
+    return list(session.scalars(sa.select(Destination).order_by(Destination.name)))
+
+
+def remove(session: Session, destination_id: int) -> None:
+    """Remove a destination and what waits for it."""
+    session.delete(find(session, destination_id))
+
+
+def deliveries(
+    session: Session, destination_id: int, *, after: int = 0, limit: int = 100
+) -> list[Delivery]:
+    """Return what was sent, is waiting or was dropped, in order, with the reason of each."""
+    find(session, destination_id)
+    query = sa.select(Delivery).where(
+        Delivery.destination_id == destination_id, Delivery.id > after
+    )
+    return list(session.scalars(query.order_by(Delivery.id).limit(limit)))

@@ -1,0 +1,17 @@
+-- Take messages that are due, the first of each person and destination only, and hold them until
+-- :lease. SKIP LOCKED lets several workers claim at once.
+UPDATE app.delivery d SET due_at = :lease, attempts = attempts + 1
+FROM app.destination t
+WHERE t.id = d.destination_id AND d.id IN (
+  SELECT c.id FROM app.delivery c
+  JOIN app.destination e ON e.id = c.destination_id AND e.enabled
+  WHERE c.state = 'waiting' AND c.due_at <= :now
+    AND NOT EXISTS (
+      SELECT FROM app.delivery b
+      WHERE b.destination_id = c.destination_id AND b.person_id = c.person_id
+        AND b.state = 'waiting' AND b.id < c.id)
+  ORDER BY c.due_at, c.id
+  LIMIT :limit
+  FOR UPDATE OF c SKIP LOCKED)
+RETURNING d.id, d.message_id, d.person_id, d.profile_id, d.type, d.payload, d.attempts,
+          d.created_at, t.url, t.secret, t.purpose;

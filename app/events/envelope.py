@@ -1,0 +1,284 @@
+"""Reads what tracking SDKs send into one form: ids, time, name, properties; no database."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from app.errors import BodyUnreadable
+from identity import identifiers
+
+TYPES = ("track", "identify", "page", "screen", "group", "alias")
+#: A clock that differs by less than this is right, and what differs is the network: the time is
+#: then kept exactly as it was sent.
+SKEW_IGNORED = timedelta(seconds=2)
+#: Beyond this the sent time says nothing about the clock (research/sdk-contract.md 6).
+SKEW_BELIEVED = timedelta(days=365)
+LONGEST_MESSAGE_ID = 256
+LONGEST_NAME = 1024
+#: The members of a message that are kept in their own columns; the others go to `rest`.
+OWN = frozenset(
+    {
+        "type", "event", "name", "messageId", "userId", "anonymousId", "timestamp", "sentAt",
+        "originalTimestamp", "properties", "traits", "context", "writeKey", "receivedAt",
+        "sourceSeq",
+    }
+)  # fmt: skip
+_EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One event as it will be stored. `identifiers` are canonical; the first one acts."""
+
+    type: str
+    name: str | None
+    message_id: str
+    user_id: str | None
+    anonymous_id: str | None
+    identifiers: tuple[tuple[str, str], ...]
+    occurred_at: datetime
+    sent_at: datetime | None
+    source_seq: int | None
+    properties: dict[str, Any]
+    context: dict[str, Any]
+    rest: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """An event that cannot be accepted, and why. `payload` is what was sent, as JSON text."""
+
+    code: str
+    message: str
+    message_id: str | None = None
+    payload: str | None = None
+
+
+def parse(body: bytes) -> dict[str, Any]:
+    """Parse a request body, whatever is in it that PostgreSQL could not store.
+
+    NUL characters are removed, lone surrogates become U+FFFD, NaN and infinities become null:
+    official SDKs send all of these (research/sdk-contract.md rules 8, 15). Of duplicate keys the
+    last counts. Raises BodyUnreadable when it is not a JSON object.
+    """
+    try:
+        parsed = msgspec.json.decode(body)
+        clean = b"\\u0000" not in body
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        parsed, clean = _parse_leniently(body), False
+    if not isinstance(parsed, dict):
+        raise BodyUnreadable("the body must be a JSON object")
+    if clean:
+        return parsed
+    cleaned: dict[str, Any] = _clean(parsed)
+    return cleaned
+
+
+def _parse_leniently(body: bytes) -> Any:
+    try:
+        return json.loads(body.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise BodyUnreadable("the body is not UTF-8") from error
+    except (ValueError, RecursionError) as error:
+        raise BodyUnreadable(f"the body is not JSON: {str(error)[:200]}") from error
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return (
+            value.replace("\x00", "").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        )
+    if isinstance(value, dict):
+        return {_clean(k): _clean(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_clean(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def messages(body: Mapping[str, Any], call: str | None) -> list[Any]:
+    """Return the messages of a request: those of a batch, or the one that a single call is.
+
+    What stands at the top of a batch (`context`, `integrations`, `sentAt`) holds for each of its
+    messages that does not say otherwise. Raises BodyUnreadable when `batch` is not a list.
+    """
+    if call is not None:
+        return [{**body, "type": call}]
+    batch = body.get("batch")
+    if not isinstance(batch, list):
+        raise BodyUnreadable("batch must be a list of messages")
+    shared = {k: body[k] for k in ("sentAt", "integrations") if k in body}
+    context = body.get("context")
+    out: list[Any] = []
+    for message in batch:
+        if isinstance(message, dict):
+            message = {**shared, **message}
+            if isinstance(context, dict):
+                own = message.get("context")
+                message["context"] = {**context, **(own if isinstance(own, dict) else {})}
+        out.append(message)
+    return out
+
+
+def read(message: Any, *, received_at: datetime, largest: int) -> Envelope | Rejection:
+    """Read one message, or say why it is not accepted. Never raises.
+
+    `largest` is the size limit of one event in bytes of JSON.
+    """
+    if not isinstance(message, dict):
+        return Rejection("not_an_object", "a message must be a JSON object")
+    payload = msgspec.json.encode(message)
+    message_id = _message_id(message.get("messageId"))
+
+    def rejected(code: str, why: str) -> Rejection:
+        return Rejection(code, why, message_id, payload[: largest * 4].decode("utf-8", "ignore"))
+
+    if len(payload) > largest:
+        return Rejection("too_large", f"{len(payload)} bytes; the limit is {largest}", message_id)
+    kind = message.get("type")
+    if kind not in TYPES:
+        return rejected("unknown_type", f"type must be one of {', '.join(TYPES)}")
+    name = _name(kind, message)
+    if kind == "track" and not name:
+        return rejected("event_missing", "a track call needs the name of its event")
+    context = _object(message.get("context"))
+    properties = _properties(kind, message, context)
+    found = _identifiers(kind, message, context, properties)
+    if not found:
+        return rejected(
+            "no_user_anon_id", "neither userId, anonymousId nor an external id is given"
+        )
+    sent_at = _time(message.get("sentAt"))
+    rest = {k: v for k, v in message.items() if k not in OWN and v is not None}
+    seq = message.get("sourceSeq")
+    return Envelope(
+        type=kind,
+        name=name,
+        message_id=message_id,
+        user_id=identifiers.normalise("user_id", message.get("userId")),
+        anonymous_id=identifiers.normalise("anonymous_id", message.get("anonymousId")),
+        identifiers=found,
+        occurred_at=_occurred_at(message, sent_at, received_at),
+        sent_at=sent_at,
+        source_seq=seq if isinstance(seq, int) and abs(seq) < 2**62 else None,
+        properties=properties,
+        context=context,
+        rest=rest or None,
+    )
+
+
+def _message_id(value: object) -> str:
+    """Return the message's id; one that is absent is made, one too long for an index hashed."""
+    if value is None or value == "" or isinstance(value, dict | list | bool):
+        return f"server-{uuid4()}"
+    text = str(value)
+    if len(text) > LONGEST_MESSAGE_ID:
+        return "sha256-" + sha256(text.encode("utf-8", "replace")).hexdigest()
+    return text
+
+
+def _name(kind: str, message: Mapping[str, Any]) -> str | None:
+    value = message.get("event") if kind == "track" else message.get("name")
+    if value is None or isinstance(value, dict | list):
+        return None
+    return str(value)[:LONGEST_NAME] or None
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _properties(kind: str, message: Mapping[str, Any], context: dict[str, Any]) -> dict[str, Any]:
+    """Return properties, or traits for identify and group.
+
+    Some SDKs put the traits of an identify call in `context.traits` only; on other calls that
+    place holds the current user's traits and sets nothing (research/sdk-contract.md rule 18).
+    """
+    if kind not in ("identify", "group"):
+        return _object(message.get("properties"))
+    traits = message.get("traits")
+    if kind == "identify" and not isinstance(traits, dict):
+        traits = context.get("traits")
+    return _object(traits)
+
+
+def _identifiers(
+    kind: str, message: Mapping[str, Any], context: dict[str, Any], properties: dict[str, Any]
+) -> tuple[tuple[str, str], ...]:
+    """Return the canonical identifiers of a message, the strongest first; () when none acts."""
+    wanted: list[tuple[str, object]] = [
+        ("user_id", message.get("userId")),
+        ("anonymous_id", message.get("anonymousId")),
+    ]
+    external = context.get("externalIds")
+    for entry in external if isinstance(external, list) else []:
+        if isinstance(entry, dict) and isinstance(entry.get("type"), str):
+            wanted.append((identifiers.canonical_namespace(entry["type"]), entry.get("id")))
+    if kind == "alias":
+        wanted.append(("anonymous_id", message.get("previousId")))
+    acting = _canonical(wanted)
+    if not acting:
+        return ()
+    also: list[tuple[str, object]] = []
+    if kind == "identify":
+        also += [("email", properties.get("email")), ("phone", properties.get("phone"))]
+    device = _object(context.get("device")).get("id")
+    also.append(("device_id", device))
+    return tuple(dict.fromkeys([*acting, *_canonical(also)]))
+
+
+def _canonical(wanted: list[tuple[str, object]]) -> list[tuple[str, str]]:
+    found = []
+    for name, value in wanted:
+        if not identifiers.NAMESPACE_NAME.match(name):
+            continue
+        normal = identifiers.normalise(name, value)
+        if normal is not None:
+            found.append((name, normal))
+    return sorted(dict.fromkeys(found), key=lambda i: identifiers.namespace(i[0]).priority)
+
+
+def _time(value: object) -> datetime | None:
+    """Read an ISO 8601 time, or seconds or milliseconds since 1970; without zone it is UTC."""
+    try:
+        if isinstance(value, str):
+            text = value.strip()
+            time = datetime.fromisoformat(text)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            time = datetime.fromtimestamp(value / 1000 if value > 1e11 else value, UTC)
+        else:
+            return None
+        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return time if time > _EARLIEST else None
+
+
+def _occurred_at(
+    message: Mapping[str, Any], sent_at: datetime | None, received_at: datetime
+) -> datetime:
+    """Return when it happened by our clock: `received - (sent - original)` [Segment].
+
+    Only a clock that is visibly wrong is corrected. Without a readable time it happened when it
+    was received.
+    """
+    original = _time(message.get("timestamp")) or _time(message.get("originalTimestamp"))
+    if original is None:
+        return received_at
+    if sent_at is None:
+        return original
+    skew = received_at - sent_at
+    if abs(skew) < SKEW_IGNORED or abs(skew) > SKEW_BELIEVED:
+        return original
+    try:
+        return original + skew
+    except OverflowError:
+        return original

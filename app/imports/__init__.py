@@ -1,0 +1,1 @@
+"""Readers of foreign event logs, one module per file format."""

@@ -1,0 +1,80 @@
+"""Reads rows from CSV, NDJSON and Parquet files, one at a time."""
+
+import csv
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+import pyarrow.parquet as pq
+
+from app.errors import ImportFailed
+
+FORMATS = ("csv", "ndjson", "parquet", "xes")
+
+
+def format_of(path: Path) -> str:
+    """Return the format of a file by its name; `.gz` may follow. Raises ImportFailed."""
+    suffixes = [s.lower().lstrip(".") for s in path.suffixes if s.lower() != ".gz"]
+    name = {"jsonl": "ndjson", "json": "ndjson", "tsv": "csv"}.get(
+        suffixes[-1] if suffixes else "", suffixes[-1] if suffixes else ""
+    )
+    if name not in FORMATS:
+        raise ImportFailed(f"{path.name}: the name must end in one of .{', .'.join(FORMATS)}")
+    return name
+
+
+def rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a CSV, NDJSON or Parquet file; empty values are left out.
+
+    Raises ImportFailed, with the line, for a file that is not what its name says.
+    """
+    readers = {"csv": _csv, "ndjson": _ndjson, "parquet": _parquet}
+    kind = format_of(path)
+    if kind not in readers:
+        raise ImportFailed(f"{path.name}: rows come from {', '.join(readers)}")
+    if not path.is_file():
+        raise ImportFailed(f"{path}: no such file")
+    for row in readers[kind](path):
+        yield {k: v for k, v in row.items() if k and v is not None and v != ""}
+
+
+def _text(path: Path) -> TextIO:
+    opener: Any = gzip.open if path.suffix.lower() == ".gz" else open
+    handle: TextIO = opener(path, "rt", encoding="utf-8-sig", newline="")
+    return handle
+
+
+def _csv(path: Path) -> Iterator[dict[str, Any]]:
+    with _text(path) as handle:
+        sample = handle.read(65_536)
+        handle.seek(0)
+        separator = max(",;\t", key=sample.split("\n", 1)[0].count)
+        try:
+            yield from csv.DictReader(handle, delimiter=separator)
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ImportFailed(f"{path.name}: not readable as CSV: {error}") from error
+
+
+def _ndjson(path: Path) -> Iterator[dict[str, Any]]:
+    with _text(path) as handle:
+        for number, line in enumerate(handle, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise ImportFailed(f"{path.name}, line {number}: not JSON: {error}") from error
+            if not isinstance(row, dict):
+                raise ImportFailed(f"{path.name}, line {number}: not a JSON object")
+            yield row
+
+
+def _parquet(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=10_000):
+                yield from batch.to_pylist()
+    except (OSError, ValueError) as error:
+        raise ImportFailed(f"{path.name}: not readable as Parquet: {error}") from error

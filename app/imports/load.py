@@ -1,0 +1,125 @@
+"""Loads the messages of a file the way requests are loaded, and reports what became of each."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+import consent
+from app.access.sources import SourceSettings
+from app.consents import record as consents_record
+from app.db import Sessions
+from app.events.append import IdCache, Item, append, keep_rejections
+from app.events.envelope import Envelope, read
+
+BATCH = 2_000
+#: A row of a file may be larger than an event on the wire.
+LARGEST_EVENT = 1_000_000
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of the rows of a file."""
+
+    received: int = 0
+    accepted: int = 0
+    duplicates: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+
+    def reject(self, code: str, message: str, row: int) -> None:
+        """Count a row that was refused; the first of each kind is kept as an example."""
+        self.rejected[code] += 1
+        self.examples.setdefault(code, f"row {row}: {message}")
+
+
+def load(
+    sessions: Sessions,
+    source: SourceSettings,
+    messages: Iterable[dict[str, Any]],
+    *,
+    consents: Sequence[str] = (),
+    evidence: str = "",
+    progress: Callable[[int], None] | None = None,
+) -> Report:
+    """Append the messages of a file and return the report.
+
+    Every batch is a transaction of its own, and every message has an id that never changes: an
+    import that was cut short is simply started again. `consents` are purposes to which, as whoever
+    imports states in `evidence`, these people agreed; they are recorded as given now, for who has
+    not given them already.
+    """
+    report = Report()
+    cache = IdCache()
+    number = 0
+    for batch in _in_batches(messages):
+        received_at = datetime.now(UTC)
+        items, rejections = [], []
+        for message in batch:
+            number += 1
+            entry = read(message, received_at=received_at, largest=LARGEST_EVENT)
+            if isinstance(entry, Envelope):
+                items.append(Item(source, entry, received_at))
+            else:
+                rejections.append(entry)
+                report.reject(entry.code, entry.message, number)
+        with sessions.begin() as session:
+            _give(session, source, items, consents, evidence, received_at)
+            outcomes = append(session, items, cache)
+            keep_rejections(session, source, rejections, received_at)
+        for outcome in outcomes:
+            if outcome.state == "accepted":
+                report.accepted += 1
+            elif outcome.state == "duplicate":
+                report.duplicates += 1
+            else:
+                report.reject(outcome.code, outcome.message, number)
+        report.received = number
+        if progress:
+            progress(number)
+    return report
+
+
+def _in_batches(messages: Iterable[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:
+    batch: list[dict[str, Any]] = []
+    for message in messages:
+        batch.append(message)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _give(
+    session: Session,
+    source: SourceSettings,
+    items: Sequence[Item],
+    purposes: Sequence[str],
+    evidence: str,
+    now: datetime,
+) -> None:
+    """Record what the importer states: these identifiers' people agreed to these purposes."""
+    if not purposes:
+        return
+    known = [consent.catalogue.purpose(session, key) for key in purposes]
+    speakers = sorted({speaker for item in items for speaker in item.speakers})
+    choices = [
+        consent.Choice(
+            *speaker,
+            purpose.key,
+            "given",
+            now,
+            collected_by=f"import:{source.name}",
+            purpose_version=purpose.version,
+            valid_days=purpose.valid_days,
+            evidence={"stated_by_importer": evidence},
+        )
+        for speaker in speakers
+        for purpose in known
+    ]
+    written = consent.record(session, choices, received_at=now, repeat=False)
+    consents_record.touch(session, written)

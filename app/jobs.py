@@ -1,0 +1,129 @@
+"""The background jobs: each looks at the state, does what is due, and sleeps until woken.
+
+There is no queue of jobs beside the data: what is to be done is what the tables say (the mark of
+a reader, a delivery that is due, a run that waits), so nothing can be lost, doubled or stuck
+between the two. docs/decisions/0008 says why not Procrastinate.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+import httpx
+
+from app import matching, pipeline
+from app.db import Sessions, advisory_lock, exclusively, listen
+from app.destinations.deliver import deliver
+from app.lake.copy import compact, copy_new
+from app.settings import Settings
+from app.work import CHANNEL
+
+log = logging.getLogger("parcours.jobs")
+
+#: How long a job sleeps when nobody wakes it, in seconds.
+PIPELINE_SECONDS = 1.0
+DELIVERY_SECONDS = 0.5
+LAKE_SECONDS = 5.0
+SEGMENT_SECONDS = 60.0
+MATCHING_SECONDS = 1.0
+
+
+class Worker:
+    """Runs all jobs, each in a thread of its own, until it is told to stop."""
+
+    def __init__(self, sessions: Sessions, settings: Settings, url: str) -> None:
+        """`url` is the address of the database, for the connection that listens."""
+        self._sessions = sessions
+        self._settings = settings
+        self._url = url
+        self._stop = threading.Event()
+        self._send = threading.Event()
+
+    def stop(self) -> None:
+        """Ask every job to end after what it is doing."""
+        self._stop.set()
+        self._send.set()
+
+    def run(self) -> None:
+        """Work until `stop` is called; returns when every job has ended."""
+        jobs: list[tuple[str, Callable[[], None]]] = [
+            ("pipeline", self._pipeline),
+            ("deliveries", self._deliveries),
+            ("lake", lambda: self._every(LAKE_SECONDS, self._lake)),
+            ("segments", lambda: self._every(SEGMENT_SECONDS, self._segments)),
+            ("matching", lambda: self._every(MATCHING_SECONDS, self._matching)),
+        ]
+        threads = [
+            threading.Thread(target=self._guard, args=job, name=job[0], daemon=True) for job in jobs
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(timeout=0.2)
+
+    def _guard(self, name: str, job: Callable[[], None]) -> None:
+        """Run a job again when it fails, for instance because the database went away."""
+        while not self._stop.is_set():
+            try:
+                job()
+            except Exception as error:
+                log.error("job %s failed (%s); trying again", name, _kind(error))
+                log.debug("job %s", name, exc_info=True)
+                self._stop.wait(1.0)
+
+    def _pipeline(self) -> None:
+        """Step whenever a commit says that there is work, and once a second in any case."""
+        for _ in listen(self._url, CHANNEL, self._stop.is_set, PIPELINE_SECONDS):
+            idle = False
+            while not idle and not self._stop.is_set():
+                with self._sessions.begin() as session:
+                    idle = pipeline.step(session).idle
+            self._send.set()
+
+    def _deliveries(self) -> None:
+        timeout = httpx.Timeout(self._settings.webhook_timeout_seconds)
+        with httpx.Client(timeout=timeout, follow_redirects=False, trust_env=False) as client:
+            while not self._stop.is_set():
+                self._send.wait(DELIVERY_SECONDS)
+                self._send.clear()
+                while not self._stop.is_set() and deliver(self._sessions, client):
+                    pass
+
+    def _lake(self) -> None:
+        copy_new(self._sessions, self._settings.lake_dir)
+        compact(self._sessions, self._settings.lake_dir)
+
+    def _segments(self) -> None:
+        with self._sessions.begin() as session, advisory_lock(session, "segments") as mine:
+            if mine:
+                pipeline.refresh_all(session)
+                self._send.set()
+
+    def _matching(self) -> None:
+        """Ask for a run when there is something new, and do the run that waits."""
+        with exclusively(self._sessions, "matching") as mine:
+            if not mine:
+                return
+            matching.request_if_needed(
+                self._sessions, interval=self._settings.matching_interval_seconds
+            )
+            done = matching.run_waiting(
+                self._sessions,
+                auto=self._settings.auto_merge_threshold,
+                review=self._settings.review_threshold,
+            )
+            if done is not None:
+                self._send.set()
+
+    def _every(self, seconds: float, job: Callable[[], None]) -> None:
+        while not self._stop.is_set():
+            started = time.monotonic()
+            job()
+            self._stop.wait(max(0.05, seconds - (time.monotonic() - started)))
+
+
+def _kind(error: Exception) -> str:
+    """Name an error without its message, which may hold what a person sent."""
+    return f"{type(error).__module__}.{type(error).__name__}"

@@ -1,0 +1,335 @@
+"""What a journey is: stages, channels, touchpoints, and the rules that recognise an event.
+
+Pure: no database, no clock, no settings. `app.journeys.predicate` says the same rules in SQL;
+`tests/app/journeys/test_predicate.py` holds both to the same answers on random events.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
+
+MAX_NESTING = 12
+"""Levels of all/any/not in one match: far more than people write, far less than SQL refuses."""
+
+LARGEST_NUMBER = 1e300
+"""Numbers are compared as IEEE doubles, as in DuckDB; a larger one would compare as infinite."""
+
+Scalar = StrictBool | StrictInt | StrictFloat | StrictStr
+Operator = Literal["eq", "ne", "in", "gt", "gte", "lt", "lte", "contains", "exists"]
+Identifier = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_.:-]+$")]
+
+
+@dataclass(frozen=True, slots=True)
+class EventView:
+    """The part of an event that a match can read.
+
+    `properties` is the parsed JSON object of the event, or None.
+    """
+
+    type: str | None
+    name: str | None
+    source: str | None
+    properties: Mapping[str, object] | None = None
+
+
+class Frozen(BaseModel):
+    """An immutable model that refuses keys it does not know, so that a typo is never ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LocalizedText(Frozen):
+    """A text in the two languages of the product; at least one is present."""
+
+    fr: str | None = None
+    en: str | None = None
+
+    @model_validator(mode="after")
+    def _one_language(self) -> Self:
+        if self.fr is None and self.en is None:
+            raise ValueError("give fr, en or both")
+        return self
+
+
+Label = str | LocalizedText
+
+
+class Match(Frozen):
+    """A yes/no question about one event; every key that is present must hold.
+
+    Two-valued: a missing name, source or property makes the comparison false, never unknown, and
+    `ne` is exactly the negation of `eq` (an event without the property differs from any value).
+    Comparisons are typed: the property "5" is not the number 5. Numbers compare as IEEE doubles,
+    strings by code point, so ISO 8601 times of one zone compare in time order. `contains` is a
+    substring of a string or an element of an array. A JSON null does not exist.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        validate_by_alias=True,
+        validate_by_name=True,
+        serialize_by_alias=True,
+    )
+
+    event: str | None = Field(default=None, description="The event's name")
+    type: str | None = Field(default=None, description="The event's type: track, page, screen …")
+    source: str | None = None
+    prop: str | None = Field(default=None, description="Dotted path into the properties")
+    op: Operator = "eq"
+    value: Scalar | tuple[Scalar, ...] | None = None
+    all: tuple["Match", ...] | None = Field(default=None, min_length=1)
+    any: tuple["Match", ...] | None = Field(default=None, min_length=1)
+    not_: "Match | None" = Field(default=None, alias="not")
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        asked = (self.event, self.type, self.source, self.prop, self.all, self.any, self.not_)
+        if all(part is None for part in asked):
+            raise ValueError("an empty match fits every event; name what it should fit")
+        if nesting(self) > MAX_NESTING:
+            raise ValueError(f"nested more than {MAX_NESTING} levels deep")
+        if self.prop is None:
+            if self.op != "eq" or self.value is not None:
+                raise ValueError("op and value need prop")
+            return self
+        if not all(self.prop.split(".")):
+            raise ValueError(f"prop {self.prop!r} has an empty part; write it like cart.total")
+        _check_value(self.op, self.value)
+        return self
+
+
+def _check_value(op: Operator, value: Scalar | tuple[Scalar, ...] | None) -> None:
+    """Refuse a value that the operator could never use."""
+    if op == "exists":
+        if value is not None and not isinstance(value, bool):
+            raise ValueError("exists takes true, false or no value")
+        return
+    if value is None:
+        raise ValueError(f"{op} needs a value; to ask for absence use exists with false")
+    if isinstance(value, tuple) != (op == "in") or value == ():
+        raise ValueError("in takes a list of at least one, every other operator one value")
+    if op in ("gt", "gte", "lt", "lte") and isinstance(value, bool):
+        raise ValueError(f"{op} cannot order true and false")
+    for item in value if isinstance(value, tuple) else (value,):
+        if isinstance(item, int | float) and not abs(item) <= LARGEST_NUMBER:
+            raise ValueError(f"{item} is outside ±{LARGEST_NUMBER:g}")
+
+
+def nesting(match: Match) -> int:
+    """Return how many levels of all/any/not a match has; a plain match has one."""
+    inner = (*(match.all or ()), *(match.any or ()), *((match.not_,) if match.not_ else ()))
+    return 1 + max((nesting(part) for part in inner), default=0)
+
+
+def matches(match: Match, event: EventView) -> bool:
+    """Say whether one event fits a match, exactly as `predicate.sql` does in DuckDB."""
+    return all(
+        (
+            match.event is None or event.name == match.event,
+            match.type is None or event.type == match.type,
+            match.source is None or event.source == match.source,
+            match.prop is None or _property_fits(match, event.properties),
+            match.all is None or all(matches(part, event) for part in match.all),
+            match.any is None or any(matches(part, event) for part in match.any),
+            match.not_ is None or not matches(match.not_, event),
+        )
+    )
+
+
+def _property_fits(match: Match, properties: Mapping[str, object] | None) -> bool:
+    found = _look_up(properties, (match.prop or "").split("."))
+    value = match.value
+    if match.op == "exists":
+        return (found is not None) == (value is not False)
+    if isinstance(value, tuple):
+        return any(_equal(found, item) for item in value)
+    if match.op == "eq":
+        return _equal(found, value)
+    if match.op == "ne":
+        return not _equal(found, value)
+    if match.op == "contains":
+        return _contains(found, value)
+    return _ordered(match.op, found, value)
+
+
+def _look_up(properties: object, path: Sequence[str]) -> object:
+    """Follow keys of objects and indexes of arrays; None when the path leads nowhere."""
+    here = properties
+    for part in path:
+        if isinstance(here, Mapping):
+            here = here.get(part)
+        elif isinstance(here, list) and _is_index(part) and int(part) < len(here):
+            here = here[int(part)]
+        else:
+            return None
+    return here
+
+
+def _is_index(part: str) -> bool:
+    """JSON Pointer (RFC 6901) array indexes: ASCII digits without a leading zero."""
+    return part.isascii() and part.isdigit() and (part == "0" or part[0] != "0")
+
+
+def _number(value: object) -> float | None:
+    """Return a JSON number as a finite double; True and False are not numbers."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _equal(found: object, value: object) -> bool:
+    if isinstance(value, bool):
+        return found is value
+    if isinstance(value, str):
+        return isinstance(found, str) and found == value
+    number = _number(found)
+    return number is not None and number == _number(value)
+
+
+def _contains(found: object, value: object) -> bool:
+    if isinstance(found, str):
+        return isinstance(value, str) and value in found
+    return isinstance(found, list) and any(_equal(item, value) for item in found)
+
+
+def _ordered(op: Operator, found: object, value: object) -> bool:
+    left: Any = found if isinstance(found, str) else _number(found)
+    right: Any = value if isinstance(value, str) else _number(value)
+    if left is None or isinstance(left, str) != isinstance(right, str):
+        return False
+    return bool(
+        {"gt": left > right, "gte": left >= right, "lt": left < right, "lte": left <= right}[op]
+    )
+
+
+class Stage(Frozen):
+    """One step of the relation, in the customer's eyes; `order` places it in the journey."""
+
+    id: Identifier
+    name: Label | None = None
+    order: int
+    phase: Literal["before", "during", "after"] | None = None
+
+
+class Channel(Frozen):
+    """A way to meet: web, phone, branch; `family` groups channels (remote, face to face …)."""
+
+    id: Identifier
+    name: Label | None = None
+    family: str | None = None
+
+
+class Touchpoint(Frozen):
+    """Where a channel meets a stage (CustUp's definition), with the events that prove it happened.
+
+    `planned` says that the declared journey wants it; an unplanned one only names what is seen.
+    """
+
+    id: Identifier
+    stage: Identifier
+    channel: Identifier
+    match: Match
+    planned: bool = True
+    name: Label | None = None
+
+
+def _channel(value: object) -> object:
+    return {"id": value} if isinstance(value, str) else value
+
+
+class Journey(Frozen):
+    """A declared journey: the map that events are compared with.
+
+    Touchpoints are ordered rules: the first whose match fits an event wins. Stages have distinct
+    orders, so that the furthest stage of a person is always one stage. `stage_rule` says which
+    stage a person is at: the furthest ever reached, or the one of the latest event.
+    """
+
+    key: Identifier
+    name: Label
+    purpose: Identifier = "analytics.audience"
+    stages: tuple[Stage, ...] = Field(min_length=1)
+    channels: tuple[Annotated[Channel, BeforeValidator(_channel)], ...] = Field(min_length=1)
+    touchpoints: tuple[Touchpoint, ...] = Field(min_length=1)
+    stage_rule: Literal["latest", "furthest"] = "furthest"
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        for field in ("stages", "channels", "touchpoints"):
+            _distinct(f"/{field}", "id", [part.id for part in getattr(self, field)])
+        _distinct("/stages", "order", [stage.order for stage in self.stages])
+        known = {
+            "stage": {stage.id for stage in self.stages},
+            "channel": {channel.id for channel in self.channels},
+        }
+        for index, touchpoint in enumerate(self.touchpoints):
+            for field, ids in known.items():
+                if (wanted := getattr(touchpoint, field)) not in ids:
+                    raise ValueError(
+                        f"/touchpoints/{index}/{field}: unknown {field} {wanted!r}; "
+                        f"known: {', '.join(sorted(ids))}"
+                    )
+        return self
+
+
+def _distinct(path: str, field: str, values: Sequence[object]) -> None:
+    seen: dict[object, int] = {}
+    for index, value in enumerate(values):
+        if value in seen:
+            raise ValueError(
+                f"{path}/{index}/{field}: {value!r} is already used by {path}/{seen[value]}"
+            )
+        seen[value] = index
+
+
+def touchpoint_of(journey: Journey, event: EventView) -> Touchpoint | None:
+    """Return the first touchpoint whose match fits the event, or None when it is unmapped."""
+    return next((point for point in journey.touchpoints if matches(point.match, event)), None)
+
+
+def current_stage(journey: Journey, timeline: Iterable[EventView]) -> Stage | None:
+    """Return the stage one person is at, by the journey's stage rule; None before the first.
+
+    `timeline` is the person's events in the order of `pos` (research/journeys.md §4.0).
+    """
+    stages = {stage.id: stage for stage in journey.stages}
+    current: Stage | None = None
+    for event in timeline:
+        point = touchpoint_of(journey, event)
+        if point is None:
+            continue
+        stage = stages[point.stage]
+        if current is None or journey.stage_rule == "latest" or stage.order > current.order:
+            current = stage
+    return current
+
+
+def definition_hash(definition: BaseModel) -> str:
+    """Return `sha256:…` of a definition's canonical JSON: keys sorted, defaults left out.
+
+    A default written out and one left out give the same hash, and a field added to a later
+    version of the product, with a default, does not change the hashes already stored.
+    """
+    body = definition.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,7 @@
+-- All events of some identifiers, in the order of journeys.
+SELECT e.type, e.name, s.name AS source, e.properties
+FROM app.event e
+JOIN app.source s ON s.id = e.source_id
+WHERE e.identifier_id = ANY(CAST(:identifiers AS bigint[]))
+  AND NOT (:purpose = ANY(e.refused))
+ORDER BY e.occurred_at, s.name, e.source_seq NULLS LAST, e.received_at, e.id;

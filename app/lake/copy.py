@@ -1,0 +1,114 @@
+"""Copies events into the lake: immutable Parquet files, listed in PostgreSQL."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.db import Sessions, advisory_lock
+from app.events import stream
+from app.lake.tables import LakePart
+
+#: Events in one file of one copy; a backlog becomes several files.
+BATCH = 50_000
+#: More files than this are put together into one, since each costs a file to open per query.
+MOST_PARTS = 24
+
+SCHEMA = pa.schema(
+    [
+        ("event_id", pa.int64()),
+        ("identifier_id", pa.int64()),
+        ("type", pa.string()),
+        ("name", pa.string()),
+        ("source", pa.string()),
+        ("occurred_at", pa.timestamp("us", tz="UTC")),
+        ("received_at", pa.timestamp("us", tz="UTC")),
+        ("source_seq", pa.int64()),
+        ("refused", pa.list_(pa.string())),
+        ("properties", pa.string()),
+        ("context", pa.string()),
+    ]
+)
+
+
+def copy_new(sessions: Sessions, directory: Path) -> int:
+    """Copy events that the lake has not seen yet and return how many.
+
+    One process at a time. A file is complete before it is listed, and listed in the transaction
+    that moves the mark: a crash leaves at most a file that nobody reads, and never a hole or a
+    double.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    copied = 0
+    while True:
+        with sessions.begin() as session, advisory_lock(session, "lake") as mine:
+            events = stream.next_batch(session, "lake", BATCH) if mine else []
+            if not events:
+                return copied
+            name = f"events-{uuid4().hex}.parquet"
+            _write(directory / name, _table(session, events))
+            session.add(LakePart(file=name, events=len(events)))
+            stream.done(session, "lake", events[-1])
+            copied += len(events)
+
+
+def compact(sessions: Sessions, directory: Path) -> bool:
+    """Put the files together into one when there are many; return whether it was done.
+
+    Readers that still use the old files keep them open; the files go after the listing.
+    """
+    with sessions.begin() as session, advisory_lock(session, "lake") as mine:
+        parts = session.scalars(sa.select(LakePart).order_by(LakePart.id)).all() if mine else []
+        if len(parts) <= MOST_PARTS:
+            return False
+        name = f"events-{uuid4().hex}.parquet"
+        _merge([directory / part.file for part in parts], directory / name)
+        session.add(LakePart(file=name, events=sum(part.events for part in parts)))
+        for part in parts:
+            session.delete(part)
+    for part in parts:
+        (directory / part.file).unlink(missing_ok=True)
+    return True
+
+
+def parts(session: Session, directory: Path) -> list[Path]:
+    """Return the files that make up the lake."""
+    names = session.scalars(sa.select(LakePart.file).order_by(LakePart.id))
+    return [directory / name for name in names]
+
+
+def _table(session: Session, events: Sequence[sa.Row[Any]]) -> pa.Table:
+    names = {
+        row.id: row.name for row in session.execute(sa.text("SELECT id, name FROM app.source"))
+    }
+    columns: dict[str, list[Any]] = {
+        "event_id": [e.id for e in events],
+        "source": [names.get(e.source_id) for e in events],
+    }
+    for name in SCHEMA.names:
+        if name not in columns:
+            columns[name] = [getattr(e, name) for e in events]
+    return pa.table({n: columns[n] for n in SCHEMA.names}, schema=SCHEMA)
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    scratch = path.with_suffix(".writing")
+    pq.write_table(table, scratch, compression="zstd")
+    scratch.rename(path)
+
+
+def _merge(sources: Sequence[Path], target: Path) -> None:
+    scratch = target.with_suffix(".writing")
+    with duckdb.connect(config={"threads": 1}) as connection:
+        connection.execute(
+            f"COPY (SELECT * FROM read_parquet($files)) TO '{scratch}'"  # noqa: S608  # our own name
+            " (FORMAT parquet, COMPRESSION zstd)",
+            {"files": [str(path) for path in sources]},
+        )
+    scratch.rename(target)

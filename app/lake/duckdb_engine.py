@@ -1,0 +1,80 @@
+# ruff: noqa: S608 - only names of our own files become text
+"""Opens the lake for one purpose: the events of people who allow it, as a view."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+from sqlalchemy.orm import Session
+
+from app.consents.permission import Permission, permissions
+from app.lake import copy
+
+
+@dataclass(frozen=True, slots=True)
+class Lake:
+    """An open lake: the connection, and who was left out of it for which reason."""
+
+    connection: duckdb.DuckDBPyConnection
+    excluded: dict[str, int]
+    profiles: int
+    events: int
+
+
+@contextmanager
+def open_lake(session: Session, directory: Path, purpose: str) -> Iterator[Lake]:
+    """Yield the lake as seen for a purpose, by the people as they are resolved at this moment.
+
+    The view `event` has one row per event of an identifier whose use is allowed now, with the
+    person it belongs to now; merges, splits and withdrawals need no rewrite of any file. An event
+    whose own stamp refused the purpose is never in it.
+    """
+    decisions = permissions(session, purpose)
+    files = copy.parts(session, directory)
+    with duckdb.connect(config={"threads": 2, "TimeZone": "UTC"}) as connection:
+        connection.register("person", _people(decisions))
+        connection.execute("CREATE TABLE asked AS SELECT $1 AS purpose", [purpose])
+        connection.execute(_view(files))
+        profiles, events = connection.execute(
+            "SELECT count(DISTINCT person_id), count(*) FROM event"
+        ).fetchone() or (0, 0)
+        yield Lake(connection, _excluded(decisions), profiles, events)
+
+
+def _view(files: list[Path]) -> str:
+    if not files:
+        return (
+            "CREATE VIEW event AS SELECT 0::BIGINT person_id, 0::BIGINT event_id, ''::VARCHAR type,"
+            " ''::VARCHAR \"name\", ''::VARCHAR source, now()::TIMESTAMPTZ occurred_at,"
+            " now()::TIMESTAMPTZ received_at, 0::BIGINT source_seq, ''::VARCHAR properties,"
+            " ''::VARCHAR context WHERE false"
+        )
+    listed = ", ".join("'" + str(path).replace("'", "''") + "'" for path in files)
+    return (
+        "CREATE VIEW event AS SELECT p.person_id, e.event_id, e.type, e.name, e.source,"
+        " e.occurred_at, e.received_at, e.source_seq, e.properties, e.context"
+        f" FROM read_parquet([{listed}]) e"
+        " JOIN person p ON p.identifier_id = e.identifier_id"
+        " WHERE NOT list_contains(e.refused, (SELECT purpose FROM asked))"
+    )
+
+
+def _people(decisions: list[Permission]) -> pa.Table:
+    allowed = [d for d in decisions if d.allowed]
+    return pa.table(
+        {
+            "identifier_id": pa.array([d.identifier_id for d in allowed], pa.int64()),
+            "person_id": pa.array([d.person_id for d in allowed], pa.int64()),
+        }
+    )
+
+
+def _excluded(decisions: list[Permission]) -> dict[str, int]:
+    """Count the people of whom nothing may be used, by reason."""
+    allowed = {d.person_id for d in decisions if d.allowed}
+    reasons = {d.person_id: d.reason for d in decisions if d.person_id not in allowed}
+    return {f"consent:{why}": n for why, n in sorted(Counter(reasons.values()).items())}

@@ -1,0 +1,146 @@
+"""The product on one page: what happens to events after they are safe.
+
+    append ─► resolve ─► project ─► refresh ─► enqueue
+    (events)  (identity) (profiles) (segments) (destinations, change feed)
+
+`append` runs in the request. The rest runs here, in commit order, in small batches, each in one
+transaction together with the mark of how far it has come: whatever kills the process, every event
+goes through exactly once.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app import work
+from app.db import advisory_lock
+from app.destinations import outbox
+from app.events import stream
+from app.profiles.changes import News, publish
+from app.profiles.project import project
+from app.resolve import resolve
+from app.segments import members as segments
+from app.work import Touched
+from identity import people
+from identity.graph import Moved
+
+#: Events in one transaction: enough to share the cost of a commit, few enough to stay quick.
+BATCH = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one step did."""
+
+    events: int = 0
+    touched: int = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether there was nothing to do."""
+        return not (self.events or self.touched)
+
+
+def step(session: Session, *, limit: int = BATCH) -> Step:
+    """Take the next events and what else was touched through the whole product.
+
+    One process at a time: a second one that finds the lock taken has nothing to do.
+    """
+    with advisory_lock(session, "pipeline") as mine:
+        if not mine:
+            return Step()
+        events = stream.next_batch(session, "pipeline", limit)
+        touched = _take_touched(session, limit)
+        if not events and not touched:
+            return Step()
+        now = datetime.now(UTC)
+        consents = {t.identifier_id for t in touched if t.why == "consent"}
+        moved, created = resolve(session, events, consents, now=now)
+        changed = project(session, events)
+        seen = {e.identifier_id for e in events} | {t.identifier_id for t in touched}
+        persons = people.people_of(session, seen | changed)
+        concerned = set(persons.values()) | moved.people
+        publish(session, _news(persons, created, changed, moved, touched), at=now)
+        advance(session, concerned, moved, now=now)
+        if events:
+            stream.done(session, "pipeline", events[-1])
+        return Step(len(events), len(touched))
+
+
+def advance(session: Session, concerned: set[int], moved: Moved, *, now: datetime) -> None:
+    """Refresh the segments of these people and tell the destinations who came and who went."""
+    merged = {p for pair in moved.merged for p in pair}
+    split = {p for pair in moved.split for p in pair}
+    for segment in segments.list_all(session):
+        delta = segments.refresh(
+            session, segment, now=now, people=concerned, merged=merged, split=split
+        )
+        announce(session, delta, now=now)
+
+
+def announce(session: Session, delta: segments.Delta, *, now: datetime) -> None:
+    """Publish who entered and left a segment, and queue it for the destinations that listen."""
+    news = [News("segment.entered", p, {"segment": delta.segment}) for p in delta.entered]
+    news += [
+        News("segment.exited", p, {"segment": delta.segment, "reason": why})
+        for p, why in delta.left
+    ]
+    publish(session, news, at=now)
+    outbox.enqueue(session, delta, now=now)
+
+
+def refresh_all(session: Session) -> None:
+    """Refresh every segment wholly: windows pass and consents lapse although nothing happens."""
+    now = datetime.now(UTC)
+    for segment in segments.list_all(session):
+        announce(session, segments.refresh(session, segment, now=now), now=now)
+
+
+def after_move(session: Session, moved: Moved) -> None:
+    """Carry through what a decision about identity changed: undo, review, matching run.
+
+    In the same transaction, so that whoever asks after it sees people, segments and feed agree.
+    """
+    now = datetime.now(UTC)
+    publish(session, _moves(moved), at=now)
+    advance(session, set(moved.people), moved, now=now)
+    work.wake(session)
+
+
+def _take_touched(session: Session, limit: int) -> list[Touched]:
+    """Take what was touched; it is gone with this transaction's commit, and only then."""
+    oldest = (
+        sa.select(Touched.id).order_by(Touched.id).limit(limit).with_for_update(skip_locked=True)
+    )
+    rows = session.scalars(
+        sa.delete(Touched).where(Touched.id.in_(oldest.scalar_subquery())).returning(Touched)
+    )
+    return sorted(rows, key=lambda row: row.id)
+
+
+def _news(
+    persons: dict[int, int],
+    created: list[int],
+    changed: set[int],
+    moved: Moved,
+    touched: Iterable[Touched],
+) -> list[News]:
+    """Return the news of one step, each person's in the order in which they are true."""
+    news = [News("profile.created", p) for p in created if persons.get(p, p) == p]
+    news += _moves(moved)
+    news += [News("profile.updated", p) for p in sorted({persons[i] for i in changed})]
+    news += [
+        News("consent.changed", persons[t.identifier_id], {"purposes": t.details})
+        for t in touched
+        if t.why == "consent"
+    ]
+    return news
+
+
+def _moves(moved: Moved) -> list[News]:
+    news = [News("profile.merged", old, other_person_id=new) for new, old in moved.merged]
+    news += [News("profile.split", old, other_person_id=new) for old, new in moved.split]
+    return news

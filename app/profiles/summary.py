@@ -1,0 +1,59 @@
+"""Writes what is known of a person the way the API, the feed and the files show it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.profiles import read
+from app.profiles.traits import TraitValue
+
+
+def plain(traits: Mapping[str, TraitValue]) -> dict[str, Any]:
+    """Return traits without their provenance."""
+    return {key: trait.value for key, trait in traits.items()}
+
+
+def with_provenance(traits: Mapping[str, TraitValue]) -> list[dict[str, Any]]:
+    """Return traits with the source, time, event and identifier that set each."""
+    return [
+        {
+            "key": t.key,
+            "value": t.value,
+            "source": t.source,
+            "occurred_at": t.occurred_at.isoformat(),
+            "message_id": t.message_id,
+            "identifier": t.identifier,
+        }
+        for t in traits.values()
+    ]
+
+
+def identifiers(session: Session, view: read.View) -> list[dict[str, Any]]:
+    """Return the identifiers that may be seen."""
+    return [
+        {
+            "namespace": row.namespace,
+            "value": row.value,
+            "first_seen_at": row.first_seen_at.isoformat(),
+        }
+        for row in read.known_identifiers(session, view)
+    ]
+
+
+def event(row: sa.Row[Any]) -> dict[str, Any]:
+    """Return one event of a timeline."""
+    content = "traits" if row.type in ("identify", "group") else "properties"
+    return {
+        "message_id": row.message_id,
+        "type": row.type,
+        "name": row.name,
+        "source": row.source,
+        "user_id": row.user_id,
+        "anonymous_id": row.anonymous_id,
+        "occurred_at": row.occurred_at.isoformat(),
+        "received_at": row.received_at.isoformat(),
+        content: row.properties,
+        "context": row.context,
+    }

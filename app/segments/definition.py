@@ -1,0 +1,122 @@
+"""What a segment says: conditions on traits and behaviour, put together with all, any and not."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+Operator = Literal["eq", "ne", "in", "gt", "gte", "lt", "lte", "contains", "exists"]
+COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Property(_Strict):
+    """A condition on one property of an event, by its name at the top level."""
+
+    prop: str = Field(min_length=1, max_length=512)
+    op: Operator = "eq"
+    value: Any = None
+
+
+class Trait(_Strict):
+    """A condition on the winning value of a trait; a person without the trait does not meet it."""
+
+    trait: str = Field(min_length=1, max_length=512)
+    op: Operator = "eq"
+    value: Any = None
+
+
+class Count(_Strict):
+    """How often: at least, at most or exactly."""
+
+    gte: int | None = Field(default=None, ge=0)
+    lte: int | None = Field(default=None, ge=0)
+    eq: int | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> "Count":
+        if all(bound is None for bound in (self.gte, self.lte, self.eq)):
+            raise ValueError("state gte, lte or eq")
+        return self
+
+    def allows(self, count: int) -> bool:
+        """Say whether a count meets the bounds."""
+        return (
+            (self.gte is None or count >= self.gte)
+            and (self.lte is None or count <= self.lte)
+            and (self.eq is None or count == self.eq)
+        )
+
+
+class Behaviour(_Strict):
+    """A condition on events: how many of this name, lately, with these properties."""
+
+    event: str = Field(min_length=1, max_length=1024)
+    count: Count = Count(gte=1)
+    within_days: float | None = Field(default=None, gt=0, le=36_500)
+    where: tuple[Property, ...] = ()
+
+
+class All(_Strict):
+    """Every condition holds."""
+
+    all: tuple["Rule", ...] = Field(min_length=1, max_length=50)
+
+
+class Any_(_Strict):
+    """At least one condition holds."""
+
+    any: tuple["Rule", ...] = Field(min_length=1, max_length=50)
+
+
+class Not(_Strict):
+    """The condition does not hold."""
+
+    not_: "Rule" = Field(alias="not")
+
+
+def _kind(value: Any) -> str | None:
+    keys = value.keys() if isinstance(value, dict) else type(value).model_fields.keys()
+    for tag in ("all", "any", "not", "trait", "event"):
+        if tag in keys or (tag == "not" and "not_" in keys):
+            return tag
+    return None
+
+
+Rule = Annotated[
+    Annotated[All, Tag("all")]
+    | Annotated[Any_, Tag("any")]
+    | Annotated[Not, Tag("not")]
+    | Annotated[Trait, Tag("trait")]
+    | Annotated[Behaviour, Tag("event")],
+    Discriminator(
+        _kind,
+        custom_error_type="unknown_condition",
+        custom_error_message="a condition is one of: all, any, not, trait, event",
+    ),
+]
+All.model_rebuild()
+Any_.model_rebuild()
+Not.model_rebuild()
+
+
+def walk(rule: Rule) -> Iterator[Rule]:
+    """Yield a rule and everything inside it."""
+    yield rule
+    inner: tuple[Rule, ...] = ()
+    if isinstance(rule, All):
+        inner = rule.all
+    elif isinstance(rule, Any_):
+        inner = rule.any
+    elif isinstance(rule, Not):
+        inner = (rule.not_,)
+    for part in inner:
+        yield from walk(part)
+
+
+def moves_with_time(rule: Rule) -> bool:
+    """Say whether people can enter or leave although nothing happens: a window passes."""
+    return any(isinstance(r, Behaviour) and r.within_days is not None for r in walk(rule))

@@ -1,0 +1,213 @@
+"""Segments and their members: who is in, since when, who came and who went."""
+
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy.orm import Session
+
+import consent
+from app import cursors
+from app.consents.permission import parameters
+from app.db import statement
+from app.errors import DefinitionInvalid, SegmentExists, SegmentNotFound
+from app.segments import compile as compiled
+from app.segments.definition import Rule
+from app.segments.tables import Segment, SegmentMember
+
+RULE: TypeAdapter[Rule] = TypeAdapter(Rule)
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """Who entered and who left a segment, and why those left."""
+
+    segment: str
+    entered: tuple[int, ...]
+    left: tuple[tuple[int, str], ...]
+
+
+def rule_of(segment: Segment) -> Rule:
+    """Return the rule of a stored segment."""
+    return RULE.validate_python(segment.rule)
+
+
+def create(session: Session, *, key: str, name: str, purpose: str, rule: dict[str, Any]) -> Segment:
+    """Create a segment; it is filled by `refresh`.
+
+    Raises DefinitionInvalid, SegmentExists, PurposeNotFound.
+    """
+    consent.catalogue.purpose(session, purpose)
+    try:
+        RULE.validate_python(rule)
+    except ValidationError as error:
+        raise DefinitionInvalid(_pointed(error)) from error
+    if session.scalar(sa.select(Segment.id).where(Segment.key == key)):
+        raise SegmentExists(key)
+    segment = Segment(key=key, name=name, purpose=purpose, rule=rule)
+    session.add(segment)
+    session.flush()
+    return segment
+
+
+def _pointed(error: ValidationError) -> str:
+    return "; ".join(
+        f"#/rule/{'/'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()[:5]
+    )
+
+
+def find(session: Session, key: str) -> Segment:
+    """Return a segment; raises SegmentNotFound."""
+    segment = session.scalar(sa.select(Segment).where(Segment.key == key))
+    if segment is None:
+        raise SegmentNotFound(key)
+    return segment
+
+
+def list_all(session: Session) -> list[Segment]:
+    """Return all segments, by key."""
+    return list(session.scalars(sa.select(Segment).order_by(Segment.key)))
+
+
+def refresh(
+    session: Session,
+    segment: Segment,
+    *,
+    now: datetime,
+    people: Collection[int] | None = None,
+    merged: Collection[int] = (),
+    split: Collection[int] = (),
+) -> Delta:
+    """Bring the membership of these people (or of everybody) up to date and return who moved.
+
+    `merged` and `split` are the people that a merge or its undo touched just now: who leaves
+    because of a merge and comes back by its undo takes the old stay up again, as if the merge had
+    never been. Locks the segment, not its members. Safe to repeat: a second call right after
+    the first returns an empty delta.
+    """
+    started = time.perf_counter()
+    session.execute(sa.select(Segment.id).where(Segment.id == segment.id).with_for_update())
+    purpose = consent.catalogue.purpose(session, segment.purpose)
+    inside = compiled.members(session, rule_of(segment), purpose, now=now, people=people)
+    before = _open(session, segment, people)
+    entered, left = sorted(inside - before), sorted(before - inside)
+    _enter(session, segment, entered, set(split), now)
+    reasons = _why(session, segment, left, set(merged))
+    for person, why in reasons:
+        session.execute(
+            sa.update(SegmentMember)
+            .where(
+                SegmentMember.segment_id == segment.id,
+                SegmentMember.person_id == person,
+                SegmentMember.left_at.is_(None),
+            )
+            .values(left_at=now, why_left=why)
+        )
+    if people is None:
+        segment.refreshed_at = now
+        segment.refresh_milliseconds = (time.perf_counter() - started) * 1000
+    return Delta(segment.key, tuple(entered), tuple(reasons))
+
+
+def empty(session: Session, segment: Segment, *, now: datetime) -> Delta:
+    """End every stay, because the segment itself goes."""
+    left = sorted(_open(session, segment, None))
+    session.execute(
+        sa.update(SegmentMember)
+        .where(SegmentMember.segment_id == segment.id, SegmentMember.left_at.is_(None))
+        .values(left_at=now, why_left="segment_deleted")
+    )
+    return Delta(segment.key, (), tuple((person, "segment_deleted") for person in left))
+
+
+def _open(session: Session, segment: Segment, people: Collection[int] | None) -> set[int]:
+    query = sa.select(SegmentMember.person_id).where(
+        SegmentMember.segment_id == segment.id, SegmentMember.left_at.is_(None)
+    )
+    if people is not None:
+        query = query.where(SegmentMember.person_id.in_(people))
+    return set(session.scalars(query))
+
+
+def _enter(
+    session: Session, segment: Segment, people: Sequence[int], split: set[int], now: datetime
+) -> None:
+    """Open a stay for each; one that a merge had ended, and whose merge is undone, goes on."""
+    if not people:
+        return
+    resumed = set(
+        session.scalars(
+            statement("app.segments", "resume"),
+            {"segment_id": segment.id, "people": sorted(split & set(people))},
+        )
+    )
+    rows = [
+        {"segment_id": segment.id, "person_id": p, "entered_at": now}
+        for p in people
+        if p not in resumed
+    ]
+    if rows:
+        session.execute(sa.insert(SegmentMember), rows)
+
+
+def _why(
+    session: Session, segment: Segment, people: Sequence[int], merged: set[int]
+) -> list[tuple[int, str]]:
+    """Say why each left: merged into another, consent, or the rule no longer holds."""
+    from_consent: dict[int, str] = {}
+    if people:
+        purpose = consent.catalogue.purpose(session, segment.purpose)
+        rows = session.execute(
+            statement("app.consents", "permission"),
+            parameters(purpose, people),
+        )
+        allowed: set[int] = set()
+        for row in rows:
+            if row.allowed:
+                allowed.add(row.person_id)
+            else:
+                from_consent[row.person_id] = f"consent:{row.reason}"
+        for person in allowed:
+            from_consent.pop(person, None)
+    return [
+        (p, "merged" if p in merged else from_consent.get(p, "rule_no_longer_met")) for p in people
+    ]
+
+
+def list_members(
+    session: Session, segment: Segment, *, after: str | None, limit: int
+) -> tuple[list[sa.Row[Any]], str | None]:
+    """Return a page of members (profile_id, entered_at) and the cursor of the next page."""
+    rows = session.execute(
+        statement("app.segments", "members"),
+        {
+            "segment_id": segment.id,
+            "after": cursors.decode(after, int)[0] if after else 0,
+            "limit": limit + 1,
+        },
+    ).all()
+    more = len(rows) > limit
+    return list(rows[:limit]), cursors.encode(rows[limit - 1].person_id) if more else None
+
+
+def size(session: Session, segment: Segment) -> int:
+    """Return how many members a segment has."""
+    query = sa.select(sa.func.count()).where(
+        SegmentMember.segment_id == segment.id, SegmentMember.left_at.is_(None)
+    )
+    return session.scalar(query) or 0
+
+
+def of_person(session: Session, person: int) -> list[sa.Row[Any]]:
+    """Return the segments a person is in: key, purpose, entered_at."""
+    query = (
+        sa.select(Segment.key, Segment.purpose, SegmentMember.entered_at)
+        .join(SegmentMember, SegmentMember.segment_id == Segment.id)
+        .where(SegmentMember.person_id == person, SegmentMember.left_at.is_(None))
+        .order_by(Segment.key)
+    )
+    return list(session.execute(query))

@@ -1,0 +1,39 @@
+"""What the worker must look at again although no event says so, and how it is woken."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from app.db import Base
+
+#: The channel on which the worker hears that there is something to do.
+CHANNEL = "parcours_work"
+
+
+class Touched(Base):
+    """An identifier whose person must be looked at again, and why."""
+
+    __tablename__ = "touched"
+
+    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    identifier_id: Mapped[int]
+    why: Mapped[str]
+    details: Mapped[dict[str, Any]] = mapped_column(JSONB)
+
+
+def touch(session: Session, touched: Iterable[tuple[int, str, Mapping[str, Any]]]) -> None:
+    """Have the worker look again at the people of these identifiers, once this commits."""
+    rows = [
+        {"identifier_id": i, "why": why, "details": dict(details)} for i, why, details in touched
+    ]
+    if rows:
+        session.execute(sa.insert(Touched), rows)
+        wake(session)
+
+
+def wake(session: Session) -> None:
+    """Tell the worker, with this transaction's commit, that there is something to do."""
+    session.execute(sa.text(f"NOTIFY {CHANNEL}"))

@@ -1,0 +1,25 @@
+"""What can go wrong in `consent`. The first line of each docstring is the title."""
+
+
+class ConsentError(Exception):
+    """Something about consent is wrong."""
+
+
+class PurposeNotFound(ConsentError):
+    """No such purpose in the catalogue."""
+
+
+class PurposeExists(ConsentError):
+    """This version of the purpose exists already, and versions never change."""
+
+
+class NoticeNotFound(ConsentError):
+    """No such notice version."""
+
+
+class NoticeExists(ConsentError):
+    """This notice version exists already, and versions never change."""
+
+
+class SignalUnreadable(ConsentError):
+    """The consent signal cannot be read; it counts as a refusal for its event."""

@@ -1,0 +1,26 @@
+-- Append choices. Unless :repeat, one that says what stood at its time already is left out. A
+-- refusal of what was given before is a withdrawal.
+INSERT INTO consent.record (namespace, value, purpose, purpose_version, state, effective_at,
+                            recorded_at, order_time, valid_until, notice, collected_by, evidence)
+SELECT r.namespace, r.value, r.purpose, r.purpose_version,
+       CASE WHEN r.state = 'refused' AND stood.state = 'given' THEN 'withdrawn' ELSE r.state END,
+       r.effective_at,
+       r.recorded_at, r.order_time, r.valid_until, r.notice, r.collected_by, r.evidence
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(
+       namespace text, value text, purpose text, purpose_version bigint, state text,
+       effective_at timestamptz, recorded_at timestamptz, order_time timestamptz,
+       valid_until timestamptz, notice jsonb, collected_by text, evidence jsonb)
+LEFT JOIN LATERAL (
+  SELECT CASE WHEN s.state = 'given' AND s.valid_until <= r.order_time THEN 'expired'
+              ELSE s.state END AS state
+  FROM consent.record s
+  WHERE s.namespace = r.namespace AND s.value = r.value AND s.purpose = r.purpose
+    AND s.order_time <= r.order_time
+  ORDER BY s.order_time DESC, (s.state = 'given'), s.recorded_at DESC, s.seq DESC
+  LIMIT 1
+) stood ON true
+WHERE :repeat
+   OR stood.state IS NULL
+   OR (stood.state = 'given') <> (r.state = 'given')
+ORDER BY r.order_time
+RETURNING id, namespace, value, purpose, state;

@@ -1,0 +1,214 @@
+"""From links to people: union of the strongest evidence first, with guards; no database."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from identity.identifiers import namespace
+
+#: Two logins are one person only on a match this certain; devices and addresses never join them.
+CERTAIN = 0.99
+#: A person of more identifiers than this is a mistake of the evidence, not a person.
+LARGEST = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """An identifier, as far as its links are concerned."""
+
+    id: int
+    namespace: str
+    link_consent: str = "unknown"
+    first_name: str | None = None
+    birth_date: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A link that stands; `first_at` is the time of its first evidence, in seconds."""
+
+    id: int
+    left: int
+    right: int
+    kind: str
+    first_at: float = 0.0
+    probability: float = 1.0
+
+
+@dataclass(slots=True)
+class People:
+    """Which identifiers belong together, and why some links were not followed."""
+
+    group: dict[int, int] = field(default_factory=dict)
+    person: dict[int, int] = field(default_factory=dict)
+    held: dict[int, str] = field(default_factory=dict)
+
+
+def resolve(
+    nodes: Mapping[int, Node], edges: Collection[Edge], cannot: Collection[tuple[int, int]] = ()
+) -> People:
+    """Put identifiers together into people.
+
+    The answer depends on the set of nodes, edges and constraints alone, never on their order:
+    edges are followed from the strongest to the weakest, and one that a guard stops is held with
+    its reason. A person is named after the oldest (lowest) identifier in it, so that ids are
+    stable under growth and an undone merge gives both people their ids back.
+
+    Matched edges need `profile.link` given on both sides; asserted ones need it not refused.
+    """
+    people = People()
+    clusters = _Clusters(nodes, cannot)
+    asserted = [e for e in edges if e.kind != "match"]
+    shared = _shared(nodes, asserted)
+    for edge in sorted(asserted, key=lambda e: _strength(nodes, e)):
+        reason = (
+            "consent:refused"
+            if _refused(nodes, edge)
+            else _shared_by(edge, shared)
+            if edge.kind == "event"
+            else None
+        ) or clusters.obstacle(edge)
+        if reason:
+            people.held[edge.id] = reason
+        else:
+            clusters.join(edge.left, edge.right)
+    people.group = {i: clusters.root(i) for i in nodes}
+    given = {clusters.root(i) for i, n in nodes.items() if n.link_consent == "given"}
+    matched = [e for e in edges if e.kind == "match"]
+    for edge in sorted(matched, key=lambda e: (-e.probability, e.left, e.right)):
+        allowed = people.group[edge.left] in given and people.group[edge.right] in given
+        reason = (
+            "consent:refused"
+            if _refused(nodes, edge)
+            else "consent:not_given"
+            if not allowed
+            else clusters.obstacle(edge)
+        )
+        if reason:
+            people.held[edge.id] = reason
+        else:
+            clusters.join(edge.left, edge.right)
+    people.person = {i: clusters.root(i) for i in nodes}
+    return people
+
+
+def _refused(nodes: Mapping[int, Node], edge: Edge) -> bool:
+    return "refused" in (nodes[edge.left].link_consent, nodes[edge.right].link_consent)
+
+
+def _strength(nodes: Mapping[int, Node], edge: Edge) -> tuple[object, ...]:
+    """Order edges: decisions of people, then by the stronger namespaces, then by age."""
+    priorities = sorted(namespace(nodes[i].namespace).priority for i in (edge.left, edge.right))
+    return (
+        edge.kind != "manual",
+        priorities[0],
+        priorities[1],
+        edge.first_at,
+        edge.left,
+        edge.right,
+    )
+
+
+def _shared(nodes: Mapping[int, Node], edges: Iterable[Edge]) -> set[int]:
+    """Return identifiers that events show with two logins: a family's device, a kiosk, an address.
+
+    They identify a household or a place. Their links are held, so their own traffic stays
+    anonymous and nobody is merged through them.
+    """
+    owners: dict[int, dict[str, set[int]]] = {}
+    for edge in edges:
+        if edge.kind != "event":
+            continue
+        for weak, strong in ((edge.left, edge.right), (edge.right, edge.left)):
+            name = nodes[strong].namespace
+            if namespace(name).unique and not namespace(nodes[weak].namespace).unique:
+                owners.setdefault(weak, {}).setdefault(name, set()).add(strong)
+    return {
+        weak
+        for weak, by_name in owners.items()
+        if any(len(strong) > (namespace(name).limit or 1) for name, strong in by_name.items())
+    }
+
+
+def _shared_by(edge: Edge, shared: set[int]) -> str | None:
+    return "shared" if edge.left in shared or edge.right in shared else None
+
+
+class _Clusters:
+    """Union-find over identifiers that knows what it would be wrong to unite."""
+
+    def __init__(self, nodes: Mapping[int, Node], cannot: Collection[tuple[int, int]]) -> None:
+        self.nodes = nodes
+        self.parent = {i: i for i in nodes}
+        self.members: dict[int, list[int]] = {i: [i] for i in nodes}
+        self.apart: dict[int, set[int]] = {}
+        for left, right in cannot:
+            if left in nodes and right in nodes:
+                self.apart.setdefault(left, set()).add(right)
+                self.apart.setdefault(right, set()).add(left)
+
+    def root(self, i: int) -> int:
+        while self.parent[i] != i:
+            self.parent[i] = self.parent[self.parent[i]]
+            i = self.parent[i]
+        return i
+
+    def join(self, left: int, right: int) -> None:
+        """Unite two clusters under their oldest identifier."""
+        a, b = sorted((self.root(left), self.root(right)))
+        if a != b:
+            self.parent[b] = a
+            self.members[a] += self.members.pop(b)
+
+    def obstacle(self, edge: Edge) -> str | None:
+        """Return why following this edge would be wrong, or None."""
+        a, b = self.root(edge.left), self.root(edge.right)
+        if a == b:
+            return None
+        left, right = self.members[a], self.members[b]
+        if self._apart(left, right):
+            return "cannot_link"
+        if edge.kind == "manual":
+            return None
+        if len(left) + len(right) > LARGEST:
+            return "size"
+        return self._over_limit(edge, left, right) or self._contradiction(left, right)
+
+    def _apart(self, left: list[int], right: list[int]) -> bool:
+        if not self.apart:
+            return False
+        there = set(right)
+        return any(self.apart.get(i, set()) & there for i in left)
+
+    def _over_limit(self, edge: Edge, left: list[int], right: list[int]) -> str | None:
+        counts = Counter(self.nodes[i].namespace for i in left + right)
+        for name, count in counts.items():
+            rules = namespace(name)
+            if rules.limit is None or count <= rules.limit:
+                continue
+            certain = edge.kind == "match" and edge.probability >= CERTAIN
+            if not (certain and rules.unique):
+                return f"limit:{name}"
+        return None
+
+    def _contradiction(self, left: list[int], right: list[int]) -> str | None:
+        """Two records that name different first names and different birth dates are two people."""
+        facts = [
+            [
+                (n.first_name, n.birth_date)
+                for n in map(self.nodes.__getitem__, side)
+                if n.first_name
+            ]
+            for side in (left, right)
+        ]
+        pairs = [(x, y) for x in facts[0] for y in facts[1]]
+        against = sum(_contradict(x, y) for x, y in pairs)
+        return "conflict" if pairs and against * 2 > len(pairs) else None
+
+
+def _contradict(one: tuple[str | None, str | None], other: tuple[str | None, str | None]) -> bool:
+    """Say whether two records speak of two people: other names, and no equal birth date."""
+    first, second = one[0] or "", other[0] or ""
+    if first[:1] == second[:1] or first in second or second in first:
+        return False
+    return not (one[1] and one[1] == other[1])

@@ -1,0 +1,29 @@
+"""What can go wrong in `identity`. The first line of each docstring is the title."""
+
+
+class IdentityError(Exception):
+    """Something about identity is wrong."""
+
+
+class IdentifierInvalid(IdentityError):
+    """The identifier is empty, blocked, too long or of an invalid namespace."""
+
+
+class MergeNotFound(IdentityError):
+    """No such merge."""
+
+
+class MergeAlreadyUndone(IdentityError):
+    """This merge was undone before."""
+
+
+class ReviewNotFound(IdentityError):
+    """No such review."""
+
+
+class ReviewDecided(IdentityError):
+    """This review was decided before."""
+
+
+class RunNotFound(IdentityError):
+    """No such matching run."""

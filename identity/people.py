@@ -1,0 +1,143 @@
+"""People: finding them by any id they ever had, their members, merges, undo and constraints."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from identity import graph
+from identity.errors import MergeAlreadyUndone, MergeNotFound
+from identity.tables import CannotLink, Identifier, Link, Merge
+
+
+def find(session: Session, namespace: str, value: str) -> int | None:
+    """Return the person an identifier belongs to now, or None."""
+    row = session.execute(
+        sa.select(Identifier.id, Identifier.person_id).where(
+            Identifier.namespace == namespace, Identifier.value == value
+        )
+    ).first()
+    return (row.person_id or row.id) if row else None
+
+
+def find_identifier(session: Session, namespace: str, value: str) -> int | None:
+    """Return the id of an identifier, or None."""
+    return session.scalar(
+        sa.select(Identifier.id).where(Identifier.namespace == namespace, Identifier.value == value)
+    )
+
+
+def find_profile(session: Session, profile_id: UUID) -> int | None:
+    """Return the person a profile id stands for now: ids of merged people keep answering."""
+    row = session.execute(
+        sa.select(Identifier.id, Identifier.person_id).where(Identifier.profile_id == profile_id)
+    ).first()
+    return (row.person_id or row.id) if row else None
+
+
+def profile_ids(session: Session, people: Collection[int]) -> dict[int, UUID]:
+    """Return the profile id of each person: that of the oldest identifier."""
+    query = sa.select(Identifier.id, Identifier.profile_id).where(Identifier.id.in_(people))
+    return {row.id: row.profile_id for row in session.execute(query)}
+
+
+def members(session: Session, people: Collection[int]) -> Sequence[sa.Row[Any]]:
+    """Return the identifiers of these people: identifier_id, namespace, value, group, person."""
+    return session.execute(graph.statement("members"), {"people": sorted(people)}).all()
+
+
+def identifiers(session: Session, ids: Collection[int]) -> list[sa.Row[int, str, str]]:
+    """Return id, namespace and value of these identifiers."""
+    query = sa.select(Identifier.id, Identifier.namespace, Identifier.value)
+    return list(session.execute(query.where(Identifier.id.in_(ids))))
+
+
+def people_of(session: Session, identifiers: Collection[int]) -> dict[int, int]:
+    """Return the person each identifier belongs to now."""
+    query = sa.select(Identifier.id, Identifier.person_id).where(Identifier.id.in_(identifiers))
+    return {row.id: row.person_id or row.id for row in session.execute(query)}
+
+
+def merges(
+    session: Session, *, person: int | None = None, after: int = 0, limit: int = 100
+) -> list[Merge]:
+    """Return merges in the order they happened, of one person or of all."""
+    query = sa.select(Merge).where(Merge.id > after).order_by(Merge.id).limit(limit)
+    if person is not None:
+        query = query.where(sa.or_(Merge.survivor_id == person, Merge.absorbed_id == person))
+    return list(session.scalars(query))
+
+
+def merge_links(session: Session, merge: Merge) -> list[Link]:
+    """Return the links that hold the absorbed identifiers to the rest of the person."""
+    inside = list(merge.absorbed_identifier_ids)
+    crossing = sa.or_(
+        sa.and_(Link.left_id.in_(inside), Link.right_id.not_in(inside)),
+        sa.and_(Link.right_id.in_(inside), Link.left_id.not_in(inside)),
+    )
+    return list(session.scalars(sa.select(Link).where(crossing).order_by(Link.id)))
+
+
+def undo(session: Session, merge_id: int, *, by: str, at: datetime) -> graph.Moved:
+    """Take one merge back: its links are revoked and the two stay apart whatever comes.
+
+    Nothing else was ever changed by the merge, so both people answer as before it.
+
+    Raises MergeNotFound and MergeAlreadyUndone.
+    """
+    merge = session.get(Merge, merge_id, with_for_update=True)
+    if merge is None:
+        raise MergeNotFound(str(merge_id))
+    if merge.undone_at is not None:
+        raise MergeAlreadyUndone(str(merge_id))
+    for link in merge_links(session, merge):
+        if link.revoked_at is None:
+            link.revoked_at, link.revoked_by = at, f"undo of merge {merge_id} by {by}"
+    keep_apart(
+        session, merge.survivor_id, merge.absorbed_id, by=by, reason=f"undo of merge {merge_id}"
+    )
+    merge.undone_at, merge.undone_by = at, by
+    session.flush()
+    touched = {merge.survivor_id, *merge.absorbed_identifier_ids}
+    return graph.reconsider(session, touched, at=at)
+
+
+def keep_apart(session: Session, one: int, other: int, *, by: str, reason: str) -> None:
+    """Decide that two identifiers are two people; safe to repeat."""
+    left, right = sorted((one, other))
+    session.execute(
+        insert(CannotLink)
+        .values(left_id=left, right_id=right, decided_by=by, reason=reason)
+        .on_conflict_do_nothing()
+    )
+
+
+def must_link(session: Session, one: int, other: int, *, by: str, at: datetime) -> graph.Moved:
+    """Decide that two identifiers are one person; an earlier decision to the contrary falls."""
+    left, right = sorted((one, other))
+    session.execute(
+        sa.delete(CannotLink).where(CannotLink.left_id == left, CannotLink.right_id == right)
+    )
+    touched = graph.observe(
+        session, [graph.Evidence(left, right, "manual", "decision", at, details={"by": by})]
+    )
+    return graph.reconsider(session, touched, at=at)
+
+
+def links(session: Session, person: int) -> list[Link]:
+    """Return every link that touches a person's identifiers: followed, held and revoked."""
+    mine = sa.select(Identifier.id).where(
+        sa.or_(Identifier.person_id == person, Identifier.id == person)
+    )
+    query = sa.select(Link).where(sa.or_(Link.left_id.in_(mine), Link.right_id.in_(mine)))
+    return list(session.scalars(query.order_by(Link.id)))
+
+
+def version(session: Session) -> int:
+    """Return a number that grows with every merge and every undo: the state of who is who."""
+    total = sa.func.count() + sa.func.count(Merge.undone_at)
+    return session.scalar(sa.select(total).select_from(Merge)) or 0

@@ -1,0 +1,101 @@
+"""Pairs that a person decides, and requests for matching runs."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from identity import graph, people
+from identity.errors import ReviewDecided, ReviewNotFound, RunNotFound
+from identity.tables import Record, Review, Run
+
+
+def request_run(session: Session, parameters: Mapping[str, Any]) -> Run:
+    """Ask for a matching run, which a worker does: Splink has no place where requests are answered.
+
+    A run that already waits is returned instead of a second one.
+    """
+    waiting = session.scalar(sa.select(Run).where(Run.state == "waiting").limit(1))
+    if waiting is not None:
+        return waiting
+    wanted = Run(state="waiting", parameters=dict(parameters))
+    session.add(wanted)
+    session.flush()
+    return wanted
+
+
+def start_run(session: Session) -> int | None:
+    """Take the oldest waiting run, or one that a crash left running, and mark it as running.
+
+    Runs are done by one worker at a time (the caller holds the lock of the job), so a run that is
+    marked as running when another could start is one whose worker died.
+    """
+    run = session.scalar(
+        sa.select(Run)
+        .where(Run.state.in_(["waiting", "running"]))
+        .order_by(Run.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    if run is None:
+        return None
+    run.state, run.started_at = "running", datetime.now(UTC)
+    return run.id
+
+
+def finish_run(
+    session: Session, run_id: int, state: str, result: dict[str, Any], parameters: dict[str, Any]
+) -> None:
+    """Note how a run ended and with which parameters it ran."""
+    run = find_run(session, run_id)
+    run.state, run.finished_at, run.result = state, datetime.now(UTC), result
+    run.parameters = {**run.parameters, **parameters}
+
+
+def last_run(session: Session) -> Run | None:
+    """Return the run that was asked for last."""
+    return session.scalar(sa.select(Run).order_by(Run.id.desc()).limit(1))
+
+
+def records_changed_at(session: Session) -> datetime | None:
+    """Return when the attributes of somebody changed last."""
+    return session.scalar(sa.select(sa.func.max(Record.changed_at)))
+
+
+def find_run(session: Session, run_id: int) -> Run:
+    """Return a run; raises RunNotFound."""
+    run = session.get(Run, run_id)
+    if run is None:
+        raise RunNotFound(str(run_id))
+    return run
+
+
+def runs(session: Session, *, limit: int = 100) -> list[Run]:
+    """Return the latest runs, newest first."""
+    return list(session.scalars(sa.select(Run).order_by(Run.id.desc()).limit(limit)))
+
+
+def waiting(session: Session, *, after: int = 0, limit: int = 100) -> list[Review]:
+    """Return pairs that wait for a decision."""
+    query = sa.select(Review).where(Review.decision.is_(None), Review.id > after)
+    return list(session.scalars(query.order_by(Review.id).limit(limit)))
+
+
+def decide(session: Session, review_id: int, *, match: bool, by: str, at: datetime) -> graph.Moved:
+    """Decide a pair: a match becomes a manual link, no match a constraint.
+
+    Raises ReviewNotFound and ReviewDecided.
+    """
+    review = session.get(Review, review_id, with_for_update=True)
+    if review is None:
+        raise ReviewNotFound(str(review_id))
+    if review.decision is not None:
+        raise ReviewDecided(str(review_id))
+    review.decision = "match" if match else "no_match"
+    review.decided_at, review.decided_by = at, by
+    if match:
+        return people.must_link(session, review.left_id, review.right_id, by=by, at=at)
+    people.keep_apart(session, review.left_id, review.right_id, by=by, reason=f"review {review_id}")
+    return graph.reconsider(session, {review.left_id, review.right_id}, at=at)

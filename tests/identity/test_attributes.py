@@ -1,0 +1,132 @@
+"""Traits as the field writes them, and the canonical form they get."""
+
+from typing import Any
+
+import pyarrow
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from identity.attributes import FIELDS, from_traits, guess_columns
+
+pa: Any = pyarrow  # ships no types
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+JSON = st.recursive(
+    SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8
+)
+NAMES = st.sampled_from(
+    ["firstName", "name", "dob", "email", "phone", "address", "zip", "ssn", "street_number"]
+)
+
+
+def test_segment_traits_become_canonical_fields() -> None:
+    assert from_traits(
+        {
+            "firstName": "Zoë",
+            "lastName": "O'Brien-Smith",
+            "birthday": "1978-05-12T00:00:00Z",
+            "email": " Zoe@Example.COM ",
+            "phone": "+44 (0)20 7946-0958",
+            "address": {"street": "12 High Street", "city": "São Paulo", "postalCode": "ab1 2cd"},
+        }
+    ) == {
+        "first_name": "zoe",
+        "last_name": "obrien smith",
+        "birth_date": "1978-05-12",
+        "email": "zoe@example.com",
+        "phone": "442079460958",
+        "address": "12 high st",
+        "city": "sao paulo",
+        "postcode": "AB12CD",
+    }
+
+
+def test_febrl_columns_become_the_same_fields() -> None:
+    row: dict[str, object] = {
+        "given_name": "jinni",
+        "surname": "dreyer",
+        "street_number": 11.0,
+        "suburb": "Byford",
+    }
+    row |= {"date_of_birth": 19420127.0, "soc_sec_id": 3787407, "address_1": "were street"}
+    assert from_traits(row) == {
+        "first_name": "jinni",
+        "last_name": "dreyer",
+        "birth_date": "1942-01-27",
+        "address": "were st",
+        "house_number": "11",
+        "city": "byford",
+        "national_id": "3787407",
+    }
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["1963-05-14", "19630514", 19630514, 19630514.0, "19630514.0", "14/05/1963", "14.5.1963",
+     "05/14/1963", "1963/5/14", "14-05-63"],
+)  # fmt: skip
+def test_one_birth_date_in_many_spellings_is_one_date(written: object) -> None:
+    assert from_traits({"dob": written}) == {"birth_date": "1963-05-14"}
+
+
+def test_an_ambiguous_date_has_its_day_first() -> None:
+    assert from_traits({"dob": "03/04/1990"}) == {"birth_date": "1990-04-03"}
+
+
+@pytest.mark.parametrize(
+    ("trait", "value"),
+    [
+        ("birthday", "1900-01-01"), ("birthday", "soon"), ("phone", "0000000000"),
+        ("phone", "123456789"), ("email", "test@test.com"), ("email", "nobody"),
+        ("firstName", "Unknown"), ("lastName", "n/a"), ("city", "-"), ("ssn", "999-99-9999"),
+        ("zip", "00000"), ("name", "N/A"), ("firstName", True), ("firstName", ["a"]),
+    ],
+)  # fmt: skip
+def test_placeholders_and_nonsense_are_absent(trait: str, value: object) -> None:
+    assert from_traits({trait: value}) == {}
+
+
+def test_a_full_name_is_split_unless_the_parts_are_stated() -> None:
+    assert from_traits({"name": "Lovelace, Ada"}) == {"first_name": "ada", "last_name": "lovelace"}
+    assert from_traits({"name": "Ada King Lovelace"})["last_name"] == "lovelace"
+    assert from_traits({"name": "A. King", "firstName": "Ada"}) == {"first_name": "ada"}
+
+
+def test_the_order_of_traits_does_not_matter() -> None:
+    traits = {"mobile": "07700900123", "phone": "02079460958", "dob": "1990-01-02"}
+    assert from_traits(traits) == from_traits(dict(reversed(traits.items())))
+
+
+@given(st.dictionaries(NAMES | st.text(), JSON))
+def test_no_json_value_raises_and_every_field_fits_arrow(traits: dict[str, object]) -> None:
+    fields = from_traits(traits)
+    assert set(fields) <= set(FIELDS)
+    assert all(fields.values())
+    pa.array(list(fields.values()), pa.string())
+
+
+def test_a_number_too_long_to_print_is_absent() -> None:
+    assert from_traits({"phone": 10**5000, "ssn": -(10**5000)}) == {}
+
+
+@given(st.dictionaries(NAMES, st.text(min_size=1)))
+def test_canonical_fields_stay_as_they_are(traits: dict[str, object]) -> None:
+    once = from_traits(traits)
+    assert from_traits({**once, "name": None}) == once
+
+
+def test_columns_of_people_files_are_recognised() -> None:
+    columns = ["rec_id", "Given Name", "SURNAME", "street_number", "address_1", "address_2", "zip"]
+    assert guess_columns([*columns, "Date of Birth", "favourite_colour"]) == {
+        "Given Name": "first_name",
+        "SURNAME": "last_name",
+        "street_number": "house_number",
+        "address_1": "address",
+        "zip": "postcode",
+        "Date of Birth": "birth_date",
+    }
+
+
+def test_a_full_name_column_counts_only_without_name_parts() -> None:
+    assert guess_columns(["name", "email"]) == {"name": "name", "email": "email"}
+    assert guess_columns(["name", "surname"]) == {"surname": "last_name"}

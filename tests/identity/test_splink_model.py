@@ -1,0 +1,189 @@
+"""The matching model on small populations made here, and on Febrl 3 when it is at hand."""
+
+import json
+import random
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow
+import pytest
+
+from identity import splink_model
+from identity.attributes import FIELDS, from_traits
+from identity.quality import pairwise
+from identity.splink_model import ScoredPair, Table, score
+
+pa: Any = pyarrow  # ships no types
+FEBRL = Path(__file__).parents[3] / "shared/data/er/febrl3"
+ADA: dict[str, str | None] = {
+    "first_name": "ada", "last_name": "lovelace", "birth_date": "1985-12-10",
+    "email": "countess42@mail.net", "phone": "447700900123", "address": "12 marylebone rd",
+    "city": "london", "postcode": "NW15LS",
+}  # fmt: skip
+Person = dict[str, str | None]
+
+
+def table(people: Iterable[Mapping[str, str | None]], ids: Iterable[int] | None = None) -> Table:
+    rows = list(people)
+    keys = list(range(len(rows))) if ids is None else list(ids)
+    columns = {field: pa.array([row.get(field) for row in rows], pa.string()) for field in FIELDS}
+    return pa.table({"record_id": pa.array(keys, pa.int64()), **columns})
+
+
+def town(size: int) -> list[Person]:
+    """Unrelated people with common names, so that there are strangers to learn from."""
+    dice = random.Random(11)  # noqa: S311 -- a seeded population, no secret
+    first = "james mary john linda robert susan david karen paul nancy mark lisa kevin ruth".split()
+    last = "smith jones brown taylor wilson evans thomas roberts walker wright hall green".split()
+    return [
+        {
+            "first_name": dice.choice(first),
+            "last_name": dice.choice(last),
+            "birth_date": f"{dice.randint(1940, 2005)}-1{dice.randrange(3)}-{dice.randint(10, 28)}",
+            "email": f"user{number}x{dice.randint(100, 999)}@mail.net",
+            "phone": f"4477{dice.randint(10**7, 10**8 - 1)}",
+            "address": f"{dice.randint(1, 300)} {dice.choice(['oak', 'elm', 'mill', 'high'])} st",
+            "postcode": f"NW{dice.randint(10, 99)}AB",
+        }
+        for number in range(size)
+    ]
+
+
+def sure(pairs: Iterable[ScoredPair]) -> set[tuple[int, int]]:
+    return {(pair.left, pair.right) for pair in pairs if pair.probability >= 0.95}
+
+
+def clusters(ids: Iterable[int], pairs: Iterable[tuple[int, int]]) -> dict[int, int]:
+    parent = {record: record for record in ids}
+
+    def root(record: int) -> int:
+        while parent[record] != record:
+            parent[record] = parent[parent[record]]
+            record = parent[record]
+        return record
+
+    for left, right in pairs:
+        parent[root(left)] = root(right)
+    return {record: root(record) for record in parent}
+
+
+def test_a_person_written_twice_with_a_typo_is_one_pair() -> None:
+    twice = {**ADA, "last_name": "lovelaec", "phone": None, "email": None}
+    assert sure(score(table([ADA, twice]))) == {(0, 1)}
+    assert sure(score(table([*town(120), ADA, twice]))) == {(120, 121)}
+
+
+def test_strangers_are_nobodys_pair() -> None:
+    assert sure(score(table(town(300)))) == set()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"first_name": "lovelace", "last_name": "ada"},
+        {"last_name": "king"},
+        {"birth_date": "1985-10-12"},
+        {"address": "3 elm st", "postcode": "BS12AB", "city": "bristol"},
+        {"first_name": None, "phone": None},
+    ],
+    ids=["swapped names", "married", "day and month exchanged", "moved", "no first name"],
+)
+def test_one_changed_field_does_not_hide_a_person(changed: Person) -> None:
+    assert (120, 121) in sure(score(table([*town(120), ADA, {**ADA, **changed}])))
+
+
+def test_a_nickname_is_the_same_name() -> None:
+    bob = {**ADA, "first_name": "bob", "email": None, "phone": None}
+    both = [*town(120), bob, {**bob, "first_name": "robert"}]
+    assert (120, 121) in sure(score(table(both)))
+
+
+@pytest.mark.parametrize(
+    "relative",
+    [
+        {"first_name": "byron", "email": None},
+        {"first_name": "ralph", "birth_date": "2012-05-02", "email": None, "phone": None},
+        {"birth_date": "1957-03-08", "email": None, "phone": None},
+        {"first_name": "anne", "birth_date": "1984-01-19", "phone": None},
+    ],
+    ids=["twin with the landline", "child", "senior of one name", "spouse with the e-mail"],
+)
+def test_people_of_one_household_are_not_merged(relative: Person) -> None:
+    assert (120, 121) not in sure(score(table([*town(120), ADA, {**ADA, **relative}])))
+
+
+def test_a_switchboard_number_links_nobody() -> None:
+    callers = [{**person, "phone": "442079460000", "address": None} for person in town(200)]
+    assert sure(score(table(callers))) == set()
+
+
+def test_every_pair_explains_itself() -> None:
+    pairs = score(table([*town(200), ADA, {**ADA, "birth_date": "1985-12-11"}]), threshold=0.01)
+    assert pairs
+    for pair in pairs:
+        assert pair.left < pair.right
+        assert sum(pair.evidence.values()) == pytest.approx(pair.weight)
+        assert pair.probability == pytest.approx(1 / (1 + 2**-pair.weight))
+    found = next(pair for pair in pairs if (pair.left, pair.right) == (200, 201))
+    assert found.evidence["email"] > 10 > found.evidence["birth_date"] > 0
+    assert found.evidence["household"] <= 0
+    assert "national_id" not in found.evidence
+
+
+def test_the_order_of_rows_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(splink_model, "_SAMPLE_RECORDS", 100)  # fewer than there are: a real sample
+    people = [*town(250), ADA, {**ADA, "phone": None, "first_name": "adda"}]
+    ids = list(range(len(people)))
+    random.Random(5).shuffle(ids)  # noqa: S311 -- a seeded shuffle, no secret
+    again = score(table([people[i] for i in ids], ids))
+    assert again == score(table(people)) != []
+
+
+def test_the_threshold_only_cuts() -> None:
+    people = table([*town(100), ADA, {**ADA, "phone": None}])
+    every = score(people, threshold=0.0)
+    assert len(every) > len(score(people, threshold=0.9)) > 0
+    assert score(people, threshold=0.9) == [p for p in every if p.probability >= 0.9]
+
+
+@pytest.mark.parametrize("size", [0, 1, 2])
+def test_hardly_any_records_are_no_trouble(size: int) -> None:
+    assert score(table([{**ADA, "email": None}, {}][:size])) == []
+
+
+def test_columns_without_any_value_are_left_out() -> None:
+    empty: list[Person] = [{}, {}, {}]
+    assert score(table(empty)) == []
+    names = [{"first_name": "ada", "last_name": "lovelace"}] * 3
+    assert {key for pair in score(table(names), threshold=0.0) for key in pair.evidence} == {
+        "first_name", "last_name", "prior", "household",
+    }  # fmt: skip
+
+
+def test_repeated_record_ids_are_refused() -> None:
+    with pytest.raises(ValueError, match="unique"):
+        score(table([ADA, ADA], [7, 7]))
+
+
+def test_a_block_that_explodes_is_skipped_and_its_records_found_by_others() -> None:
+    crowd = [{"birth_date": "1985-12-10", "last_name": f"{i}"} for i in range(400)]
+    pairs = score(table([*crowd, ADA, {**ADA, "last_name": "lovelaces"}]), threshold=0.0)
+    assert [(pair.left, pair.right) for pair in pairs] == [(400, 401)]
+
+
+def test_febrl_3_is_matched_with_the_defaults() -> None:
+    if not FEBRL.exists():
+        pytest.skip("Febrl 3 is not at hand (../shared/data/er/febrl3)")
+    of_file = json.loads((FEBRL / "meta.json").read_text())["semantics"]
+    named = {column: field for field, column in of_file.items() if field != "state"}
+    rows = duckdb.read_parquet(str(FEBRL / "records.parquet"))
+    columns = rows.columns
+    records = [dict(zip(columns, row, strict=True)) for row in rows.fetchall()]
+    people = [from_traits({named[c]: v for c, v in r.items() if c in named}) for r in records]
+    pairs = sure(score(table(people)))
+    truth = {i: record["cluster"] for i, record in enumerate(records)}
+    quality = pairwise(clusters(truth, pairs), truth)
+    assert quality.f1 >= 0.98
+    assert quality.precision >= 0.99
