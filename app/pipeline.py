@@ -58,12 +58,12 @@ def step(session: Session, *, limit: int = BATCH) -> Step:
             return Step()
         now = datetime.now(UTC)
         consents = {t.identifier_id for t in touched if t.why == "consent"}
-        moved, created = resolve(session, events, consents, now=now)
+        moved = resolve(session, events, consents, now=now)
         changed = project(session, events)
         seen = {e.identifier_id for e in events} | {t.identifier_id for t in touched}
         persons = people.people_of(session, seen | changed)
         concerned = set(persons.values()) | moved.people
-        publish(session, _news(persons, created, changed, moved, touched), at=now)
+        publish(session, _news(persons, changed, moved, touched), at=now)
         advance(session, concerned, moved, now=now)
         if events:
             stream.done(session, "pipeline", events[-1])
@@ -123,24 +123,23 @@ def _take_touched(session: Session, limit: int) -> list[Touched]:
 
 def _news(
     persons: dict[int, int],
-    created: list[int],
     changed: set[int],
     moved: Moved,
     touched: Iterable[Touched],
 ) -> list[News]:
     """Return the news of one step, each person's in the order in which they are true."""
-    news = [News("profile.created", p) for p in created if persons.get(p, p) == p]
-    news += _moves(moved)
+    news = _moves(moved)
     news += [News("profile.updated", p) for p in sorted({persons[i] for i in changed})]
-    news += [
-        News("consent.changed", persons[t.identifier_id], {"purposes": t.details})
-        for t in touched
-        if t.why == "consent"
-    ]
+    choices: dict[int, dict[str, str]] = {}
+    for row in touched:
+        if row.why == "consent":
+            choices.setdefault(persons[row.identifier_id], {}).update(row.details)
+    news += [News("consent.changed", p, {"purposes": choices[p]}) for p in sorted(choices)]
     return news
 
 
 def _moves(moved: Moved) -> list[News]:
-    news = [News("profile.merged", old, other_person_id=new) for new, old in moved.merged]
+    news = [News("profile.created", p) for p in moved.created]
+    news += [News("profile.merged", old, other_person_id=new) for new, old in moved.merged]
     news += [News("profile.split", old, other_person_id=new) for old, new in moved.split]
     return news

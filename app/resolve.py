@@ -1,6 +1,7 @@
 """Introduces events to identity: what they say of who is who, and what consent says of linking."""
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -18,8 +19,8 @@ def resolve(
     touched: Collection[int],
     *,
     now: datetime,
-) -> tuple[graph.Moved, list[int]]:
-    """Link what the events show together; return who moved, and which people are new.
+) -> graph.Moved:
+    """Link what the events show together; return who moved, and who is new.
 
     `touched` are identifiers whose consent changed: what they say about `profile.link` is
     mirrored first, so that a refusal takes its links apart in the same transaction.
@@ -29,8 +30,8 @@ def resolve(
     seen = {i for event in events for i in event.identifier_ids}
     records.keep(session, _records(events))
     moved = graph.reconsider(session, graph.observe(session, evidence) | minds, at=now)
-    made = graph.settle(session, seen | set(touched))
-    return moved, made
+    alone = graph.settle(session, seen | set(touched))
+    return replace(moved, created=(*moved.created, *alone))
 
 
 def mirror_link_consent(

@@ -32,8 +32,12 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What a recomputation changed: people joined into another, and people split off one."""
+    """What a recomputation changed: people who are new, joined into another, or split off one.
 
+    `merged` are (survivor, absorbed), `split` (old, new); `people` are all that were looked at.
+    """
+
+    created: tuple[int, ...] = ()
     merged: tuple[tuple[int, int], ...] = ()
     split: tuple[tuple[int, int], ...] = ()
     people: frozenset[int] = frozenset()
@@ -221,7 +225,9 @@ def _record_moves(
             )
     touched = {p for i in before for p in (before[i][1], people.person[i])}
     session.flush()
-    return Moved(tuple(merged), tuple(split), frozenset(touched))
+    known = {people.person[i] for i in before if i not in fresh}
+    created = {people.person[i] for i in fresh} - known - members.keys()
+    return Moved(tuple(sorted(created)), tuple(merged), tuple(split), frozenset(touched))
 
 
 def settle(session: Session, identifiers: Collection[int]) -> list[int]:

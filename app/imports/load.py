@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -13,7 +13,7 @@ from app.access.sources import SourceSettings
 from app.consents import record as consents_record
 from app.db import Sessions
 from app.events.append import IdCache, Item, append, keep_rejections
-from app.events.envelope import Envelope, read
+from app.events.envelope import Envelope, Rejection, read
 
 BATCH = 2_000
 #: A row of a file may be larger than an event on the wire.
@@ -57,12 +57,13 @@ def load(
     number = 0
     for batch in _in_batches(messages):
         received_at = datetime.now(UTC)
-        items, rejections = [], []
+        items: list[Item] = []
+        rejections: list[Rejection] = []
         for message in batch:
             number += 1
             entry = read(message, received_at=received_at, largest=LARGEST_EVENT)
             if isinstance(entry, Envelope):
-                items.append(Item(source, entry, received_at))
+                items.append(Item(source, entry, received_at + timedelta(microseconds=len(items))))
             else:
                 rejections.append(entry)
                 report.reject(entry.code, entry.message, number)

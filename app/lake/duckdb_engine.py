@@ -35,7 +35,7 @@ def open_lake(session: Session, directory: Path, purpose: str) -> Iterator[Lake]
     """
     decisions = permissions(session, purpose)
     files = copy.parts(session, directory)
-    with duckdb.connect(config={"threads": 2, "TimeZone": "UTC"}) as connection:
+    with duckdb.connect(config={"threads": 2}) as connection:
         connection.register("person", _people(decisions))
         connection.execute("CREATE TABLE asked AS SELECT $1 AS purpose", [purpose])
         connection.execute(_view(files))

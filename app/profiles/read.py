@@ -115,28 +115,24 @@ def events(
 
     Events whose own stamp refused the purpose are left out for good.
     """
-    after = cursors.decode(cursor, str, int) if cursor else (None, None)
+    after = cursors.decode(cursor, str, str, int) if cursor else (None, None, None)
     rows = session.execute(
         statement("app.profiles", "timeline"),
         {
             "identifiers": list(view.allowed),
             "purpose": view.purpose,
             "at": after[0],
-            "id": after[1],
+            "received_at": after[1],
+            "id": after[2],
             "limit": limit + 1,
         },
     ).all()
     more = len(rows) > limit
-    last = rows[limit - 1] if more else None
-    return list(rows[:limit]), cursors.encode(
-        last.occurred_at.isoformat(), last.id
-    ) if last else None
-
-
-def last_seen(session: Session, view: View) -> datetime | None:
-    """Return the time of the newest event that may be seen."""
-    rows, _ = events(session, view, cursor=None, limit=1)
-    return rows[0].occurred_at if rows else None
+    if not more:
+        return list(rows), None
+    last = rows[limit - 1]
+    mark = cursors.encode(last.occurred_at.isoformat(), last.received_at.isoformat(), last.id)
+    return list(rows[:limit]), mark
 
 
 def page(

@@ -6,6 +6,7 @@ JOIN app.source s ON s.id = e.source_id
 WHERE e.identifier_id = ANY(CAST(:identifiers AS bigint[]))
   AND NOT (:purpose = ANY(e.refused))
   AND (CAST(:at AS timestamptz) IS NULL
-       OR (e.occurred_at, e.id) < (CAST(:at AS timestamptz), CAST(:id AS bigint)))
-ORDER BY e.occurred_at DESC, e.id DESC
+       OR (e.occurred_at, e.received_at, e.id)
+          < (CAST(:at AS timestamptz), CAST(:received_at AS timestamptz), CAST(:id AS bigint)))
+ORDER BY e.occurred_at DESC, e.received_at DESC, e.id DESC
 LIMIT :limit;

@@ -1,5 +1,6 @@
 """DuckDB's funnel equals a slow, plain one on random small histories, in every mode."""
 
+import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -130,27 +131,24 @@ def chosen(request: FunnelRequest, events: Sequence[Event], as_of: int) -> list[
 
 
 def expected(request: FunnelRequest, crowd: Sequence[Sequence[Event]], as_of: int) -> Any:
-    """The whole answer: n per step, statuses, people removed, seconds of the converted."""
-    kept: list[Attempt] = []
+    """The whole answer: who reached each step, statuses, people removed, seconds to convert."""
+    kept: list[tuple[int, Attempt]] = []
     removed = 0
-    for events in crowd:
+    for person, events in enumerate(crowd):
         seen = [event for event in events if event.at <= as_of]
         attempts = chosen(request, seen, as_of)
         if any(one.status == "removed" for one in attempts):
             removed += 1
         else:
-            kept += attempts
-    reached = [sum(one.depth >= k + 1 for one in kept) for k in range(len(request.steps))]
-    statuses = Counter(one.status for one in kept)
-    seconds = sorted(one.seconds for one in kept if one.status == "converted")
-    return reached, dict(statuses), removed, sum(seconds)
+            kept += [(person, one) for one in attempts]
+    reached = [[person for person, one in kept if one.depth > k] for k in range(len(request.steps))]
+    statuses = Counter(one.status for _, one in kept)
+    seconds = sum(one.seconds for _, one in kept if one.status == "converted")
+    return reached, dict(statuses), removed, seconds
 
 
-# Few names, so that most events fit some step and entries follow each other closely.
-NAMES = st.sampled_from(["A", "B", "A", "C"])
+NAMES = st.sampled_from(["A", "B", "C", "D"])
 STEPS = st.lists(st.lists(NAMES, min_size=1, max_size=2, unique=True), min_size=1, max_size=4)
-# Gaps of 0 make ties, small numbers make windows end exactly at an event.
-HISTORY = st.lists(st.tuples(NAMES, st.integers(0, 3)), max_size=9)
 
 
 @st.composite
@@ -189,77 +187,70 @@ def requests(draw: st.DrawFn) -> FunnelRequest:
     )
 
 
-def spread(
-    gaps: Sequence[Sequence[tuple[str, int]]],
-) -> tuple[list[list[Event]], list[dict[str, Any]]]:
-    """The same histories twice: for the reference, and as rows for DuckDB."""
+def crowd_of(seed: int) -> tuple[list[list[Event]], list[dict[str, Any]]]:
+    """Sixty random histories twice: for the reference, and as shuffled rows for DuckDB.
+
+    One seed, many people: drawn event by event, 72 % of hypothesis' histories converted nobody
+    past step 1, and a cascade that kept a single candidate per step passed unnoticed.
+    """
+    dice = random.Random(seed)  # noqa: S311 - reproducible histories, not a secret
     crowd: list[list[Event]] = []
     rows = []
-    for person, steps in enumerate(gaps):
+    for person in range(60):
         at = 0
         crowd.append([])
-        for place, (name, gap) in enumerate(steps):
-            at += gap
-            crowd[-1].append(Event(name, at))
+        for place in range(dice.randrange(12)):
+            at += dice.choice([0, 0, 1, 1, 2, 3])  # 0 makes ties
+            crowd[-1].append(Event(dice.choice("AABBCD"), at))
             rows.append(
                 {
                     "person_id": person,
-                    "name": name,
+                    "name": crowd[-1][-1].name,
                     "occurred_at": START + timedelta(seconds=at),
                     "source_seq": place,
                 }
             )
+    dice.shuffle(rows)
     return crowd, rows
 
 
+SEEDS = st.integers(0, 2**32)
+
+
 @settings(max_examples=150, deadline=None)
-@given(
-    request_=requests(),
-    gaps=st.lists(HISTORY, min_size=1, max_size=3),
-    as_of=st.integers(0, 30),
-    seed=st.randoms(use_true_random=False),
-)
+@given(request_=requests(), seed=SEEDS, as_of=st.sampled_from([3, 8, 12, 40]))
 def test_duckdb_equals_the_plain_reference_on_any_history(
-    request_: FunnelRequest,
-    gaps: list[list[tuple[str, int]]],
-    as_of: int,
-    seed: Any,
-    history: History,
+    request_: FunnelRequest, seed: int, as_of: int, history: History
 ) -> None:
-    crowd, rows = spread(gaps)
-    seed.shuffle(rows)
+    crowd, rows = crowd_of(seed)
     connection = history(rows)
     moment = START + timedelta(seconds=as_of)
     result = funnel(connection, request_, as_of=moment)
 
-    reached, statuses, removed, seconds = expected(request_, crowd, as_of)
-    assert [step.n for step in result.steps] == reached
+    who, statuses, removed, seconds = expected(request_, crowd, as_of)
+    assert [step.n for step in result.steps] == [len(reached) for reached in who]
     found = result.status.model_dump()
     assert {k: n for k, n in found.items() if n and k not in ("entered", "removed")} == statuses
     assert found["removed"] == removed
-    assert round((result.ttc.mean or 0) * result.ttc.n) == seconds
     assert found["entered"] == sum(statuses.values())
-    if request_.entry != "every":
-        for step, n in enumerate(reached, start=1):
-            assert len(people(connection, request_, as_of=moment, step=step)) == n
+    assert round((result.ttc.mean or 0) * result.ttc.n) == seconds
+    for step, reached in enumerate(who, start=1):
+        listed = people(connection, request_, as_of=moment, step=step)
+        assert listed == sorted(set(reached))
     connection.close()
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    request_=requests(), gaps=st.lists(HISTORY, min_size=1, max_size=3), moves=st.integers(0, 12)
-)
+@settings(max_examples=40, deadline=None)
+@given(request_=requests(), seed=SEEDS, moves=st.integers(0, 12))
 def test_in_progress_of_past_entries_never_grows_as_as_of_moves_on(
-    request_: FunnelRequest, gaps: list[list[tuple[str, int]]], moves: int, history: History
+    request_: FunnelRequest, seed: int, moves: int, history: History
 ) -> None:
     entered_by = START + timedelta(seconds=10)
     past = request_.model_copy(update={"range": TimeRange(start=None, end=entered_by)})
-    _, rows = spread(gaps)
-    connection = history(rows)
+    connection = history(crowd_of(seed)[1])
     early = funnel(connection, past, as_of=entered_by).status
     late = funnel(connection, past, as_of=entered_by + timedelta(seconds=moves)).status
-    # A new attempt of «every» starts only when the one before has ended, so only there can the
-    # number of open attempts move; people can only leave in_progress.
+    # With «every», entries inside an open attempt become attempts of their own when it ends.
     if request_.entry != "every":
         assert late.in_progress <= early.in_progress
     for status in (early, late):

@@ -1,0 +1,164 @@
+"""One real PostgreSQL for all tests, migrated once per worker; nothing survives a test."""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+from fastapi.testclient import TestClient
+from sqlalchemy.orm import Session, sessionmaker
+
+import consent
+from api.main import create_app
+from app import db, schema
+from app.access import clients, sources
+from app.db import Sessions
+from app.postgres import embedded
+from app.settings import Settings
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _loopback_only() -> Iterator[None]:
+    """Refuse every connection that would leave this machine."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not (
+            str(address[0]).startswith("127.") or address[0] in ("::1", "localhost")
+        ):
+            raise RuntimeError(f"a test tried to reach {address[0]}")
+        connect(self, address)
+
+    socket.socket.connect = guarded  # type: ignore[method-assign,assignment]  # the guard itself
+    yield
+    socket.socket.connect = connect  # type: ignore[method-assign]  # put back
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a PostgreSQL: the one that is configured, or an embedded one."""
+    configured = os.environ.get("PARCOURS_DATABASE_URL")
+    if configured:
+        yield configured
+        return
+    with embedded(tmp_path_factory.mktemp("pg")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def template(server_url: str) -> Iterator[str]:
+    """The name of a migrated database that `own_database` clones."""
+    name = f"template_{uuid4().hex[:12]}"
+    _execute(server_url, f'CREATE DATABASE "{name}" TEMPLATE template0')
+    engine = db.engine(_named(server_url, name))
+    schema.migrate(engine)
+    with db.sessions(engine).begin() as session:
+        consent.catalogue.seed(session)
+    engine.dispose()
+    yield name
+    _execute(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def database_url(server_url: str, template: str) -> Iterator[str]:
+    """The address of a database of the test's own, for commits, locks and NOTIFY."""
+    name = f"test_{uuid4().hex[:12]}"
+    _execute(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    yield _named(server_url, name)
+    _execute(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def sessions(database_url: str) -> Iterator[Sessions]:
+    """Sessions on a database of the test's own."""
+    engine = db.engine(database_url)
+    yield db.sessions(engine)
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def kept_engine(server_url: str, template: str) -> Iterator[sa.Engine]:
+    """One engine on one migrated database, for tests that roll back."""
+    name = f"kept_{uuid4().hex[:12]}"
+    _execute(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    engine = db.engine(_named(server_url, name))
+    yield engine
+    engine.dispose()
+    _execute(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def session(kept_engine: sa.Engine) -> Iterator[Session]:
+    """A session that may commit as often as it likes; nothing survives the test."""
+    with kept_engine.connect() as connection:
+        outer = connection.begin()
+        with sessionmaker(connection, join_transaction_mode="create_savepoint")() as session:
+            yield session
+        outer.rollback()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str) -> Settings:
+    """The configuration of the test's own server."""
+    return Settings(database_url=database_url, data_dir=tmp_path, public_url="http://parcours.test")
+
+
+@pytest.fixture
+def server(settings: Settings, sessions: Sessions) -> Iterator[TestClient]:
+    """The whole application, without a network in between."""
+    with TestClient(
+        create_app(settings, sessions), base_url="http://parcours.test", follow_redirects=False
+    ) as client:
+        yield client
+
+
+@pytest.fixture
+def write_key(sessions: Sessions) -> str:
+    """The write key of a source `web`."""
+    with sessions.begin() as session:
+        return sources.add(session, "web")[1]
+
+
+@pytest.fixture
+def token(server: TestClient, sessions: Sessions) -> Callable[..., dict[str, str]]:
+    """Make a client with these scopes and purposes and return its Authorization header."""
+
+    def make(*scopes: str, purposes: tuple[str, ...] = ()) -> dict[str, str]:
+        with sessions.begin() as session:
+            made, secret = clients.add(
+                session, "test", scopes=scopes or clients.SCOPES, purposes=purposes
+            )
+            client_id = made.client_id
+        answer = server.post(
+            "/oauth/token",
+            data={"grant_type": "client_credentials"},
+            auth=(client_id, secret),
+        )
+        return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+    return make
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of real data beside the repository; skips, visibly, where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip("../shared is not here")
+    return SHARED
+
+
+def _named(url: str, database: str) -> str:
+    return sa.make_url(url).set(database=database).render_as_string(hide_password=False)
+
+
+def _execute(url: str, statement: str) -> None:
+    engine = db.engine(_named(url, "postgres"))
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text(statement))
+    engine.dispose()
