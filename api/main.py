@@ -59,11 +59,10 @@ def create_app(settings: Settings, sessions: Sessions) -> FastAPI:
     server.state.settings = settings
     server.state.sessions = sessions
     server.state.sources = collect.Sources(sessions)
-    for module in (
-        collect, consents, profiles, segments, journeys, changes, destinations, identity, oauth,
-        health,
-    ):  # fmt: skip
+    for module in (collect, oauth, health):
         server.include_router(module.router)
+    for module in (consents, profiles, segments, journeys, changes, destinations, identity):
+        server.include_router(module.router, responses=problems.invalid_documented())
     problems.install(server)
     server.middleware("http")(_frame)
     # Outermost, so that every answer carries the headers, errors included: without them a browser

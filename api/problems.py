@@ -53,6 +53,18 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     identity_errors.RunNotFound: HTTPStatus.NOT_FOUND,
     identity_errors.IdentifierInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
+#: The problems that no class stands for: their status and title.
+INVALID, UNEXPECTED = "request-invalid", "internal-error"
+WITHOUT_CLASS: dict[str, tuple[HTTPStatus, str]] = {
+    INVALID: (
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "The request does not have the expected form.",
+    ),
+    UNEXPECTED: (
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "The server failed; the operator finds the cause under this request id.",
+    ),
+}
 BASES = (
     ApiError,
     app_errors.AppError,
@@ -109,6 +121,21 @@ def problem(
     )
 
 
+def invalid_documented() -> dict[int | str, dict[str, Any]]:
+    """Return the `responses` entry of a request that does not have the expected form."""
+    status, heading = WITHOUT_CLASS[INVALID]
+    example = {
+        "type": f"/problems/{INVALID}",
+        "title": heading,
+        "status": int(status),
+        "code": INVALID,
+        "message": "#/name: Field required",
+        "errors": [{"pointer": "#/name", "detail": "Field required"}],
+    }
+    content = {"application/problem+json": {"examples": {INVALID: {"value": example}}}}
+    return {int(status): {"description": heading, "content": content}}
+
+
 def documented(*kinds: type[Exception], ok: Any = None) -> dict[int | str, dict[str, Any]]:
     """Return the `responses` of an operation: the errors it can answer, and what success is."""
     by_status: dict[int | str, dict[str, Any]] = {}
@@ -161,8 +188,8 @@ def _invalid(request: Request, error: Exception) -> Response:
     return problem(
         request,
         422,
-        code="request-invalid",
-        heading="The request does not have the expected form.",
+        code=INVALID,
+        heading=WITHOUT_CLASS[INVALID][1],
         detail="; ".join(f"{p['pointer']}: {p['detail']}" for p in places[:5]),
         errors=places,
     )
@@ -179,6 +206,7 @@ def _http(request: Request, error: Exception) -> Response:
         heading=f"{phrase}.",
         detail=str(error.detail) if error.detail else "",
         headers=dict(error.headers or {}),
+        type="about:blank",  # nothing to say beyond the status (RFC 9457 §4.2.1)
     )
 
 
@@ -187,8 +215,8 @@ def unexpected(request: Request) -> Response:
     return problem(
         request,
         500,
-        code="internal-error",
-        heading="The server failed; the operator finds the cause under this request id.",
+        code=UNEXPECTED,
+        heading=WITHOUT_CLASS[UNEXPECTED][1],
     )
 
 

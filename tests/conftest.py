@@ -106,14 +106,14 @@ def session(kept_engine: sa.Engine) -> Iterator[Session]:
 @pytest.fixture
 def settings(tmp_path: Path, database_url: str) -> Settings:
     """The configuration of the test's own server."""
-    return Settings(database_url=database_url, data_dir=tmp_path, public_url="http://parcours.test")
+    return Settings(database_url=database_url, data_dir=tmp_path, public_url="https://parcours.test")
 
 
 @pytest.fixture
 def server(settings: Settings, sessions: Sessions) -> Iterator[TestClient]:
     """The whole application, without a network in between."""
     with TestClient(
-        create_app(settings, sessions), base_url="http://parcours.test", follow_redirects=False
+        create_app(settings, sessions), base_url="https://parcours.test", follow_redirects=False
     ) as client:
         yield client
 

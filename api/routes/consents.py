@@ -105,8 +105,14 @@ Collector = Annotated[str, Depends(collector)]
 @router.post(
     "/v1/consents",
     summary="Record explicit consent decisions",
+    openapi_extra={"security": [{"WriteKey": []}, {"OAuth2": ["consents:write"]}]},
     responses=documented(
-        InvalidToken, UnknownWriteKey, PurposeNotFound, NoticeNotFound, IdentifierInvalid
+        InvalidToken,
+        UnknownWriteKey,
+        InsufficientScope,
+        PurposeNotFound,
+        NoticeNotFound,
+        IdentifierInvalid,
     ),
 )
 def record_consents(session: Db, collected_by: Collector, wanted: ConsentIn) -> WrittenOut:
@@ -193,7 +199,18 @@ def add_purpose(
 class NoticeModel(BaseModel):
     """One version of a notice in one language."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(
+        from_attributes=True,
+        json_schema_extra={
+            "example": {
+                "key": "web-banner",
+                "version": 1,
+                "language": "fr",
+                "purposes": ["marketing.email"],
+                "body": "Nous aimerions vous écrire …",
+            }
+        },
+    )
 
     key: str = Field(max_length=100, examples=["web-banner"])
     version: int = Field(ge=1, examples=[1])

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
 
 from api.auth import Caller, requires
 from api.deps import Cursor, Db, Limit
@@ -48,7 +49,7 @@ class DestinationIn(BaseModel):
     segments: list[str] = Field(min_length=1, max_length=100)
 
 
-def _out(destination: Destination) -> dict[str, Any]:
+def _out(session: Session, destination: Destination) -> dict[str, Any]:
     return {
         "id": destination.id,
         "name": destination.name,
@@ -58,6 +59,7 @@ def _out(destination: Destination) -> dict[str, Any]:
         "segments": destination.segments,
         "enabled": destination.enabled,
         "why_disabled": destination.why_disabled,
+        "waiting": registry.waiting(session, destination),
     }
 
 
@@ -83,13 +85,13 @@ def create_destination(session: Db, caller: Writer, wanted: DestinationIn) -> di
     )
     queued = outbox.fill(session, destination, now=datetime.now(UTC))
     work.wake(session)
-    return {**_out(destination), "secret": destination.secret, "queued": queued}
+    return {**_out(session, destination), "secret": destination.secret, "queued": queued}
 
 
 @router.get("", summary="List destinations", responses=documented(*AUTH))
 def list_destinations(session: Db, caller: Writer) -> dict[str, Any]:
     """Return all destinations."""
-    return {"data": [_out(d) for d in registry.list_all(session)]}
+    return {"data": [_out(session, d) for d in registry.list_all(session)]}
 
 
 @router.delete(

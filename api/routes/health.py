@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from api.errors import ProblemTypeNotFound
-from api.problems import STATUS, documented, slug, title
+from api.problems import STATUS, WITHOUT_CLASS, documented, slug, title
 from app.events import stream
 
 router = APIRouter(tags=["operations"])
@@ -35,7 +35,8 @@ def readyz(request: Request) -> Response:
 )
 def read_problem(name: str) -> dict[str, Any]:
     """Return what a problem type means (RFC 9457 section 3.1.1)."""
-    for kind, status in STATUS.items():
-        if slug(kind) == name:
-            return {"type": f"/problems/{name}", "title": title(kind), "status": int(status)}
+    known = {slug(kind): (status, title(kind)) for kind, status in STATUS.items()} | WITHOUT_CLASS
+    if name in known:
+        status, heading = known[name]
+        return {"type": f"/problems/{name}", "title": heading, "status": int(status)}
     raise ProblemTypeNotFound(name)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from api.auth import Caller, requires
@@ -90,6 +90,8 @@ def list_reviews(
 class ReviewDecisionIn(BaseModel):
     """What a person decided about a pair."""
 
+    model_config = ConfigDict(json_schema_extra={"example": {"decision": "no_match"}})
+
     decision: Literal["match", "no_match"]
 
 
@@ -115,6 +117,17 @@ def decide_review(
 
 class ConstraintIn(BaseModel):
     """Two people that must, or cannot, be one."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "kind": "cannot_link",
+                "left": "user_id:u-42",
+                "right": "crm_id:c-7",
+                "reason": "father and son, same name",
+            }
+        }
+    )
 
     kind: Literal["must_link", "cannot_link"]
     left: str = Field(examples=["user_id:u-42"])

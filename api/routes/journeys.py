@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Body, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
@@ -27,6 +27,40 @@ AUTH = (InvalidToken, InsufficientScope)
 DEFAULT_PURPOSE = "analytics.audience"
 
 
+EXAMPLE = {
+    "key": "retail-purchase",
+    "name": "From the first look to the order",
+    "purpose": "analytics.audience",
+    "stages": [{"id": "consider", "order": 1}, {"id": "buy", "order": 2}],
+    "channels": [{"id": "web"}, {"id": "shop", "family": "face to face"}],
+    "touchpoints": [
+        {
+            "id": "product-page",
+            "stage": "consider",
+            "channel": "web",
+            "match": {"event": "Product Viewed"},
+        },
+        {
+            "id": "till",
+            "stage": "buy",
+            "channel": "shop",
+            "match": {
+                "event": "Order Completed",
+                "prop": "channel",
+                "op": "eq",
+                "value": "shop",
+            },
+        },
+        {
+            "id": "online-order",
+            "stage": "buy",
+            "channel": "web",
+            "match": {"event": "Order Completed"},
+        },
+    ],
+}
+
+
 def _out(version: JourneyVersion) -> dict[str, Any]:
     return {
         **version.definition,
@@ -42,7 +76,9 @@ def _out(version: JourneyVersion) -> dict[str, Any]:
     summary="Save a journey definition",
     responses=documented(*AUTH, PurposeNotFound),
 )
-def save_journey(session: Db, caller: Writer, journey: Journey) -> dict[str, Any]:
+def save_journey(
+    session: Db, caller: Writer, journey: Annotated[Journey, Body(examples=[EXAMPLE])]
+) -> dict[str, Any]:
     """Save a definition as the next version of its key; one that is equal changes nothing."""
     version = catalogue.save(session, journey)
     session.refresh(version)

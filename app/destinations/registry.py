@@ -56,6 +56,14 @@ def list_all(session: Session) -> list[Destination]:
     return list(session.scalars(sa.select(Destination).order_by(Destination.name)))
 
 
+def waiting(session: Session, destination: Destination) -> int:
+    """Return how many messages wait to be sent."""
+    query = sa.select(sa.func.count()).where(
+        Delivery.destination_id == destination.id, Delivery.state == "waiting"
+    )
+    return session.scalar(query) or 0
+
+
 def remove(session: Session, destination_id: int) -> None:
     """Remove a destination and what waits for it."""
     session.delete(find(session, destination_id))

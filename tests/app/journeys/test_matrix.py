@@ -92,6 +92,8 @@ def test_a_cell_tells_who_came_how_and_where_they_went(history: History) -> None
     assert found["learn", "phone"].dwell.p50 == 10.0
     # Person 3 reached buy before ever learning: not an exit of learn.
     assert visit.exits == 2
+    assert (found["buy", "web"].exits, found["buy", "web"].to_next_stage_rate) == (1, 1.0)
+    assert (found["buy", "phone"].exits, found["buy", "phone"].to_next_stage_rate) == (1, 0.0)
     assert visit.to_next_stage_rate == 0.5
     assert (visit.dropped, visit.in_progress) == (1, 0)
     assert visit.drop_rate == 0.5

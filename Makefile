@@ -1,0 +1,52 @@
+# One verb, one target. CI runs the same targets.
+PYTHON ?= python3
+BIN := .venv/bin
+LOCK := requirements.lock
+
+.PHONY: help setup demo serve test check lint types contracts bench lock format
+.DEFAULT_GOAL := help
+
+help: ## List the targets.
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup: .venv/.done ## Make .venv with everything, from the lock file.
+
+.venv/.done: $(LOCK) pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes $(LOCK)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## Start the product on throw-away data, load a retailer's year, show the result.
+	@$(BIN)/parcours demo
+
+serve: setup ## Run the product on http://127.0.0.1:8000 with data in ~/.parcours.
+	@$(BIN)/parcours serve
+
+test: setup ## Run the tests.
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+check: lint types contracts ## Lint, types and import contracts.
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: setup
+	@$(BIN)/mypy
+
+contracts: setup
+	@$(BIN)/lint-imports
+
+bench: setup ## Measure; each figure as a ratio to a limit of the same run.
+	@$(BIN)/python -m benchmarks.ingest
+
+format: setup ## Format the code and sort the imports.
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format .
+
+lock: setup ## Pin the dependencies anew, with hashes and without addresses.
+	@$(BIN)/uv pip compile --quiet pyproject.toml --group dev --group build --universal \
+	  --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url \
+	  --upgrade --output-file $(LOCK)

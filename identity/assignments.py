@@ -1,0 +1,22 @@
+"""Who everybody is, all at once: for evaluation against a truth."""
+
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from identity.tables import Identifier
+
+Key = tuple[str, str]
+
+
+def people(session: Session) -> Mapping[Key, int]:
+    """Return the person of every identifier, by (namespace, value)."""
+    query = sa.select(Identifier.namespace, Identifier.value, Identifier.id, Identifier.person_id)
+    return {(r.namespace, r.value): r.person_id or r.id for r in session.execute(query)}
+
+
+def groups(session: Session) -> Mapping[Key, int]:
+    """Return, for every identifier, the part of its person that events alone hold together."""
+    query = sa.select(Identifier.namespace, Identifier.value, Identifier.id, Identifier.group_id)
+    return {(r.namespace, r.value): r.group_id or r.id for r in session.execute(query)}
