@@ -28,8 +28,11 @@ def resolve(
     minds = mirror_link_consent(session, touched, now=now)
     evidence = [e for event in events for e in _evidence(event)]
     seen = {i for event in events for i in event.identifier_ids}
-    records.keep(session, _records(events))
-    moved = graph.reconsider(session, graph.observe(session, evidence) | minds, at=now)
+    told = _records(events)
+    named = {i for i in told if told[i].keys() & {"first_name", "birth_date"}}
+    renamed = records.keep(session, told) & named  # what the guards look at
+    touched_now = graph.observe(session, evidence) | minds | renamed
+    moved = graph.reconsider(session, touched_now, at=now)
     alone = graph.settle(session, seen | set(touched))
     return replace(moved, created=(*moved.created, *alone))
 

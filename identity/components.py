@@ -3,11 +3,14 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 
 from identity.identifiers import namespace
 
 #: Two logins are one person only on a match this certain; devices and addresses never join them.
 CERTAIN = 0.99
+#: Two first names whose letters agree to this share may be one name with typos.
+ALIKE = 0.6
 #: A person of more identifiers than this is a mistake of the evidence, not a person.
 LARGEST = 200
 
@@ -20,6 +23,7 @@ class Node:
     namespace: str
     link_consent: str = "unknown"
     first_name: str | None = None
+    last_name: str | None = None
     birth_date: str | None = None
 
 
@@ -56,44 +60,27 @@ def resolve(
 
     Matched edges need `profile.link` given on both sides; asserted ones need it not refused.
     """
-    people = People()
     clusters = _Clusters(nodes, cannot)
-    asserted = [e for e in edges if e.kind != "match"]
-    shared = _shared(nodes, asserted)
-    for edge in sorted(asserted, key=lambda e: _strength(nodes, e)):
-        reason = (
-            "consent:refused"
-            if _refused(nodes, edge)
-            else _shared_by(edge, shared)
-            if edge.kind == "event"
-            else None
-        ) or clusters.obstacle(edge)
-        if reason:
-            people.held[edge.id] = reason
-        else:
-            clusters.join(edge.left, edge.right)
-    people.group = {i: clusters.root(i) for i in nodes}
-    given = {clusters.root(i) for i, n in nodes.items() if n.link_consent == "given"}
+    asserted = sorted((e for e in edges if e.kind != "match"), key=lambda e: _strength(nodes, e))
+    for edge in asserted:
+        if edge.kind == "manual":
+            clusters.follow(edge, _refused(nodes, edge))
+    shared = _shared(nodes, asserted, clusters)
+    for edge in asserted:
+        if edge.kind == "event":
+            clusters.follow(edge, _refused(nodes, edge) or _shared_by(edge, shared))
+    group = {i: clusters.root(i) for i in nodes}
+    given = {group[i] for i, n in nodes.items() if n.link_consent == "given"}
     matched = [e for e in edges if e.kind == "match"]
     for edge in sorted(matched, key=lambda e: (-e.probability, e.left, e.right)):
-        allowed = people.group[edge.left] in given and people.group[edge.right] in given
-        reason = (
-            "consent:refused"
-            if _refused(nodes, edge)
-            else "consent:not_given"
-            if not allowed
-            else clusters.obstacle(edge)
-        )
-        if reason:
-            people.held[edge.id] = reason
-        else:
-            clusters.join(edge.left, edge.right)
-    people.person = {i: clusters.root(i) for i in nodes}
-    return people
+        allowed = group[edge.left] in given and group[edge.right] in given
+        clusters.follow(edge, _refused(nodes, edge) or (None if allowed else "consent:not_given"))
+    return People(group, {i: clusters.root(i) for i in nodes}, clusters.held)
 
 
-def _refused(nodes: Mapping[int, Node], edge: Edge) -> bool:
-    return "refused" in (nodes[edge.left].link_consent, nodes[edge.right].link_consent)
+def _refused(nodes: Mapping[int, Node], edge: Edge) -> str | None:
+    said = (nodes[edge.left].link_consent, nodes[edge.right].link_consent)
+    return "consent:refused" if "refused" in said else None
 
 
 def _strength(nodes: Mapping[int, Node], edge: Edge) -> tuple[object, ...]:
@@ -109,11 +96,12 @@ def _strength(nodes: Mapping[int, Node], edge: Edge) -> tuple[object, ...]:
     )
 
 
-def _shared(nodes: Mapping[int, Node], edges: Iterable[Edge]) -> set[int]:
+def _shared(nodes: Mapping[int, Node], edges: Iterable[Edge], clusters: "_Clusters") -> set[int]:
     """Return identifiers that events show with two logins: a family's device, a kiosk, an address.
 
     They identify a household or a place. Their links are held, so their own traffic stays
-    anonymous and nobody is merged through them.
+    anonymous and nobody is merged through them. Logins that a person has decided to be one
+    count as one.
     """
     owners: dict[int, dict[str, set[int]]] = {}
     for edge in edges:
@@ -122,7 +110,7 @@ def _shared(nodes: Mapping[int, Node], edges: Iterable[Edge]) -> set[int]:
         for weak, strong in ((edge.left, edge.right), (edge.right, edge.left)):
             name = nodes[strong].namespace
             if namespace(name).unique and not namespace(nodes[weak].namespace).unique:
-                owners.setdefault(weak, {}).setdefault(name, set()).add(strong)
+                owners.setdefault(weak, {}).setdefault(name, set()).add(clusters.root(strong))
     return {
         weak
         for weak, by_name in owners.items()
@@ -139,6 +127,7 @@ class _Clusters:
 
     def __init__(self, nodes: Mapping[int, Node], cannot: Collection[tuple[int, int]]) -> None:
         self.nodes = nodes
+        self.held: dict[int, str] = {}
         self.parent = {i: i for i in nodes}
         self.members: dict[int, list[int]] = {i: [i] for i in nodes}
         self.apart: dict[int, set[int]] = {}
@@ -152,6 +141,14 @@ class _Clusters:
             self.parent[i] = self.parent[self.parent[i]]
             i = self.parent[i]
         return i
+
+    def follow(self, edge: Edge, reason: str | None) -> None:
+        """Unite what an edge joins, unless there is a reason against it or an obstacle."""
+        reason = reason or self.obstacle(edge)
+        if reason:
+            self.held[edge.id] = reason
+        else:
+            self.join(edge.left, edge.right)
 
     def join(self, left: int, right: int) -> None:
         """Unite two clusters under their oldest identifier."""
@@ -181,10 +178,11 @@ class _Clusters:
         return any(self.apart.get(i, set()) & there for i in left)
 
     def _over_limit(self, edge: Edge, left: list[int], right: list[int]) -> str | None:
-        counts = Counter(self.nodes[i].namespace for i in left + right)
-        for name, count in counts.items():
+        here = Counter(self.nodes[i].namespace for i in left)
+        there = Counter(self.nodes[i].namespace for i in right)
+        for name in sorted(here.keys() & there.keys()):  # one side alone adds nothing to a limit
             rules = namespace(name)
-            if rules.limit is None or count <= rules.limit:
+            if rules.limit is None or here[name] + there[name] <= rules.limit:
                 continue
             certain = edge.kind == "match" and edge.probability >= CERTAIN
             if not (certain and rules.unique):
@@ -192,23 +190,24 @@ class _Clusters:
         return None
 
     def _contradiction(self, left: list[int], right: list[int]) -> str | None:
-        """Two records that name different first names and different birth dates are two people."""
-        facts = [
-            [
-                (n.first_name, n.birth_date)
-                for n in map(self.nodes.__getitem__, side)
-                if n.first_name
-            ]
-            for side in (left, right)
-        ]
-        pairs = [(x, y) for x in facts[0] for y in facts[1]]
-        against = sum(_contradict(x, y) for x, y in pairs)
+        """Hold what would join records that mostly speak of different people."""
+        sides = [[n for i in side if (n := self.nodes[i]).first_name] for side in (left, right)]
+        pairs = [(one, other) for one in sides[0] for other in sides[1]]
+        against = sum(_contradict(one, other) for one, other in pairs)
         return "conflict" if pairs and against * 2 > len(pairs) else None
 
 
-def _contradict(one: tuple[str | None, str | None], other: tuple[str | None, str | None]) -> bool:
-    """Say whether two records speak of two people: other names, and no equal birth date."""
-    first, second = one[0] or "", other[0] or ""
+def _contradict(one: Node, other: Node) -> bool:
+    """Say whether two records name two people: other first names, and no equal birth date.
+
+    A typo, a nickname that begins alike, and first and last name in each other's place are no
+    contradiction: holding those cost .011 of recall on Febrl 3.
+    """
+    if one.birth_date and one.birth_date == other.birth_date:
+        return False
+    first, second = one.first_name or "", other.first_name or ""
     if first[:1] == second[:1] or first in second or second in first:
         return False
-    return not (one[1] and one[1] == other[1])
+    if first == other.last_name or second == one.last_name:
+        return False
+    return SequenceMatcher(None, first, second).ratio() < ALIKE

@@ -155,7 +155,7 @@ def _nodes(
     fresh: set[int] = set()
     for row in session.execute(statement("nodes"), {"ids": ids}):
         nodes[row.id] = Node(
-            row.id, row.namespace, row.link_consent, row.first_name, row.birth_date
+            row.id, row.namespace, row.link_consent, row.first_name, row.last_name, row.birth_date
         )
         before[row.id] = (row.group_id or row.id, row.person_id or row.id)
         if row.person_id is None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from identity.errors import IdentifierInvalid
 
-#: A value longer than this is no identifier but a mistake (and too long for an index row).
+#: A value of more bytes than this is no identifier but a mistake (an index row ends at 2,704).
 LONGEST = 1024
 
 
@@ -86,12 +86,17 @@ def normalise(name: str, value: object) -> str | None:
     """
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
-    text = str(value).strip()
+    try:
+        text = str(value).strip()
+        length = len(text.encode())
+    except ValueError:  # an integer of thousands of digits, half a surrogate pair
+        return None
     folded = text.casefold()
-    if folded in JUNK or JUNK_PATTERN.match(text) or len(text) > LONGEST:
+    if folded in JUNK or JUNK_PATTERN.match(text) or length > LONGEST or "\x00" in text:
         return None
     if name == "email":
-        return folded if folded.count("@") == 1 and folded not in JUNK_EMAIL else None
+        one = folded.count("@") == 1 and folded not in JUNK_EMAIL
+        return folded if one and len(folded.encode()) <= LONGEST else None
     if name == "phone":
         digits = re.sub(r"\D", "", text)
         return digits if len(digits) >= 7 and not JUNK_PATTERN.match(digits) else None

@@ -73,13 +73,38 @@ def merges(
 
 
 def merge_links(session: Session, merge: Merge) -> list[Link]:
-    """Return the links that hold the absorbed identifiers to the rest of the person."""
-    inside = list(merge.absorbed_identifier_ids)
+    """Return the links between the absorbed identifiers and the survivor's side of the person.
+
+    What has come to the person since through the absorbed identifiers alone is on their side: it
+    leaves with them when the merge is undone.
+    """
+    absorbed = set(merge.absorbed_identifier_ids)
+    survivors = sorted(_side(session, merge.survivor_id, absorbed))
+    inside = sorted(absorbed)
     crossing = sa.or_(
-        sa.and_(Link.left_id.in_(inside), Link.right_id.not_in(inside)),
-        sa.and_(Link.right_id.in_(inside), Link.left_id.not_in(inside)),
+        sa.and_(Link.left_id.in_(inside), Link.right_id.in_(survivors)),
+        sa.and_(Link.right_id.in_(inside), Link.left_id.in_(survivors)),
     )
     return list(session.scalars(sa.select(Link).where(crossing).order_by(Link.id)))
+
+
+def _side(session: Session, start: int, without: set[int]) -> set[int]:
+    """Return what hangs together with an identifier when these others are left out.
+
+    Over links that are followed, or would be but for consent.
+    """
+    side, frontier = {start}, {start}
+    followed = sa.or_(Link.held.is_(None), Link.held.startswith("consent:"))
+    while frontier:
+        query = sa.select(Link.left_id, Link.right_id).where(
+            sa.or_(Link.left_id.in_(frontier), Link.right_id.in_(frontier)),
+            Link.revoked_at.is_(None),
+            followed,
+        )
+        found = {i for row in session.execute(query) for i in (row.left_id, row.right_id)}
+        frontier = found - side - without
+        side |= frontier
+    return side
 
 
 def undo(session: Session, merge_id: int, *, by: str, at: datetime) -> graph.Moved:
@@ -117,15 +142,33 @@ def keep_apart(session: Session, one: int, other: int, *, by: str, reason: str) 
 
 
 def must_link(session: Session, one: int, other: int, *, by: str, at: datetime) -> graph.Moved:
-    """Decide that two identifiers are one person; an earlier decision to the contrary falls."""
+    """Decide that two identifiers are one person; earlier decisions to the contrary fall.
+
+    Those are the ones that keep the people apart to whom the two belong now, whichever of their
+    identifiers it was decided about, and an undo that revoked this very link.
+    """
     left, right = sorted((one, other))
+    _let_together(session, left, right)
     session.execute(
-        sa.delete(CannotLink).where(CannotLink.left_id == left, CannotLink.right_id == right)
+        sa.update(Link)
+        .where(Link.left_id == left, Link.right_id == right, Link.kind == "manual")
+        .values(revoked_at=None, revoked_by=None)
     )
-    touched = graph.observe(
+    graph.observe(
         session, [graph.Evidence(left, right, "manual", "decision", at, details={"by": by})]
     )
-    return graph.reconsider(session, touched, at=at)
+    return graph.reconsider(session, {left, right}, at=at)
+
+
+def _let_together(session: Session, one: int, other: int) -> None:
+    known = people_of(session, {one, other})
+    sides = [{m.identifier_id for m in members(session, [known[i]])} | {i} for i in (one, other)]
+    for left, right in (sides, sides[::-1]):
+        session.execute(
+            sa.delete(CannotLink).where(
+                CannotLink.left_id.in_(left), CannotLink.right_id.in_(right)
+            )
+        )
 
 
 def links(session: Session, person: int) -> list[Link]:

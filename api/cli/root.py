@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from api.cli import access, data, demo, serve
+from api.cli import access, data, demo, identity, serve
 from api.cli.session import err
 from api.problems import BASES, title
 
@@ -18,6 +18,7 @@ app.command("serve")(serve.serve)
 app.command("worker")(serve.worker)
 app.add_typer(access.source, name="source")
 app.add_typer(access.client, name="client")
+app.add_typer(identity.identity, name="identity")
 app.command("import")(data.import_)
 app.command("demo")(demo.demo)
 app.command("migrate")(data.migrate)

@@ -17,7 +17,6 @@ import typer
 import uvicorn
 
 from api.cli.session import DataDir, opened, settings
-from app.jobs import Worker
 from app.postgres import database
 from app.settings import Settings
 
@@ -57,17 +56,22 @@ def serve(
 def _configured(given: Settings, host: str, port: int) -> Settings:
     """Let the address follow host and port unless the operator set it, here and in children."""
     if "public_url" not in given.model_fields_set:
-        reachable = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104  # compared
-        given = given.model_copy(update={"public_url": f"http://{reachable}:{port}"})
+        given = given.model_copy(update={"public_url": _address(host, port)})
     os.environ["PARCOURS_PUBLIC_URL"] = given.public_url
     os.environ["PARCOURS_DATA_DIR"] = str(given.home)
     return given
 
 
+def _address(host: str, port: int) -> str:
+    """Return where this machine reaches the server, whatever stands before it in public."""
+    reachable = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104  # compared
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+
+
 def _serve(configuration: Settings, url: str, host: str, port: int, workers: int) -> None:
     """Serve until told to stop; requests in flight are answered first."""
     os.environ["PARCOURS_DATABASE_URL"] = url
-    threading.Thread(target=_announce, args=(configuration.public_url,), daemon=True).start()
+    threading.Thread(target=_announce, args=(_address(host, port),), daemon=True).start()
     uvicorn.run(
         "api.main:from_environment",
         factory=True,
@@ -110,7 +114,7 @@ def _worker_process(configuration: Settings) -> Iterator[None]:
     def keep() -> None:
         while not stopping.is_set():
             process = subprocess.Popen(  # noqa: S603  # ourselves
-                [sys.executable, "-m", "api", "worker", "--parent", str(os.getpid())],
+                [sys.executable, "-m", "api.worker", "--parent", str(os.getpid())],
                 env=environment,
                 stdin=subprocess.DEVNULL,
             )
@@ -134,24 +138,8 @@ def _worker_process(configuration: Settings) -> Iterator[None]:
         thread.join(timeout=2)
 
 
-def worker(
-    data_dir: DataDir = None,
-    parent: Annotated[int | None, typer.Option(hidden=True)] = None,
-) -> None:
+def worker(data_dir: DataDir = None) -> None:
     """Run the background jobs alone: pipeline, deliveries, lake, segments, matching."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
-    configuration = settings(data_dir)
-    with opened(configuration) as sessions, database(configuration) as url:
-        job = Worker(sessions, configuration, url)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: job.stop())
-        if parent is not None:
-            threading.Thread(target=_watch, args=(parent, job), daemon=True).start()
-        job.run()
-
-
-def _watch(parent: int, job: Worker) -> None:
-    """Stop when the server that started us is gone, however it went."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    job.stop()
+    os.environ["PARCOURS_DATA_DIR"] = str(settings(data_dir).home)
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "api.worker"])  # noqa: S606  # ourselves

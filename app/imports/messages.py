@@ -109,6 +109,8 @@ def journeys(path: Path, *, namespace: str) -> Iterator[dict[str, Any]]:
     """
     for event in read_xes(path):
         properties: dict[str, Any] = dict(event.attributes)
+        if event.lifecycle is not None:
+            properties["lifecycle"] = event.lifecycle
         if event.resource is not None:
             properties["resource"] = event.resource
         external = {

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.db import statement
 
-#: Longer keys are no traits but mistakes, and would not fit into an index row.
+#: Keys of more bytes are no traits but mistakes, and would not fit into an index row.
 LONGEST_KEY = 512
 
 
@@ -25,7 +25,7 @@ def project(session: Session, events: Iterable[sa.Row[Any]]) -> set[int]:
         if event.type != "identify":
             continue
         for key, value in msgspec.json.decode(event.properties).items():
-            if not key or len(key) > LONGEST_KEY:
+            if not key or len(key.encode()) > LONGEST_KEY:
                 continue
             row = {
                 "identifier_id": event.identifier_id,

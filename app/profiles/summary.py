@@ -42,9 +42,14 @@ def identifiers(session: Session, view: read.View) -> list[dict[str, Any]]:
     ]
 
 
+#: What some calls carry beside properties and traits, by the name it has on the wire.
+BESIDE = {"groupId": "group_id", "previousId": "previous_id", "category": "category"}
+
+
 def event(row: sa.Row[Any]) -> dict[str, Any]:
-    """Return one event of a timeline."""
+    """Return one event of a timeline, with all that its sender said of it."""
     content = "traits" if row.type in ("identify", "group") else "properties"
+    rest = row.rest or {}
     return {
         "message_id": row.message_id,
         "type": row.type,
@@ -52,6 +57,7 @@ def event(row: sa.Row[Any]) -> dict[str, Any]:
         "source": row.source,
         "user_id": row.user_id,
         "anonymous_id": row.anonymous_id,
+        **{name: rest[key] for key, name in BESIDE.items() if key in rest},
         "occurred_at": row.occurred_at.isoformat(),
         "received_at": row.received_at.isoformat(),
         content: row.properties,

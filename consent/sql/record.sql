@@ -1,5 +1,6 @@
 -- Append choices. Unless :repeat, one that says what stood at its time already is left out. A
--- refusal of what was given before is a withdrawal.
+-- refusal of what was given before is a withdrawal. A grant dated in the future does not stand yet,
+-- and so does not make one that acts now a repetition.
 INSERT INTO consent.record (namespace, value, purpose, purpose_version, state, effective_at,
                             recorded_at, order_time, valid_until, notice, collected_by, evidence)
 SELECT r.namespace, r.value, r.purpose, r.purpose_version,
@@ -16,11 +17,12 @@ LEFT JOIN LATERAL (
   FROM consent.record s
   WHERE s.namespace = r.namespace AND s.value = r.value AND s.purpose = r.purpose
     AND s.order_time <= r.order_time
+    AND (s.state <> 'given' OR s.effective_at <= r.effective_at)
   ORDER BY s.order_time DESC, (s.state = 'given'), s.recorded_at DESC, s.seq DESC
   LIMIT 1
 ) stood ON true
 WHERE :repeat
-   OR stood.state IS NULL
+   OR stood.state IS NULL OR stood.state = 'expired'
    OR (stood.state = 'given') <> (r.state = 'given')
 ORDER BY r.order_time
 RETURNING id, namespace, value, purpose, state;

@@ -23,7 +23,7 @@ CONSENT = Purpose("ads.share")
 EACH = Purpose("device.storage", mode="per_identifier")
 OBJECTABLE = Purpose("security.fraud", lawful_basis="legitimate_interests")
 
-many = settings(max_examples=1_200, deadline=None)
+many = settings(max_examples=850, deadline=None)
 
 
 def hour(n: float) -> datetime:

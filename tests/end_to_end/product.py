@@ -228,9 +228,8 @@ class Product:
 class Sender:
     """Sends tracking calls of one source by plain HTTP, and waits until they are in profiles."""
 
-    def __init__(self, product: Product, reader: httpx.Client, write_key: str) -> None:
-        """`reader` needs `profiles:read` for `service.operation` and `consents:write`."""
-        self.reader = reader
+    def __init__(self, product: Product, write_key: str) -> None:
+        """`write_key` is that of the source."""
         self.http = product._open.enter_context(
             httpx.Client(base_url=product.url, auth=(write_key, ""), trust_env=False, timeout=30)
         )
@@ -258,16 +257,13 @@ class Sender:
         )
         assert answer.status_code == 200, answer.text
 
-    def settled(self, subject: str, events: int, seconds: float = 10) -> None:
-        """Wait until this many events are on somebody's timeline and its traits are there."""
-
-        def there() -> bool:
-            answer = self.reader.get(
-                f"/v1/profiles/{subject}/events", params={"purpose": "service.operation"}
-            )
-            return answer.status_code == 200 and len(answer.json()["data"]) >= events
-
-        wait_until(there, seconds, what=f"{events} events of {subject}")
+    def settled(self, seconds: float = 15) -> None:
+        """Wait until the worker has taken everything that was sent through the product."""
+        wait_until(
+            lambda: self.http.get("/readyz").json().get("backlog") == 0,
+            seconds,
+            what="the worker has nothing left to do",
+        )
 
 
 def run_matching(client: httpx.Client, seconds: float = 90) -> dict[str, Any]:

@@ -22,8 +22,8 @@ def client(product: Product) -> httpx.Client:
 
 
 @pytest.fixture(scope="module")
-def sender(product: Product, client: httpx.Client) -> Sender:
-    return Sender(product, client, product.add_source())
+def sender(product: Product) -> Sender:
+    return Sender(product, product.add_source())
 
 
 def buyer(sender: Sender, user: str) -> None:

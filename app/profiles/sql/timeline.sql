@@ -1,6 +1,6 @@
 -- A page of events of some identifiers, newest first.
 SELECT e.id, e.message_id, e.type, e.name, e.occurred_at, e.received_at, e.sent_at, e.user_id,
-       e.anonymous_id, e.properties, e.context, s.name AS source
+       e.anonymous_id, e.properties, e.context, e.rest, s.name AS source
 FROM app.event e
 JOIN app.source s ON s.id = e.source_id
 WHERE e.identifier_id = ANY(CAST(:identifiers AS bigint[]))

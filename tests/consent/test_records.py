@@ -1,0 +1,193 @@
+"""Consent records in PostgreSQL: append-only, one per change of mind, in any order of arrival."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy.orm import Session
+
+import consent
+from consent import Choice, Purpose
+from consent.errors import NoticeExists, NoticeNotFound, PurposeExists, PurposeNotFound
+
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+EVER = NOON + 3650 * DAY
+
+
+def choice(
+    state: str,
+    effective_at: datetime = NOON,
+    *,
+    value: str = "ada",
+    purpose: str = "ads.share",
+    valid_days: int | None = None,
+) -> Choice:
+    return Choice(
+        "user_id", value, purpose, state, effective_at, "test", valid_days=valid_days
+    )  # fmt: skip
+
+
+def stands(session: Session, at: datetime, value: str = "ada", purpose: str = "ads.share") -> str:
+    history = consent.history(session, [("user_id", value)])
+    found = consent.standings(history, at=at, known_at=at + 3650 * DAY)
+    return found.get(("user_id", value, purpose), ("unknown", None))[0]
+
+
+def states(session: Session, value: str = "ada") -> list[str]:
+    return [r.state for r in consent.history(session, [("user_id", value)])]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE consent.record SET state = 'given'",
+        "DELETE FROM consent.record",
+        "TRUNCATE consent.record",
+        "UPDATE consent.purpose SET lawful_basis = 'contract'",
+        "DELETE FROM consent.purpose",
+        "UPDATE consent.notice SET body = 'else'",
+        "DELETE FROM consent.notice",
+    ],
+)
+def test_what_was_recorded_is_never_changed_nor_deleted(session: Session, statement: str) -> None:
+    consent.record(session, [choice("refused")], received_at=NOON)
+    consent.catalogue.add_notice(
+        session, key="banner", version=1, language="en", purposes=["ads.share"], body="May we?"
+    )
+    with pytest.raises(sa.exc.DBAPIError, match="append-only"), session.begin_nested():
+        session.execute(sa.text(statement))
+    assert stands(session, NOON) == "refused"
+
+
+def test_a_version_of_a_purpose_or_a_notice_is_written_once(session: Session) -> None:
+    new = Purpose("fraud.check", lawful_basis="legitimate_interests")
+    consent.catalogue.add_purpose(session, new)
+    with pytest.raises(PurposeExists):
+        consent.catalogue.add_purpose(session, Purpose("fraud.check"))
+    consent.catalogue.add_purpose(session, Purpose("fraud.check", version=2))
+    assert consent.catalogue.purpose(session, "fraud.check").version == 2
+    with pytest.raises(PurposeNotFound):
+        consent.catalogue.purpose(session, "no.such")
+    notice = {"key": "n", "version": 1, "language": "fr", "purposes": ["ads.share"], "body": "?"}
+    made = consent.catalogue.add_notice(session, **notice)  # type: ignore[arg-type]  # as JSON
+    assert len(made.body_sha256) == 64
+    with pytest.raises(NoticeExists):
+        consent.catalogue.add_notice(session, **notice)  # type: ignore[arg-type]  # as JSON
+    with pytest.raises(NoticeNotFound):
+        consent.catalogue.notice(session, "n", 2, "fr")
+
+
+def test_a_stamp_on_every_page_view_leaves_one_record_per_change_of_mind(session: Session) -> None:
+    said = ["given", "given", "refused", "refused", "refused", "given", "given"]
+    for n, state in enumerate(said):
+        at = NOON + n * DAY
+        consent.record(session, [choice(state, at)], received_at=at, repeat=False)
+    assert states(session) == ["given", "withdrawn", "given"]
+
+
+def test_one_batch_leaves_the_same_records_as_many(session: Session) -> None:
+    said = ["given", "given", "refused", "refused", "given", "refused"]
+    choices = [choice(state, NOON + n * DAY) for n, state in enumerate(said)]
+    consent.record(session, choices[::-1], received_at=NOON + 9 * DAY, repeat=False)
+    assert states(session) == ["given", "withdrawn", "given", "withdrawn"]
+
+
+def test_a_refusal_after_a_grant_of_the_same_batch_counts_although_one_stood_before(
+    session: Session,
+) -> None:
+    consent.record(session, [choice("refused", NOON - DAY)], received_at=NOON - DAY)
+    both = [choice("given", NOON), choice("refused", NOON + timedelta(minutes=1))]
+    consent.record(session, both, received_at=NOON + DAY, repeat=False)
+    assert stands(session, NOON + DAY) == "withdrawn"
+
+
+def test_an_objection_after_a_consent_lapsed_is_recorded(session: Session) -> None:
+    """An expired consent and a refusal both deny, but only a refusal ends other bases."""
+    consent.record(session, [choice("given", NOON, valid_days=1)], received_at=NOON)
+    later = NOON + 2 * DAY
+    consent.record(session, [choice("refused", later)], received_at=later, repeat=False)
+    assert stands(session, later) == "refused"
+
+
+def test_a_lapsed_consent_is_given_anew_and_not_taken_for_a_repetition(session: Session) -> None:
+    given = [choice("given", NOON + n * DAY, valid_days=2) for n in range(5)]
+    consent.record(session, given, received_at=NOON + 9 * DAY, repeat=False)
+    assert stands(session, NOON + 3 * DAY) == "given"
+    assert len(states(session)) == 3
+
+
+def test_a_grant_dated_in_the_future_does_not_hide_the_one_given_now(session: Session) -> None:
+    for _ in range(2):
+        consent.record(session, [choice("given", NOON + 900 * DAY)], received_at=NOON, repeat=False)
+    assert stands(session, NOON + DAY) == "unknown"
+    after = NOON + timedelta(minutes=5)
+    consent.record(session, [choice("given", after)], received_at=after, repeat=False)
+    assert stands(session, NOON + DAY) == "given"
+    assert len(states(session)) == 2
+
+
+def test_a_clock_at_the_end_of_time_is_recorded_like_any_other(session: Session) -> None:
+    doomsday = datetime(9999, 12, 31, 23, 59, tzinfo=UTC)
+    consent.record(session, [choice("given", doomsday, valid_days=395)], received_at=NOON)
+    assert stands(session, NOON + DAY) == "unknown"
+
+
+def test_an_explicit_decision_is_recorded_each_time_it_is_made(session: Session) -> None:
+    for _ in range(3):
+        consent.record(session, [choice("given")], received_at=NOON)
+    assert states(session) == ["given"] * 3
+
+
+steps = st.lists(
+    st.tuples(st.sampled_from(["given", "refused"]), st.integers(0, 12)),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(steps, st.integers(1, 8))
+def test_leaving_repetitions_out_never_changes_what_stands(
+    session: Session, steps: list[tuple[str, int]], size: int
+) -> None:
+    """Compared, hour by hour, with recording everything; in batches of any size and order."""
+    outer = session.begin_nested()
+    times = sorted((NOON + timedelta(hours=at), state) for state, at in steps)
+    for number, part in enumerate(_batches([choice(state, at) for at, state in times], size)):
+        received_at = NOON + timedelta(hours=20 + number)
+        consent.record(session, part[::-1], received_at=received_at, repeat=False)
+        everything = [replace(c, value="bob") for c in part]
+        consent.record(session, everything, received_at=received_at)
+    history = consent.history(session, [("user_id", "ada"), ("user_id", "bob")])
+    for hour in range(14):
+        at = NOON + timedelta(hours=hour)
+        found = {k[1]: s for k, (s, _) in consent.standings(history, at=at, known_at=EVER).items()}
+        assert (found.get("ada") == "given") == (found.get("bob") == "given")
+    outer.rollback()
+    session.expunge_all()
+
+
+def _batches(choices: list[Choice], size: int) -> Iterable[list[Choice]]:
+    for start in range(0, len(choices), size):
+        yield choices[start : start + size]
+
+
+def test_denials_are_counted_by_day_use_purpose_and_reason(session: Session) -> None:
+    before = {(d["use"], d["reason"]): d["denials"] for d in consent.denials(session)}
+    for _ in range(2):
+        consent.count_denials(
+            session,
+            use="read",
+            denials=[("ads.share", "refused", 3), ("ads.share", "unknown", 0)],
+            at=NOON,
+        )
+    after = {(d["use"], d["reason"]): d["denials"] for d in consent.denials(session)}
+    assert after["read", "refused"] - before.get(("read", "refused"), 0) == 6
+    assert ("read", "unknown") not in after

@@ -1,0 +1,110 @@
+"""Identifiers: one spelling each, and nobody is called `undefined`."""
+
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from identity.errors import IdentifierInvalid
+from identity.identifiers import (
+    JUNK,
+    LONGEST,
+    NAMESPACE_NAME,
+    NAMESPACES,
+    canonical_namespace,
+    namespace,
+    normalise,
+    parse,
+)
+
+scalars = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers())
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.sampled_from(sorted(NAMESPACES)), scalars)
+@example("user_id", 10**5000)
+@example("user_id", float("nan"))
+@example("user_id", float("inf"))
+@example("email", "\ud800@example.org")
+@example("email", "\u0390" * 500 + "@a")
+@example("user_id", "a\x00b")
+def test_normalising_never_fails_and_is_done_once(name: str, value: Any) -> None:
+    normal = normalise(name, value)
+    if normal is not None:
+        assert normal.strip() == normal != ""
+        assert len(normal.encode()) <= LONGEST
+        assert "\x00" not in normal
+        assert normalise(name, normal) == normal
+
+
+@pytest.mark.parametrize(
+    "junk", [*sorted(JUNK), "  Undefined ", "000-000", "1111111", "NULL", "\t"]
+)
+@pytest.mark.parametrize("name", sorted(NAMESPACES))
+def test_what_systems_send_when_they_know_nothing_identifies_nobody(name: str, junk: str) -> None:
+    assert normalise(name, junk) is None
+
+
+@pytest.mark.parametrize("value", [True, False, None, [], {}, ["u-1"], {"id": 1}])
+def test_only_text_and_numbers_are_values(value: Any) -> None:
+    assert normalise("user_id", value) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "normal"),
+    [
+        ("user_id", " u-42 ", "u-42"),
+        ("user_id", 42, "42"),
+        ("user_id", "U-42", "U-42"),
+        ("email", " Ada@Example.ORG ", "ada@example.org"),
+        ("email", "no at sign", None),
+        ("email", "a@b@c", None),
+        ("email", "Test@Test.com", None),
+        ("phone", "+33 (1) 42-68-53-00", "33142685300"),
+        ("phone", "12345", None),
+        ("phone", "000-0000-0000", None),
+        ("crm_id", "Ünï", "Ünï"),
+    ],
+)
+def test_a_value_has_one_spelling(name: str, value: Any, normal: str | None) -> None:
+    assert normalise(name, value) == normal
+
+
+def test_a_value_that_no_index_row_holds_is_refused() -> None:
+    """A B-tree row ends at 2,704 bytes, and one event must not stop its neighbours."""
+    assert normalise("user_id", "x" * LONGEST) == "x" * LONGEST
+    assert normalise("user_id", "x" * (LONGEST + 1)) is None
+    assert normalise("user_id", "語" * LONGEST) is None
+
+
+@pytest.mark.parametrize(
+    ("sent", "ours"),
+    [("userId", "user_id"), ("CRM id", "crm_id"), ("ios.idfa", "ios_idfa"),
+     ("ga-client", "ga_client"), ("  EMAIL ", "email"), ("", "")],
+)  # fmt: skip
+def test_a_namespace_has_one_spelling(sent: str, ours: str) -> None:
+    assert canonical_namespace(sent) == ours
+
+
+@given(st.text(max_size=30))
+def test_the_spelling_of_a_namespace_is_final(sent: str) -> None:
+    once = canonical_namespace(sent)
+    assert canonical_namespace(once) == once
+    assert NAMESPACE_NAME.match(once) or not once or not once[0].isalpha() or len(once) > 63
+
+
+def test_a_reference_names_its_namespace_first() -> None:
+    assert parse("email: Ada@Example.org") == ("email", "ada@example.org")
+    assert parse("urn:isbn:1") == ("urn", "isbn:1")
+    for wrong in ("ada", "", ":", "user_id:", "user_id:null", "1x:2", "user_id:" + "x" * 2000):
+        with pytest.raises(IdentifierInvalid):
+            parse(wrong)
+
+
+def test_a_custom_namespace_stands_between_logins_and_addresses() -> None:
+    custom = namespace("crm_id").priority
+    assert namespace("user_id").priority < custom < namespace("email").priority
+    assert namespace("crm_id").limit is None
