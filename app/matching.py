@@ -4,6 +4,9 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy.orm import Session
+
+import consent
 from app import pipeline
 from app.db import Sessions
 from identity import matching, reviews
@@ -47,6 +50,7 @@ def run_waiting(
     try:
         with sessions.begin() as session:
             table = matching.candidates(session)
+            _count_excluded(session)
         pairs = matching.score(table, review=review, progress=progress)
         with sessions.begin() as session:
             outcome = matching.apply(session, pairs, auto=auto, at=datetime.now(UTC), run_id=run_id)
@@ -66,3 +70,13 @@ def run_waiting(
                 session, run_id, "failed", {"error": type(error).__name__}, parameters
             )
     return run_id
+
+
+def _count_excluded(session: Session) -> None:
+    """Count the records that consent keeps out of matching."""
+    consent.count_denials(
+        session,
+        use="match",
+        denials=[(consent.LINK, why, n) for why, n in matching.excluded(session).items()],
+        at=datetime.now(UTC),
+    )

@@ -35,6 +35,11 @@ def candidates(session: Session) -> pa.Table:
     return pa.table(columns)
 
 
+def excluded(session: Session) -> dict[str, int]:
+    """Return how many records matching may not see, by reason."""
+    return {row.reason: row.records for row in session.execute(graph.statement("excluded"))}
+
+
 def score(
     table: pa.Table, *, review: float, progress: Callable[[str], None] | None = None
 ) -> list[splink_model.ScoredPair]:

@@ -3,12 +3,21 @@
 import ast
 import re
 import tomllib
+from base64 import b64encode
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import get_args
 
+from fastapi.testclient import TestClient
+
 from api import deps
 from app.access import clients, sources
+from app.db import Sessions
+from app.events import envelope
+from app.lake import copy
+from app.lake.duckdb_engine import open_lake
+from app.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 PRODUCT = [
@@ -68,3 +77,83 @@ def test_keys_have_192_random_bits_or_more_and_are_kept_as_a_hash() -> None:
         assert sizes
         assert min(sizes) * 8 >= 192
     assert len(sources.hash_key("wk_x")) == 32
+
+
+def test_only_its_owner_writes_to_a_schema() -> None:
+    """Decision 0003: what is written in SQL; what is written in Python, imports hold apart."""
+    writes = re.compile(r"\b(?:INSERT INTO|UPDATE|DELETE FROM)\s+(app|identity|consent)\.")
+    for folder in ("api", "app", "consent", "identity"):
+        for path in [*(ROOT / folder).rglob("*.sql"), *(ROOT / folder).rglob("*.py")]:
+            found = set(writes.findall(path.read_text(encoding="utf-8")))
+            assert found <= {folder}, path
+
+
+def test_a_strict_source_stores_nothing_without_consent_and_the_default_does(
+    server: TestClient, sessions: Sessions
+) -> None:
+    """Decision 0013."""
+    with sessions.begin() as session:
+        default = sources.add(session, "default")[1]
+        strict = sources.add(session, "strict", collection_purpose="analytics.audience")[1]
+    event = {"userId": "u-1", "event": "Seen"}
+    agreed = {"consent": {"categoryPreferences": {"analytics.audience": True}}}
+
+    def rejected(key: str, **more: object) -> list[str]:
+        answer = server.post("/v1/track", json={**event, **more, "writeKey": key}).json()
+        return [entry["code"] for entry in answer["rejected"]]
+
+    assert rejected(default) == []
+    assert rejected(strict) == ["consent_denied"]
+    assert rejected(strict, context=agreed) == []
+
+
+def test_a_clock_is_corrected_only_when_it_is_off_by_two_seconds_and_less_than_a_year() -> None:
+    """Decision 0014."""
+    received = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    happened = received - timedelta(hours=1)
+
+    def occurred(behind: timedelta) -> datetime:
+        message = {
+            "type": "track",
+            "event": "Seen",
+            "userId": "u-1",
+            "timestamp": (happened - behind).isoformat(),
+            "sentAt": (received - behind).isoformat(),
+        }
+        read = envelope.read(message, received_at=received, largest=10_000)
+        assert isinstance(read, envelope.Envelope)
+        return read.occurred_at
+
+    for kept in (timedelta(0), timedelta(seconds=1.9), timedelta(days=366)):
+        assert occurred(kept) == happened - kept
+    for corrected in (timedelta(seconds=2), timedelta(days=-3), timedelta(days=364)):
+        assert occurred(corrected) == happened
+
+
+def test_a_withdrawal_holds_in_the_lake_without_rewriting_a_file(
+    server: TestClient, sessions: Sessions, settings: Settings, write_key: str
+) -> None:
+    """Decision 0015."""
+    consented = {"consent": {"categoryPreferences": {"analytics.audience": True}}}
+    event = {"userId": "u-1", "event": "Seen", "context": consented}
+    assert server.post("/v1/track", json={**event, "writeKey": write_key}).json()["accepted"] == 1
+    assert copy.copy_new(sessions, settings.lake_dir) == 1
+    before = {path: path.stat().st_mtime_ns for path in settings.lake_dir.iterdir()}
+
+    def seen() -> tuple[int, dict[str, int]]:
+        with (
+            sessions() as session,
+            open_lake(session, settings.lake_dir, "analytics.audience") as lake,
+        ):
+            return lake.events, lake.excluded
+
+    assert seen() == (1, {})
+    withdrawn = {
+        "subject": {"namespace": "user_id", "value": "u-1"},
+        "decisions": [{"purpose": "analytics.audience", "state": "withdrawn"}],
+    }
+    basic = b64encode(f"{write_key}:".encode()).decode()
+    header = {"Authorization": f"Basic {basic}"}
+    assert server.post("/v1/consents", json=withdrawn, headers=header).status_code == 200
+    assert seen() == (0, {"consent:withdrawn": 1})
+    assert {path: path.stat().st_mtime_ns for path in settings.lake_dir.iterdir()} == before

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from api.cli import access, data, demo, identity, serve
+from api.cli import access, data, demo, doctor, identity, serve
 from api.cli.session import err
 from api.problems import BASES, title
 
@@ -21,6 +21,7 @@ app.add_typer(access.client, name="client")
 app.add_typer(identity.identity, name="identity")
 app.command("import")(data.import_)
 app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
 app.command("migrate")(data.migrate)
 
 

@@ -27,7 +27,7 @@ def funnel(
     """Compute an ordered funnel over the resolved people who allow the purpose."""
     as_of = request.as_of or datetime.now(UTC)
     copy_new(sessions, directory)
-    with sessions() as session, open_lake(session, directory, purpose) as lake:
+    with sessions.begin() as session, open_lake(session, directory, purpose) as lake:
         result = funnels.funnel(lake.connection, request, as_of=as_of)
         return _envelope(session, lake, request, result, as_of=as_of, purpose=purpose)
 
@@ -44,7 +44,7 @@ def matrix(
     """Compute a journey's stage x channel matrix over the resolved people who allow the purpose."""
     moment = as_of or datetime.now(UTC)
     copy_new(sessions, directory)
-    with sessions() as session, open_lake(session, directory, purpose) as lake:
+    with sessions.begin() as session, open_lake(session, directory, purpose) as lake:
         result = matrices.matrix(lake.connection, journey, as_of=moment, range=range)
         query = MatrixQuery(journey=journey, range=range)
         return _envelope(session, lake, query, result, as_of=moment, purpose=purpose)
@@ -61,6 +61,12 @@ def _envelope(
 ) -> dict[str, Any]:
     """Wrap a result (research/journeys.md 4.0): the same question as of the same time, over the
     same people, has the same bytes."""
+    consent.count_denials(
+        session,
+        use="journey",
+        denials=[(purpose, why, people) for why, people in lake.excluded.items()],
+        at=datetime.now(UTC),
+    )
     digest = definition_hash(definition)
     body = result.model_dump(mode="json", by_alias=True)
     semantics = body.pop("semantics")
@@ -84,7 +90,7 @@ def _envelope(
         "identity_version": identity_version,
         "n_profiles": lake.profiles,
         "n_events": lake.events,
-        "excluded": lake.excluded,
+        "excluded": {f"consent:{why}": people for why, people in lake.excluded.items()},
         "sampling": 1.0,
         "result": body,
         "warnings": warnings,

@@ -77,4 +77,4 @@ def _excluded(decisions: list[Permission]) -> dict[str, int]:
     """Count the people of whom nothing may be used, by reason."""
     allowed = {d.person_id for d in decisions if d.allowed}
     reasons = {d.person_id: d.reason for d in decisions if d.person_id not in allowed}
-    return {f"consent:{why}": n for why, n in sorted(Counter(reasons.values()).items())}
+    return dict(sorted(Counter(reasons.values()).items()))

@@ -1,6 +1,7 @@
 """Segments and their members: who is in, since when, who came and who went."""
 
 import time
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -108,6 +109,8 @@ def refresh(
             .values(left_at=now, why_left=why)
         )
     if people is None:
+        if segment.refreshed_at is None:
+            _count_denied(session, segment, now)
         segment.refreshed_at = now
         segment.refresh_milliseconds = (time.perf_counter() - started) * 1000
     return Delta(segment.key, tuple(entered), tuple(reasons))
@@ -158,24 +161,35 @@ def _why(
     session: Session, segment: Segment, people: Sequence[int], merged: set[int]
 ) -> list[tuple[int, str]]:
     """Say why each left: merged into another, consent, or the rule no longer holds."""
-    from_consent: dict[int, str] = {}
-    if people:
-        purpose = consent.catalogue.purpose(session, segment.purpose)
-        rows = session.execute(
-            statement("app.consents", "permission"),
-            parameters(purpose, people),
-        )
-        allowed: set[int] = set()
-        for row in rows:
-            if row.allowed:
-                allowed.add(row.person_id)
-            else:
-                from_consent[row.person_id] = f"consent:{row.reason}"
-        for person in allowed:
-            from_consent.pop(person, None)
+    from_consent = {
+        person: f"consent:{why}" for person, why in _denied(session, segment, people).items()
+    }
     return [
         (p, "merged" if p in merged else from_consent.get(p, "rule_no_longer_met")) for p in people
     ]
+
+
+def _count_denied(session: Session, segment: Segment, now: datetime) -> None:
+    """Count, when a segment is computed first, the people whom consent keeps out of it."""
+    reasons = Counter(_denied(session, segment, None).values())
+    consent.count_denials(
+        session,
+        use="segment",
+        denials=[(segment.purpose, why, people) for why, people in reasons.items()],
+        at=now,
+    )
+
+
+def _denied(session: Session, segment: Segment, people: Collection[int] | None) -> dict[int, str]:
+    """Return who of these people (or of everybody) may not be in the segment, and why."""
+    if people is not None and not people:
+        return {}
+    purpose = consent.catalogue.purpose(session, segment.purpose)
+    rows = session.execute(
+        statement("app.consents", "permission"), parameters(purpose, people)
+    ).all()
+    allowed = {row.person_id for row in rows if row.allowed}
+    return {row.person_id: row.reason for row in rows if row.person_id not in allowed}
 
 
 def list_members(

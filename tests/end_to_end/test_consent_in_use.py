@@ -2,6 +2,7 @@
 
 from time import monotonic
 from typing import Any
+from zlib import crc32
 
 import httpx
 import pytest
@@ -43,9 +44,9 @@ def twins(sender: Sender, name: str, last_name: str, *, left: str | None, right:
                     "firstName": name.title(),
                     "lastName": last_name,
                     "birthday": "1971-03-14",
-                    "phone": f"+33 6 12 {len(name):02} 78 90",
+                    "nationalId": f"FR-{crc32(name.encode()):012}",
                     "address": {
-                        "street": f"{len(last_name)} rue de la Paix",
+                        "street": f"{crc32(last_name.encode()) % 300} rue de la Paix",
                         "city": "Nantes",
                         "postalCode": "44000",
                     },

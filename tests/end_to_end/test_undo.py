@@ -184,7 +184,6 @@ def test_undoing_a_wrong_merge_gives_both_profiles_back_byte_for_byte(
     assert segments(client, one, "marketing.email") == {
         "buyers", "bought-twice", "never-returned",
     }  # fmt: skip
-    wait_until(lambda: True, 1)
 
     [found] = client.get(f"/v1/profiles/{one}/merges").json()["data"][-1:]
     started = monotonic()

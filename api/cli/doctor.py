@@ -1,0 +1,109 @@
+"""`parcours doctor`: checks what an installation needs, and says what to do."""
+
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import sqlalchemy as sa
+import typer
+from sqlalchemy.orm import Session
+
+from api.cli.session import AsJson, DataDir, opened, settings, show
+from app.destinations import registry
+from app.events import stream
+from app.settings import Settings
+
+T = TypeVar("T")
+
+OLDEST_POSTGRESQL = 160_000
+LEAST_FREE_BYTES = 1_000_000_000
+LARGEST_SKEW_SECONDS = 2.0
+
+
+def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Check configuration, database, disk, clock and queues; status 1 when something is wrong."""
+    configuration = settings(data_dir)
+    rows = [_check("configuration", _configuration, configuration)]
+    with opened(configuration) as sessions, sessions() as session:
+        rows += [
+            _check(name, check, session)
+            for name, check in (
+                ("database", _database),
+                ("clock", _clock),
+                ("pipeline", _pipeline),
+                ("destinations", _destinations),
+            )
+        ]
+    rows.append(_check("disk", _disk, configuration))
+    show(rows, as_json, "check", "state", "detail")
+    if any(row["state"] == "wrong" for row in rows):
+        raise typer.Exit(1)
+
+
+class _Wrong(Exception):
+    """Something is wrong; the message says what to do."""
+
+
+def _check(name: str, check: Callable[[T], str], subject: T) -> dict[str, str]:
+    try:
+        return {"check": name, "state": "ok", "detail": check(subject)}
+    except _Wrong as error:
+        return {"check": name, "state": "wrong", "detail": str(error)}
+
+
+def _configuration(configuration: Settings) -> str:
+    address = urlsplit(configuration.public_url)
+    local = address.hostname in ("127.0.0.1", "localhost", "::1")
+    if address.scheme != "https" and not local:
+        raise _Wrong(
+            f"PARCOURS_PUBLIC_URL is {configuration.public_url}: tokens need https; "
+            "put a TLS proxy in front and set its address"
+        )
+    if configuration.review_threshold > configuration.auto_merge_threshold:
+        raise _Wrong("PARCOURS_REVIEW_THRESHOLD is above PARCOURS_AUTO_MERGE_THRESHOLD")
+    return "embedded PostgreSQL" if configuration.database_url is None else "own PostgreSQL"
+
+
+def _database(session: Session) -> str:
+    version = int(session.scalar(sa.text("SHOW server_version_num")) or 0)
+    if version < OLDEST_POSTGRESQL:
+        raise _Wrong(f"PostgreSQL {version // 10_000} is too old; 16 or later is needed")
+    return f"PostgreSQL {version // 10_000}, schema up to date"
+
+
+def _clock(session: Session) -> str:
+    theirs = session.scalar(sa.select(sa.func.clock_timestamp())) or datetime.now(UTC)
+    skew = abs((theirs - datetime.now(UTC)).total_seconds())
+    if skew > LARGEST_SKEW_SECONDS:
+        raise _Wrong(f"this machine and the database disagree by {skew:.1f} s; set the clocks")
+    return f"{skew:.2f} s from the database's"
+
+
+def _pipeline(session: Session) -> str:
+    waiting = stream.backlog(session, "pipeline")
+    oldest = session.scalar(
+        sa.text(
+            "SELECT extract(epoch FROM clock_timestamp() - min(e.received_at))"
+            " FROM app.event e, app.progress p WHERE p.reader = 'pipeline'"
+            " AND (e.transaction, e.id) > (p.transaction, p.event_id)"
+        )
+    )
+    if oldest is not None and oldest > 300:
+        raise _Wrong(f"{waiting} events wait, the oldest for {oldest:.0f} s: is a worker running?")
+    return f"{waiting} events wait"
+
+
+def _destinations(session: Session) -> str:
+    disabled = [d.name for d in registry.list_all(session) if not d.enabled]
+    if disabled:
+        raise _Wrong(f"disabled: {', '.join(disabled)}; see /v1/destinations for the reason")
+    return "all enabled"
+
+
+def _disk(configuration: Settings) -> str:
+    free = shutil.disk_usage(configuration.home).free
+    if free < LEAST_FREE_BYTES:
+        raise _Wrong(f"{free / 1e9:.1f} GB free under {configuration.home}: make room")
+    return f"{free / 1e9:.0f} GB free"

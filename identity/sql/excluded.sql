@@ -1,0 +1,11 @@
+-- How many records matching may not see, by what profile.link is for them.
+SELECT CASE WHEN i.link_consent = 'refused' THEN 'refused' ELSE 'unknown' END AS reason,
+       count(*) AS records
+FROM identity.record k
+JOIN identity.current_person i ON i.identifier_id = k.identifier_id
+WHERE k.fields <> '{}'::jsonb
+  AND (i.link_consent = 'refused'
+       OR NOT EXISTS (SELECT FROM identity.identifier g
+                      WHERE g.group_id = i.group_id AND g.link_consent = 'given'))
+GROUP BY 1
+ORDER BY 1;

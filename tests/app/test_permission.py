@@ -1,0 +1,144 @@
+"""The decision in SQL, for sets, equals the decision in Python, for one: on random histories."""
+
+import random
+from collections import Counter, defaultdict
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+import consent
+from app.consents.permission import permissions
+from consent import Choice, Purpose, Voice, decide
+
+STATES = ("given", "given", "refused", "withdrawn")
+PURPOSES = tuple(
+    Purpose(f"test.{basis}.{mode}", lawful_basis=basis, mode=mode)
+    for basis in ("consent", "legitimate_interests", "contract")
+    for mode in ("most_restrictive", "per_identifier")
+)  # fmt: skip
+HOUR = timedelta(hours=1)
+
+
+class Population:
+    """Random people, written straight into the table: identifiers, groups, histories."""
+
+    def __init__(self, session: Session, seed: int, people: int) -> None:
+        self.dice = random.Random(seed)  # noqa: S311 -- a seeded test, no secret
+        self.session = session
+        self.now = datetime.now(UTC)
+        for purpose in PURPOSES:
+            consent.catalogue.add_purpose(session, purpose)
+        self.rows = [row for n in range(people) for row in self._person(f"{seed}-{n}")]
+        session.execute(
+            sa.text(
+                "INSERT INTO identity.identifier (id, namespace, value, group_id, person_id) "
+                "OVERRIDING SYSTEM VALUE VALUES (:id, 'user_id', :value, :group_id, :person_id)"
+            ),
+            self.rows,
+        )
+        for received_at in {self._time() for _ in range(12)}:
+            choices = [c for row in self.rows for c in self._choices(str(row["value"]))]
+            consent.record(session, choices, received_at=received_at)
+
+    def _person(self, name: str) -> list[dict[str, object]]:
+        """One to five identifiers; a group is named after its first, like a person."""
+        first = self.session.scalar(sa.text("SELECT nextval('identity.identifier_id_seq')")) or 0
+        ids = [int(first), *(self._next() for _ in range(self.dice.randrange(5)))]
+        groups: list[int] = []
+        for i in ids:
+            groups.append(i if not groups or self.dice.random() < 0.4 else self.dice.choice(groups))
+        unresolved = len(ids) == 1 and self.dice.random() < 0.5
+        return [
+            {
+                "id": i,
+                "value": f"{name}-{i}",
+                "group_id": None if unresolved else group,
+                "person_id": None if unresolved else ids[0],
+            }
+            for i, group in zip(ids, groups, strict=True)
+        ]
+
+    def _next(self) -> int:
+        return int(
+            self.session.scalar(sa.text("SELECT nextval('identity.identifier_id_seq')")) or 0
+        )
+
+    def _time(self) -> datetime:
+        return self.now - self.dice.randrange(1, 100) * HOUR
+
+    def _choices(self, value: str) -> list[Choice]:
+        """Now and then a choice; its clock may be hours behind or ahead, even of now."""
+        return [
+            Choice(
+                "user_id",
+                value,
+                self.dice.choice(PURPOSES).key,
+                self.dice.choice(STATES),
+                self.now + self.dice.randrange(-100, 30) * HOUR,
+                "test",
+                valid_days=self.dice.choice((None, None, 1, 3)),
+            )
+            for _ in range(self.dice.choice((0, 0, 0, 1)))
+        ]
+
+    def expected(self, purpose: Purpose) -> dict[int, tuple[bool, str]]:
+        keys = [("user_id", str(row["value"])) for row in self.rows]
+        history = consent.history(self.session, keys, purpose=purpose.key)
+        now = datetime.now(UTC)
+        standings = consent.standings(history, at=now, known_at=now)
+        people: dict[int, list[tuple[int, int, Voice]]] = defaultdict(list)
+        for row in self.rows:
+            own, value = int(str(row["id"])), str(row["value"])
+            said = standings.get(("user_id", value, purpose.key), ("unknown", None))
+            group, person = row["group_id"] or own, row["person_id"] or own
+            people[int(str(person))].append((own, int(str(group)), Voice("user_id", value, *said)))
+        found = {}
+        for members in people.values():
+            for own, group, _ in members:
+                voices = [
+                    Voice(v.namespace, v.value, v.standing, v.record_id, asserted=g == group)
+                    for _, g, v in members
+                ]
+                acting = next(v for v, m in zip(voices, members, strict=True) if m[0] == own)
+                decision = decide(purpose, voices, acting=acting)
+                found[own] = decision.allow, decision.reason
+        return found
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_sql_and_python_decide_alike_and_for_the_same_reason(session: Session, seed: int) -> None:
+    population = Population(session, seed, people=550)
+    mine = {int(str(row["id"])) for row in population.rows}
+    reasons: Counter[str] = Counter()
+    for purpose in PURPOSES:
+        found = {
+            p.identifier_id: (p.allowed, p.reason)
+            for p in permissions(session, purpose.key)
+            if p.identifier_id in mine
+        }
+        assert found == population.expected(purpose)
+        reasons.update(reason for _, reason in found.values())
+    assert {
+        "given", "refused", "withdrawn", "expired", "unknown", "probable_link",
+        "lawful_basis:contract", "lawful_basis:legitimate_interests",
+    } == reasons.keys()  # fmt: skip
+
+
+def test_asking_for_some_people_answers_for_all_their_identifiers_and_nobody_else(
+    session: Session,
+) -> None:
+    population = Population(session, 99, people=60)
+    everybody = {p.identifier_id: p for p in permissions(session, PURPOSES[0].key)}
+    some = {int(str(r["person_id"] or r["id"])) for r in population.rows[::7]}
+    asked = permissions(session, PURPOSES[0].key, some)
+    assert {p.person_id for p in asked} == some
+    assert all(everybody[p.identifier_id] == p for p in asked)
+    assert len(asked) == sum(p.person_id in some for p in everybody.values())
+    assert permissions(session, PURPOSES[0].key, []) == []
+
+
+def test_a_purpose_that_is_not_in_the_catalogue_allows_nothing(session: Session) -> None:
+    with pytest.raises(consent.PurposeNotFound):
+        permissions(session, "no.such")

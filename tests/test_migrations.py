@@ -1,0 +1,139 @@
+"""The schema moves forward and back, holds what the code expects, and keeps what is in it."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.script import ScriptDirectory
+from sqlalchemy.orm import Session
+
+import consent
+from app import db, schema
+from app.access import sources
+from consent import Choice
+from identity import graph
+
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def empty(server_url: str) -> Iterator[sa.Engine]:
+    """An engine on a database without any schema of ours."""
+    name = f"empty_{uuid4().hex[:12]}"
+    admin = db.engine(server_url).execution_options(isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(sa.text(f'CREATE DATABASE "{name}" TEMPLATE template0'))
+    url = sa.make_url(server_url).set(database=name).render_as_string(hide_password=False)
+    engine = db.engine(url)
+    yield engine
+    engine.dispose()
+    with admin.connect() as connection:
+        connection.execute(sa.text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+    admin.dispose()
+
+
+def revisions(engine: sa.Engine) -> list[str]:
+    """All revisions, oldest first."""
+    with engine.connect() as connection:
+        script = ScriptDirectory.from_config(schema.configuration(connection))
+        assert len(script.get_heads()) == 1
+        return [r.revision for r in script.walk_revisions()][::-1]
+
+
+def shape(engine: sa.Engine) -> set[tuple[str, ...]]:
+    """Every column, index, constraint, view and trigger of ours."""
+    queries = (
+        "SELECT table_schema, table_name, column_name, data_type, is_nullable, "
+        "coalesce(column_default, '') FROM information_schema.columns WHERE table_schema = any(:s)",
+        "SELECT schemaname, indexname, indexdef FROM pg_indexes WHERE schemaname = any(:s)",
+        "SELECT schemaname, viewname, definition FROM pg_views WHERE schemaname = any(:s)",
+        "SELECT trigger_schema, trigger_name, event_manipulation FROM information_schema.triggers "
+        "WHERE trigger_schema = any(:s)",
+        "SELECT n.nspname, c.conname, pg_get_constraintdef(c.oid) FROM pg_constraint c "
+        "JOIN pg_namespace n ON n.oid = c.connamespace WHERE n.nspname = any(:s)",
+    )
+    with engine.connect() as connection:
+        return {
+            tuple(map(str, row))
+            for query in queries
+            for row in connection.execute(sa.text(query), {"s": ["app", "identity", "consent"]})
+        }
+
+
+def fill(session: Session) -> None:
+    """Put something of every schema into the database."""
+    consent.catalogue.seed(session)
+    consent.record(
+        session, [Choice("user_id", "ada", "ads.share", "given", NOW, "test")], received_at=NOW
+    )
+    ids = graph.identify(session, [("user_id", "ada"), ("email", "ada@example.org")])
+    evidence = graph.Evidence(*ids.values(), "event", "identify", NOW)
+    graph.reconsider(session, graph.observe(session, [evidence]), at=NOW)
+
+
+def content(engine: sa.Engine) -> dict[str, list[str]]:
+    """All rows of all tables of ours, as text."""
+    with engine.connect() as connection:
+        tables = connection.scalars(
+            sa.text(
+                "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables "
+                "WHERE schemaname IN ('identity', 'consent', 'app')"
+            )
+        ).all()
+        return {
+            table: sorted(connection.scalars(sa.text(f"SELECT t::text FROM {table} t")))  # noqa: S608 -- names from the catalogue
+            for table in tables
+        }
+
+
+def test_there_is_one_head_and_the_code_expects_exactly_it(empty: sa.Engine) -> None:
+    assert revisions(empty)
+    schema.migrate(empty)
+    with empty.begin() as connection:
+        command.check(schema.configuration(connection))
+
+
+def test_up_down_and_up_again_ends_in_the_same_schema(empty: sa.Engine) -> None:
+    schema.migrate(empty)
+    before = shape(empty)
+    schema.downgrade(empty, "base")
+    assert shape(empty) == set()
+    schema.migrate(empty)
+    assert shape(empty) == before
+
+
+def test_each_step_back_is_the_step_forward_undone(empty: sa.Engine) -> None:
+    for revision in revisions(empty):
+        before = shape(empty)
+        schema.migrate(empty, revision)
+        after = shape(empty)
+        schema.downgrade(empty, "-1")
+        assert shape(empty) == before
+        schema.migrate(empty, revision)
+        assert shape(empty) == after
+
+
+def test_a_database_that_holds_data_is_upgraded_and_loses_nothing(empty: sa.Engine) -> None:
+    *_, previous, head = revisions(empty)
+    schema.migrate(empty, previous)
+    with db.sessions(empty).begin() as session:
+        fill(session)
+    before = content(empty)
+    assert any(before.values())
+    schema.migrate(empty, head)
+    after = content(empty)
+    for table, rows in before.items():
+        assert after[table] == rows, table
+    with db.sessions(empty).begin() as session:
+        assert sources.add(session, "web")[1]
+    schema.migrate(empty)  # a second caller finds nothing to do
+
+
+def test_two_processes_may_migrate_at_once(empty: sa.Engine) -> None:
+    schema.migrate(empty)
+    schema.migrate(empty)
+    with empty.connect() as connection:
+        assert connection.scalar(sa.text("SELECT count(*) FROM public.schema_version")) == 1
