@@ -8,10 +8,12 @@ turn the lock into an exclusive one is the last and stops the server.
 
 import fcntl
 import hashlib
+import logging
 import os
 import pwd
 import subprocess
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -35,6 +37,10 @@ DATABASE = "parcours"
 #: Unix sockets have at most 107 characters of path, the name of the socket included.
 LONGEST_SOCKET_DIR = 85
 START_SECONDS = 120
+#: How often a process that uses the server looks whether it lives.
+KEEP_SECONDS = 1.0
+
+log = logging.getLogger("parcours.postgres")
 
 CONFIGURATION = """\
 listen_addresses = ''
@@ -79,13 +85,46 @@ def embedded(home: Path) -> Iterator[str]:
         except BaseException:
             users.close()
             raise
+    leaving = threading.Event()
+    keeper = threading.Thread(target=_keep, args=(home, leaving), name="postgres", daemon=True)
+    keeper.start()
     try:
         yield url
     finally:
+        leaving.set()
+        keeper.join()
         with _exclusive(home / "postgres.lock"):
             if _is_last(users):
                 _stop(home / "postgres")
             users.close()
+
+
+def _keep(home: Path, leaving: threading.Event) -> None:
+    """Start the server again when it was killed, as a service manager would."""
+    while not leaving.wait(KEEP_SECONDS):
+        if _alive(home / "postgres"):
+            continue
+        log.error("the embedded PostgreSQL was killed; starting it again")
+        with (
+            suppress(OSError, DatabaseUnavailable, psycopg.Error),
+            _exclusive(home / "postgres.lock"),
+        ):
+            _start(home / "postgres")
+
+
+def _alive(data: Path) -> bool:
+    """Say whether the server's process lives; one that nobody has buried does not."""
+    try:
+        pid = int((data / "postmaster.pid").read_text().splitlines()[0])
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError, IndexError):
+        return False
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (OSError, IndexError):
+        return True
 
 
 @contextmanager

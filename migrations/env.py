@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import context
+from sqlalchemy.dialects.postgresql.base import ischema_names
 
 from app import work
 from app.access import tables as access
@@ -18,6 +19,8 @@ from identity.tables import Base as IdentityBase
 #: Importing a module is what puts its tables into the metadata.
 FEATURES = (access, destinations, events, journeys, lake, profiles, segments, work)
 SCHEMAS = {"app", "identity", "consent"}
+#: SQLAlchemy does not know this type of PostgreSQL when it reads a schema.
+ischema_names["xid8"] = events.TransactionId
 
 
 def _ours(name: str | None, kind: str, _parents: object) -> bool:

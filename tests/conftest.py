@@ -4,6 +4,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
@@ -41,13 +42,15 @@ def _loopback_only() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server_url() -> Iterator[str]:
     """The address of a PostgreSQL: the one that is configured, or an embedded one."""
     configured = os.environ.get("PARCOURS_DATABASE_URL")
     if configured:
         yield configured
         return
-    with embedded(tmp_path_factory.mktemp("pg")) as url:
+    # Not in pytest's own directory: each further pytest on the machine shuts that to all but its
+    # user, and as root PostgreSQL runs under another account, which then panics.
+    with TemporaryDirectory(prefix="parcours-tests-") as home, embedded(Path(home)) as url:
         yield url
 
 

@@ -70,7 +70,8 @@ def fill(session: Session) -> None:
         session, [Choice("user_id", "ada", "ads.share", "given", NOW, "test")], received_at=NOW
     )
     ids = graph.identify(session, [("user_id", "ada"), ("email", "ada@example.org")])
-    evidence = graph.Evidence(*ids.values(), "event", "identify", NOW)
+    left, right = ids.values()
+    evidence = graph.Evidence(left, right, "event", "identify", NOW)
     graph.reconsider(session, graph.observe(session, [evidence]), at=NOW)
 
 

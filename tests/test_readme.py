@@ -4,7 +4,9 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -12,6 +14,13 @@ from tests.end_to_end.product import Product
 from tests.test_docs import PAGES, README, ROOT, blocks
 
 MARK = "-- next --"
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """A directory that no other pytest on the machine shuts (see `server_url`)."""
+    with TemporaryDirectory(prefix="parcours-readme-") as name:
+        yield Path(name)
 
 
 def _run(product: Product, scripts: list[str]) -> list[str]:
@@ -32,8 +41,8 @@ def _run(product: Product, scripts: list[str]) -> list[str]:
     return done.stdout.split(MARK)
 
 
-def test_the_two_curls_of_the_readme_send_an_event_and_read_the_profile(tmp_path: Path) -> None:
-    product = Product(tmp_path)
+def test_the_two_curls_of_the_readme_send_an_event_and_read_the_profile(scratch: Path) -> None:
+    product = Product(scratch)
     product.start()
     try:
         readme = blocks(README, "bash")

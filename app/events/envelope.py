@@ -168,7 +168,7 @@ def read(message: Any, *, received_at: datetime, largest: int) -> Envelope | Rej
         identifiers=found,
         occurred_at=_occurred_at(message, sent_at, received_at),
         sent_at=sent_at,
-        source_seq=seq if isinstance(seq, int) and abs(seq) < 2**62 else None,
+        source_seq=seq if type(seq) is int and abs(seq) < 2**62 else None,  # true is no number
         properties=properties,
         context=context,
         rest=rest or None,

@@ -69,7 +69,7 @@ def rows_naming(product: Product, user: str) -> list[tuple[str, int]]:
         for table in ("link", "review", "cannot_link"):
             ids = session.scalars(
                 sa.text(
-                    f"SELECT l.left_id FROM identity.{table} l JOIN identity.identifier i "  # noqa: S608
+                    f"SELECT l.left_id FROM identity.{table} l JOIN identity.identifier i "  # noqa: S608 - named above
                     "ON i.id IN (l.left_id, l.right_id) WHERE i.value = :user"
                 ),
                 {"user": user},

@@ -202,7 +202,13 @@ def send_with_python(
         given_up.append(error)
 
     client = Client(
-        key, host=product.url, gzip=gzip, max_retries=50, upload_size=20, on_error=give_up
+        key,
+        host=product.url,
+        gzip=gzip,
+        max_retries=50,
+        max_total_backoff_duration=120,
+        upload_size=20,
+        on_error=give_up,
     )
     sent = []
     for n in range(EVENTS):

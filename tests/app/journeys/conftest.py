@@ -40,7 +40,7 @@ def connect(columns: Mapping[str, Sequence[Any]]) -> duckdb.DuckDBPyConnection:
     moments = ", ".join(f"make_timestamptz({at}) AS {at}" for at in ("occurred_at", "received_at"))
     connection.execute(
         # The column names are constants of this file; the values are bound.
-        f"CREATE TABLE kept AS SELECT * REPLACE ({moments}) FROM (SELECT {lists})",  # noqa: S608
+        f"CREATE TABLE kept AS SELECT * REPLACE ({moments}) FROM (SELECT {lists})",  # noqa: S608 - see above
         {name: list(columns[name]) for name in COLUMNS},
     )
     connection.execute("CREATE VIEW event AS SELECT * FROM kept")

@@ -1,0 +1,251 @@
+"""What SDKs send, read into one form: nothing they send may stop the server or be guessed at."""
+
+import json
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.errors import BodyUnreadable
+from app.events.envelope import LONGEST_MESSAGE_ID, Envelope, Rejection, messages, parse, read
+from identity.identifiers import JUNK
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+def event(**fields: Any) -> Envelope:
+    message = {"type": "track", "event": "Order", "userId": "u-1", **fields}
+    found = read(message, received_at=NOW, largest=32_768)
+    assert isinstance(found, Envelope), found
+    return found
+
+
+def rejection(**fields: Any) -> Rejection:
+    message = {"type": "track", "event": "Order", "userId": "u-1", **fields}
+    found = read(message, received_at=NOW, largest=32_768)
+    assert isinstance(found, Rejection), found
+    return found
+
+
+def iso(time: datetime) -> str:
+    return time.isoformat()
+
+
+@pytest.mark.parametrize(
+    ("body", "parsed"),
+    [
+        (rb'{"a": "x\u0000y"}', {"a": "xy"}),
+        (rb'{"a\u0000": [{"b": "\u0000"}]}', {"a": [{"b": ""}]}),
+        (rb'{"a": "\\u0000"}', {"a": r"\u0000"}),
+        (rb'{"a": "x\ud800y"}', {"a": "x\ufffdy"}),
+        (rb'{"\udc00": 1}', {"\ufffd": 1}),
+        (rb'{"a": "\ud83d\ude00"}', {"a": "\U0001f600"}),
+        (b'{"a": NaN, "b": [Infinity, -Infinity, 1e999]}', {"a": None, "b": [None, None, None]}),
+        (b'{"a": 1, "b": 2, "a": 3}', {"a": 3, "b": 2}),
+        (b'{"a": 12345678901234567890123}', {"a": 12345678901234567890123}),
+    ],
+)
+def test_what_the_database_cannot_hold_is_made_holdable(body: bytes, parsed: Any) -> None:
+    assert parse(body) == parsed
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"null", b'"text"', b"{", b"{'a': 1}", b'{"a": "\x00"}', b'{"a": "\xff"}', b"a=1",
+     b'{"a":' * 5000 + b"1" + b"}" * 5000, b'{"a":' + b"9" * 5000 + b"}"],
+)  # fmt: skip
+def test_what_is_not_a_json_object_is_refused_and_says_so(body: bytes) -> None:
+    with pytest.raises(BodyUnreadable):
+        parse(body)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.binary(max_size=60))
+def test_parsing_any_bytes_ends_in_an_object_or_a_refusal(body: bytes) -> None:
+    try:
+        assert isinstance(parse(body), dict)
+    except BodyUnreadable:
+        pass
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=5,
+)
+fields = st.sampled_from(
+    ["type", "event", "name", "userId", "anonymousId", "messageId", "timestamp", "sentAt", "traits",
+     "context", "properties", "sourceSeq", "previousId", "originalTimestamp"]
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(fields, json_values), st.booleans())
+def test_reading_any_message_ends_in_an_event_or_a_reason(
+    message: dict[str, Any], valid: bool
+) -> None:
+    message = parse(json.dumps(message).encode())
+    if valid:
+        message |= {"type": "track", "event": "x", "userId": "u-1"}
+    found = read(message, received_at=NOW, largest=32_768)
+    assert isinstance(found, Envelope if valid else Envelope | Rejection)
+    if isinstance(found, Envelope):
+        assert found.occurred_at.tzinfo is not None
+        assert found.identifiers
+        assert 0 < len(found.message_id) <= LONGEST_MESSAGE_ID
+
+
+def test_a_right_clock_is_believed_to_the_millisecond() -> None:
+    """Under two seconds the difference is the network's, and the time stays as it was sent."""
+    at = NOW - timedelta(minutes=3, milliseconds=7)
+    for late in (timedelta(0), 1.9 * SECOND, -1.9 * SECOND):
+        assert event(timestamp=iso(at), sentAt=iso(NOW - late)).occurred_at == at
+
+
+@pytest.mark.parametrize("skew", [timedelta(hours=1), timedelta(hours=-1), timedelta(seconds=3)])
+def test_a_wrong_clock_is_corrected_by_what_it_shows_at_sending(skew: timedelta) -> None:
+    happened = NOW - timedelta(minutes=5)
+    found = event(timestamp=iso(happened + skew), sentAt=iso(NOW + skew))
+    assert found.occurred_at == happened
+
+
+def test_a_clock_that_is_years_wrong_tells_nothing_about_the_difference() -> None:
+    at = datetime(2019, 1, 1, tzinfo=UTC)
+    assert event(timestamp=iso(at), sentAt="1970-01-01T00:00:00Z").occurred_at == at
+
+
+def test_without_a_time_of_sending_the_time_stands_and_without_any_it_is_now() -> None:
+    at = NOW - timedelta(days=2)
+    assert event(timestamp=iso(at)).occurred_at == at
+    assert event(originalTimestamp=iso(at)).occurred_at == at
+    assert event().occurred_at == NOW
+    assert event(sentAt=iso(NOW - timedelta(hours=1))).occurred_at == NOW
+
+
+@pytest.mark.parametrize(
+    ("sent", "time"),
+    [
+        ("2026-04-30T10:00:00Z", datetime(2026, 4, 30, 10, tzinfo=UTC)),
+        ("2026-04-30T12:00:00.25+02:00", datetime(2026, 4, 30, 10, 0, 0, 250_000, tzinfo=UTC)),
+        ("2026-04-30T10:00:00", datetime(2026, 4, 30, 10, tzinfo=UTC)),
+        (" 2026-04-30 ", datetime(2026, 4, 30, tzinfo=UTC)),
+        (1_777_543_200, datetime(2026, 4, 30, 10, tzinfo=UTC)),
+        (1_777_543_200_000, datetime(2026, 4, 30, 10, tzinfo=UTC)),
+        *((unreadable, NOW) for unreadable in
+          ("", "yesterday", None, True, [], {}, "0000-00-00", 1e308, 10**400, "0001-01-01", -1e20)),
+    ],
+)  # fmt: skip
+def test_a_time_is_read_in_every_spelling_and_else_it_is_now(sent: Any, time: datetime) -> None:
+    assert event(timestamp=sent).occurred_at == time
+
+
+def test_the_end_of_the_calendar_is_a_time_like_any_other() -> None:
+    late = event(timestamp="9999-12-31T23:59:59Z", sentAt=iso(NOW - timedelta(days=1)))
+    assert late.occurred_at.year == 9999
+
+
+@pytest.mark.parametrize("nobody", [None, "", *sorted(JUNK)[:8], [], {}, False])
+def test_an_event_of_nobody_is_refused(nobody: Any) -> None:
+    assert rejection(userId=nobody).code == "no_user_anon_id"
+    assert event(userId=nobody, anonymousId="a-1").identifiers == (("anonymous_id", "a-1"),)
+    assert event(userId=nobody, anonymousId="a-1").user_id is None
+
+
+def test_external_ids_alone_are_enough() -> None:
+    external = [{"type": "crmId", "id": "c-1"}, {"type": "1x", "id": "y"}, {"id": 3}, "x", None]
+    found = event(userId=None, context={"externalIds": external})
+    assert found.identifiers == (("crm_id", "c-1"),)
+
+
+def test_an_address_or_a_device_alone_does_not_act() -> None:
+    assert rejection(userId=None, context={"device": {"id": "d-1"}}).code == "no_user_anon_id"
+    traits = {"email": "ada@example.org"}
+    assert rejection(type="identify", userId=None, traits=traits).code == "no_user_anon_id"
+
+
+def test_the_strongest_identifier_acts_and_the_others_follow() -> None:
+    found = event(
+        type="identify",
+        anonymousId="a-1",
+        traits={"email": "Ada@Example.org", "phone": "+33 1 42 68 53 00"},
+        context={"externalIds": [{"type": "loyalty id", "id": "l-1"}], "device": {"id": "d-1"}},
+    )
+    assert [name for name, _ in found.identifiers] == [
+        "user_id", "loyalty_id", "anonymous_id", "email", "phone", "device_id"
+    ]  # fmt: skip
+    assert ("email", "ada@example.org") in found.identifiers
+
+
+def test_an_alias_names_who_it_was_before() -> None:
+    found = event(type="alias", previousId="a-0")
+    assert found.identifiers == (("user_id", "u-1"), ("anonymous_id", "a-0"))
+
+
+def test_traits_in_the_context_set_something_in_identify_only() -> None:
+    context = {"traits": {"plan": "gold", "email": "ada@example.org"}}
+    told = event(type="identify", context=context)
+    assert told.properties == context["traits"]
+    assert ("email", "ada@example.org") in told.identifiers
+    assert event(type="identify", traits={"a": 1}, context=context).properties == {"a": 1}
+    assert event(context=context).properties == {}
+    assert event(context=context).identifiers == (("user_id", "u-1"),)
+
+
+def test_an_event_has_an_id_of_its_own_whatever_was_sent() -> None:
+    assert event(messageId="m-1").message_id == "m-1"
+    assert event(messageId=7).message_id == "7"
+    assert event(messageId="x" * 300).message_id == event(messageId="x" * 300).message_id
+    assert len(event(messageId="x" * 300).message_id) <= LONGEST_MESSAGE_ID
+    nothing: tuple[Any, ...] = (None, "", {}, [], True)
+    for absent in nothing:
+        assert event(messageId=absent).message_id != event(messageId=absent).message_id
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [({"type": "delete"}, "unknown_type"), ({"type": None}, "unknown_type"),
+     ({"type": ["track"]}, "unknown_type"), ({"event": ""}, "event_missing"),
+     ({"event": None}, "event_missing"), ({"event": {}}, "event_missing"),
+     ({"properties": {"x": "y" * 33_000}}, "too_large")],
+)  # fmt: skip
+def test_an_event_that_cannot_be_kept_says_why(fields: dict[str, Any], code: str) -> None:
+    found = rejection(messageId="m-1", **fields)
+    assert (found.code, found.message_id) == (code, "m-1")
+    assert found.message
+
+
+def test_the_order_a_source_gives_is_kept_when_it_is_a_number() -> None:
+    assert event(sourceSeq=7).source_seq == 7
+    assert [event(sourceSeq=x).source_seq for x in (True, "7", 1.5, 2**63, None)] == [None] * 5
+
+
+def test_only_an_object_is_a_message() -> None:
+    anything: tuple[Any, ...] = (None, 1, "x", [], True)
+    for wrong in anything:
+        found = read(wrong, received_at=NOW, largest=1000)
+        assert isinstance(found, Rejection)
+        assert found.code == "not_an_object"
+
+
+def test_what_stands_at_the_top_of_a_batch_holds_for_each_that_does_not_say_otherwise() -> None:
+    batch = [{"type": "track"}, {"sentAt": "own", "context": {"ip": "1"}}, 3]
+    body = {"batch": batch, "sentAt": "top", "context": {"ip": "0", "app": "x"}, "writeKey": "k"}
+    one, two, three = messages(body, None)
+    assert one == {"type": "track", "sentAt": "top", "context": {"ip": "0", "app": "x"}}
+    assert two == {"sentAt": "own", "context": {"ip": "1", "app": "x"}}
+    assert three == 3
+    assert messages({"type": "page", "a": 1}, "track") == [{"type": "track", "a": 1}]
+    others: tuple[Any, ...] = (None, {}, "x", 1)
+    for wrong in others:
+        with pytest.raises(BodyUnreadable):
+            messages({"batch": wrong}, None)
+
+
+def test_numbers_that_json_does_not_know_never_come_out() -> None:
+    text = json.dumps(parse(b'{"a": [NaN, {"b": -Infinity}]}'))
+    assert not any(math.isnan(x) for x in json.loads(text)["a"] if isinstance(x, float))
+    assert "NaN" not in text
