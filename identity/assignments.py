@@ -20,3 +20,18 @@ def groups(session: Session) -> Mapping[Key, int]:
     """Return, for every identifier, the part of its person that events alone hold together."""
     query = sa.select(Identifier.namespace, Identifier.value, Identifier.id, Identifier.group_id)
     return {(r.namespace, r.value): r.group_id or r.id for r in session.execute(query)}
+
+
+def willing(session: Session) -> set[Key]:
+    """Return the identifiers of groups in which `profile.link` was given and nobody refused it."""
+    query = sa.select(
+        Identifier.namespace, Identifier.value, Identifier.id, Identifier.group_id,
+        Identifier.link_consent,
+    )  # fmt: skip
+    rows = session.execute(query).all()
+    given = {r.group_id or r.id for r in rows if r.link_consent == "given"}
+    return {
+        (r.namespace, r.value)
+        for r in rows
+        if (r.group_id or r.id) in given and r.link_consent != "refused"
+    }

@@ -3,7 +3,7 @@
 import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,9 +23,10 @@ from api.demo import retailer
 from api.demo.generate import generate
 from api.demo.receiver import Receiver, listening
 from api.demo.send import send
+from app.events import stream
 from app.settings import Settings
 from identity import assignments
-from identity.quality import pairwise
+from identity.quality import Quality, pairwise
 
 #: Matching is asked for once everything is loaded; the schedule would only take the cores.
 QUIET = {"PARCOURS_MATCHING_INTERVAL_SECONDS": "86400"}
@@ -88,18 +89,34 @@ def _show(
         _wait(console, api, "telling the CRM", lambda: _told(api))
         with sessions() as session:
             predicted = assignments.people(session)
-        found = {key: predicted[key] for key in year.truth if key in predicted}
-        truth = {key: year.truth[key] for key in found}
+            willing = assignments.willing(session)
+            stored = stream.total(session)
         console.print()
-        report.ingest(console, len(year.calls), seconds)
+        report.ingest(console, len(year.calls), stored, seconds)
         report.people(
-            console, before, len(set(predicted.values())), api, run, pairwise(found, truth)
+            console,
+            before,
+            len(set(predicted.values())),
+            api,
+            run,
+            _quality(predicted, year.truth, predicted.keys()),
+            _quality(predicted, year.truth, willing),
         )
-    report.consent(console, api)
     report.segments(console, api, crm)
     report.funnel(console, api.post("/v1/analyses/funnel", json=retailer.FUNNEL))
     report.matrix(console, api.post("/v1/analyses/matrix", json={"journey": "retail-purchase"}))
+    report.consent(console, api)
     report.addresses(console, url)
+
+
+def _quality(
+    predicted: Mapping[assignments.Key, int],
+    truth: Mapping[assignments.Key, str],
+    among: Collection[assignments.Key],
+) -> Quality:
+    """Compare people with the truth over some of the identifiers that events acted with."""
+    keys = [key for key in truth if key in among]
+    return pairwise({k: predicted[k] for k in keys}, {k: truth[k] for k in keys})
 
 
 def _set_up(api: httpx.Client, crm: Receiver) -> None:

@@ -8,32 +8,42 @@ from api.demo.receiver import Receiver
 from identity.quality import Quality
 
 
-def ingest(console: Console, events: int, seconds: float) -> None:
-    """Print how fast the events were accepted, end to end through the SDK."""
+def ingest(console: Console, sent: int, accepted: int, seconds: float) -> None:
+    """Print how fast the events were taken, end to end through the SDK, and how many were kept."""
     console.print(
-        f"[bold]{events:,}[/bold] events accepted in {seconds:.1f} s: "
-        f"[bold]{events / seconds:,.0f} events/s[/bold] through the SDK, over HTTP, durable"
+        f"[bold]{sent:,}[/bold] events sent through the SDK over HTTP in {seconds:.1f} s "
+        f"([bold]{sent / seconds:,.0f} events/s[/bold]): [bold]{accepted:,}[/bold] accepted and "
+        f"stored durably, {sent - accepted:,} not collected (consent, or no usable identifier)"
     )
 
 
 def people(
-    console: Console, before: int, after: int, api: httpx.Client, run: int, quality: Quality
+    console: Console,
+    before: int,
+    after: int,
+    api: httpx.Client,
+    run: int,
+    everybody: Quality,
+    willing: Quality,
 ) -> None:
-    """Print what identity resolution did, measured against the truth."""
+    """Print what identity resolution did, measured against the truth.
+
+    `everybody` counts all pairs of the truth, `willing` those among people who gave profile.link.
+    """
     done = api.get(f"/v1/identity/runs/{run}").json()["result"]
     table = _table("People", "", "figure")
     table.add_row("identifiers linked by events alone", f"{before:,} people")
     table.add_row("after matching (only who gave profile.link)", f"{after:,} people")
     table.add_row("records compared, pairs linked", f"{done['records']:,}, {done['linked']:,}")
     table.add_row("pairs that wait for a person's review", f"{done['reviews']:,}")
-    table.add_row("pairwise precision against the truth", f"{quality.precision:.4f}")
-    table.add_row("pairwise recall against the truth", f"{quality.recall:.4f}")
-    table.add_row("F1", f"{quality.f1:.4f}")
     console.print(table)
-    console.print(
-        "  recall counts every pair of the truth, also of people who never allowed profile.link",
-        style="dim",
-    )
+    table = _table("Against the truth, pairwise", "over", "precision", "recall", "F1")
+    for name, found in (
+        ("people who gave profile.link", willing),
+        ("everybody, also who refused to be linked", everybody),
+    ):
+        table.add_row(name, f"{found.precision:.4f}", f"{found.recall:.4f}", f"{found.f1:.4f}")
+    console.print(table)
 
 
 def consent(console: Console, api: httpx.Client) -> None:

@@ -43,3 +43,8 @@ def backlog(session: Session, reader: str) -> int:
         )
         or 0
     )
+
+
+def total(session: Session) -> int:
+    """Return how many events are stored."""
+    return session.scalar(sa.text("SELECT count(*) FROM app.event")) or 0

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx
 import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
@@ -18,7 +17,7 @@ from app.access import sources
 from app.db import Sessions
 
 ORIGIN = {"Origin": "https://shop.example"}
-Send = Callable[..., httpx.Response]
+Send = Callable[..., Any]
 
 
 def track(name: str = "Order", **fields: Any) -> dict[str, Any]:
@@ -33,7 +32,7 @@ def basic(key: str) -> dict[str, str]:
 def send(server: TestClient, write_key: str) -> Send:
     """Send a batch with the write key; more of the request by name."""
 
-    def post(*events: Any, call: str = "batch", **request: Any) -> httpx.Response:
+    def post(*events: Any, call: str = "batch", **request: Any) -> Any:
         if "content" not in request:
             body = {"batch": list(events)} if call in ("batch", "b", "import") else events[0]
             request["content"] = json.dumps(body).encode()
@@ -65,13 +64,13 @@ def test_the_write_key_is_found_in_all_six_places(
     assert count(sessions) == len(places)
 
 
-@pytest.mark.parametrize(
-    "headers", [{}, basic("wk_wrong"), basic(""), {"Authorization": "Basic %%%"}]
-)
 def test_an_unknown_key_is_refused_with_code_and_message(
-    server: TestClient, sessions: Sessions, headers: dict[str, str]
+    server: TestClient, sessions: Sessions
 ) -> None:
-    answer = server.post("/v1/track", json=track(), headers={**headers, **ORIGIN})
+    for wrong in ({}, basic(""), {"Authorization": "Basic %%%"}):
+        refused = server.post("/v1/track", json=track(), headers=wrong)
+        assert (refused.status_code, refused.json()["code"]) == (401, "unknown-write-key")
+    answer = server.post("/v1/track", json=track(), headers={**basic("wk_wrong"), **ORIGIN})
     problem = answer.json()
     assert answer.status_code == problem["status"] == 401
     assert answer.headers["content-type"] == "application/problem+json"
@@ -96,12 +95,9 @@ def test_every_call_has_its_route(send: Send, sessions: Sessions) -> None:
     assert send({}, call="m").json() == {"success": True}
 
 
-@pytest.mark.parametrize(
-    "kind", ["text/plain;charset=UTF-8", "application/x-www-form-urlencoded", "application/json",
-             "", "nonsense"]
-)  # fmt: skip
-def test_the_body_is_json_whatever_its_type_says(send: Send, kind: str) -> None:
-    assert send(track(), headers={"Content-Type": kind}).json()["accepted"] == 1
+def test_the_body_is_json_whatever_its_type_says(send: Send) -> None:
+    for kind in ("text/plain;charset=UTF-8", "application/x-www-form-urlencoded", "", "nonsense"):
+        assert send(track(), headers={"Content-Type": kind}).json()["accepted"] == 1, kind
 
 
 def test_gzip_is_unpacked(send: Send, sessions: Sessions) -> None:
@@ -111,27 +107,24 @@ def test_gzip_is_unpacked(send: Send, sessions: Sessions) -> None:
     assert count(sessions) == 2
 
 
-@pytest.mark.parametrize(
-    ("body", "coding", "status", "code"),
-    [
-        (zlib.compress(b"0" * 200_000_000, 9, 31), "gzip", 413, "body-too-large"),
-        (b" " * 5_000_000, "", 413, "body-too-large"),
-        (gzip.compress(b'{"batch": []}' * 99)[:-30], "gzip", 400, "body-unreadable"),
-        (b'{"batch": []}', "gzip", 400, "body-unreadable"),
-        (b'{"batch": []}', "br", 400, "body-unreadable"),
-        (b'{"batch": [', "", 400, "body-unreadable"),
-        (b"[]", "", 400, "body-unreadable"),
-        (b"", "", 400, "body-unreadable"),
-        (b'{"batch": {}}', "", 400, "body-unreadable"),
-    ],
-    ids=lambda value: str(value)[:20],
-)
-def test_a_body_that_cannot_be_read_is_refused_whole(
-    send: Send, sessions: Sessions, body: bytes, coding: str, status: int, code: str
-) -> None:
-    answer = send(content=body, headers={"Content-Encoding": coding, **ORIGIN})
-    assert (answer.status_code, answer.json()["code"]) == (status, code)
-    assert answer.headers["access-control-allow-origin"] == "*"
+BODIES = [
+    (zlib.compress(b"0" * 200_000_000, 9, 31), "gzip", 413, "body-too-large"),
+    (b" " * 5_000_000, "", 413, "body-too-large"),
+    (gzip.compress(b'{"batch": []}' * 99)[:-30], "gzip", 400, "body-unreadable"),
+    (b'{"batch": []}', "gzip", 400, "body-unreadable"),
+    (b'{"batch": []}', "br", 400, "body-unreadable"),
+    (b'{"batch": [', "", 400, "body-unreadable"),
+    (b"[]", "", 400, "body-unreadable"),
+    (b"", "", 400, "body-unreadable"),
+    (b'{"batch": {}}', "", 400, "body-unreadable"),
+]
+
+
+def test_a_body_that_cannot_be_read_is_refused_whole(send: Send, sessions: Sessions) -> None:
+    for body, coding, status, code in BODIES:
+        answer = send(content=body, headers={"Content-Encoding": coding, **ORIGIN})
+        assert (answer.status_code, answer.json()["code"]) == (status, code), (body[:30], coding)
+        assert answer.headers["access-control-allow-origin"] == "*"
     assert count(sessions) == 0
 
 
@@ -155,25 +148,22 @@ EXTREMES = {
     ),
     "the beginning of the calendar": track(timestamp="0001-01-03T00:00:00Z"),
     "NUL and half a character": track(properties={"a\x00": "\x00\ud800"}, messageId="\x00m\ud800"),
-    "a deep object": track(properties=json.loads('{"a":' * 300 + "1" + "}" * 300)),
+    "a deep object": track(properties=json.loads('{"a":' * 900 + "1" + "}" * 900)),
     "a huge number": track(properties={"n": 10**300, "m": 1e308}, sourceSeq=2**63),
     "a long name": track("語" * 3_000),
     "odd consents": track(context={"consent": {"categoryPreferences": {"ads.share": "no"}}}),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("extreme", EXTREMES.values(), ids=EXTREMES.keys())
-def test_no_event_however_odd_stops_its_neighbours(
-    send: Send, sessions: Sessions, extreme: dict[str, Any]
-) -> None:
-    answer = send(track("A"), extreme, track("B"))
-    assert answer.status_code == 200, answer.text
-    body = answer.json()
-    assert body["accepted"] + len(body["rejected"]) == 3
-    with sessions() as session:
-        assert session.scalars(
-            sa.text("SELECT name FROM app.event WHERE name IN ('A', 'B') ORDER BY id")
-        ).all() == ["A", "B"]
+def test_no_event_however_odd_stops_its_neighbours(send: Send, sessions: Sessions) -> None:
+    for number, (what, extreme) in enumerate(EXTREMES.items(), 1):
+        answer = send(track("A"), extreme, track("B"))
+        assert answer.status_code == 200, (what, answer.text)
+        body = answer.json()
+        assert body["accepted"] + len(body["rejected"]) == 3, what
+        with sessions() as session:
+            kept = sa.text("SELECT count(*) FROM app.event WHERE name IN ('A', 'B')")
+            assert session.scalar(kept) == 2 * number, what
 
 
 def test_an_event_that_comes_again_is_counted_once(send: Send, sessions: Sessions) -> None:
@@ -223,13 +213,13 @@ def test_a_browser_may_ask_first_and_read_the_answer(server: TestClient, send: S
     assert answer.headers["request-id"]
 
 
-@pytest.mark.parametrize(("path", "status"), [("/v1/nothing", 404), ("/v1/batch", 405)])
-def test_every_error_is_a_problem_document(server: TestClient, path: str, status: int) -> None:
-    answer = server.get(path, headers=ORIGIN)
-    assert answer.status_code == status
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert {"type", "title", "status", "detail", "code", "message"} <= answer.json().keys()
-    assert answer.headers["access-control-allow-origin"] == "*"
+def test_every_error_is_a_problem_document(server: TestClient) -> None:
+    for path, status in (("/v1/nothing", 404), ("/v1/batch", 405)):
+        answer = server.get(path, headers=ORIGIN)
+        assert answer.status_code == status
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert {"type", "title", "status", "detail", "code", "message"} <= answer.json().keys()
+        assert answer.headers["access-control-allow-origin"] == "*"
 
 
 def consented(**answers: bool) -> dict[str, Any]:

@@ -15,6 +15,9 @@ from identity.identifiers import JUNK
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
+UNREADABLE_TIMES: tuple[Any, ...] = (
+    "", "yesterday", None, True, [], {}, "0000-00-00", 1e308, 10**400, "0001-01-01", -1e20
+)  # fmt: skip
 
 
 def event(**fields: Any) -> Envelope:
@@ -135,8 +138,7 @@ def test_without_a_time_of_sending_the_time_stands_and_without_any_it_is_now() -
         (" 2026-04-30 ", datetime(2026, 4, 30, tzinfo=UTC)),
         (1_777_543_200, datetime(2026, 4, 30, 10, tzinfo=UTC)),
         (1_777_543_200_000, datetime(2026, 4, 30, 10, tzinfo=UTC)),
-        *((unreadable, NOW) for unreadable in
-          ("", "yesterday", None, True, [], {}, "0000-00-00", 1e308, 10**400, "0001-01-01", -1e20)),
+        *[(sent, NOW) for sent in UNREADABLE_TIMES],
     ],
 )  # fmt: skip
 def test_a_time_is_read_in_every_spelling_and_else_it_is_now(sent: Any, time: datetime) -> None:

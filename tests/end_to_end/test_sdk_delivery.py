@@ -193,8 +193,8 @@ def send_with_python(
     """Send EVENTS through segment-analytics-python; what it sent, and what it gave up.
 
     The retries are generous, as a user who cares would set them. By itself the SDK gives a batch
-    up after `max_retries` failures (default 10, some 4 minutes) and reports it to `on_error`; an
-    event over 32 KB is never sent; one that is queued when the process ends is lost.
+    up after `max_retries` failures (default 10, some 4 minutes) or `max_total_backoff_duration`
+    (default 12 hours) and reports it to `on_error`; an event over 32 KB is never sent; one that is queued when the process ends is lost.
     """
     given_up: list[object] = []
 
@@ -266,7 +266,7 @@ def test_the_node_sdk_delivers_everything_once_through_two_kills_of_the_server(
             check=False,
         )
     assert done.returncode == 0, done.stderr
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    lines = [json.loads(line) for line in done.stdout.split("\n") if line]
     sent = [line["sent"] for line in lines if "sent" in line]
     assert [line for line in lines if "failed" in line] == []
     assert (len(sent), killer.kills) == (EVENTS, 2)

@@ -1,0 +1,315 @@
+"""Segments against a slow reference in plain Python; and who refused is seen by nobody."""
+
+import json
+import random
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+import consent
+from app.consents.permission import permissions
+from app.errors import DefinitionInvalid, SegmentExists
+from app.profiles.project import project
+from app.segments import compile as compiled
+from app.segments import members
+from app.segments.definition import All, Any_, Behaviour, Not, Rule, Trait
+from consent import Choice
+from identity import graph, matching, records
+
+PURPOSE = "content.personalised"
+NOW = datetime.now(UTC).replace(microsecond=0)
+DAY = timedelta(days=1)
+VALUES: tuple[Any, ...] = (None, True, False, 0, 1, 2.5, 10, "a", "Ab", "b", "10", ["a"], {"a": 1})
+MISSING = object()
+
+
+@dataclass
+class Event:
+    identifier_id: int
+    type: str
+    name: str
+    occurred_at: datetime
+    properties: dict[str, Any]
+    refused: list[str]
+    id: int = 0
+    source_id: int = 1
+    received_at: datetime = NOW
+
+
+@dataclass
+class Model:
+    """The same people as in the database, in plain lists."""
+
+    allowed: dict[int, int] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+
+    def members(self, rule: Rule) -> set[int]:
+        return {p for p in set(self.allowed.values()) if self.holds(rule, p)}
+
+    def usable(self, person: int) -> list[Event]:
+        return [
+            e
+            for e in self.events
+            if self.allowed.get(e.identifier_id) == person and PURPOSE not in e.refused
+        ]
+
+    def holds(self, rule: Rule, person: int) -> bool:
+        if isinstance(rule, All):
+            return all(self.holds(r, person) for r in rule.all)
+        if isinstance(rule, Any_):
+            return any(self.holds(r, person) for r in rule.any)
+        if isinstance(rule, Not):
+            return not self.holds(rule.not_, person)
+        if isinstance(rule, Trait):
+            told = [
+                e
+                for e in self.usable(person)
+                if e.type == "identify" and rule.trait in e.properties
+            ]
+            if not told:
+                return False
+            value = max(told, key=lambda e: (e.occurred_at, e.id)).properties[rule.trait]
+            return value is not None and test(value, rule.op, rule.value)
+        since = NOW - timedelta(days=rule.within_days or 10_000)
+        count = sum(
+            e.name == rule.event
+            and e.occurred_at >= since
+            and all(test(e.properties.get(p.prop, MISSING), p.op, p.value) for p in rule.where)
+            for e in self.usable(person)
+        )
+        return rule.count.allows(count)
+
+
+def same(one: Any, other: Any) -> bool:
+    return isinstance(one, bool) == isinstance(other, bool) and one == other
+
+
+def test(value: Any, op: str, wanted: Any) -> bool:
+    there = value is not MISSING and value is not None
+    match op:
+        case "exists":
+            return there
+        case "eq":
+            return there and same(value, wanted)
+        case "in":
+            wanted = wanted if isinstance(wanted, list) else [wanted]
+            return there and any(same(value, w) for w in wanted)
+        case "ne":
+            return not (there and same(value, wanted))
+        case "contains":
+            text = value if isinstance(value, str) else json.dumps(value)
+            return there and str(wanted).lower() in text.lower()
+    number = isinstance(wanted, int | float) and not isinstance(wanted, bool)
+    kinds = (int, float) if number else (str,)
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        return False
+    bound = wanted if number else str(wanted)
+    return bool({"gt": value > bound, "gte": value >= bound, "lt": value < bound,
+                 "lte": value <= bound}[op])  # type: ignore[operator]  # both are of one kind  # fmt: skip
+
+
+test.__test__ = False  # type: ignore[attr-defined]  # it is the reference, no test of its own
+
+
+class Random:
+    """Random people with histories, and random rules about them."""
+
+    def __init__(self, seed: int) -> None:
+        self.dice = random.Random(seed)  # noqa: S311 -- a seeded test, no secret
+
+    def condition(self) -> dict[str, Any]:
+        op = self.dice.choice(("eq", "ne", "in", "gt", "gte", "lt", "lte", "contains", "exists"))
+        value: Any = self.dice.choice(VALUES)
+        if op == "in":
+            value = self.dice.sample(VALUES, 3)
+        elif op in ("gt", "gte", "lt", "lte"):
+            value = self.dice.choice((1, 2.5, "a", "b"))
+        elif op == "contains":
+            value = self.dice.choice(("a", "B", "1"))
+        return {"op": op, "value": value}
+
+    def rule(self, depth: int = 3) -> dict[str, Any]:
+        kind = self.dice.choice(("all", "any", "not", "trait", "event") if depth else ("trait", "event"))  # fmt: skip
+        if kind in ("all", "any"):
+            return {kind: [self.rule(depth - 1) for _ in range(self.dice.randrange(1, 3))]}
+        if kind == "not":
+            return {"not": self.rule(depth - 1)}
+        if kind == "trait":
+            return {"trait": self.dice.choice("xy"), **self.condition()}
+        count = {self.dice.choice(("gte", "lte", "eq")): self.dice.randrange(3) for _ in range(2)}
+        where = [{"prop": self.dice.choice("xy"), **self.condition()}]
+        return {
+            "event": self.dice.choice("AB"),
+            "count": count,
+            "within_days": self.dice.choice((None, 2, 5.5)),
+            "where": where * self.dice.randrange(2),
+        }
+
+    def people(self, session: Session, number: int) -> Model:
+        model = Model()
+        names = [("crm_id", f"s-{self.dice.random()}") for _ in range(number)]
+        ids = sorted(graph.identify(session, names).values())
+        graph.settle(session, ids)
+        graph.set_link_consent(session, dict.fromkeys(ids, "given"))
+        links = [
+            graph.Evidence(*sorted(self.dice.sample(ids, 2)), kind, "test", NOW, probability=0.99)
+            for kind in self.dice.choices(("event", "match"), k=number // 3)
+        ]
+        graph.reconsider(session, graph.observe(session, links), at=NOW)
+        states = ("given",) * 5 + ("refused", "withdrawn")
+        choices = [
+            Choice(*name, PURPOSE, self.dice.choice(states), NOW - self.dice.randrange(30) * DAY,
+                   "test", valid_days=self.dice.choice((None, 20)))
+            for name in names if self.dice.random() < 0.85
+        ]  # fmt: skip
+        consent.record(session, choices, received_at=NOW)
+        for n in range(number * 5):
+            model.events.append(self.event(ids, n))
+        self.store(session, model.events)
+        mine = set(ids)
+        model.allowed = {
+            p.identifier_id: p.person_id
+            for p in permissions(session, PURPOSE)
+            if p.allowed and p.identifier_id in mine
+        }
+        return model
+
+    def event(self, ids: list[int], number: int) -> Event:
+        properties = {key: self.dice.choice(VALUES) for key in "xy" if self.dice.random() < 0.7}
+        kind = self.dice.choice(("identify", "track"))
+        return Event(
+            self.dice.choice(ids),
+            kind,
+            "" if kind == "identify" else self.dice.choice("AB"),
+            NOW - self.dice.randrange(9) * DAY,
+            properties,
+            self.dice.choice(([], [], [], [PURPOSE], ["ads.share"])),
+            id=10**9 + number,
+        )
+
+    def store(self, session: Session, events: list[Event]) -> None:
+        session.execute(
+            sa.text(
+                "INSERT INTO app.event (id, source_id, message_id, type, name, identifier_id, "
+                "identifier_ids, occurred_at, received_at, refused, properties, context) "
+                "OVERRIDING SYSTEM VALUE VALUES (:id, 1, :id ::text, :type, :name, :who, "
+                "ARRAY[:who ::bigint], :at, :at, :refused, CAST(:properties AS json), '{}')"
+            ),
+            [{"id": e.id, "type": e.type, "name": e.name, "who": e.identifier_id,
+              "at": e.occurred_at, "refused": e.refused, "properties": json.dumps(e.properties)}
+             for e in events],
+        )  # fmt: skip
+        rows = session.execute(
+            sa.text(
+                "SELECT id, type, identifier_id, properties::text AS properties, refused, "
+                "occurred_at, received_at, source_id FROM app.event WHERE id = any(:ids)"
+            ),
+            {"ids": [e.id for e in events]},
+        ).all()
+        dice = list(rows)
+        self.dice.shuffle(dice)
+        for part in (dice[::2], dice[1::2]):
+            project(session, part)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_members_are_those_whom_a_slow_reference_finds(session: Session, seed: int) -> None:
+    made = Random(seed)
+    model = made.people(session, 40)
+    purpose = consent.catalogue.purpose(session, PURPOSE)
+    everybody = set(model.allowed.values())
+    sizes = defaultdict(int)
+    for _ in range(120):
+        rule = members.RULE.validate_python(made.rule())
+        found = compiled.members(session, rule, purpose, now=NOW, people=None) & everybody
+        expected = model.members(rule)
+        assert found == expected, rule
+        sizes["some" if 0 < len(expected) < len(everybody) else "none or all"] += 1
+    assert sizes["some"] > 50
+
+
+def test_a_refresh_ends_in_the_same_members_whoever_is_asked_about_first(session: Session) -> None:
+    made = Random(50)
+    model = made.people(session, 30)
+    rule = {"event": "A", "count": {"gte": 1}}
+    segment = members.create(session, key="a", name="A", purpose=PURPOSE, rule=rule)
+    expected = model.members(members.rule_of(segment))
+    some = sorted(set(model.allowed.values()))[::2]
+    first = members.refresh(session, segment, now=NOW, people=some)
+    assert set(first.entered) == expected & set(some)
+    second = members.refresh(session, segment, now=NOW + DAY)
+    assert set(second.entered) == expected - set(some)
+    again = members.refresh(session, segment, now=NOW + DAY)
+    assert (again.entered, again.left) == ((), ())
+    assert members.size(session, segment) == len(expected)
+    page, cursor = members.list_members(session, segment, after=None, limit=3)
+    rest, end = members.list_members(session, segment, after=cursor, limit=10_000)
+    assert [r.person_id for r in [*page, *rest]] == sorted(expected)
+    assert end is None
+
+
+def test_who_withdraws_leaves_and_the_reason_is_kept(session: Session) -> None:
+    made = Random(51)
+    model = made.people(session, 30)
+    segment = members.create(
+        session, key="b", name="B", purpose=PURPOSE, rule={"event": "B", "count": {"gte": 0}}
+    )
+    members.refresh(session, segment, now=NOW)
+    person = min(model.allowed.values())
+    voices = session.execute(graph.statement("members"), {"people": [person]}).all()
+    later = datetime.now(UTC)
+    consent.record(
+        session,
+        [Choice(v.namespace, v.value, PURPOSE, "withdrawn", later, "test") for v in voices],
+        received_at=later,
+    )
+    delta = members.refresh(session, segment, now=NOW + DAY, people=[person])
+    assert delta.left == ((person, "consent:withdrawn"),)
+    assert person not in {r.person_id for r in members.list_members(session, segment, after=None, limit=999)[0]}  # fmt: skip
+
+
+def test_a_rule_that_cannot_be_read_is_refused_and_a_key_is_taken_once(session: Session) -> None:
+    for wrong in ({}, {"all": []}, {"trait": "x", "op": "like"}, {"event": "x", "count": {}}):
+        with pytest.raises(DefinitionInvalid):
+            members.create(session, key="c", name="C", purpose=PURPOSE, rule=wrong)
+    with pytest.raises(consent.PurposeNotFound):
+        members.create(session, key="c", name="C", purpose="no.such", rule={"event": "x"})
+    members.create(session, key="c", name="C", purpose=PURPOSE, rule={"event": "x"})
+    with pytest.raises(SegmentExists):
+        members.create(session, key="c", name="C", purpose=PURPOSE, rule={"event": "x"})
+
+
+def test_text_in_a_rule_is_a_value_and_never_sql(session: Session) -> None:
+    purpose = consent.catalogue.purpose(session, PURPOSE)
+    for evil in ("'; DROP TABLE app.event; --", ":v0", "%(x)s", "\\", '"', "x' OR '1'='1"):
+        for rule in ({"event": evil, "where": [{"prop": evil, "value": evil}]}, {"trait": evil}):
+            checked: Rule = members.RULE.validate_python(rule)
+            assert compiled.members(session, checked, purpose, now=NOW, people=[1]) == set()
+
+
+def test_matching_never_sees_who_refused_nor_who_was_not_asked(session: Session) -> None:
+    """Only groups where profile.link was given, and of them no identifier that refused."""
+    names = ["given", "refused", "unknown", "spoken for", "silent friend", "refusing friend"]
+    ids = [graph.identify(session, [("crm_id", f"m-{n}")])["crm_id", f"m-{n}"] for n in names]
+    given, refused, _, spoken, friend, refusing = ids
+    graph.settle(session, ids)
+    records.keep(session, {i: {"last_name": "lovelace", "city": "london"} for i in ids})
+    states = {given: "given", refused: "refused", spoken: "given", refusing: "refused"}
+    links = [graph.Evidence(spoken, x, "event", "test", NOW) for x in (friend, refusing)]
+    touched = graph.set_link_consent(session, states) | graph.observe(session, links)
+    graph.reconsider(session, touched, at=NOW)
+    seen = set(matching.candidates(session).column("record_id").to_pylist()) & set(ids)
+    assert seen == {given, spoken, friend}
+
+    graph.reconsider(session, graph.set_link_consent(session, {given: "refused"}), at=NOW)
+    assert given not in matching.candidates(session).column("record_id").to_pylist()
+
+
+def test_a_behaviour_needs_a_bound() -> None:
+    assert Behaviour(event="x").count.allows(1)
+    assert not Behaviour(event="x").count.allows(0)
