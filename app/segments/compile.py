@@ -95,8 +95,10 @@ class Compiler:
             text = self.bind(str(wanted))
             return f"(strpos(lower({value} #>> '{{}}'), lower({text})) > 0) IS TRUE"
         allowed = wanted if op == "in" and isinstance(wanted, list | tuple) else [wanted]
-        bound = f"CAST({self.bind(json.dumps(list(allowed)))} AS jsonb)"
-        same = f"({bound} @> jsonb_build_array(CAST({value} AS jsonb))) IS TRUE"
+        bound = f"CAST({self.bind([json.dumps(one) for one in allowed])} AS jsonb[])"
+        # Equal, not contained: `@>` would let the order {"a": 1} meet {"a": 1, "b": 2}.
+        equal = f"CAST({value} AS jsonb) = ANY ({bound})"
+        same = f"(json_typeof({value}) <> 'null' AND {equal}) IS TRUE"
         return f"NOT ({same})" if op == "ne" else same
 
 
