@@ -3,6 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := requirements.lock
 
+# The machine's own certificates, where it has some: a company's proxy is in no bundle of uv's.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
+export UV_SYSTEM_CERTS ?= 1
+endif
+
 .PHONY: help setup demo serve test check lint types contracts bench lock format
 .DEFAULT_GOAL := help
 

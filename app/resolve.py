@@ -29,7 +29,7 @@ def resolve(
     evidence = [e for event in events for e in _evidence(event)]
     seen = {i for event in events for i in event.identifier_ids}
     told = _records(events)
-    named = {i for i in told if told[i].keys() & {"first_name", "birth_date"}}
+    named = {i for i in told if told[i].keys() & {"first_name", "last_name", "birth_date"}}
     renamed = records.keep(session, told) & named  # what the guards look at
     touched_now = graph.observe(session, evidence) | minds | renamed
     moved = graph.reconsider(session, touched_now, at=now)

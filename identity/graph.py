@@ -133,6 +133,15 @@ def reconsider(session: Session, touched: Collection[int], *, at: datetime) -> M
     return _record_moves(session, before, people, fresh, at)
 
 
+def followed(session: Session, touched: Collection[int]) -> set[int]:
+    """Return which links would be followed if the reach of these were computed now."""
+    reached = _reach(session, touched)
+    nodes, _, _ = _nodes(session, reached)
+    edges, _ = _edges(session, reached)
+    people = resolve(nodes, edges, _constraints(session, reached))
+    return {edge.id for edge in edges} - people.held.keys()
+
+
 def _reach(session: Session, touched: Collection[int]) -> list[int]:
     """Return all identifiers connected to the touched ones, breadth first.
 

@@ -110,9 +110,10 @@ def _side(session: Session, start: int, without: set[int]) -> set[int]:
 def undo(session: Session, merge_id: int, *, by: str, at: datetime) -> graph.Moved:
     """Take one merge back: the links that made it are revoked and the two stay apart for good.
 
-    Nothing else was ever changed by the merge, so both people answer as before it. Where a
-    decision or a match made it, links that events show stay: one that was held before (a shared
-    phone) is held again, since revoking it would leave the phone to one of the two.
+    Nothing else was ever changed by the merge, so both people answer as before it. First go the
+    decisions and matches; then, of what events show, the links that would unite the two all the
+    same. One that is held without them (a shared phone) stays and is held again, since revoking
+    it would leave the phone to one of the two.
 
     Raises MergeNotFound and MergeAlreadyUndone.
     """
@@ -122,16 +123,21 @@ def undo(session: Session, merge_id: int, *, by: str, at: datetime) -> graph.Mov
     if merge.undone_at is not None:
         raise MergeAlreadyUndone(str(merge_id))
     standing = [link for link in merge_links(session, merge) if link.revoked_at is None]
-    decided = [link for link in standing if link.kind != "event"]
-    made_it = any(link.held is None and link.first_at <= merge.at for link in decided)
-    for link in decided if made_it else standing:
-        link.revoked_at, link.revoked_by = at, f"undo of merge {merge_id} by {by}"
+    touched = {merge.survivor_id, *merge.absorbed_identifier_ids}
+    why = f"undo of merge {merge_id} by {by}"
+    for link in standing:
+        if link.kind != "event":
+            link.revoked_at, link.revoked_by = at, why
+    session.flush()
+    still = graph.followed(session, touched)
+    for link in standing:
+        if link.id in still:
+            link.revoked_at, link.revoked_by = at, why
     keep_apart(
         session, merge.survivor_id, merge.absorbed_id, by=by, reason=f"undo of merge {merge_id}"
     )
     merge.undone_at, merge.undone_by = at, by
     session.flush()
-    touched = {merge.survivor_id, *merge.absorbed_identifier_ids}
     return graph.reconsider(session, touched, at=at)
 
 

@@ -1,5 +1,6 @@
 """`parcours import`, `parcours migrate`: data in, schema up."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -81,10 +82,10 @@ def _messages(file: Path, kind: str | None, column: str | None, namespace: str |
             raise ImportFailed(f"{file}: no such file")
         return messages.journeys(file, namespace=namespace or "case_id")
     rows = files.rows(file)
-    first = next(rows, None)
-    if first is None:
+    leading = _up_to_first_row(rows, file)
+    if not leading:
         return iter(())
-    rows = chain([first], rows)
+    first, rows = leading[-1], chain(leading, rows)
     if kind is None:
         names = {name.casefold() for name in first}
         kind = "events" if names & {"event", "type", "messageid", "message_id"} else "people"
@@ -97,6 +98,18 @@ def _messages(file: Path, kind: str | None, column: str | None, namespace: str |
         raise ImportFailed(f"{file.name}: name the column of the record with --id-column")
     space = namespace or ("user_id" if column in ("user_id", "userId") else "crm_id")
     return messages.people(rows, column=column, namespace=space, now=datetime.now(UTC))
+
+
+def _up_to_first_row(rows: Iterator[Any], file: Path) -> list[Any]:
+    """Return the first row and the unreadable lines before it; nothing of an empty file."""
+    leading: list[Any] = []
+    for row in rows:
+        leading.append(row)
+        if isinstance(row, dict):
+            return leading
+    if leading:
+        raise ImportFailed(f"{file.name}: no line of it is a JSON object")
+    return []
 
 
 def migrate(data_dir: DataDir = None) -> None:

@@ -3,7 +3,8 @@
 import csv
 import gzip
 import json
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -25,19 +26,30 @@ def format_of(path: Path) -> str:
     return name
 
 
-def rows(path: Path) -> Iterator[dict[str, Any]]:
+def rows(path: Path) -> Iterator[Any]:
     """Yield the rows of a CSV, NDJSON or Parquet file; empty values are left out.
 
-    Raises ImportFailed, with the line, for a file that is not what its name says.
+    A line of NDJSON that is not an object is yielded as it is, to be rejected alone. Raises
+    ImportFailed for a file that is not what its name says.
     """
-    readers = {"csv": _csv, "ndjson": _ndjson, "parquet": _parquet}
+    readers: dict[str, Callable[[Path], Iterator[Any]]] = {
+        "csv": _csv,
+        "ndjson": _ndjson,
+        "parquet": _parquet,
+    }
     kind = format_of(path)
     if kind not in readers:
         raise ImportFailed(f"{path.name}: rows come from {', '.join(readers)}")
     if not path.is_file():
         raise ImportFailed(f"{path}: no such file")
-    for row in readers[kind](path):
-        yield {k: v for k, v in row.items() if k and v is not None and v != ""}
+    try:
+        for row in readers[kind](path):
+            if isinstance(row, dict):
+                yield {k: v for k, v in row.items() if k and v is not None and v != ""}
+            else:
+                yield row
+    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ImportFailed(f"{path.name}: not readable as UTF-8 {kind}: {error}") from error
 
 
 def _text(path: Path) -> TextIO:
@@ -53,22 +65,19 @@ def _csv(path: Path) -> Iterator[dict[str, Any]]:
         separator = max(",;\t", key=sample.split("\n", 1)[0].count)
         try:
             yield from csv.DictReader(handle, delimiter=separator)
-        except (csv.Error, UnicodeDecodeError) as error:
+        except csv.Error as error:
             raise ImportFailed(f"{path.name}: not readable as CSV: {error}") from error
 
 
-def _ndjson(path: Path) -> Iterator[dict[str, Any]]:
+def _ndjson(path: Path) -> Iterator[Any]:
     with _text(path) as handle:
-        for number, line in enumerate(handle, 1):
+        for line in handle:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise ImportFailed(f"{path.name}, line {number}: not JSON: {error}") from error
-            if not isinstance(row, dict):
-                raise ImportFailed(f"{path.name}, line {number}: not a JSON object")
-            yield row
+                yield json.loads(line)
+            except (ValueError, RecursionError):
+                yield line
 
 
 def _parquet(path: Path) -> Iterator[dict[str, Any]]:

@@ -39,7 +39,7 @@ class Report:
 def load(
     sessions: Sessions,
     source: SourceSettings,
-    messages: Iterable[dict[str, Any]],
+    messages: Iterable[Any],
     *,
     consents: Sequence[str] = (),
     evidence: str = "",
@@ -84,8 +84,8 @@ def load(
     return report
 
 
-def _in_batches(messages: Iterable[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:
-    batch: list[dict[str, Any]] = []
+def _in_batches(messages: Iterable[Any]) -> Iterable[list[Any]]:
+    batch: list[Any] = []
     for message in messages:
         batch.append(message)
         if len(batch) == BATCH:

@@ -39,14 +39,14 @@ def id_column(names: Iterable[str]) -> str | None:
 
 
 def people(
-    rows: Iterable[dict[str, Any]],
+    rows: Iterable[Any],
     *,
     column: str,
     namespace: str,
     now: datetime,
     consents: Iterable[str] = (),
-) -> Iterator[dict[str, Any]]:
-    """Yield an identify call for each row of a people file.
+) -> Iterator[Any]:
+    """Yield an identify call for each row of a people file; what is no row is yielded as it is.
 
     The record is known by `namespace`:`row[column]`, its other columns are traits. `consents` are
     purposes to which, as whoever imports the file states, these people have agreed. The message id
@@ -54,6 +54,9 @@ def people(
     """
     stamp = {"consent": {"categoryPreferences": dict.fromkeys(consents, True)}} if consents else {}
     for row in rows:
+        if not isinstance(row, dict):
+            yield row
+            continue
         identifier = str(row.get(column, ""))
         traits = {k: v for k, v in row.items() if k != column}
         message: dict[str, Any] = {
@@ -71,14 +74,17 @@ def people(
         yield message
 
 
-def events(rows: Iterable[dict[str, Any]], *, file: str) -> Iterator[dict[str, Any]]:
-    """Yield a message for each row of an events file.
+def events(rows: Iterable[Any], *, file: str) -> Iterator[Any]:
+    """Yield a message for each row of an events file; what is no row is yielded as it is.
 
     Columns that the tracking API has (in its spelling or in snake_case) are taken as such, the
     others are properties. A row without a message id gets one of the file's name, its number and
     its content.
     """
     for number, row in enumerate(rows):
+        if not isinstance(row, dict):
+            yield row
+            continue
         message: dict[str, Any] = {}
         properties: dict[str, Any] = {}
         for column, value in row.items():

@@ -309,6 +309,8 @@ def test_matching_never_sees_who_refused_nor_who_was_not_asked(session: Session)
     seen = set(matching.candidates(session).column("record_id").to_pylist()) & set(ids)
     assert seen == {given, spoken, friend}
 
+    graph.set_link_consent(session, {friend: "refused"})  # and nothing is computed again yet
+    assert friend not in matching.candidates(session).column("record_id").to_pylist()
     graph.reconsider(session, graph.set_link_consent(session, {given: "refused"}), at=NOW)
     assert given not in matching.candidates(session).column("record_id").to_pylist()
 

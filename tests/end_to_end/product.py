@@ -1,4 +1,4 @@
-"""The product as an operator runs it: real processes on a data directory and a port of their own."""
+"""The product as an operator runs it: real processes, a data directory and a port of their own."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(condition: Callable[[], T], seconds: float, *, what: str = "") -> T:
+def wait_until(condition: Callable[[], T | None], seconds: float, *, what: str = "") -> T:
     """Ask until the condition answers something true and return it; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:

@@ -30,7 +30,9 @@ def sender(product: Product) -> Sender:
     return Sender(product, product.add_source())
 
 
-def twins(sender: Sender, name: str, last_name: str, *, left: str | None, right: str | None) -> None:
+def twins(
+    sender: Sender, name: str, last_name: str, *, left: str | None, right: str | None
+) -> None:
     """Two records of one person from two shops; each says so much of `profile.link`."""
     for place, said in (("left", left), ("right", right)):
         user = f"{name}-{place}"

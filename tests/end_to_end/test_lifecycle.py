@@ -85,9 +85,7 @@ def test_a_worker_that_is_killed_is_replaced(own_product: Product, measure: Meas
     started = time.monotonic()
     sender = Sender(own_product, key)
     sender.batch({"type": "identify", "userId": "ada", "traits": {"city": "Köln"}})
-    wait_until(
-        lambda: client.get("/v1/profiles/user_id:ada", params=SERVICE).json()["traits"], 30
-    )
+    wait_until(lambda: client.get("/v1/profiles/user_id:ada", params=SERVICE).json()["traits"], 30)
     measure("worked again after s", round(time.monotonic() - started, 2))
     assert worker() != [first]
 

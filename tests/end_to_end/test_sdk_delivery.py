@@ -1,4 +1,4 @@
-"""Published SDKs deliver unchanged: nothing missing, nothing twice, whatever is killed meanwhile."""
+"""Published SDKs deliver unchanged: nothing missing, nothing twice, whatever is killed."""
 
 import json
 import math
@@ -193,8 +193,9 @@ def send_with_python(
     """Send EVENTS through segment-analytics-python; what it sent, and what it gave up.
 
     The retries are generous, as a user who cares would set them. By itself the SDK gives a batch
-    up after `max_retries` failures (default 10, some 4 minutes) or `max_total_backoff_duration`
-    (default 12 hours) and reports it to `on_error`; an event over 32 KB is never sent; one that is queued when the process ends is lost.
+    up after `max_retries` failures (default 10, some 4 minutes) or after
+    `max_total_backoff_duration` (default 12 hours) and reports it to `on_error`; an event over
+    32 KB is never sent; one that is queued when the process ends is lost.
     """
     given_up: list[object] = []
 
@@ -288,8 +289,10 @@ def test_the_python_sdk_delivers_everything_once_through_a_kill_of_postgresql(
         started = time.monotonic()
         own_product.kill_postgres()
         wait_until(
-            lambda: httpx.get(f"{own_product.url}/readyz", trust_env=False).status_code == 200
-            and own_product.postmaster() != killed,
+            lambda: (
+                httpx.get(f"{own_product.url}/readyz", trust_env=False).status_code == 200
+                and own_product.postmaster() != killed
+            ),
             30,
             what="the server recovers by itself",
         )

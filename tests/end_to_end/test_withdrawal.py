@@ -169,9 +169,7 @@ def test_the_published_javascript_library_accepts_the_signature(
         done = subprocess.run(
             ["node", "verify.mjs"],
             cwd=node_packages,
-            input=json.dumps(
-                {"secret": secret, "headers": message.headers, "body": body.decode()}
-            ),
+            input=json.dumps({"secret": secret, "headers": message.headers, "body": body.decode()}),
             capture_output=True,
             text=True,
             timeout=30,

@@ -31,8 +31,8 @@ class Graph:
                 i,
                 dice.choice(NAMESPACES),
                 dice.choice(CONSENTS),
-                dice.choice(NAMES),
-                dice.choice(DATES),
+                first_name=dice.choice(NAMES),
+                birth_date=dice.choice(DATES),
             )
             for i in range(1, size + 1)
         }
@@ -53,8 +53,8 @@ class Graph:
 graphs = st.builds(Graph, st.integers(2, 12), st.binary(min_size=1, max_size=20))
 
 
-def node(i: int, name: str = "anonymous_id", consent: str = "given", **fields: str) -> Node:
-    return Node(i, name, consent, **fields)
+def node(i: int, name: str = "anonymous_id", consent: str = "given") -> Node:
+    return Node(i, name, consent)
 
 
 def nodes(*all_: Node) -> dict[int, Node]:
@@ -241,9 +241,11 @@ def test_nobody_has_more_identifiers_than_a_person_can_have() -> None:
 def test_records_of_two_people_are_not_joined(
     one: tuple[str, str], other: tuple[str, str], joined: bool
 ) -> None:
-    found = nodes(
-        Node(1, "crm_id", "given", *one), Node(2, "crm_id", "given", *other), node(3, "email")
-    )
+    records = [
+        Node(i, "crm_id", "given", first_name=name, birth_date=date)
+        for i, (name, date) in enumerate((one, other), 1)
+    ]
+    found = nodes(*records, node(3, "email"))
     people = resolve(found, [Edge(1, 1, 3, "event"), Edge(2, 2, 3, "event", first_at=1.0)])
     assert (people.person[1] == people.person[2]) is joined
     assert people.held == ({} if joined else {2: "conflict"})
@@ -251,8 +253,8 @@ def test_records_of_two_people_are_not_joined(
 
 def test_a_decision_outranks_every_guard_but_consent_and_another_decision() -> None:
     found = nodes(
-        Node(1, "user_id", "given", "ada", "1990-01-01"),
-        Node(2, "user_id", "unknown", "bob", "1985-05-05"),
+        Node(1, "user_id", "given", first_name="ada", birth_date="1990-01-01"),
+        Node(2, "user_id", "unknown", first_name="bob", birth_date="1985-05-05"),
         node(3, "user_id", "refused"),
     )
     edges = [Edge(1, 1, 2, "manual"), Edge(2, 1, 3, "manual")]

@@ -123,7 +123,7 @@ class World:
 
     def rebuilt(self) -> tuple[dict[int, tuple[int, int]], dict[tuple[int, int, str], str | None]]:
         nodes = {
-            i: Node(i, name, self.consents[i], self.records.get(i, {}).get("first_name"))
+            i: Node(i, name, self.consents[i], first_name=self.records.get(i, {}).get("first_name"))
             for i, name in self.names.items()
         }
         edges = {
@@ -239,6 +239,19 @@ def test_undoing_a_merge_does_not_give_a_shared_device_to_one_of_the_two(session
     people.undo(session, merge.id, by="ada", at=NOW)
     assert state(session, ids) == before
     assert person(session, tablet) == [tablet]
+
+
+def test_undoing_a_decision_gives_a_shared_phone_back_to_nobody(session: Session) -> None:
+    """Once the two logins are one by decision their phone is theirs; after the undo no longer."""
+    ids = make(session, "user_id:a", "user_id:b", "phone:331426853", "anonymous_id:b1")
+    a, b, phone, b1 = ids
+    observe(session, seen(a, phone), seen(b, phone), seen(b, b1))
+    before = state(session, ids)
+    people.must_link(session, a, b, by="ada", at=NOW)
+    assert person(session, *ids) == [a] * 4
+    [merge] = [m for m in people.merges(session, person=a) if m.absorbed_id == b]
+    people.undo(session, merge.id, by="ada", at=NOW)
+    assert state(session, ids) == before
 
 
 def test_a_decision_joins_and_a_later_one_parts_and_a_later_one_joins_again(
