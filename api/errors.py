@@ -15,3 +15,7 @@ class InsufficientScope(ApiError):
 
 class ProblemTypeNotFound(ApiError):
     """There is no such problem type."""
+
+
+class ValueUnstorable(ApiError):
+    """A value in the request is one that no database can hold."""

@@ -9,9 +9,11 @@ from uuid import uuid4
 import sqlalchemy as sa
 from fastapi import FastAPI, Request
 from fastapi.middleware.cors import CORSMiddleware
+from pydantic_core import PydanticSerializationError
 from starlette.responses import Response
 
 from api import problems
+from api.errors import ValueUnstorable
 from api.routes import (
     changes,
     collect,
@@ -86,6 +88,8 @@ async def _frame(request: Request, call: Callable[[Request], Awaitable[Response]
     except sa.exc.OperationalError:
         log.error("request %s: the database cannot be reached", request.state.request_id)
         response = problems.answer(request, DatabaseUnavailable("the database cannot be reached"))
+    except (sa.exc.DataError, UnicodeEncodeError, PydanticSerializationError):
+        response = problems.answer(request, ValueUnstorable("NUL, surrogate or out of range"))
     except Exception as error:
         log.error("request %s failed: %s", request.state.request_id, type(error).__name__)
         log.debug("request %s", request.state.request_id, exc_info=True)

@@ -11,7 +11,13 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from api.errors import ApiError, InsufficientScope, InvalidToken, ProblemTypeNotFound
+from api.errors import (
+    ApiError,
+    InsufficientScope,
+    InvalidToken,
+    ProblemTypeNotFound,
+    ValueUnstorable,
+)
 from app import errors as app_errors
 from consent import errors as consent_errors
 from identity import errors as identity_errors
@@ -21,6 +27,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     InvalidToken: HTTPStatus.UNAUTHORIZED,
     InsufficientScope: HTTPStatus.FORBIDDEN,
     ProblemTypeNotFound: HTTPStatus.NOT_FOUND,
+    ValueUnstorable: HTTPStatus.UNPROCESSABLE_ENTITY,
     app_errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     app_errors.SourceNotFound: HTTPStatus.NOT_FOUND,
     app_errors.SourceExists: HTTPStatus.CONFLICT,

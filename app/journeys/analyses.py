@@ -25,11 +25,12 @@ def funnel(
     sessions: Sessions, directory: Path, request: FunnelRequest, *, purpose: str
 ) -> dict[str, Any]:
     """Compute an ordered funnel over the resolved people who allow the purpose."""
+    digest = definition_hash(request)
     as_of = request.as_of or datetime.now(UTC)
     copy_new(sessions, directory)
     with sessions.begin() as session, open_lake(session, directory, purpose) as lake:
         result = funnels.funnel(lake.connection, request, as_of=as_of)
-        return _envelope(session, lake, request, result, as_of=as_of, purpose=purpose)
+        return _envelope(session, lake, digest, result, as_of=as_of, purpose=purpose)
 
 
 def matrix(
@@ -42,18 +43,18 @@ def matrix(
     purpose: str,
 ) -> dict[str, Any]:
     """Compute a journey's stage x channel matrix over the resolved people who allow the purpose."""
+    digest = definition_hash(MatrixQuery(journey=journey, range=range))
     moment = as_of or datetime.now(UTC)
     copy_new(sessions, directory)
     with sessions.begin() as session, open_lake(session, directory, purpose) as lake:
         result = matrices.matrix(lake.connection, journey, as_of=moment, range=range)
-        query = MatrixQuery(journey=journey, range=range)
-        return _envelope(session, lake, query, result, as_of=moment, purpose=purpose)
+        return _envelope(session, lake, digest, result, as_of=moment, purpose=purpose)
 
 
 def _envelope(
     session: Session,
     lake: Lake,
-    definition: BaseModel,
+    digest: str,
     result: BaseModel,
     *,
     as_of: datetime,
@@ -67,7 +68,6 @@ def _envelope(
         denials=[(purpose, why, people) for why, people in lake.excluded.items()],
         at=datetime.now(UTC),
     )
-    digest = definition_hash(definition)
     body = result.model_dump(mode="json", by_alias=True)
     semantics = body.pop("semantics")
     for repeated in ("as_of", "definition_hash"):

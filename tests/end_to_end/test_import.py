@@ -40,7 +40,7 @@ def funnel(client: httpx.Client) -> dict[str, Any]:
     )
     assert answer.status_code == 200, answer.text
     said: dict[str, Any] = answer.json()
-    return said
+    return {key: said[key] for key in said if key not in ("as_of", "query_id")}  # as of now
 
 
 def test_the_log_of_a_bank_imported_twice_changes_nothing_the_second_time(
