@@ -76,8 +76,13 @@ def embedded(home: Path) -> Iterator[str]:
 
     Raises DatabaseUnavailable when it does not start; the message ends with the server's log.
     """
-    home.mkdir(parents=True, exist_ok=True)
-    users = (home / "postgres.users").open("a+")
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        users = (home / "postgres.users").open("a+")
+    except OSError as error:
+        raise DatabaseUnavailable(
+            f"{home} cannot be the data directory: {error.strerror}"
+        ) from error
     with _exclusive(home / "postgres.lock"):
         fcntl.flock(users, fcntl.LOCK_SH)
         try:

@@ -3,6 +3,7 @@
 import sys
 
 import typer
+from rich.markup import escape
 
 from api.cli import access, data, demo, doctor, identity, serve
 from api.cli.session import err
@@ -30,5 +31,6 @@ def main() -> None:
     try:
         app()
     except BASES as error:
-        err.print(f"[red]error:[/red] {title(type(error))} {error}", highlight=False)
+        said = escape(f"{title(type(error))} {error}")
+        err.print(f"[red]error:[/red] {said}", highlight=False, soft_wrap=True)
         sys.exit(1)

@@ -1,8 +1,10 @@
 """`parcours serve` and `parcours worker`: the processes of the product."""
 
+import errno
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,8 +17,9 @@ from typing import Annotated
 import httpx
 import typer
 import uvicorn
+from rich.markup import escape
 
-from api.cli.session import DataDir, opened, settings
+from api.cli.session import DataDir, err, opened, settings
 from app.postgres import database
 from app.settings import Settings
 
@@ -46,11 +49,29 @@ def serve(
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
+    _demand_free(host, port)
     configuration = _configured(settings(data_dir), host, port)
     with suppress(_Terminated), opened(configuration) as sessions, database(configuration) as url:
         sessions.kw["bind"].dispose()
         with _worker_process(configuration) if worker else _nothing():
             _serve(configuration, url, host, port, workers)
+
+
+def _demand_free(host: str, port: int) -> None:
+    """End with one clear line when somebody listens there, before anything else is started."""
+    try:
+        family, kind, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        why = "it is in use" if error.errno == errno.EADDRINUSE else str(error.strerror)
+        err.print(
+            f"[red]error:[/red] Cannot listen on {escape(host)} port {port}: {why}.",
+            highlight=False,
+            soft_wrap=True,
+        )
+        raise typer.Exit(1) from error
 
 
 def _configured(given: Settings, host: str, port: int) -> Settings:

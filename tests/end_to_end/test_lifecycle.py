@@ -144,8 +144,7 @@ def test_two_servers_on_one_data_directory_share_the_database(
         assert other.stop() < 10
         assert own_product.processes() == []
     finally:
-        if other.process is not None:
-            other.close()
+        other.close()
     own_product.restart()
     wait_until(lambda: len(remembered(client)[1]) == 3, 10)
 
