@@ -43,7 +43,7 @@ def running(
         server = subprocess.Popen(  # noqa: S603  # ourselves
             [
                 sys.executable, "-m", "api", "serve", "--port", str(port),
-                "--data-dir", str(data_dir),
+                "--data-dir", str(data_dir), "--parent", str(os.getpid()),
             ],
             stdout=subprocess.PIPE,
             stderr=log,

@@ -40,6 +40,7 @@ def serve(
     data_dir: DataDir = None,
     workers: Annotated[int, typer.Option(help="Server processes.", min=1)] = 1,
     worker: Annotated[bool, typer.Option(help="Run the background jobs too.")] = True,
+    parent: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run the whole product: migrate, serve the API, run the background jobs.
 
@@ -49,12 +50,21 @@ def serve(
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
+    if parent is not None:
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     _demand_free(host, port)
     configuration = _configured(settings(data_dir), host, port)
     with suppress(_Terminated), opened(configuration) as sessions, database(configuration) as url:
         sessions.kw["bind"].dispose()
         with _worker_process(configuration) if worker else _nothing():
             _serve(configuration, url, host, port, workers)
+
+
+def _watch(parent: int) -> None:
+    """Stop when the command that started us is gone, so that a killed one leaves nothing."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _demand_free(host: str, port: int) -> None:
