@@ -83,11 +83,9 @@ def advance(session: Session, concerned: set[int], moved: Moved, *, now: datetim
 
 def announce(session: Session, delta: segments.Delta, *, now: datetime) -> None:
     """Publish who entered and left a segment, and queue it for the destinations that listen."""
-    news = [News("segment.entered", p, {"segment": delta.segment}) for p in delta.entered]
-    news += [
-        News("segment.exited", p, {"segment": delta.segment, "reason": why})
-        for p, why in delta.left
-    ]
+    about = {"segment": delta.segment, "purpose": delta.purpose}
+    news = [News("segment.entered", p, about) for p in delta.entered]
+    news += [News("segment.exited", p, {**about, "reason": why}) for p, why in delta.left]
     publish(session, news, at=now)
     outbox.enqueue(session, delta, now=now)
 

@@ -27,10 +27,11 @@ def read_changes(
     types: Annotated[str | None, Query(examples=["segment.entered,segment.exited"])] = None,
     limit: Limit = 100,
 ) -> dict[str, Any]:
-    """Return changes after a cursor; ask again with `next_cursor`, which is never null for long.
+    """Return changes after a cursor; ask again with `next_cursor`.
 
     The feed names profiles and says what happened; it carries no traits. Read those with the
-    purpose they are for.
+    purpose they are for. Segments and consents are told only to clients registered for the
+    purpose they are about, so a page may be shorter than `limit`, or empty: `next_cursor` moves.
     """
     wanted = [t.strip() for t in (types or "").split(",") if t.strip()]
     rows, following = changes.read(session, after=after, types=wanted, limit=limit)
@@ -44,9 +45,10 @@ def read_changes(
                 "subject": str(row.profile_id),
                 "time": row.at.isoformat(),
                 "datacontenttype": "application/json",
-                "data": row.data,
+                "data": data,
             }
             for row in rows
+            if (data := changes.visible(row.type, row.data, caller.purposes)) is not None
         ],
         "next_cursor": following,
     }

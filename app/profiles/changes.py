@@ -1,6 +1,6 @@
 """The change feed: one ordered stream of what happened to profiles."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -84,3 +84,17 @@ def read(
     if not rows:
         return [], after
     return list(rows), cursors.encode(int(rows[-1].stream_transaction), rows[-1].id)
+
+
+def visible(kind: str, data: dict[str, Any], purposes: Collection[str]) -> dict[str, Any] | None:
+    """Return what a reader registered for these purposes may learn of a change, or None.
+
+    Who is in a segment, and what somebody agreed to, is told only to those who may state the
+    purpose it is about; that a profile changed, merged or split is told to every reader.
+    """
+    if kind.startswith("segment."):
+        return data if data.get("purpose") in purposes else None
+    if kind == "consent.changed":
+        known = {k: v for k, v in data["purposes"].items() if k in purposes}
+        return {"purposes": known} if known else None
+    return data

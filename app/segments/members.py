@@ -28,6 +28,7 @@ class Delta:
     """Who entered and who left a segment, and why those left."""
 
     segment: str
+    purpose: str
     entered: tuple[int, ...]
     left: tuple[tuple[int, str], ...]
 
@@ -113,7 +114,7 @@ def refresh(
             _count_denied(session, segment, now)
         segment.refreshed_at = now
         segment.refresh_milliseconds = (time.perf_counter() - started) * 1000
-    return Delta(segment.key, tuple(entered), tuple(reasons))
+    return Delta(segment.key, segment.purpose, tuple(entered), tuple(reasons))
 
 
 def empty(session: Session, segment: Segment, *, now: datetime) -> Delta:
@@ -124,7 +125,8 @@ def empty(session: Session, segment: Segment, *, now: datetime) -> Delta:
         .where(SegmentMember.segment_id == segment.id, SegmentMember.left_at.is_(None))
         .values(left_at=now, why_left="segment_deleted")
     )
-    return Delta(segment.key, (), tuple((person, "segment_deleted") for person in left))
+    reasons = tuple((person, "segment_deleted") for person in left)
+    return Delta(segment.key, segment.purpose, (), reasons)
 
 
 def _open(session: Session, segment: Segment, people: Collection[int] | None) -> set[int]:

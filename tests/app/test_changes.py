@@ -1,0 +1,79 @@
+"""The change feed: what happened, in order, told only to whom it concerns."""
+
+from collections.abc import Callable
+
+from fastapi.testclient import TestClient
+
+from app import pipeline
+from app.db import Sessions
+
+Token = Callable[..., dict[str, str]]
+
+CONSENT = {"consent": {"categoryPreferences": {"marketing.email": True}}}
+
+
+def _buy(server: TestClient, sessions: Sessions, key: str, *people: str) -> None:
+    batch = [
+        {"type": "track", "event": "Order Completed", "userId": person, "context": CONSENT}
+        for person in people
+    ]
+    server.post("/v1/batch", json={"batch": batch, "writeKey": key}).raise_for_status()
+    idle = False
+    while not idle:
+        with sessions.begin() as session:
+            idle = pipeline.step(session).idle
+
+
+def _segment(server: TestClient, header: dict[str, str]) -> None:
+    body = {
+        "key": "buyers",
+        "name": "Buyers",
+        "purpose": "marketing.email",
+        "rule": {"event": "Order Completed"},
+    }
+    server.post("/v1/segments", json=body, headers=header).raise_for_status()
+
+
+def test_the_feed_tells_of_a_segment_only_who_may_state_its_purpose(
+    server: TestClient, sessions: Sessions, write_key: str, token: Token
+) -> None:
+    told = token(purposes=("marketing.email",))
+    other = token(purposes=("service.operation",))
+    _segment(server, told)
+    _buy(server, sessions, write_key, "ada")
+    answers = [server.get("/v1/changes", headers=h).json()["data"] for h in (told, other)]
+    kinds = [[change["type"] for change in answer] for answer in answers]
+    assert kinds[0] == ["profile.created", "consent.changed", "segment.entered"]
+    assert kinds[1] == ["profile.created"]
+
+
+def test_the_cursor_goes_on_where_the_page_ended_and_repeats_nothing(
+    server: TestClient, sessions: Sessions, write_key: str, token: Token
+) -> None:
+    header = token(purposes=("marketing.email",))
+    _segment(server, header)
+    _buy(server, sessions, write_key, "ada", "bea", "cleo")
+    whole = server.get("/v1/changes", headers=header).json()["data"]
+    seen, cursor = [], None
+    while True:
+        query = {"limit": 2, **({"after": cursor} if cursor else {})}
+        page = server.get("/v1/changes", params=query, headers=header).json()
+        if not page["data"]:
+            break
+        seen += page["data"]
+        cursor = page["next_cursor"]
+    assert seen == whole
+    assert len({change["id"] for change in seen}) == len(seen) == 9
+    _buy(server, sessions, write_key, "dora")
+    after = server.get("/v1/changes", params={"after": cursor}, headers=header).json()["data"]
+    assert {change["type"] for change in after} == {
+        "profile.created",
+        "consent.changed",
+        "segment.entered",
+    }
+
+
+def test_a_cursor_that_we_did_not_make_is_refused(server: TestClient, token: Token) -> None:
+    answer = server.get("/v1/changes", params={"after": "!!"}, headers=token())
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "cursor-invalid"
