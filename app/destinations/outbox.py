@@ -31,7 +31,7 @@ def enqueue(session: Session, delta: Delta, *, now: datetime) -> None:
         return
     query = sa.select(Destination).where(
         Destination.enabled,
-        Destination.segments.any(delta.segment),  # type: ignore[arg-type]  # ARRAY
+        sa.literal(delta.segment) == sa.any_(Destination.segments),
     )
     for destination in session.scalars(query.order_by(Destination.id)):
         allowed = allowed_people(session, destination.purpose, delta.entered, now=now)
