@@ -11,6 +11,7 @@ import hashlib
 import logging
 import os
 import pwd
+import stat
 import subprocess
 import tempfile
 import threading
@@ -237,6 +238,10 @@ def _socket_dir(data: Path, account: str | None) -> Path:
     digest = hashlib.sha256(str(data).encode()).hexdigest()[:16]
     short = Path(tempfile.gettempdir()) / f"parcours-{digest}"
     short.mkdir(mode=0o700, exist_ok=True)
+    ours = {os.geteuid()} if account is None else {0, pwd.getpwnam(account).pw_uid}
+    found = short.lstat()
+    if found.st_uid not in ours or stat.S_IMODE(found.st_mode) & 0o077 or short.is_symlink():
+        raise DatabaseUnavailable(f"{short} was made by somebody else; remove it")
     if account is not None:
         user = pwd.getpwnam(account)
         os.chown(short, user.pw_uid, user.pw_gid)

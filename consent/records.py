@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from consent.resolve import Record, Standing, standing
@@ -29,6 +30,11 @@ class Choice:
     valid_days: int | None = None
     notice: dict[str, Any] | None = None
     evidence: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def stamp(self) -> bool:
+        """Whether it is what an event carried along; such a grant lifts no explicit refusal."""
+        return self.evidence.get("event_stamp") is True
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,7 @@ def record(
 
     With `repeat=False` (the stamp that every event of a browser carries) a choice that only says
     again what already stands at its time is left out, which keeps one record per change of mind
-    instead of one per page view.
+    instead of one per page view. Nor does such a stamp lift a refusal that was explicit.
     """
     written: list[Written] = []
     for part in [list(choices)] if repeat else _rounds(choices, received_at):
@@ -92,6 +98,8 @@ def _rounds(choices: Iterable[Choice], received_at: datetime) -> list[list[Choic
 
 def _repeats(choice: Choice, before: Choice, received_at: datetime) -> bool:
     """Say whether a choice says what the one before it says at its time already."""
+    if before.stamp and not choice.stamp:
+        return False  # what stamps say may count for nothing
     if choice.state != "given" or before.state != "given":
         return (choice.state == "given") is (before.state == "given")
     if before.effective_at > choice.effective_at:
@@ -132,10 +140,13 @@ def history(
     session: Session, identifiers: Sequence[tuple[str, str]], *, purpose: str | None = None
 ) -> list[ConsentRecord]:
     """Return the records of these identifiers, oldest first."""
-    if not identifiers:
-        return []
+    # As two arrays: a list of pairs exhausts the server's stack from some thousands on.
+    asked = sa.select(
+        sa.func.unnest(sa.cast([namespace for namespace, _ in identifiers], ARRAY(sa.Text))),
+        sa.func.unnest(sa.cast([value for _, value in identifiers], ARRAY(sa.Text))),
+    )
     query = sa.select(ConsentRecord).where(
-        sa.tuple_(ConsentRecord.namespace, ConsentRecord.value).in_(list(identifiers))
+        sa.tuple_(ConsentRecord.namespace, ConsentRecord.value).in_(asked)
     )
     if purpose is not None:
         query = query.where(ConsentRecord.purpose == purpose)

@@ -9,7 +9,8 @@ from importlib.resources import files
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from identity.components import Edge, Node, People, resolve
 from identity.tables import CannotLink, Link, Merge
@@ -47,6 +48,15 @@ class Moved:
 def statement(name: str) -> sa.TextClause:
     """Return the statement of `identity/sql/<name>.sql`."""
     return sa.text((files("identity") / "sql" / f"{name}.sql").read_text(encoding="utf-8"))
+
+
+def among(column: InstrumentedAttribute[int], ids: Collection[int]) -> sa.ColumnElement[bool]:
+    """Say that a column is one of these ids, as one array.
+
+    `column.in_(ids)` sends one parameter for each, and PostgreSQL takes at most 65,535: a device
+    that more people share would stop whoever reads its component.
+    """
+    return column == sa.any_(sa.cast(sorted(ids), ARRAY(sa.BigInteger)))
 
 
 def identify(
@@ -173,7 +183,7 @@ def _nodes(
 
 
 def _edges(session: Session, ids: Sequence[int]) -> tuple[list[Edge], dict[int, str | None]]:
-    query = sa.select(Link).where(Link.left_id.in_(ids), Link.revoked_at.is_(None))
+    query = sa.select(Link).where(among(Link.left_id, ids), Link.revoked_at.is_(None))
     edges, held = [], {}
     for link in session.scalars(query):
         edges.append(
@@ -191,7 +201,7 @@ def _edges(session: Session, ids: Sequence[int]) -> tuple[list[Edge], dict[int, 
 
 
 def _constraints(session: Session, ids: Sequence[int]) -> list[tuple[int, int]]:
-    query = sa.select(CannotLink.left_id, CannotLink.right_id).where(CannotLink.left_id.in_(ids))
+    query = sa.select(CannotLink.left_id, CannotLink.right_id).where(among(CannotLink.left_id, ids))
     return [(row.left_id, row.right_id) for row in session.execute(query)]
 
 

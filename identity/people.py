@@ -41,7 +41,9 @@ def find_profile(session: Session, profile_id: UUID) -> int | None:
 
 def profile_ids(session: Session, people: Collection[int]) -> dict[int, UUID]:
     """Return the profile id of each person: that of the oldest identifier."""
-    query = sa.select(Identifier.id, Identifier.profile_id).where(Identifier.id.in_(people))
+    query = sa.select(Identifier.id, Identifier.profile_id).where(
+        graph.among(Identifier.id, people)
+    )
     return {row.id: row.profile_id for row in session.execute(query)}
 
 
@@ -53,12 +55,14 @@ def members(session: Session, people: Collection[int]) -> Sequence[sa.Row[Any]]:
 def identifiers(session: Session, ids: Collection[int]) -> list[sa.Row[int, str, str]]:
     """Return id, namespace and value of these identifiers."""
     query = sa.select(Identifier.id, Identifier.namespace, Identifier.value)
-    return list(session.execute(query.where(Identifier.id.in_(ids))))
+    return list(session.execute(query.where(graph.among(Identifier.id, ids))))
 
 
 def people_of(session: Session, identifiers: Collection[int]) -> dict[int, int]:
     """Return the person each identifier belongs to now."""
-    query = sa.select(Identifier.id, Identifier.person_id).where(Identifier.id.in_(identifiers))
+    query = sa.select(Identifier.id, Identifier.person_id).where(
+        graph.among(Identifier.id, identifiers)
+    )
     return {row.id: row.person_id or row.id for row in session.execute(query)}
 
 
@@ -82,8 +86,8 @@ def merge_links(session: Session, merge: Merge) -> list[Link]:
     survivors = sorted(_side(session, merge.survivor_id, absorbed))
     inside = sorted(absorbed)
     crossing = sa.or_(
-        sa.and_(Link.left_id.in_(inside), Link.right_id.in_(survivors)),
-        sa.and_(Link.right_id.in_(inside), Link.left_id.in_(survivors)),
+        sa.and_(graph.among(Link.left_id, inside), graph.among(Link.right_id, survivors)),
+        sa.and_(graph.among(Link.right_id, inside), graph.among(Link.left_id, survivors)),
     )
     return list(session.scalars(sa.select(Link).where(crossing).order_by(Link.id)))
 
@@ -97,7 +101,7 @@ def _side(session: Session, start: int, without: set[int]) -> set[int]:
     followed = sa.or_(Link.held.is_(None), Link.held.startswith("consent:"))
     while frontier:
         query = sa.select(Link.left_id, Link.right_id).where(
-            sa.or_(Link.left_id.in_(frontier), Link.right_id.in_(frontier)),
+            sa.or_(graph.among(Link.left_id, frontier), graph.among(Link.right_id, frontier)),
             Link.revoked_at.is_(None),
             followed,
         )
@@ -176,7 +180,7 @@ def _let_together(session: Session, one: int, other: int) -> None:
     for left, right in (sides, sides[::-1]):
         session.execute(
             sa.delete(CannotLink).where(
-                CannotLink.left_id.in_(left), CannotLink.right_id.in_(right)
+                graph.among(CannotLink.left_id, left), graph.among(CannotLink.right_id, right)
             )
         )
 

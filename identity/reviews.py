@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from identity import graph, people
 from identity.errors import ReviewDecided, ReviewNotFound, RunNotFound
-from identity.tables import Record, Review, Run
+from identity.tables import Identifier, Record, Review, Run
 
 
 def request_run(session: Session, parameters: Mapping[str, Any]) -> Run:
@@ -78,8 +78,14 @@ def runs(session: Session, *, limit: int = 100) -> list[Run]:
 
 
 def waiting(session: Session, *, after: int = 0, limit: int = 100) -> list[Review]:
-    """Return pairs that wait for a decision."""
-    query = sa.select(Review).where(Review.decision.is_(None), Review.id > after)
+    """Return pairs that wait for a decision, but of nobody who refused to be linked since."""
+    refused = sa.select(Identifier.id).where(Identifier.link_consent == "refused")
+    query = sa.select(Review).where(
+        Review.decision.is_(None),
+        Review.id > after,
+        Review.left_id.not_in(refused),
+        Review.right_id.not_in(refused),
+    )
     return list(session.scalars(query.order_by(Review.id).limit(limit)))
 
 

@@ -109,7 +109,9 @@ def session(kept_engine: sa.Engine) -> Iterator[Session]:
 @pytest.fixture
 def settings(tmp_path: Path, database_url: str) -> Settings:
     """The configuration of the test's own server."""
-    return Settings(database_url=database_url, data_dir=tmp_path, public_url="https://parcours.test")
+    return Settings(
+        database_url=database_url, data_dir=tmp_path, public_url="https://parcours.test"
+    )
 
 
 @pytest.fixture

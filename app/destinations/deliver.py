@@ -23,7 +23,8 @@ RETRY_SECONDS = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 #: How long a claimed message is ours; after a crash somebody else takes it up again.
 LEASE = timedelta(seconds=60)
 AT_ONCE = 8
-CLAIM = 64
+#: As many as are sent at once: one that waited its turn would go out on an old decision.
+CLAIM = AT_ONCE
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import consent
 from app.consents.permission import permissions
 from app.destinations.tables import Delivery, Destination
 from app.segments.members import Delta, find, list_members
-from identity import people
+from identity import graph, people
 
 ENTERED = "segment.entered"
 EXITED = "segment.exited"
@@ -87,7 +87,7 @@ def _told(
     """Return who of these people was announced as a member, or is about to be."""
     query = sa.select(Delivery.person_id).where(
         Delivery.destination_id == destination_id,
-        Delivery.person_id.in_(persons),
+        graph.among(Delivery.person_id, persons),
         Delivery.type == ENTERED,
         Delivery.state.in_(["waiting", "delivered", "failed"]),
         Delivery.payload["segment"].astext == segment,

@@ -18,7 +18,8 @@ def create(
 ) -> Destination:
     """Register a webhook; its signing secret (`whsec_…`) is shown only in this answer.
 
-    A destination cannot be without a purpose: what is sent is decided by it. Members that the
+    A destination cannot be without a purpose: what is sent is decided by it, and its segments
+    are for the same one. Members that the
     segments have already are sent as entered. Raises DestinationExists, PurposeNotFound,
     SegmentNotFound, DefinitionInvalid.
     """
@@ -26,7 +27,9 @@ def create(
         raise DefinitionInvalid("#/url: an http or https address is needed")
     consent.catalogue.purpose(session, purpose)
     for key in segment_keys:
-        segments.find(session, key)
+        serves = segments.find(session, key).purpose
+        if serves != purpose:  # who withdraws this purpose alone would never be taken back
+            raise DefinitionInvalid(f"#/segments: {key} serves {serves}, not {purpose}")
     if session.scalar(sa.select(Destination.id).where(Destination.name == name)):
         raise DestinationExists(name)
     destination = Destination(

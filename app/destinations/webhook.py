@@ -59,7 +59,7 @@ def send(
     }
     try:
         answer = client.post(url, content=body.encode(), headers=headers)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:  # IDNA: `http://a..b/`
         return Answer(None, type(error).__name__)
     return Answer(
         answer.status_code,

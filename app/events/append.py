@@ -160,7 +160,7 @@ def _record_choices(
             if item.source.stamp_is_evidence or stamp.whole]  # fmt: skip
     speakers = {s for item, stamp in told if stamp.whole for s in item.speakers}
     given = _given(session, speakers)
-    said: dict[tuple[tuple[str, str], str], str] = {}
+    said: dict[tuple[tuple[str, str], str], tuple[str, bool]] = {}
     # In the order of their times, so that a banner's answer also withdraws what an event of the
     # same batch gave.
     for item, stamp in sorted(told, key=lambda t: t[0].envelope.occurred_at):
@@ -173,15 +173,15 @@ def _record_choices(
             for key, state in states.items():
                 # A browser stamps every event: only what differs from the one before is kept,
                 # or building the choices costs two thirds of the time of a batch.
-                if said.get((speaker, key)) != state:
-                    said[speaker, key] = state
-                    choices.append(_choice(item, speaker, purposes[key], state))
+                if said.get((speaker, key)) != (state, stamp.whole):
+                    said[speaker, key] = state, stamp.whole
+                    choices.append(_choice(item, speaker, purposes[key], state, stamp))
     received_at = max((item.received_at for item in items), default=datetime.max)
     return consent.record(session, choices, received_at=received_at, repeat=False)
 
 
 def _choice(
-    item: Item, speaker: tuple[str, str], purpose: consent.Purpose, state: str
+    item: Item, speaker: tuple[str, str], purpose: consent.Purpose, state: str, stamp: Stamp
 ) -> consent.Choice:
     return consent.Choice(
         *speaker,
@@ -191,7 +191,11 @@ def _choice(
         collected_by=f"source:{item.source.name}",
         purpose_version=purpose.version,
         valid_days=purpose.valid_days,
-        evidence={"signal": "segment", "message_id": item.envelope.message_id},
+        evidence={
+            "signal": "segment",
+            "message_id": item.envelope.message_id,
+            **({} if stamp.whole else {"event_stamp": True}),
+        },
     )
 
 

@@ -1,6 +1,8 @@
 """Copies events into the lake: immutable Parquet files, listed in PostgreSQL."""
 
-from collections.abc import Sequence
+import os
+import time
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,6 +21,8 @@ from app.lake.tables import LakePart
 BATCH = 50_000
 #: More files than this are put together into one, since each costs a file to open per query.
 MOST_PARTS = 24
+#: So long may a reader go on with files that were put together meanwhile, in seconds.
+GRACE_SECONDS = 3_600
 
 SCHEMA = pa.schema(
     [
@@ -44,7 +48,8 @@ def copy_new(sessions: Sessions, directory: Path) -> int:
     that moves the mark: a crash leaves at most a file that nobody reads, and never a hole or a
     double.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.chmod(0o700)  # everybody's events: for this account alone
     copied = 0
     while True:
         with sessions.begin() as session, advisory_lock(session, "lake") as mine:
@@ -61,10 +66,13 @@ def copy_new(sessions: Sessions, directory: Path) -> int:
 def compact(sessions: Sessions, directory: Path) -> bool:
     """Put the files together into one when there are many; return whether it was done.
 
-    Readers that still use the old files keep them open; the files go after the listing.
+    Readers open the files of the listing they began with again for each query, so the old files
+    stay for a while; what no listing names, a crash's left-overs included, goes in time.
     """
     with sessions.begin() as session, advisory_lock(session, "lake") as mine:
         parts = session.scalars(sa.select(LakePart).order_by(LakePart.id)).all() if mine else []
+        if mine:
+            _sweep(directory, {part.file for part in parts})
         if len(parts) <= MOST_PARTS:
             return False
         name = f"events-{uuid4().hex}.parquet"
@@ -73,8 +81,14 @@ def compact(sessions: Sessions, directory: Path) -> bool:
         for part in parts:
             session.delete(part)
     for part in parts:
-        (directory / part.file).unlink(missing_ok=True)
+        os.utime(directory / part.file)  # its time is now when it left the listing
     return True
+
+
+def _sweep(directory: Path, listed: Collection[str]) -> None:
+    for path in directory.glob("events-*"):
+        if path.name not in listed and time.time() - path.stat().st_mtime > GRACE_SECONDS:
+            path.unlink(missing_ok=True)
 
 
 def parts(session: Session, directory: Path) -> list[Path]:

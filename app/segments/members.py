@@ -13,12 +13,13 @@ from sqlalchemy.orm import Session
 
 import consent
 from app import cursors
-from app.consents.permission import parameters
+from app.consents.permission import parameters, permissions
 from app.db import statement
 from app.errors import DefinitionInvalid, SegmentExists, SegmentNotFound
 from app.segments import compile as compiled
 from app.segments.definition import Rule
 from app.segments.tables import Segment, SegmentMember
+from identity import graph
 
 RULE: TypeAdapter[Rule] = TypeAdapter(Rule)
 
@@ -134,7 +135,7 @@ def _open(session: Session, segment: Segment, people: Collection[int] | None) ->
         SegmentMember.segment_id == segment.id, SegmentMember.left_at.is_(None)
     )
     if people is not None:
-        query = query.where(SegmentMember.person_id.in_(people))
+        query = query.where(graph.among(SegmentMember.person_id, people))
     return set(session.scalars(query))
 
 
@@ -197,7 +198,10 @@ def _denied(session: Session, segment: Segment, people: Collection[int] | None) 
 def list_members(
     session: Session, segment: Segment, *, after: str | None, limit: int
 ) -> tuple[list[sa.Row[Any]], str | None]:
-    """Return a page of members (profile_id, entered_at) and the cursor of the next page."""
+    """Return a page of members (profile_id, entered_at) and the cursor of the next page.
+
+    Who withdrew since the segment was computed is passed over, so a page may be short.
+    """
     rows = session.execute(
         statement("app.segments", "members"),
         {
@@ -206,8 +210,11 @@ def list_members(
             "limit": limit + 1,
         },
     ).all()
-    more = len(rows) > limit
-    return list(rows[:limit]), cursors.encode(rows[limit - 1].person_id) if more else None
+    following = cursors.encode(rows[limit - 1].person_id) if len(rows) > limit else None
+    page = rows[:limit]
+    decisions = permissions(session, segment.purpose, [row.person_id for row in page])
+    allowed = {decision.person_id for decision in decisions if decision.allowed}
+    return [row for row in page if row.person_id in allowed], following
 
 
 def size(session: Session, segment: Segment) -> int:

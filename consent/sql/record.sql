@@ -1,6 +1,7 @@
 -- Append choices. Unless :repeat, one that says what stood at its time already is left out. A
 -- refusal of what was given before is a withdrawal. A grant dated in the future does not stand yet,
--- and so does not make one that acts now a repetition.
+-- and so does not make one that acts now a repetition. The stamp of an event (evidence.event_stamp)
+-- never lifts what was refused explicitly: a browser goes on saying what its banner said once.
 INSERT INTO consent.record (namespace, value, purpose, purpose_version, state, effective_at,
                             recorded_at, order_time, valid_until, notice, collected_by, evidence)
 SELECT r.namespace, r.value, r.purpose, r.purpose_version,
@@ -13,7 +14,8 @@ FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(
        valid_until timestamptz, notice jsonb, collected_by text, evidence jsonb)
 LEFT JOIN LATERAL (
   SELECT CASE WHEN s.state = 'given' AND s.valid_until <= r.order_time THEN 'expired'
-              ELSE s.state END AS state
+              ELSE s.state END AS state,
+         coalesce(s.evidence ->> 'event_stamp' = 'true', false) AS stamp
   FROM consent.record s
   WHERE s.namespace = r.namespace AND s.value = r.value AND s.purpose = r.purpose
     AND s.order_time <= r.order_time
@@ -21,8 +23,10 @@ LEFT JOIN LATERAL (
   ORDER BY s.order_time DESC, (s.state = 'given'), s.recorded_at DESC, s.seq DESC
   LIMIT 1
 ) stood ON true
+CROSS JOIN LATERAL (SELECT coalesce(r.evidence ->> 'event_stamp' = 'true', false) AS stamp) said
 WHERE :repeat
    OR stood.state IS NULL OR stood.state = 'expired'
-   OR (stood.state = 'given') <> (r.state = 'given')
+   OR r.state = 'given' AND stood.state <> 'given' AND (stood.stamp OR NOT said.stamp)
+   OR r.state <> 'given' AND (stood.state = 'given' OR stood.stamp AND NOT said.stamp)
 ORDER BY r.order_time
 RETURNING id, namespace, value, purpose, state;

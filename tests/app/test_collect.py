@@ -273,3 +273,22 @@ def test_a_banner_withdraws_what_it_no_longer_names_even_in_one_request(
         found = [(row.purpose, row.state) for row in rows]
     assert sorted(found[:2]) == [("ads.share", "given"), ("marketing.email", "given")]
     assert found[2:] == [("marketing.email", "withdrawn"), ("ads.share", "withdrawn")]
+
+
+def test_a_stamp_or_its_repetition_does_not_undo_a_withdrawal(
+    server: TestClient, send: Send, token: Callable[..., dict[str, str]]
+) -> None:
+    """The banner's cookie in an open browser still says yes when a preference centre says no."""
+    yes = {"consent": {"categoryPreferences": {"marketing.email": True}}}
+    event = track(context=yes, messageId="m-1")
+    send(event)
+    withdrawal = {
+        "subject": {"namespace": "user_id", "value": "u-1"},
+        "decisions": [{"purpose": "marketing.email", "state": "withdrawn"}],
+    }
+    server.post("/v1/consents", json=withdrawal, headers=token()).raise_for_status()
+    send(event)
+    send(track(context=yes, messageId="m-2"))
+    asked = {"subject": "user_id:u-1", "purpose": "marketing.email"}
+    decision = server.get("/v1/consents/decision", params=asked, headers=token()).json()
+    assert (decision["allow"], decision["reason"]) == (False, "withdrawn")

@@ -143,6 +143,43 @@ def test_an_explicit_decision_is_recorded_each_time_it_is_made(session: Session)
     assert states(session) == ["given"] * 3
 
 
+def test_a_stamp_never_lifts_an_explicit_refusal(session: Session) -> None:
+    """A browser goes on stamping what its banner said, after its person withdrew elsewhere."""
+    consent.record(session, [choice("withdrawn", NOON)], received_at=NOON)
+    for hours in (1, 2):
+        late = NOON + timedelta(hours=hours)
+        consent.record(session, [stamp("given", late)], received_at=late, repeat=False)
+    assert stands(session, EVER) == "withdrawn"
+    later = [stamp("given", NOON + DAY), choice("given", NOON + 2 * DAY)]
+    consent.record(session, later, received_at=NOON + 3 * DAY, repeat=False)
+    assert stands(session, EVER) == "given"
+
+
+def test_a_stamp_lifts_what_a_stamp_refused_until_somebody_refuses_explicitly(
+    session: Session,
+) -> None:
+    said = [stamp("refused"), stamp("given", NOON + DAY), stamp("refused", NOON + 2 * DAY)]
+    consent.record(session, said[:2], received_at=NOON + DAY, repeat=False)
+    assert stands(session, EVER) == "given"
+    explicit = choice("refused", NOON + 3 * DAY)
+    consent.record(session, [said[2], explicit], received_at=NOON + 4 * DAY, repeat=False)
+    late = NOON + 5 * DAY
+    consent.record(session, [stamp("given", late)], received_at=late, repeat=False)
+    assert stands(session, EVER) == "refused"
+
+
+def stamp(state: str, effective_at: datetime = NOON) -> Choice:
+    return replace(choice(state, effective_at), evidence={"event_stamp": True})
+
+
+def test_more_identifiers_are_asked_at_once_than_a_statement_has_parameters(
+    session: Session,
+) -> None:
+    consent.record(session, [choice("given")], received_at=NOON)
+    many = [("user_id", str(n)) for n in range(40_000)] + [("user_id", "ada")]
+    assert [r.value for r in consent.history(session, many)] == ["ada"]
+
+
 steps = st.lists(
     st.tuples(st.sampled_from(["given", "refused"]), st.integers(0, 12)),
     min_size=1,

@@ -352,3 +352,20 @@ def test_a_review_is_decided_once_and_outlives_the_next_run(session: Session) ->
     assert person(session, *ids) == [a, a, c]
     with pytest.raises(ReviewDecided):
         reviews.decide(session, same.id, match=False, by="ada", at=NOW)
+
+
+def test_who_refuses_to_be_linked_is_in_no_review_that_waits(session: Session) -> None:
+    ids = make(session, "user_id:a", "user_id:b", "user_id:c")
+    pair = {"left_id": ids[0], "weight": 3.0, "probability": 0.8, "evidence": {}, "run_id": 1}
+    rows = json.dumps([{"right_id": other, **pair} for other in ids[1:]])
+    session.execute(graph.statement("queue_reviews"), {"rows": rows})
+    give(session, ids[2], state="refused")
+    assert [review.right_id for review in reviews.waiting(session)] == [ids[1]]
+
+
+def test_a_component_may_be_larger_than_a_statement_has_parameters(session: Session) -> None:
+    """70 events of a public write key, `externalIds` in each, stopped the pipeline for ever."""
+    many = range(10**12, 10**12 + 66_000)
+    assert graph.followed(session, many) == set()
+    assert people.profile_ids(session, many) == people.people_of(session, many) == {}
+    assert people.identifiers(session, many) == []
