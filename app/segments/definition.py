@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 Operator = Literal["eq", "ne", "in", "gt", "gte", "lt", "lte", "contains", "exists"]
+#: Conditions in one rule: each is a join, in every step of the pipeline that touches somebody.
+MOST_CONDITIONS = 200
 COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 
@@ -57,7 +59,7 @@ class Behaviour(_Strict):
     event: str = Field(min_length=1, max_length=1024)
     count: Count = Count(gte=1)
     within_days: float | None = Field(default=None, gt=0, le=36_500)
-    where: tuple[Property, ...] = ()
+    where: tuple[Property, ...] = Field(default=(), max_length=50)
 
 
 class All(_Strict):

@@ -17,7 +17,7 @@ from app.consents.permission import parameters, permissions
 from app.db import statement
 from app.errors import DefinitionInvalid, SegmentExists, SegmentNotFound
 from app.segments import compile as compiled
-from app.segments.definition import Rule
+from app.segments.definition import MOST_CONDITIONS, Rule, walk
 from app.segments.tables import Segment, SegmentMember
 from identity import graph
 
@@ -46,9 +46,11 @@ def create(session: Session, *, key: str, name: str, purpose: str, rule: dict[st
     """
     consent.catalogue.purpose(session, purpose)
     try:
-        RULE.validate_python(rule)
+        conditions = sum(1 for _ in walk(RULE.validate_python(rule)))
     except ValidationError as error:
         raise DefinitionInvalid(_pointed(error)) from error
+    if conditions > MOST_CONDITIONS:
+        raise DefinitionInvalid(f"#/rule: {conditions} conditions; at most {MOST_CONDITIONS}")
     if session.scalar(sa.select(Segment.id).where(Segment.key == key)):
         raise SegmentExists(key)
     segment = Segment(key=key, name=name, purpose=purpose, rule=rule)

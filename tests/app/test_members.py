@@ -1,4 +1,4 @@
-"""The list of a segment's members, read while the worker has not got there yet."""
+"""A segment over the API: its members while no worker has been there, and rules too large."""
 
 from collections.abc import Callable
 
@@ -26,3 +26,14 @@ def test_who_withdrew_is_listed_no_more_although_no_worker_runs(
     }
     server.post("/v1/consents", json=withdrawal, headers=header).raise_for_status()
     assert members() == 1
+
+
+def test_a_rule_that_would_slow_every_step_is_refused(
+    server: TestClient, token: Callable[..., dict[str, str]]
+) -> None:
+    header = token()
+    many = [{"prop": "p", "value": n} for n in range(51)]
+    wide = {"any": [{"all": [{"event": "x"}] * 50}] * 5}
+    for rule in ({"event": "x", "where": many}, wide):
+        body = {"key": "wide", "name": "W", "purpose": "marketing.email", "rule": rule}
+        assert server.post("/v1/segments", json=body, headers=header).status_code == 422

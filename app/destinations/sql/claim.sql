@@ -1,8 +1,7 @@
 -- Take messages that are due, the first of each person and destination only, and hold them until
--- :lease. SKIP LOCKED lets several workers claim at once.
-UPDATE app.delivery d SET due_at = :lease, attempts = attempts + 1
-FROM app.destination t
-WHERE t.id = d.destination_id AND d.id IN (
+-- :lease. SKIP LOCKED lets several workers claim at once. MATERIALIZED, because a plan may run a
+-- subquery of IN once per row, and then takes far more than :limit (40 instead of 8, measured).
+WITH due AS MATERIALIZED (
   SELECT c.id FROM app.delivery c
   JOIN app.destination e ON e.id = c.destination_id AND e.enabled
   WHERE c.state = 'waiting' AND c.due_at <= :now
@@ -13,5 +12,8 @@ WHERE t.id = d.destination_id AND d.id IN (
   ORDER BY c.due_at, c.id
   LIMIT :limit
   FOR UPDATE OF c SKIP LOCKED)
+UPDATE app.delivery d SET due_at = :lease, attempts = attempts + 1
+FROM due, app.destination t
+WHERE d.id = due.id AND t.id = d.destination_id
 RETURNING d.id, d.message_id, d.person_id, d.profile_id, d.type, d.payload, d.attempts,
           d.created_at, t.url, t.secret, t.purpose;
