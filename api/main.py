@@ -13,6 +13,7 @@ from pydantic_core import PydanticSerializationError
 from starlette.responses import Response
 
 from api import problems
+from api.body_limit import BodyLimit
 from api.errors import ValueUnstorable
 from api.routes import (
     changes,
@@ -67,6 +68,7 @@ def create_app(settings: Settings, sessions: Sessions) -> FastAPI:
         server.include_router(module.router, responses=problems.invalid_documented())
     problems.install(server)
     server.middleware("http")(_frame)
+    server.add_middleware(BodyLimit, largest=settings.max_body_bytes)
     # Outermost, so that every answer carries the headers, errors included: without them a browser
     # SDK takes a stored event for lost and sends it for ever (research/sdk-contract.md rule 7).
     server.add_middleware(

@@ -50,6 +50,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     app_errors.ImportFailed: HTTPStatus.UNPROCESSABLE_ENTITY,
     consent_errors.PurposeNotFound: HTTPStatus.NOT_FOUND,
     consent_errors.PurposeExists: HTTPStatus.CONFLICT,
+    consent_errors.LawfulBasisFixed: HTTPStatus.CONFLICT,
     consent_errors.NoticeNotFound: HTTPStatus.NOT_FOUND,
     consent_errors.NoticeExists: HTTPStatus.CONFLICT,
     consent_errors.SignalUnreadable: HTTPStatus.BAD_REQUEST,

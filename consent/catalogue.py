@@ -7,7 +7,13 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from consent.errors import NoticeExists, NoticeNotFound, PurposeExists, PurposeNotFound
+from consent.errors import (
+    LawfulBasisFixed,
+    NoticeExists,
+    NoticeNotFound,
+    PurposeExists,
+    PurposeNotFound,
+)
 from consent.purposes import CATALOGUE, Purpose
 from consent.tables import NoticeVersion, PurposeVersion
 
@@ -64,9 +70,17 @@ def purpose(session: Session, key: str) -> Purpose:
 
 
 def add_purpose(session: Session, new: Purpose) -> Purpose:
-    """Add a purpose, or a next version of one; raises PurposeExists for a version that exists."""
-    if session.get(PurposeVersion, (new.key, new.version)) is not None:
+    """Add a purpose, or a next version of one.
+
+    Raises PurposeExists for a version that exists, and LawfulBasisFixed for a version on another
+    basis: who refused must not be overruled by a change of basis (EDPB Guidelines 05/2020,
+    121 to 123).
+    """
+    versions = session.scalars(sa.select(PurposeVersion).where(PurposeVersion.key == new.key)).all()
+    if any(row.version == new.version for row in versions):
         raise PurposeExists(f"{new.key} version {new.version}")
+    if any(row.lawful_basis != new.lawful_basis for row in versions):
+        raise LawfulBasisFixed(f"{new.key} rests on {versions[0].lawful_basis}")
     session.execute(sa.insert(PurposeVersion).values(_columns(new)))
     return new
 

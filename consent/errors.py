@@ -13,6 +13,10 @@ class PurposeExists(ConsentError):
     """This version of the purpose exists already, and versions never change."""
 
 
+class LawfulBasisFixed(ConsentError):
+    """The lawful basis of a purpose never changes; another basis is another purpose."""
+
+
 class NoticeNotFound(ConsentError):
     """No such notice version."""
 

@@ -17,7 +17,13 @@ from app.access import sources
 from app.consents import explain, record
 from app.errors import ProfileNotFound, UnknownWriteKey
 from app.profiles import read
-from consent.errors import NoticeExists, NoticeNotFound, PurposeExists, PurposeNotFound
+from consent.errors import (
+    LawfulBasisFixed,
+    NoticeExists,
+    NoticeNotFound,
+    PurposeExists,
+    PurposeNotFound,
+)
 from identity import identifiers
 from identity.errors import IdentifierInvalid
 
@@ -186,12 +192,15 @@ def list_purposes(
     "/v1/purposes",
     status_code=201,
     summary="Add a purpose, or a next version of one",
-    responses=documented(*AUTH, PurposeExists),
+    responses=documented(*AUTH, PurposeExists, LawfulBasisFixed),
 )
 def add_purpose(
-    session: Db, caller: Annotated[Caller, requires("consents:write")], wanted: PurposeModel
+    session: Db, caller: Annotated[Caller, requires("privacy:process")], wanted: PurposeModel
 ) -> PurposeModel:
-    """Add a version; versions never change, so that old consents keep their meaning."""
+    """Add a version; versions never change, and neither does a purpose's lawful basis.
+
+    A scope of its own, because whoever changes the catalogue decides for everybody.
+    """
     consent.catalogue.add_purpose(session, consent.Purpose(**wanted.model_dump()))
     return wanted
 
@@ -235,7 +244,7 @@ def list_notices(
     responses=documented(*AUTH, NoticeExists, PurposeNotFound),
 )
 def add_notice(
-    session: Db, caller: Annotated[Caller, requires("consents:write")], wanted: NoticeModel
+    session: Db, caller: Annotated[Caller, requires("privacy:process")], wanted: NoticeModel
 ) -> NoticeModel:
     """Add a notice version; its SHA-256 is computed here and stands in every record made on it."""
     for key in wanted.purposes:

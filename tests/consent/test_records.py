@@ -12,7 +12,13 @@ from sqlalchemy.orm import Session
 
 import consent
 from consent import Choice, Purpose
-from consent.errors import NoticeExists, NoticeNotFound, PurposeExists, PurposeNotFound
+from consent.errors import (
+    LawfulBasisFixed,
+    NoticeExists,
+    NoticeNotFound,
+    PurposeExists,
+    PurposeNotFound,
+)
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -69,7 +75,10 @@ def test_a_version_of_a_purpose_or_a_notice_is_written_once(session: Session) ->
     consent.catalogue.add_purpose(session, new)
     with pytest.raises(PurposeExists):
         consent.catalogue.add_purpose(session, Purpose("fraud.check"))
-    consent.catalogue.add_purpose(session, Purpose("fraud.check", version=2))
+    with pytest.raises(LawfulBasisFixed):
+        consent.catalogue.add_purpose(session, Purpose("fraud.check", version=2))
+    again = Purpose("fraud.check", version=2, lawful_basis="legitimate_interests")
+    consent.catalogue.add_purpose(session, again)
     assert consent.catalogue.purpose(session, "fraud.check").version == 2
     with pytest.raises(PurposeNotFound):
         consent.catalogue.purpose(session, "no.such")
