@@ -44,8 +44,15 @@ def seen(
     session: Session, caller: Caller, ref: str, query: str | None, header: str | None
 ) -> read.View:
     """Return the person as this caller may see them for the purpose it states."""
-    purpose = state_purpose(caller, query or header)
+    purpose = state_purpose(caller, stated_once(query, header))
     return read.view(session, read.find(session, ref), purpose)
+
+
+def stated_once(query: str | None, header: str | None) -> str | None:
+    """Return the purpose that a request states; raises PurposeRequired when it states two."""
+    if query and header and query != header:
+        raise PurposeRequired("the query and the header Purpose state different purposes")
+    return query or header
 
 
 def frame(view: read.View, **members: Any) -> dict[str, Any]:
@@ -69,7 +76,7 @@ def list_profiles(
 ) -> dict[str, Any]:
     """Return profiles whose data may be used for the purpose; a page may be short."""
     views, following = read.page(
-        session, state_purpose(caller, purpose or stated), cursor=cursor, limit=limit
+        session, state_purpose(caller, stated_once(purpose, stated)), cursor=cursor, limit=limit
     )
     return {
         "data": [frame(v, traits=summary.plain(read.traits(session, v))) for v in views],

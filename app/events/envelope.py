@@ -22,6 +22,8 @@ SKEW_IGNORED = timedelta(seconds=2)
 SKEW_BELIEVED = timedelta(days=365)
 LONGEST_MESSAGE_ID = 256
 LONGEST_NAME = 1024
+#: A person is known by a few; an event that names hundreds would join a whole population.
+MOST_IDENTIFIERS = 25
 #: The members of a message that are kept in their own columns; the others go to `rest`.
 OWN = frozenset(
     {
@@ -156,6 +158,8 @@ def read(message: Any, *, received_at: datetime, largest: int) -> Envelope | Rej
         return rejected(
             "no_user_anon_id", "neither userId, anonymousId nor an external id is given"
         )
+    if len(found) > MOST_IDENTIFIERS:
+        return rejected("too_many_identifiers", f"an event has at most {MOST_IDENTIFIERS}")
     sent_at = _time(message.get("sentAt"))
     rest = {k: v for k, v in message.items() if k not in OWN and v is not None}
     seq = message.get("sourceSeq")

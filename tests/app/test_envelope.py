@@ -251,3 +251,11 @@ def test_numbers_that_json_does_not_know_never_come_out() -> None:
     text = json.dumps(parse(b'{"a": [NaN, {"b": -Infinity}]}'))
     assert not any(math.isnan(x) for x in json.loads(text)["a"] if isinstance(x, float))
     assert "NaN" not in text
+
+
+def test_an_event_that_names_a_whole_population_is_refused() -> None:
+    external = [{"id": str(n), "type": "crm_id"} for n in range(30)]
+    message = {"type": "track", "event": "x", "userId": "u", "context": {"externalIds": external}}
+    answer = read(message, received_at=NOW, largest=32_768)
+    assert isinstance(answer, Rejection)
+    assert answer.code == "too_many_identifiers"
