@@ -5,9 +5,11 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import monotonic
 
 import pytest
@@ -18,21 +20,41 @@ NODE = Path(__file__).parent / "node"
 Measure = Callable[[str, object], None]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests that share a server to one process, or each process starts it anew."""
+    for item in items:
+        if "product" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+@contextmanager
+def _home() -> Iterator[Path]:
+    """A data directory outside pytest's own, which every new run of pytest closes to others.
+
+    PostgreSQL, under its own account where we are root, would find its files gone and panic.
+    """
+    with TemporaryDirectory(prefix="parcours-e2e-", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 @pytest.fixture(scope="module")
-def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+def product() -> Iterator[Product]:
     """A running server that the tests of one file share; matching runs only when asked."""
-    running = Product(tmp_path_factory.mktemp("shared"), matching_interval_seconds="3600")
-    running.start()
-    yield running
-    running.close()
+    with _home() as home:
+        running = Product(home, matching_interval_seconds="3600")
+        running.start()
+        yield running
+        running.close()
 
 
 @pytest.fixture
-def own_product(tmp_path: Path) -> Iterator[Product]:
+def own_product() -> Iterator[Product]:
     """A product of the test's own, not started yet, to stop, kill and start as it likes."""
-    made = Product(tmp_path)
-    yield made
-    made.close()
+    with _home() as home:
+        made = Product(home)
+        yield made
+        made.close()
 
 
 @dataclass(slots=True)
