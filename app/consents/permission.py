@@ -4,7 +4,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import consent
@@ -44,9 +43,3 @@ def permissions(
     purpose = consent.catalogue.purpose(session, purpose_key)
     rows = session.execute(statement("app.consents", "permission"), parameters(purpose, people))
     return [Permission(r.identifier_id, r.group_id, r.person_id, r.allowed, r.reason) for r in rows]
-
-
-def select_allowed(purpose: consent.Purpose, people: Collection[int] | None) -> sa.TextClause:
-    """Return the decision as a statement to build a larger one on, with its values bound."""
-    text = statement("app.consents", "permission")
-    return text.bindparams(**parameters(purpose, people))

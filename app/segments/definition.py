@@ -117,8 +117,3 @@ def walk(rule: Rule) -> Iterator[Rule]:
         inner = (rule.not_,)
     for part in inner:
         yield from walk(part)
-
-
-def moves_with_time(rule: Rule) -> bool:
-    """Say whether people can enter or leave although nothing happens: a window passes."""
-    return any(isinstance(r, Behaviour) and r.within_days is not None for r in walk(rule))

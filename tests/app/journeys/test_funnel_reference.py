@@ -217,7 +217,7 @@ def crowd_of(seed: int) -> tuple[list[list[Event]], list[dict[str, Any]]]:
 SEEDS = st.integers(0, 2**32)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(request_=requests(), seed=SEEDS, as_of=st.sampled_from([3, 8, 12, 40]))
 def test_duckdb_equals_the_plain_reference_on_any_history(
     request_: FunnelRequest, seed: int, as_of: int, history: History

@@ -75,7 +75,7 @@ def fitting(connection: duckdb.DuckDBPyConnection, match: Match) -> list[bool]:
     return [row[0] for row in rows]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(match=MATCHES, events=st.lists(EVENTS, min_size=1, max_size=8))
 def test_duckdb_and_python_agree_on_any_event(
     match: dict[str, Any], events: list[dict[str, Any]], history: History
@@ -90,7 +90,7 @@ def test_duckdb_and_python_agree_on_any_event(
     connection.close()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(match=comparisons(), value=VALUES)
 def test_duckdb_and_python_agree_on_a_property_that_is_there(
     match: dict[str, Any], value: object, history: History
