@@ -31,6 +31,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     app_errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     app_errors.SourceNotFound: HTTPStatus.NOT_FOUND,
     app_errors.SourceExists: HTTPStatus.CONFLICT,
+    app_errors.WriteKeyNotFound: HTTPStatus.NOT_FOUND,
     app_errors.ClientNotFound: HTTPStatus.NOT_FOUND,
     app_errors.UnknownWriteKey: HTTPStatus.UNAUTHORIZED,
     app_errors.BodyUnreadable: HTTPStatus.BAD_REQUEST,

@@ -17,6 +17,10 @@ class SourceExists(AppError):
     """A source of this name exists already."""
 
 
+class WriteKeyNotFound(AppError):
+    """The source has no such write key."""
+
+
 class ClientNotFound(AppError):
     """No such client."""
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 import consent
 from app import db, schema
-from app.access import sources
+from app.access import sources, write_keys
 from consent import Choice
 from identity import graph
 
@@ -138,3 +138,26 @@ def test_two_processes_may_migrate_at_once(empty: sa.Engine) -> None:
     schema.migrate(empty)
     with empty.connect() as connection:
         assert connection.scalar(sa.text("SELECT count(*) FROM public.schema_version")) == 1
+
+
+def test_write_keys_survive_the_way_to_several_of_them_and_back(empty: sa.Engine) -> None:
+    schema.migrate(empty, "0003")
+    insert = sa.text(
+        "INSERT INTO app.source (name, write_key_hash, collection_purpose, stamp_is_evidence, "
+        "categories) VALUES ('web', :hash, 'service.operation', true, '{}')"
+    )
+    with empty.begin() as connection:
+        connection.execute(insert, {"hash": write_keys.hash_key("wk_old")})
+    schema.migrate(empty)
+    with db.sessions(empty).begin() as session:
+        old = sources.find_by_key(session, "wk_old")
+        assert old is not None
+        new = write_keys.add(session, old.id)[1]
+        sources.add(session, "app")
+    schema.downgrade(empty, "0003")
+    schema.migrate(empty)
+    with db.sessions(empty)() as session:
+        again = sources.find_by_key(session, new)
+        assert again is not None
+        assert again.name == "web"
+        assert sources.find_by_key(session, "wk_old") is None

@@ -7,8 +7,8 @@ from difflib import get_close_matches
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.access.sources import hash_key
 from app.access.tables import Client
+from app.access.write_keys import hash_key
 from app.errors import ClientNotFound, DefinitionInvalid
 
 #: What each scope lets a client do, in the words of the OpenAPI document.

@@ -1,13 +1,13 @@
 """Sources: the websites and apps that send events, each with its write key."""
 
-import hashlib
-import secrets
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.access.tables import Source
+from app.access import write_keys
+from app.access.tables import Source, WriteKey
 from app.errors import SourceExists, SourceNotFound
 
 #: What events are collected for unless the source says otherwise: running the service that the
@@ -17,22 +17,23 @@ DEFAULT_COLLECTION_PURPOSE = "service.operation"
 
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
-    """What the collection of one source's events depends on."""
+    """What the collection of one source's events depends on; None is the server's setting."""
 
     id: int
     name: str
     collection_purpose: str = DEFAULT_COLLECTION_PURPOSE
     stamp_is_evidence: bool = True
     categories: dict[str, list[str]] = field(default_factory=dict)
-
-
-def hash_key(key: str) -> bytes:
-    """Return what is stored of a write key or secret.
-
-    One round of SHA-256 is enough, because the keys are 192 random bits of our own making and
-    not a person's password: there is no dictionary to try.
-    """
-    return hashlib.sha256(key.encode()).digest()
+    #: Origins that browsers may send from; any when empty.
+    allowed_origins: tuple[str, ...] = ()
+    max_event_bytes: int | None = None
+    max_batch_bytes: int | None = None
+    max_batch_events: int | None = None
+    #: None: as many as come.
+    events_per_second: float | None = None
+    burst: int | None = None
+    #: How long events wait for the visitor's answer; 0 holds nothing.
+    pending_seconds: int = 0
 
 
 def add(
@@ -49,17 +50,15 @@ def add(
     """
     if session.scalar(sa.select(Source).where(Source.name == name)):
         raise SourceExists(name)
-    key = "wk_" + secrets.token_urlsafe(24)
     source = Source(
         name=name,
-        write_key_hash=hash_key(key),
         collection_purpose=collection_purpose,
         stamp_is_evidence=stamp_is_evidence,
         categories=categories or {},
     )
     session.add(source)
     session.flush()
-    return source, key
+    return source, write_keys.add(session, source.id)[1]
 
 
 def find(session: Session, name: str) -> Source:
@@ -75,7 +74,13 @@ def find(session: Session, name: str) -> Source:
 def find_by_key(session: Session, key: str) -> SourceSettings | None:
     """Return the source a write key belongs to, or None."""
     source = session.scalar(
-        sa.select(Source).where(Source.write_key_hash == hash_key(key), Source.removed_at.is_(None))
+        sa.select(Source)
+        .join(WriteKey, WriteKey.source_id == Source.id)
+        .where(
+            WriteKey.key_hash == write_keys.hash_key(key),
+            Source.removed_at.is_(None),
+            *write_keys.in_use(datetime.now(UTC)),
+        )
     )
     return settings_of(source) if source else None
 
@@ -88,6 +93,13 @@ def settings_of(source: Source) -> SourceSettings:
         collection_purpose=source.collection_purpose,
         stamp_is_evidence=source.stamp_is_evidence,
         categories=dict(source.categories),
+        allowed_origins=tuple(source.allowed_origins),
+        max_event_bytes=source.max_event_bytes,
+        max_batch_bytes=source.max_batch_bytes,
+        max_batch_events=source.max_batch_events,
+        events_per_second=source.events_per_second,
+        burst=source.burst,
+        pending_seconds=source.pending_seconds,
     )
 
 
@@ -98,12 +110,10 @@ def list_all(session: Session) -> list[Source]:
     )
 
 
-def rotate_key(session: Session, name: str) -> str:
-    """Give the source a new write key; the old one stops working at once."""
+def rotate_key(session: Session, name: str, *, keep: timedelta = timedelta()) -> str:
+    """Give the source a new write key; the others stop working after `keep`."""
     source = find(session, name)
-    key = "wk_" + secrets.token_urlsafe(24)
-    source.write_key_hash = hash_key(key)
-    return key
+    return write_keys.rotate(session, source.id, keep=keep, now=datetime.now(UTC))[1]
 
 
 def remove(session: Session, name: str) -> None:

@@ -11,18 +11,44 @@ from app.db import Base
 
 
 class Source(Base):
-    """A website or app that sends events; its write key is kept as a hash."""
+    """A website or app that sends events, and what it may send; None is the server's setting."""
 
     __tablename__ = "source"
 
     id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
-    write_key_hash: Mapped[bytes] = mapped_column(unique=True)
     collection_purpose: Mapped[str]
     stamp_is_evidence: Mapped[bool]
     categories: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    allowed_origins: Mapped[list[str]] = mapped_column(
+        ARRAY(sa.Text), server_default=sa.text("'{}'")
+    )
+    max_event_bytes: Mapped[int | None]
+    max_batch_bytes: Mapped[int | None]
+    max_batch_events: Mapped[int | None]
+    events_per_second: Mapped[float | None] = mapped_column(sa.Double)
+    burst: Mapped[int | None]
+    pending_seconds: Mapped[int] = mapped_column(server_default=sa.text("0"))
     created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
     removed_at: Mapped[datetime | None]
+
+
+class WriteKey(Base):
+    """A key with which a source sends, kept as a hash; `hint` is the end of it, to tell it by."""
+
+    __tablename__ = "write_key"
+
+    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    source_id: Mapped[int] = mapped_column(sa.ForeignKey(Source.id, ondelete="CASCADE"))
+    key_hash: Mapped[bytes] = mapped_column(unique=True)
+    hint: Mapped[str] = mapped_column(server_default="")
+    label: Mapped[str] = mapped_column(server_default="")
+    created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+    expires_at: Mapped[datetime | None]
+    removed_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+
+    __table_args__ = (sa.Index("write_key_source", "source_id"),)
 
 
 class Client(Base):

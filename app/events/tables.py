@@ -73,6 +73,32 @@ class RejectedEvent(Base):
     __table_args__ = (sa.Index("rejected_event_source", "source_id", "id"),)
 
 
+class Tally(Base):
+    """How many events of a source had one outcome at one time: a row per batch, later per hour.
+
+    `span` is the seconds that a row sums up; 0 is one batch. Rows are only ever added, so that
+    several writers never wait for each other.
+    """
+
+    __tablename__ = "tally"
+
+    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    source_id: Mapped[int]
+    at: Mapped[datetime]
+    span: Mapped[int] = mapped_column(server_default=sa.text("0"))
+    outcome: Mapped[str]
+    reason: Mapped[str]
+    events: Mapped[int]
+
+    __table_args__ = (
+        sa.CheckConstraint(
+            "outcome IN ('accepted', 'duplicate', 'rejected', 'held')", name="tally_outcome"
+        ),
+        sa.Index("tally_source", "source_id", "at"),
+        sa.Index("tally_span", "span", "at"),
+    )
+
+
 class Progress(Base):
     """How far a reader of the event stream has come: the last (transaction, event) it has done."""
 

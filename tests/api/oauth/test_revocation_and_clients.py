@@ -13,8 +13,8 @@ from joserfc.jwk import ECKey
 
 from api.auth import Caller, state_purpose
 from app.access import clients, keys
-from app.access.sources import hash_key
 from app.access.tables import Client, RevokedToken, SigningKey
+from app.access.write_keys import hash_key
 from app.db import Sessions
 from app.errors import (
     ClientNotFound,
