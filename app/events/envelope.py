@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 from uuid import uuid4
@@ -15,6 +16,7 @@ from app.errors import BodyUnreadable
 from identity import identifiers
 
 TYPES = ("track", "identify", "page", "screen", "group", "alias")
+CALLS = frozenset(TYPES)
 #: A clock that differs by less than this is right, and what differs is the network: the time is
 #: then kept exactly as it was sent.
 SKEW_IGNORED = timedelta(seconds=2)
@@ -24,6 +26,8 @@ LONGEST_MESSAGE_ID = 256
 LONGEST_NAME = 1024
 #: A person is known by a few; an event that names hundreds would join a whole population.
 MOST_IDENTIFIERS = 25
+#: Longer values are not remembered, so that what is remembered stays within some megabytes.
+REMEMBERED_LENGTH = 128
 #: The members of a message that are kept in their own columns; the others go to `rest`.
 OWN = frozenset(
     {
@@ -35,9 +39,11 @@ OWN = frozenset(
 _EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """One event as it will be stored. `identifiers` are canonical; the first one acts."""
+class Envelope(msgspec.Struct, frozen=True):
+    """One event as it will be stored. `identifiers` are canonical; the first one acts.
+
+    A Struct and not a dataclass: one is made per event, at a third of the time.
+    """
 
     type: str
     name: str | None
@@ -135,7 +141,7 @@ def read(message: Any, *, received_at: datetime, largest: int) -> Envelope | Rej
 
     `largest` is the size limit of one event in bytes of JSON.
     """
-    if not isinstance(message, dict):
+    if type(message) is not dict:
         return Rejection("not_an_object", "a message must be a JSON object")
     payload = msgspec.json.encode(message)
     message_id = _message_id(message.get("messageId"))
@@ -144,16 +150,18 @@ def read(message: Any, *, received_at: datetime, largest: int) -> Envelope | Rej
         return Rejection(code, why, message_id, payload[: largest * 4].decode("utf-8", "ignore"))
 
     if len(payload) > largest:
-        return Rejection("too_large", f"{len(payload)} bytes; the limit is {largest}", message_id)
+        return rejected("too_large", f"{len(payload)} bytes; the limit is {largest}")
     kind = message.get("type")
-    if kind not in TYPES:
+    if type(kind) is not str or kind not in CALLS:
         return rejected("unknown_type", f"type must be one of {', '.join(TYPES)}")
     name = _name(kind, message)
     if kind == "track" and not name:
         return rejected("event_missing", "a track call needs the name of its event")
     context = _object(message.get("context"))
     properties = _properties(kind, message, context)
-    found = _identifiers(kind, message, context, properties)
+    user = _identifier("user_id", message.get("userId"))
+    device = _identifier("anonymous_id", message.get("anonymousId"))
+    found = _identifiers(kind, message, context, properties, user, device)
     if not found:
         return rejected(
             "no_user_anon_id", "neither userId, anonymousId nor an external id is given"
@@ -161,21 +169,20 @@ def read(message: Any, *, received_at: datetime, largest: int) -> Envelope | Rej
     if len(found) > MOST_IDENTIFIERS:
         return rejected("too_many_identifiers", f"an event has at most {MOST_IDENTIFIERS}")
     sent_at = _time(message.get("sentAt"))
-    rest = {k: v for k, v in message.items() if k not in OWN and v is not None}
     seq = message.get("sourceSeq")
     return Envelope(
         type=kind,
         name=name,
         message_id=message_id,
-        user_id=identifiers.normalise("user_id", message.get("userId")),
-        anonymous_id=identifiers.normalise("anonymous_id", message.get("anonymousId")),
+        user_id=user and user[1],
+        anonymous_id=device and device[1],
         identifiers=found,
         occurred_at=_occurred_at(message, sent_at, received_at),
         sent_at=sent_at,
         source_seq=seq if type(seq) is int and abs(seq) < 2**62 else None,  # true is no number
         properties=properties,
         context=context,
-        rest=rest or None,
+        rest=_rest(message),
     )
 
 
@@ -214,53 +221,90 @@ def _properties(kind: str, message: Mapping[str, Any], context: dict[str, Any]) 
     return _object(traits)
 
 
+def _rest(message: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the members that have no column of their own."""
+    others = message.keys() - OWN
+    if not others:
+        return None
+    return {k: v for k, v in message.items() if k in others and v is not None} or None
+
+
 def _identifiers(
-    kind: str, message: Mapping[str, Any], context: dict[str, Any], properties: dict[str, Any]
+    kind: str,
+    message: Mapping[str, Any],
+    context: Mapping[str, Any],
+    properties: Mapping[str, Any],
+    user: tuple[str, str] | None,
+    device: tuple[str, str] | None,
 ) -> tuple[tuple[str, str], ...]:
     """Return the canonical identifiers of a message, the strongest first; () when none acts."""
-    wanted: list[tuple[str, object]] = [
-        ("user_id", message.get("userId")),
-        ("anonymous_id", message.get("anonymousId")),
-    ]
+    acting = [i for i in (user, device) if i]
     external = context.get("externalIds")
-    for entry in external if isinstance(external, list) else []:
-        if isinstance(entry, dict) and isinstance(entry.get("type"), str):
-            wanted.append((identifiers.canonical_namespace(entry["type"]), entry.get("id")))
+    if type(external) is list:
+        acting += _external(external)
+        acting.sort(key=lambda i: identifiers.namespace(i[0]).priority)
     if kind == "alias":
-        wanted.append(("anonymous_id", message.get("previousId")))
-    acting = _canonical(wanted)
+        before = _identifier("anonymous_id", message.get("previousId"))
+        if before:
+            acting.append(before)
     if not acting:
         return ()
-    also: list[tuple[str, object]] = []
     if kind == "identify":
-        also += [("email", properties.get("email")), ("phone", properties.get("phone"))]
-    device = _object(context.get("device")).get("id")
-    also.append(("device_id", device))
-    return tuple(dict.fromkeys([*acting, *_canonical(also)]))
+        for namespace in ("email", "phone"):
+            address = _identifier(namespace, properties.get(namespace))
+            if address:
+                acting.append(address)
+    hardware = context.get("device")
+    if type(hardware) is dict:
+        unit = _identifier("device_id", hardware.get("id"))
+        if unit:
+            acting.append(unit)
+    return tuple(acting) if len(acting) == 1 else tuple(dict.fromkeys(acting))
 
 
-def _canonical(wanted: list[tuple[str, object]]) -> list[tuple[str, str]]:
+def _external(entries: list[Any]) -> list[tuple[str, str]]:
+    """Read `context.externalIds`: `[{"id", "type", "collection": "users"}]` [Segment]."""
     found = []
-    for name, value in wanted:
-        if not identifiers.NAMESPACE_NAME.match(name):
-            continue
-        normal = identifiers.normalise(name, value)
-        if normal is not None:
-            found.append((name, normal))
-    return sorted(dict.fromkeys(found), key=lambda i: identifiers.namespace(i[0]).priority)
+    for entry in entries:
+        if type(entry) is dict and type(entry.get("type")) is str:
+            namespace = identifiers.canonical_namespace(entry["type"])
+            if identifiers.NAMESPACE_NAME.match(namespace):
+                identifier = _identifier(namespace, entry.get("id"))
+                if identifier:
+                    found.append(identifier)
+    return found
+
+
+def _identifier(namespace: str, value: object) -> tuple[str, str] | None:
+    """Return the canonical identifier that a value is, or None."""
+    if value is None:
+        return None
+    if type(value) is str and len(value) <= REMEMBERED_LENGTH:
+        return _remembered(namespace, value)
+    normal = identifiers.normalise(namespace, value)
+    return None if normal is None else (namespace, normal)
+
+
+# A visitor's identifiers come again with each of its events: 0.1 instead of 5 microseconds.
+@lru_cache(maxsize=50_000)
+def _remembered(namespace: str, value: str) -> tuple[str, str] | None:
+    normal = identifiers.normalise(namespace, value)
+    return None if normal is None else (namespace, normal)
 
 
 def _time(value: object) -> datetime | None:
     """Read an ISO 8601 time, or seconds or milliseconds since 1970; without zone it is UTC."""
+    if value is None:
+        return None
     try:
-        if isinstance(value, str):
-            text = value.strip()
-            time = datetime.fromisoformat(text)
+        if type(value) is str:
+            time = datetime.fromisoformat(value.strip())
         elif isinstance(value, int | float) and not isinstance(value, bool):
             time = datetime.fromtimestamp(value / 1000 if value > 1e11 else value, UTC)
         else:
             return None
-        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        if time.tzinfo is not UTC:
+            time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         return None
     return time if time > _EARLIEST else None
