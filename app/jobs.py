@@ -9,12 +9,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import httpx
 
 from app import matching, pipeline
 from app.db import Sessions, advisory_lock, exclusively, listen
 from app.destinations.deliver import deliver
+from app.events import tally
 from app.lake.copy import compact, copy_new
 from app.settings import Settings
 from app.work import CHANNEL
@@ -26,6 +28,7 @@ PIPELINE_SECONDS = 1.0
 DELIVERY_SECONDS = 0.5
 LAKE_SECONDS = 5.0
 SEGMENT_SECONDS = 60.0
+TALLY_SECONDS = 60.0
 MATCHING_SECONDS = 1.0
 
 
@@ -53,6 +56,7 @@ class Worker:
             ("lake", lambda: self._every(LAKE_SECONDS, self._lake)),
             ("segments", lambda: self._every(SEGMENT_SECONDS, self._segments)),
             ("matching", lambda: self._every(MATCHING_SECONDS, self._matching)),
+            ("tally", lambda: self._every(TALLY_SECONDS, self._tally)),
         ]
         threads = [
             threading.Thread(target=self._guard, args=job, name=job[0], daemon=True) for job in jobs
@@ -116,6 +120,12 @@ class Worker:
             )
             if done is not None:
                 self._send.set()
+
+    def _tally(self) -> None:
+        with self._sessions.begin() as session, advisory_lock(session, "tally") as mine:
+            if mine:
+                keep = timedelta(days=self._settings.tally_days)
+                tally.compact(session, datetime.now(UTC), keep=keep)
 
     def _every(self, seconds: float, job: Callable[[], None]) -> None:
         while not self._stop.is_set():

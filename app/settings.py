@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     max_batch_events: int = Field(
         default=2_500, ge=1, description="Most events in one request; those after it are rejected."
     )
+    tally_days: int = Field(
+        default=90, ge=2, description="How long the counters of the sources are kept, in days."
+    )
     webhook_timeout_seconds: float = Field(
         default=15.0, gt=0, le=60, description="How long a webhook receiver may take to answer."
     )

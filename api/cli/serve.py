@@ -170,7 +170,7 @@ def _worker_process(configuration: Settings) -> Iterator[None]:
 
 
 def worker(data_dir: DataDir = None) -> None:
-    """Run the background jobs alone: pipeline, deliveries, lake, segments, matching."""
+    """Run the background jobs alone: pipeline, deliveries, lake, segments, matching, tally."""
     os.environ["PARCOURS_DATA_DIR"] = str(settings(data_dir).home)
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "api.worker"])  # noqa: S606  # ourselves
