@@ -8,13 +8,14 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 from fastapi import FastAPI, Request
-from fastapi.middleware.cors import CORSMiddleware
 from pydantic_core import PydanticSerializationError
 from starlette.responses import Response
 
 from api import problems
 from api.body_limit import BodyLimit
+from api.cors import TrackingCors
 from api.errors import ValueUnstorable
+from api.forwarded import Forwarded
 from api.routes import (
     changes,
     collect,
@@ -24,8 +25,10 @@ from api.routes import (
     identity,
     journeys,
     oauth,
+    pixel,
     profiles,
     segments,
+    tracking_settings,
 )
 from app import db
 from app.db import Sessions
@@ -40,6 +43,10 @@ A consent-first customer data platform: events with consent come in, resolved pe
 journeys come out. Every read of personal data states a purpose and gets only what that person's
 consent allows for it; `withheld` says what was left out and why.
 """
+
+
+#: What pages of any origin may call.
+TRACKING = (collect, pixel, tracking_settings)
 
 
 def create_app(settings: Settings, sessions: Sessions) -> FastAPI:
@@ -62,23 +69,20 @@ def create_app(settings: Settings, sessions: Sessions) -> FastAPI:
     server.state.settings = settings
     server.state.sessions = sessions
     server.state.sources = collect.Sources(sessions)
-    for module in (collect, oauth, health):
+    for module in (*TRACKING, oauth, health):
         server.include_router(module.router)
     for module in (consents, profiles, segments, journeys, changes, destinations, identity):
         server.include_router(module.router, responses=problems.invalid_documented())
     problems.install(server)
     server.middleware("http")(_frame)
     server.add_middleware(BodyLimit, largest=settings.max_body_bytes)
-    # Outermost, so that every answer carries the headers, errors included: without them a browser
-    # SDK takes a stored event for lost and sends it for ever (research/sdk-contract.md rule 7).
+    # Outside of everything that answers, so that every answer carries the headers, errors included.
     server.add_middleware(
-        CORSMiddleware,
-        allow_origins=["*"],
-        allow_methods=["GET", "POST", "DELETE", "OPTIONS"],
-        allow_headers=["*"],
-        expose_headers=["Retry-After", "Request-Id"],
-        max_age=600,
+        TrackingCors,
+        paths=[route.path for module in TRACKING for route in module.router.routes],
+        also={("POST", "/v1/consents")},
     )
+    server.add_middleware(Forwarded, trusted=settings.trusted_proxies)
     return server
 
 

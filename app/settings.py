@@ -26,6 +26,15 @@ class Settings(BaseSettings):
         default="http://127.0.0.1:8000",
         description="The address under which clients reach this server; issuer of the tokens.",
     )
+    public_url_from_host: bool = Field(
+        default=False,
+        description="Lead browsers to the address they asked for instead of `public_url`; `serve` "
+        "turns it on where `public_url` is not set.",
+    )
+    trusted_proxies: str = Field(
+        default="127.0.0.1,::1",
+        description="Addresses of proxies whose X-Forwarded-Host, -Proto and -For are believed.",
+    )
     auto_merge_threshold: float = Field(
         default=0.95, gt=0, le=1, description="Match probability at which two people are joined."
     )

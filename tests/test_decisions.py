@@ -56,8 +56,11 @@ def test_only_the_collector_is_asynchronous() -> None:
     }
     assert found <= {
         Path("api/body_limit.py"),  # counts a body as it arrives
+        Path("api/cors.py"),  # marks answers, and waits for nothing of its own
+        Path("api/forwarded.py"),  # likewise, of requests
         Path("api/main.py"),  # the frame around every request, and the life of the writer
         Path("api/routes/collect.py"),
+        Path("api/routes/pixel.py"),  # one event, by the collector
         Path("api/routes/oauth.py"),  # the scheme that tells the OpenAPI document
         Path("api/oauth_server.py"),  # reads the body of a form
     }

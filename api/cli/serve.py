@@ -87,8 +87,10 @@ def _demand_free(host: str, port: int) -> None:
 def _configured(given: Settings, host: str, port: int) -> Settings:
     """Let the address follow host and port unless the operator set it, here and in children."""
     if "public_url" not in given.model_fields_set:
-        given = given.model_copy(update={"public_url": _address(host, port)})
+        here = {"public_url": _address(host, port), "public_url_from_host": True}
+        given = given.model_copy(update=here)
     os.environ["PARCOURS_PUBLIC_URL"] = given.public_url
+    os.environ["PARCOURS_PUBLIC_URL_FROM_HOST"] = str(int(given.public_url_from_host))
     os.environ["PARCOURS_DATA_DIR"] = str(given.home)
     return given
 
@@ -112,6 +114,7 @@ def _serve(configuration: Settings, url: str, host: str, port: int, workers: int
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # `api.forwarded` reads them, the forwarded host included
         timeout_graceful_shutdown=5,
         timeout_keep_alive=30,
     )

@@ -1,8 +1,6 @@
 """The tracking API that Segment-compatible SDKs speak (research/sdk-contract.md)."""
 
 import asyncio
-import base64
-import binascii
 import time
 import zlib
 from collections.abc import Sequence
@@ -15,7 +13,9 @@ from fastapi.security import HTTPBasic
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
+from api import write_key as keys
 from api.problems import documented
+from api.routes import calls
 from app.access import sources
 from app.access.sources import SourceSettings
 from app.db import Sessions
@@ -27,7 +27,7 @@ from app.settings import Settings
 
 
 class WriteKey(HTTPBasic):
-    """Tells the OpenAPI document of the write key; `_write_key` finds it, wherever it stands."""
+    """Tells the OpenAPI document of the write key; `api.write_key` finds it, wherever it stands."""
 
     async def __call__(self, request: HTTPConnection) -> None:
         """Leave the header alone: five other places are as good."""
@@ -40,14 +40,6 @@ write_key = WriteKey(
     "body or the query as `writeKey`, in `X-Write-Key`, or as a bearer token.",
 )
 
-#: Each call by its names on the wire; None is a batch.
-CALLS: dict[str, str | None] = {
-    **{name: name for name in envelope.TYPES},
-    **{name[0]: name for name in envelope.TYPES},  # t, i, p, s, g, a
-    "b": None,
-    "batch": None,
-    "import": None,
-}
 #: How long a source is remembered, in seconds: so long may a rotated key go on working.
 SOURCE_SECONDS = 2.0
 
@@ -105,11 +97,11 @@ class Sources:
             return sources.find_by_key(session, key)
 
 
-def _route(call: str, kind: str | None) -> None:
-    """Declare the route of one call; the one-letter names are the browser SDKs'."""
+def _route(path: str, kind: str | None) -> None:
+    """Declare the route of one path."""
 
     async def collect(request: Request) -> Response:
-        return await _collect(request, kind)
+        return await receive(request, kind)
 
     collect.__doc__ = (
         "Every event is stored durably before the answer, and at most once. One bad event never "
@@ -117,12 +109,12 @@ def _route(call: str, kind: str | None) -> None:
     )
     example = {**EVENT, "type": kind} if kind else {"batch": [{**EVENT, "type": "track"}]}
     router.add_api_route(
-        f"/v1/{call}",
+        path,
         collect,
         methods=["POST"],
-        operation_id=f"send_{call}",
+        operation_id="send_" + path.rpartition("/")[2] if calls.documented(path) else None,
         summary=f"Send one {kind} call" if kind else "Send a batch of events",
-        include_in_schema=len(call) > 1,
+        include_in_schema=calls.documented(path),
         dependencies=[Security(write_key)],
         openapi_extra=_operation(example),
         responses=documented(
@@ -131,8 +123,8 @@ def _route(call: str, kind: str | None) -> None:
     )
 
 
-for _call, _kind in CALLS.items():
-    _route(_call, _kind)
+for _path, _kind in calls.PATHS.items():
+    _route(_path, _kind)
 
 
 @router.post("/v1/m", include_in_schema=False)
@@ -141,11 +133,12 @@ async def metrics(request: Request) -> Response:
     return JSONResponse({"success": True})
 
 
-async def _collect(request: Request, kind: str | None) -> Response:
+async def receive(request: Request, kind: str | None) -> Response:
+    """Take one request: a call of this kind, or a batch for None; answer when it is durable."""
     received_at = datetime.now(UTC)
     settings: Settings = request.app.state.settings
     body = envelope.parse(await _body(request, settings.max_body_bytes))
-    source = await request.app.state.sources.find(_write_key(request, body))
+    source = await request.app.state.sources.find(keys.find(request, body))
     raw = envelope.messages(body, kind)
     read = [
         envelope.read(message, received_at=received_at, largest=settings.max_event_bytes)
@@ -233,30 +226,3 @@ def _unzip(body: bytes, largest: int) -> bytes:
     if not unpacker.eof:
         raise BodyUnreadable("the gzip body is cut short")
     return out
-
-
-def _write_key(request: Request, body: dict[str, Any]) -> str:
-    """Find the write key in the six places where SDKs put it (sdk-contract.md rule 3)."""
-    header = request.headers.get("authorization", "")
-    scheme, _, value = header.partition(" ")
-    candidates: list[Any] = []
-    if scheme.lower() == "basic":
-        candidates.append(_basic_user(value))
-    candidates += [
-        body.get("writeKey"),
-        request.query_params.get("writeKey"),
-        request.headers.get("x-write-key"),
-    ]
-    if scheme.lower() == "bearer":
-        candidates.append(value)
-    for candidate in candidates:
-        if isinstance(candidate, str) and candidate:
-            return candidate.partition(":")[0] if candidate.startswith("wk_") else candidate
-    raise UnknownWriteKey("send the write key as Basic user name or as writeKey in the body")
-
-
-def _basic_user(value: str) -> str | None:
-    try:
-        return base64.b64decode(value, validate=True).decode().partition(":")[0]
-    except (binascii.Error, ValueError):
-        return None

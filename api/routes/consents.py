@@ -1,7 +1,5 @@
 """Consent: recording choices, the catalogue, and the decision with its reasons."""
 
-import base64
-import binascii
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -9,6 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 import consent
+from api import write_key
 from api.auth import Caller, requires, signing_key, verify
 from api.deps import Configuration, Db
 from api.errors import InsufficientScope, InvalidToken
@@ -86,7 +85,7 @@ def collector(request: Request, session: Db, settings: Configuration) -> str:
     """
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "basic":
-        source = sources.find_by_key(session, _user_name(value))
+        source = sources.find_by_key(session, write_key.basic_user(value) or "")
         if source is None:
             raise UnknownWriteKey("the write key is unknown")
         return f"source:{source.name}"
@@ -96,13 +95,6 @@ def collector(request: Request, session: Db, settings: Configuration) -> str:
     if "consents:write" not in caller.scopes:
         raise InsufficientScope("The access token lacks the scope consents:write.")
     return f"client:{caller.client_id}"
-
-
-def _user_name(value: str) -> str:
-    try:
-        return base64.b64decode(value, validate=True).decode().partition(":")[0]
-    except (binascii.Error, ValueError):
-        return ""
 
 
 Collector = Annotated[str, Depends(collector)]

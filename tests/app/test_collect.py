@@ -205,7 +205,7 @@ def test_a_browser_may_ask_first_and_read_the_answer(server: TestClient, send: S
         headers={**ORIGIN, "Access-Control-Request-Method": "POST",
                  "Access-Control-Request-Headers": "authorization,content-type"},
     )  # fmt: skip
-    assert asked.status_code == 200
+    assert asked.status_code == 204
     assert asked.headers["access-control-allow-origin"] == "*"
     assert "POST" in asked.headers["access-control-allow-methods"]
     answer = send(track(), headers=ORIGIN)
