@@ -37,6 +37,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     app_errors.BodyUnreadable: HTTPStatus.BAD_REQUEST,
     app_errors.BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     app_errors.OverCapacity: HTTPStatus.SERVICE_UNAVAILABLE,
+    app_errors.HoldKeyUnusable: HTTPStatus.SERVICE_UNAVAILABLE,
     app_errors.ProfileNotFound: HTTPStatus.NOT_FOUND,
     app_errors.ProfileReferenceInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     app_errors.PurposeRequired: HTTPStatus.BAD_REQUEST,

@@ -41,6 +41,10 @@ class OverCapacity(AppError):
     """The server has more waiting events than it may hold; send them again a little later."""
 
 
+class HoldKeyUnusable(AppError):
+    """The key that held events are sealed with cannot be used."""
+
+
 class ProfileNotFound(AppError):
     """No such profile."""
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -12,7 +12,9 @@ class Settings(BaseSettings):
     Documented, setting by setting, in `docs/operations.md` (a test compares the two).
     """
 
-    model_config = SettingsConfigDict(env_prefix="PARCOURS_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="PARCOURS_", frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     database_url: str | None = Field(
         default=None,
@@ -58,6 +60,17 @@ class Settings(BaseSettings):
     )
     tally_days: int = Field(
         default=90, ge=2, description="How long the counters of the sources are kept, in days."
+    )
+    hold_key: SecretStr | None = Field(
+        default=None,
+        description="Keys that seal held events: 32 bytes in base64, the newest first, separated "
+        "by commas. When empty, a key is made in the data directory.",
+    )
+    max_held_events: int = Field(
+        default=100_000, ge=1, description="Most held events of one source."
+    )
+    max_held_bytes: int = Field(
+        default=256_000_000, ge=1_000, description="Most bytes of held events of one source."
     )
     webhook_timeout_seconds: float = Field(
         default=15.0, gt=0, le=60, description="How long a webhook receiver may take to answer."

@@ -1,5 +1,6 @@
 """The schema moves forward and back, holds what the code expects, and keeps what is in it."""
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -75,18 +76,25 @@ def fill(session: Session) -> None:
     graph.reconsider(session, graph.observe(session, [evidence]), at=NOW)
 
 
-def content(engine: sa.Engine) -> dict[str, list[str]]:
-    """All rows of all tables of ours, as text."""
+def columns(engine: sa.Engine) -> dict[str, str]:
+    """The columns of all tables of ours, by table."""
+    query = (
+        "SELECT format('%I.%I', table_schema, table_name) AS place, "
+        "string_agg(quote_ident(column_name), ', ' ORDER BY ordinal_position) AS names "
+        "FROM information_schema.columns JOIN pg_tables "
+        "ON schemaname = table_schema AND tablename = table_name "
+        "WHERE table_schema IN ('identity', 'consent', 'app') GROUP BY place"
+    )
     with engine.connect() as connection:
-        tables = connection.scalars(
-            sa.text(
-                "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables "
-                "WHERE schemaname IN ('identity', 'consent', 'app')"
-            )
-        ).all()
+        return {row.place: row.names for row in connection.execute(sa.text(query))}
+
+
+def content(engine: sa.Engine, wanted: dict[str, str]) -> dict[str, Counter[str]]:
+    """All rows of these tables and columns, as text."""
+    with engine.connect() as connection:
         return {
-            table: sorted(connection.scalars(sa.text(f"SELECT t::text FROM {table} t")))  # noqa: S608 -- names from the catalogue
-            for table in tables
+            table: Counter(connection.scalars(sa.text(f"SELECT ROW({names})::text FROM {table}")))  # noqa: S608 -- names from the catalogue
+            for table, names in wanted.items()
         }
 
 
@@ -122,12 +130,13 @@ def test_a_database_that_holds_data_is_upgraded_and_loses_nothing(empty: sa.Engi
     schema.migrate(empty, previous)
     with db.sessions(empty).begin() as session:
         fill(session)
-    before = content(empty)
-    assert any(before.values())
+    known = columns(empty)
+    before = content(empty, known)
+    assert sum(rows.total() for rows in before.values()) > 10
     schema.migrate(empty, head)
-    after = content(empty)
+    after = content(empty, known)
     for table, rows in before.items():
-        assert after[table] == rows, table
+        assert not rows - after[table], table
     with db.sessions(empty).begin() as session:
         assert sources.add(session, "web")[1]
     schema.migrate(empty)  # a second caller finds nothing to do

@@ -92,7 +92,8 @@ class Tally(Base):
 
     __table_args__ = (
         sa.CheckConstraint(
-            "outcome IN ('accepted', 'duplicate', 'rejected', 'held')", name="tally_outcome"
+            "outcome IN ('accepted', 'duplicate', 'rejected', 'held', 'released', 'destroyed')",
+            name="tally_outcome",
         ),
         sa.Index("tally_source", "source_id", "at"),
         sa.Index("tally_span", "span", "at"),

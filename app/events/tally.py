@@ -16,6 +16,8 @@ from sqlalchemy.orm import Session
 from app.db import statement
 from app.events.tables import Tally
 
+#: What comes of held events long after their source was heard of.
+LATER = ("released", "destroyed")
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 #: Rows older than this are summed up per minute, and per hour once no day reads their minutes.
 FRESH = timedelta(minutes=5)
@@ -24,12 +26,18 @@ MINUTES = DAY + HOUR
 
 @dataclass(slots=True)
 class Counts:
-    """What became of a source's events in one stretch of time; held ones wait for an answer."""
+    """What became of a source's events in one stretch of time.
+
+    The first four are what their sender was told. `released` and `destroyed` (by reason) are what
+    came of held events later, so that no event is received twice: stored are accepted and released.
+    """
 
     accepted: int = 0
     duplicate: int = 0
     held: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
+    released: int = 0
+    destroyed: Counter[str] = field(default_factory=Counter)
 
     @property
     def received(self) -> int:
@@ -38,10 +46,11 @@ class Counts:
 
     def raise_by(self, outcome: str, reason: str, events: int) -> None:
         """Count events of one outcome."""
-        if outcome != "rejected":
+        if outcome in ("rejected", "destroyed"):
+            if events:
+                getattr(self, outcome)[reason] += events
+        else:
             setattr(self, outcome, getattr(self, outcome) + events)
-        elif events:
-            self.rejected[reason] += events
 
 
 @dataclass(slots=True)
@@ -56,7 +65,8 @@ class Recent:
 def add(session: Session, counts: Mapping[tuple[int, str, str], int], at: datetime) -> None:
     """Count events by (source id, outcome, reason), in this transaction.
 
-    The outcomes are accepted, duplicate, rejected and held; the reason is "" but for rejected.
+    The outcomes are accepted, duplicate, rejected and held, and for what was held before released
+    and destroyed; the reason is "" but for rejected and destroyed.
     """
     rows = [
         {"source_id": source_id, "outcome": outcome, "reason": reason, "events": events}
@@ -89,7 +99,7 @@ def read_all(session: Session, source_ids: Iterable[int], now: datetime) -> dict
         recent.day.raise_by(row.outcome, row.reason, int(row.day))
     seen = session.execute(
         sa.select(Tally.source_id, sa.func.max(Tally.at))
-        .where(Tally.source_id.in_(found))
+        .where(Tally.source_id.in_(found), Tally.outcome.not_in(LATER))
         .group_by(Tally.source_id)
     )
     for source_id, at in seen:
