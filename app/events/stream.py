@@ -33,16 +33,7 @@ def done(session: Session, reader: str, last: sa.Row[Any]) -> None:
 
 def backlog(session: Session, reader: str) -> int:
     """Return how many events a reader has still to read."""
-    return int(
-        session.scalar(
-            sa.text(
-                "SELECT count(*) FROM app.event e, app.progress p WHERE p.reader = :reader "
-                "AND (e.transaction, e.id) > (p.transaction, p.event_id)"
-            ),
-            {"reader": reader},
-        )
-        or 0
-    )
+    return session.scalar(statement("app.events", "backlog"), {"reader": reader}) or 0
 
 
 def total(session: Session) -> int:

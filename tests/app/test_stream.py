@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.access import sources
-from app.db import Sessions
+from app.db import Sessions, statement
 from app.events import stream
 from app.events.append import IdCache, Item, append
 from app.events.envelope import Envelope, read
@@ -93,6 +93,22 @@ def test_a_reader_that_fails_reads_the_same_events_again(sessions: Sessions) -> 
     with sessions() as session:
         assert stream.backlog(session, "pipeline") == 2
     assert take(sessions) == ["a1", "a2"]
+
+
+def test_the_cost_of_a_batch_does_not_grow_with_what_was_read_before(sessions: Sessions) -> None:
+    source = source_of(sessions)
+    with sessions.begin() as session:
+        write(session, source, *(f"a{n}" for n in range(300)))
+    assert len(take(sessions, 299)) == 299
+    for query in ("next_batch", "backlog"):
+        text = statement("app.events", query).text
+        with sessions() as session:
+            session.execute(sa.text("SET enable_seqscan = off"))  # a table of 300 rows fits in RAM
+            plan = session.scalars(
+                sa.text("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) " + text),
+                {"reader": "pipeline", "limit": 10},
+            ).all()
+        assert "Rows Removed" not in "\n".join(plan)
 
 
 def test_in_any_interleaving_every_event_is_read_exactly_once(sessions: Sessions) -> None:
