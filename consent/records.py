@@ -1,7 +1,7 @@
 """Writing consent records, and reading what they amount to."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -14,6 +14,9 @@ from sqlalchemy.orm import Session
 
 from consent.resolve import Record, Standing, standing
 from consent.tables import ConsentRecord, Denial
+
+#: More identifiers than this are not listed one by one as changed.
+MOST_CHANGES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +42,27 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A record that was written."""
+    """A record that was written, and in which transaction."""
 
     record_id: str
     namespace: str
     value: str
     purpose: str
     state: str
+    transaction: int
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What others recorded since a mark: the next mark, and whom it concerns.
+
+    `identifiers` is None when it concerns too many to list. `purposes` counts the versions in the
+    catalogue, which only grows.
+    """
+
+    mark: int
+    purposes: int
+    identifiers: frozenset[tuple[str, str]] | None
 
 
 @cache
@@ -66,7 +83,7 @@ def record(
     for part in [list(choices)] if repeat else _rounds(choices, received_at):
         rows = json.dumps([_row(choice, received_at) for choice in part])
         written += [
-            Written(str(w.id), w.namespace, w.value, w.purpose, w.state)
+            Written(str(w.id), w.namespace, w.value, w.purpose, w.state, int(w.transaction))
             for w in session.execute(_statement("record"), {"rows": rows, "repeat": repeat})
         ]
     return written
@@ -151,6 +168,39 @@ def history(
     if purpose is not None:
         query = query.where(ConsentRecord.purpose == purpose)
     return list(session.scalars(query.order_by(ConsentRecord.seq)))
+
+
+def changes_since(session: Session, mark: int, own: Collection[int] = ()) -> Changes:
+    """Return whose records others have written since a mark, and the mark to ask with next.
+
+    For who remembers consent: what was read after a mark holds as long as the changes since that
+    mark do not name its identifier. Exact, whatever commits late: a mark is the oldest transaction
+    that was still running. `own` are transactions that need no mention.
+    """
+    row = session.execute(
+        _statement("changes"), {"mark": mark, "own": [str(t) for t in own], "most": MOST_CHANGES}
+    ).one()
+    named = row.identifiers
+    return Changes(
+        int(row.mark),
+        row.purposes,
+        None if named is None else frozenset((namespace, value) for namespace, value in named),
+    )
+
+
+def bounds(
+    session: Session, identifiers: Mapping[tuple[str, str], datetime]
+) -> dict[tuple[str, str], tuple[datetime, datetime | None]]:
+    """Return, of identifiers with records, the newest record's time and when one next changes.
+
+    That is the first moment after the time given for the identifier at which a grant that is
+    dated in the future begins, or one lapses.
+    """
+    rows = json.dumps(
+        [{"namespace": n, "value": v, "at": at.isoformat()} for (n, v), at in identifiers.items()]
+    )
+    found = session.execute(_statement("bounds"), {"rows": rows})
+    return {(row.namespace, row.value): (row.newest, row.next) for row in found}
 
 
 def standings(

@@ -7,6 +7,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import UserDefinedType
 
 
 class Base(DeclarativeBase):
@@ -18,6 +19,16 @@ class Base(DeclarativeBase):
         int: sa.BigInteger,
         str: sa.Text,
     }
+
+
+class TransactionId(UserDefinedType[int]):
+    """PostgreSQL's 64-bit transaction id, by which a reader finds what was committed since."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """Return the type's name in DDL."""
+        return "xid8"
 
 
 class PurposeVersion(Base):
@@ -81,8 +92,12 @@ class ConsentRecord(Base):
     notice: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     collected_by: Mapped[str]
     evidence: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    transaction: Mapped[int] = mapped_column(
+        TransactionId, server_default=sa.text("pg_current_xact_id()"), deferred=True
+    )
 
     __table_args__ = (
+        sa.Index("record_changes", "transaction"),
         sa.Index("record_current", "namespace", "value", "purpose", sa.desc("order_time")),
         sa.CheckConstraint("state IN ('given', 'refused', 'withdrawn')", name="record_state"),
     )

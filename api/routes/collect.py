@@ -21,8 +21,9 @@ from app.access.sources import SourceSettings
 from app.db import Sessions
 from app.errors import BodyTooLarge, BodyUnreadable, OverCapacity, UnknownWriteKey
 from app.events import envelope
-from app.events.append import Item, Outcome, keep_rejections
+from app.events.append import keep_rejections
 from app.events.envelope import Envelope, Rejection
+from app.events.item import Item, Outcome
 from app.settings import Settings
 
 

@@ -61,14 +61,22 @@ def _known(purposes: Mapping[str, consent.Purpose], key: str) -> consent.Purpose
     return purposes[key]
 
 
-def touch(session: Session, written: Iterable[consent.Written]) -> None:
-    """Have the worker look again at everybody whose consent these records changed."""
+def touch(
+    session: Session,
+    written: Iterable[consent.Written],
+    ids: Mapping[tuple[str, str], int] | None = None,
+) -> None:
+    """Have the worker look again at everybody whose consent these records changed.
+
+    `ids` are those of the identifiers, where the caller has them already.
+    """
     by_identifier: dict[tuple[str, str], dict[str, str]] = {}
     for row in written:
         by_identifier.setdefault((row.namespace, row.value), {})[row.purpose] = row.state
     if not by_identifier:
         return
-    ids = graph.identify(session, by_identifier)
+    if ids is None:
+        ids = graph.identify(session, by_identifier)
     work.touch(
         session,
         ((ids[key], "consent", purposes) for key, purposes in sorted(by_identifier.items())),

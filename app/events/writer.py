@@ -16,7 +16,9 @@ from sqlalchemy.orm import Session
 
 from app.db import DataRefused, Sessions
 from app.errors import OverCapacity
-from app.events.append import IdCache, Item, Outcome, append
+from app.events.append import append
+from app.events.item import Item, Outcome
+from app.events.memory import Memory
 
 log = logging.getLogger("parcours.writer")
 
@@ -38,7 +40,7 @@ class Writer:
     def __init__(self, sessions: Sessions) -> None:
         """Start the writing thread."""
         self._sessions = sessions
-        self._cache = IdCache()
+        self._memory = Memory()
         self._queue: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._waiting = 0
         self._lock = threading.Lock()
@@ -117,7 +119,7 @@ class Writer:
     def _transaction(self, items: Sequence[Item]) -> list[Outcome]:
         session: Session
         with self._sessions.begin() as session:
-            return append(session, items, self._cache)
+            return append(session, items, self._memory)
 
     def _one_by_one(self, items: Sequence[Item]) -> list[Outcome]:
         """Write each event alone, so that the one the database refuses costs only itself."""

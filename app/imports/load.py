@@ -12,8 +12,10 @@ import consent
 from app.access.sources import SourceSettings
 from app.consents import record as consents_record
 from app.db import Sessions
-from app.events.append import IdCache, Item, append, keep_rejections
+from app.events.append import append, keep_rejections
 from app.events.envelope import Envelope, Rejection, read
+from app.events.item import Item
+from app.events.memory import Memory
 
 BATCH = 2_000
 #: A row of a file may be larger than an event on the wire.
@@ -53,7 +55,7 @@ def load(
     not given them already.
     """
     report = Report()
-    cache = IdCache()
+    memory = Memory()
     number = 0
     for batch in _in_batches(messages):
         received_at = datetime.now(UTC)
@@ -69,7 +71,7 @@ def load(
                 report.reject(entry.code, entry.message, number)
         with sessions.begin() as session:
             _give(session, source, items, consents, evidence, received_at)
-            outcomes = append(session, items, cache)
+            outcomes = append(session, items, memory)
             keep_rejections(session, source, rejections, received_at)
         for outcome in outcomes:
             if outcome.state == "accepted":

@@ -29,4 +29,4 @@ WHERE :repeat
    OR r.state = 'given' AND stood.state <> 'given' AND (stood.stamp OR NOT said.stamp)
    OR r.state <> 'given' AND (stood.state = 'given' OR stood.stamp AND NOT said.stamp)
 ORDER BY r.order_time
-RETURNING id, namespace, value, purpose, state;
+RETURNING id, namespace, value, purpose, state, CAST(transaction AS text) AS transaction;

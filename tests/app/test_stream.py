@@ -11,8 +11,10 @@ from sqlalchemy.orm import Session
 from app.access import sources
 from app.db import Sessions, statement
 from app.events import stream
-from app.events.append import IdCache, Item, append
+from app.events.append import append
 from app.events.envelope import Envelope, read
+from app.events.item import Item
+from app.events.memory import Memory
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 
@@ -24,7 +26,7 @@ def write(session: Session, source: sources.SourceSettings, *names: str) -> None
         envelope = read(message, received_at=NOW, largest=9_999)
         assert isinstance(envelope, Envelope)
         items.append(Item(source, envelope, NOW))
-    append(session, items, IdCache())
+    append(session, items, Memory())
     session.flush()
 
 

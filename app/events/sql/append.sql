@@ -1,7 +1,9 @@
 -- Write events once: those seen before are left alone, and not returned. Ordered by the key, so
 -- that writers of the same events in other batches wait for each other instead of deadlocking.
 -- json_to_recordset reads a batch with one parameter: .51 of COPY at 1,000 events, where
--- executemany spends 18 times its client CPU (research/performance.md A2).
+-- executemany spends 18 times its client CPU (research/performance.md A2). One value comes back:
+-- NULL when all of the :expected events were new, which spares the client a row for each.
+WITH fresh AS (
 INSERT INTO app.event (source_id, message_id, type, name, identifier_id, identifier_ids, user_id,
                        anonymous_id, occurred_at, received_at, sent_at, source_seq, refused,
                        properties, context, rest)
@@ -15,4 +17,7 @@ FROM json_to_recordset(CAST(:rows AS json)) AS r(
        rest json)
 ORDER BY source_id, message_id
 ON CONFLICT (source_id, message_id) DO NOTHING
-RETURNING source_id, message_id;
+RETURNING source_id, message_id)
+SELECT CASE WHEN count(*) < :expected
+            THEN coalesce(json_agg(json_build_array(source_id, message_id)), '[]') END
+FROM fresh;

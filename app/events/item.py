@@ -1,0 +1,45 @@
+"""One event of one source on its way in, and what became of it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from app.access.sources import SourceSettings
+from app.events.envelope import Envelope
+
+#: An identifier as (namespace, value) on whose behalf an event's consent speaks.
+Speaker = tuple[str, str]
+#: Identifiers that an address book also holds: a choice made on a device is not theirs.
+ADDRESSES = frozenset({"email", "phone", "device_id"})
+
+
+class Item(msgspec.Struct, frozen=True):
+    """One event of one source, on its way in."""
+
+    source: SourceSettings
+    envelope: Envelope
+    received_at: datetime
+
+    @property
+    def key(self) -> tuple[int, str]:
+        """What makes it the same event when it comes again."""
+        return self.source.id, self.envelope.message_id
+
+    @property
+    def speakers(self) -> list[Speaker]:
+        """The identifiers on whose behalf the event's consent speaks."""
+        return [i for i in self.envelope.identifiers if i[0] not in ADDRESSES]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one event: accepted, duplicate or rejected (with code and reason)."""
+
+    state: str
+    code: str = ""
+    message: str = ""
+
+
+ACCEPTED = Outcome("accepted")
+DUPLICATE = Outcome("duplicate")

@@ -1,0 +1,180 @@
+"""What a writer of events remembers between two transactions, so as not to ask each time.
+
+Nothing here may ever be false: ids of identifiers never change, and what is remembered of consent
+is forgotten at the start of the first transaction after somebody else recorded something.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+import consent
+from app.access.sources import SourceSettings
+from app.events.item import Speaker
+from consent.signals.segment import ABSENT, Stamp
+from identity import graph
+
+#: Identifiers of which something is remembered. When there are more, it starts anew.
+MOST_IDENTIFIERS = 200_000
+#: Different consent objects of one source, and the longest one, that are remembered.
+MOST_STAMPS = 10_000
+LONGEST_STAMP = 2_048
+NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What one identifier's events said last, all of which is on record.
+
+    Any event of the same identifier from `since` until before `until` with the same stamp says
+    nothing new.
+    """
+
+    stamp: Stamp
+    since: datetime
+    until: datetime
+
+
+@dataclass(slots=True)
+class _Voice:
+    heard: Heard | None = None
+    #: By purpose: what the identifier says, the record that says so, and until when it holds.
+    standings: dict[str, tuple[consent.Standing, str | None, datetime]] = field(
+        default_factory=dict
+    )
+
+
+@dataclass(slots=True)
+class _Stamps:
+    """The consent objects of one source that were read before."""
+
+    categories: Mapping[str, Iterable[str]]
+    read: dict[tuple[bytes, bool], Stamp] = field(default_factory=dict)
+
+
+class Memory:
+    """The memory of one writer. Use from one thread."""
+
+    def __init__(self) -> None:
+        """Know nothing."""
+        self.purposes: dict[str, consent.Purpose] = {}
+        self._versions = -1
+        self._mark = 0
+        self._own: set[int] = set()
+        self._ids: dict[Speaker, int] = {}
+        self._voices: dict[Speaker, _Voice] = {}
+        self._stamps: dict[int, _Stamps] = {}
+
+    def refresh(self, session: Session) -> None:
+        """Forget what others have changed. Call it first in every transaction."""
+        changes = consent.changes_since(session, self._mark, self._own)
+        if not self._mark or changes.identifiers is None:
+            self._voices.clear()
+        else:
+            for speaker in changes.identifiers:
+                self._voices.pop(speaker, None)
+        self._mark = changes.mark
+        self._own = {t for t in self._own if t >= changes.mark}
+        if changes.purposes != self._versions:
+            self.purposes = consent.catalogue.purposes(session)
+            self._versions = changes.purposes
+            self._stamps.clear()
+            self._voices.clear()
+
+    def ids(self, session: Session, wanted: set[Speaker]) -> dict[Speaker, int]:
+        """Return the ids of these identifiers, made where new; kept once committed."""
+        known = self._ids
+        found = {i: known[i] for i in wanted if i in known}
+        new = graph.identify(session, wanted - found.keys())
+        if new:
+            after_commit(session, lambda: self._keep_ids(new))
+        return found | new
+
+    def _keep_ids(self, ids: Mapping[Speaker, int]) -> None:
+        if len(self._ids) + len(ids) > MOST_IDENTIFIERS:
+            self._ids.clear()
+        self._ids.update(ids)
+
+    def stamp(
+        self, source: SourceSettings, context: Mapping[str, object], *, snapshot: bool
+    ) -> Stamp:
+        """Return what an event says about consent; the same object for the same words."""
+        said = context.get("consent")
+        if said is None and not snapshot:
+            return ABSENT
+        words = msgspec.json.encode(said)
+        stamps = self._stamps.get(source.id)
+        if stamps is None or stamps.categories != source.categories:
+            stamps = self._stamps[source.id] = _Stamps(source.categories)
+        found = stamps.read.get((words, snapshot))
+        if found is None:
+            found = consent.segment.read(
+                context,
+                known=self.purposes.keys(),
+                categories=source.categories,
+                snapshot=snapshot,
+            )
+            if len(words) <= LONGEST_STAMP:
+                if len(stamps.read) >= MOST_STAMPS:
+                    stamps.read.clear()
+                stamps.read[words, snapshot] = found
+        return found
+
+    def heard(self, speaker: Speaker) -> Heard | None:
+        """Return what this identifier's events said last, where that is known."""
+        voice = self._voices.get(speaker)
+        return voice.heard if voice else None
+
+    def standing(
+        self, speaker: Speaker, purpose: str, at: datetime
+    ) -> tuple[consent.Standing, str | None] | None:
+        """Return what this identifier says about a purpose, where that is known."""
+        voice = self._voices.get(speaker)
+        known = voice.standings.get(purpose) if voice else None
+        return known[:2] if known and at < known[2] else None
+
+    def wrote(self, written: Iterable[consent.Written]) -> None:
+        """Forget what our own new records say otherwise; they need not be told to us again."""
+        for row in written:
+            self._own.add(row.transaction)
+            self._voices.pop((row.namespace, row.value), None)
+
+    def keep_heard(self, session: Session, heard: Mapping[Speaker, Heard]) -> None:
+        """Remember, once committed, what these identifiers' events said."""
+
+        def keep() -> None:
+            self._make_room(len(heard))
+            for speaker, what in heard.items():
+                self._voices.setdefault(speaker, _Voice()).heard = what
+
+        if heard:
+            after_commit(session, keep)
+
+    def keep_standings(
+        self,
+        session: Session,
+        purpose: str,
+        standings: Mapping[Speaker, tuple[consent.Standing, str | None, datetime]],
+    ) -> None:
+        """Remember, once committed, what these identifiers say about a purpose."""
+
+        def keep() -> None:
+            self._make_room(len(standings))
+            for speaker, what in standings.items():
+                self._voices.setdefault(speaker, _Voice()).standings[purpose] = what
+
+        if standings:
+            after_commit(session, keep)
+
+    def _make_room(self, wanted: int) -> None:
+        if len(self._voices) + wanted > MOST_IDENTIFIERS:
+            self._voices.clear()
+
+
+def after_commit(session: Session, call: Callable[[], None]) -> None:
+    """Do this when, and only when, the transaction is committed."""
+    sa.event.listen(session, "after_commit", lambda _: call(), once=True)
