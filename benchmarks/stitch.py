@@ -39,8 +39,10 @@ from app.access import sources
 from app.access.sources import SourceSettings
 from app.db import Sessions
 from app.events import envelope, stream
-from app.events.append import IdCache, Item, append
+from app.events.append import append
 from app.events.envelope import Envelope
+from app.events.item import Item
+from app.events.memory import Memory
 from app.resolve import resolve
 from app.settings import Settings
 from benchmarks.ingest import _message
@@ -167,7 +169,7 @@ class Run:
     def __init__(self, sessions: Sessions, batch: int) -> None:
         """Measure on this database, with this many events in one transaction."""
         self.sessions, self.batch = sessions, batch
-        self.cache = IdCache()
+        self.cache = Memory()
         with sessions.begin() as session:
             added, _ = sources.add(session, "bench", collection_purpose="service.operation")
             self.source: SourceSettings = sources.settings_of(added)

@@ -1,6 +1,7 @@
 """The schema moves forward and back, holds what the code expects, and keeps what is in it."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -92,9 +93,9 @@ def content(engine: sa.Engine) -> dict[str, list[dict[str, Any]]]:
         }
 
 
-def in_columns(rows: list[dict[str, Any]], columns: Iterable[str]) -> list[str]:
-    """The rows with these columns only, in an order of their own."""
-    return sorted(json.dumps({c: row[c] for c in columns}, sort_keys=True) for row in rows)
+def in_columns(rows: list[dict[str, Any]], columns: Iterable[str]) -> Counter[str]:
+    """The rows with these columns only."""
+    return Counter(json.dumps({c: row[c] for c in columns}, sort_keys=True) for row in rows)
 
 
 def test_there_is_one_head_and_the_code_expects_exactly_it(empty: sa.Engine) -> None:
@@ -130,12 +131,12 @@ def test_a_database_that_holds_data_is_upgraded_and_loses_nothing(empty: sa.Engi
         fill(session)  # in today's schema: the code knows no other
     schema.downgrade(empty, "-1")
     before = content(empty)
-    assert any(before.values())
+    assert sum(map(len, before.values())) > 10
     schema.migrate(empty)
     after = content(empty)
     for table, rows in before.items():
         columns = rows[0].keys() & after[table][0].keys() if rows else set()
-        assert in_columns(after[table], columns) == in_columns(rows, columns), table
+        assert not in_columns(rows, columns) - in_columns(after[table], columns), table
     with db.sessions(empty).begin() as session:
         assert sources.add(session, "web")[1]
     schema.migrate(empty)  # a second caller finds nothing to do
