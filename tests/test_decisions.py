@@ -58,7 +58,9 @@ def test_only_the_collector_is_asynchronous() -> None:
         Path("api/body_limit.py"),  # counts a body as it arrives
         Path("api/cors.py"),  # marks answers, and waits for nothing of its own
         Path("api/forwarded.py"),  # likewise, of requests
-        Path("api/main.py"),  # the frame around every request, and the life of the writer
+        Path("api/main.py"),  # the life of the writer
+        Path("api/frame.py"),  # the frame around every request
+        Path("api/request_body.py"),  # reads a tracking body, bounded
         Path("api/routes/collect.py"),
         Path("api/routes/pixel.py"),  # one event, by the collector
         Path("api/routes/oauth.py"),  # the scheme that tells the OpenAPI document

@@ -1,29 +1,30 @@
 """The tracking API that Segment-compatible SDKs speak (research/sdk-contract.md)."""
 
-import asyncio
 import time
-import zlib
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from fastapi import APIRouter, Request, Security
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPBasic
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
 from api import write_key as keys
 from api.problems import documented
+from api.request_body import Held, read
 from api.routes import calls
 from app.access import sources
 from app.access.sources import SourceSettings
 from app.db import Sessions
 from app.errors import BodyTooLarge, BodyUnreadable, OverCapacity, UnknownWriteKey
 from app.events import envelope
-from app.events.append import keep_rejections
-from app.events.envelope import Envelope, Rejection
-from app.events.item import Item, Outcome
+from app.events.envelope import Rejection
+from app.events.item import Batch, Outcome
 from app.settings import Settings
 
 
@@ -34,7 +35,15 @@ class WriteKey(HTTPBasic):
         """Leave the header alone: five other places are as good."""
 
 
-router = APIRouter(tags=["tracking"])
+class Direct(APIRoute):
+    """A route whose function takes the request as it is, without FastAPI's work on parameters."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the function itself."""
+        return self.endpoint
+
+
+router = APIRouter(tags=["tracking"], route_class=Direct)
 write_key = WriteKey(
     scheme_name="WriteKey",
     description="A source's write key as user name, without a password. It may also stand in the "
@@ -43,6 +52,9 @@ write_key = WriteKey(
 
 #: How long a source is remembered, in seconds: so long may a rotated key go on working.
 SOURCE_SECONDS = 2.0
+#: A request with so many times the events it may have is refused whole: nobody reads a list of
+#: a million rejections.
+FAR_TOO_MANY = 4
 
 EVENT = {
     "userId": "u-42",
@@ -137,93 +149,59 @@ async def metrics(request: Request) -> Response:
 async def receive(request: Request, kind: str | None) -> Response:
     """Take one request: a call of this kind, or a batch for None; answer when it is durable."""
     received_at = datetime.now(UTC)
-    settings: Settings = request.app.state.settings
-    body = envelope.parse(await _body(request, settings.max_body_bytes))
-    source = await request.app.state.sources.find(keys.find(request, body))
-    raw = envelope.messages(body, kind)
-    read = [
-        envelope.read(message, received_at=received_at, largest=settings.max_event_bytes)
-        if number < settings.max_batch_events
-        else Rejection("too_many", f"a request has at most {settings.max_batch_events} events")
-        for number, message in enumerate(raw)
-    ]
-    # The place in the request, in microseconds, keeps the sender's order among equal times.
-    items = [
-        Item(source, e, received_at + timedelta(microseconds=place))
-        for place, e in enumerate(read)
-        if isinstance(e, Envelope)
-    ]
-    outcomes = await _write(request, items)
-    refused = [e for e in read if isinstance(e, Rejection)]
-    if refused:
-        await run_in_threadpool(_keep, request.app.state.sessions, source, refused, received_at)
-    return JSONResponse(_answer(read, outcomes))
-
-
-async def _write(request: Request, items: Sequence[Item]) -> list[Outcome]:
-    if not items:
-        return []
-    written: list[Outcome] = await asyncio.wrap_future(request.app.state.writer.submit(items))
-    return written
-
-
-def _keep(
-    sessions: Sessions, source: SourceSettings, refused: Sequence[Rejection], at: datetime
-) -> None:
-    with sessions.begin() as session:
-        keep_rejections(session, source, refused, at)
-
-
-def _answer(read: Sequence[Envelope | Rejection], outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Say what became of each event. `accepted` + `duplicates` + rejected = `received`."""
-    waiting = iter(outcomes)
-    counts = {"accepted": 0, "duplicate": 0}
-    rejected = []
-    for index, entry in enumerate(read):
-        if isinstance(entry, Rejection):
-            code, why = entry.code, entry.message
-        else:
-            outcome = next(waiting)
-            if outcome.state in counts:
-                counts[outcome.state] += 1
-                continue
-            code, why = outcome.code, outcome.message
-        rejected.append(
-            {"index": index, "message_id": entry.message_id, "code": code, "message": why}
+    state = request.app.state
+    settings: Settings = state.settings
+    with Held(state.budget) as held:
+        body = envelope.parse(await read(request, settings.max_body_bytes, held))
+        source: SourceSettings = await state.sources.find(keys.find(request, body))
+        batch = _read(source, body, kind, received_at, settings)
+        outcomes = await state.writer.submit(batch)
+        return Response(
+            msgspec.json.encode(_answer(batch, outcomes)), media_type="application/json"
         )
+
+
+def _read(
+    source: SourceSettings,
+    body: dict[str, Any],
+    kind: str | None,
+    received_at: datetime,
+    settings: Settings,
+) -> Batch:
+    """Read the messages of a request; beyond the limit they are not even looked at."""
+    messages = envelope.messages(body, kind)
+    most = settings.max_batch_events
+    if len(messages) > FAR_TOO_MANY * most:
+        raise BodyTooLarge(f"{len(messages)} events; a request has at most {most}")
+    largest = settings.max_event_bytes
+    read = [
+        envelope.read(message, received_at=received_at, largest=largest)
+        for message in messages[:most]
+    ]
+    rest = len(messages) - len(read)
+    refused = Rejection("too_many", f"a request has at most {most} events")
+    return Batch(source, [*read, *[refused] * rest] if rest > 0 else read, received_at)
+
+
+def _answer(batch: Batch, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Say what became of each event. `accepted` + `duplicates` + rejected = `received`."""
+    counts = Counter(outcome.state for outcome in outcomes)
+    rejected = []
+    if counts["rejected"]:
+        rejected = [
+            {
+                "index": index,
+                "message_id": batch.entries[index].message_id,
+                "code": outcome.code,
+                "message": outcome.message,
+            }
+            for index, outcome in enumerate(outcomes)
+            if outcome.state == "rejected"
+        ]
     return {
         "success": True,
-        "received": len(read),
+        "received": len(outcomes),
         "accepted": counts["accepted"],
         "duplicates": counts["duplicate"],
         "rejected": rejected,
     }
-
-
-async def _body(request: Request, largest: int) -> bytes:
-    """Read the body, unpacked, never holding more of it than `largest` bytes."""
-    chunks, size = [], 0
-    coding = request.headers.get("content-encoding", "").strip().lower()
-    if coding not in ("", "identity", "gzip"):
-        raise BodyUnreadable(f"Content-Encoding {coding[:40]!r} is not understood; gzip is")
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > largest:
-            raise BodyTooLarge(f"more than {largest} bytes")
-        chunks.append(chunk)
-    body = b"".join(chunks)
-    return _unzip(body, largest) if coding == "gzip" else body
-
-
-def _unzip(body: bytes, largest: int) -> bytes:
-    """Unpack gzip, stopping at the limit: 200 KB can hold 200 MB."""
-    unpacker = zlib.decompressobj(wbits=31)
-    try:
-        out = unpacker.decompress(body, largest + 1)
-    except zlib.error as error:
-        raise BodyUnreadable("the body is not gzip, although Content-Encoding says so") from error
-    if len(out) > largest:
-        raise BodyTooLarge(f"more than {largest} bytes unpacked")
-    if not unpacker.eof:
-        raise BodyUnreadable("the gzip body is cut short")
-    return out

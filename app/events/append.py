@@ -1,7 +1,7 @@
 """Appends events: consent first, then one set-based insert that drops what was seen before."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -75,7 +75,7 @@ def append(session: Session, items: Sequence[Item], memory: Memory) -> list[Outc
 
 
 def keep_rejections(
-    session: Session, source: SourceSettings, rejections: Iterable[Rejection], received_at: datetime
+    session: Session, source: SourceSettings, rejections: Sequence[Rejection], received_at: datetime
 ) -> None:
     """Keep what was not accepted, with the reason, so that it can be looked into.
 
@@ -94,6 +94,8 @@ def keep_rejections(
     ]
     if not rows:
         return
+    counts = Counter((source.id, "rejected", rejection.code) for rejection in rejections)
+    tally.add(session, counts, received_at)
     purpose = consent.catalogue.purposes(session).get(source.collection_purpose)
     if purpose is None or purpose.lawful_basis not in UNCONDITIONAL:
         rows = [{**row, "payload": None} for row in rows]

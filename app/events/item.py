@@ -1,12 +1,13 @@
 """One event of one source on its way in, and what became of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
 
 from app.access.sources import SourceSettings
-from app.events.envelope import Envelope
+from app.events.envelope import Envelope, Rejection
 
 #: An identifier as (namespace, value) on whose behalf an event's consent speaks.
 Speaker = tuple[str, str]
@@ -30,6 +31,15 @@ class Item(msgspec.Struct, frozen=True):
     def speakers(self) -> list[Speaker]:
         """The identifiers on whose behalf the event's consent speaks."""
         return [i for i in self.envelope.identifiers if i[0] not in ADDRESSES]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one request brought, in its order: events, and what could not be read as one."""
+
+    source: SourceSettings
+    entries: Sequence[Envelope | Rejection]
+    received_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,20 +4,22 @@ While one batch is being committed the next one gathers, so that a busy server c
 an idle one at once. Nothing waits for a timer (a linger of 3 ms brought nothing: performance.md).
 """
 
+import asyncio
 import logging
 import queue
 import threading
-from collections.abc import Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.db import DataRefused, Sessions
 from app.errors import OverCapacity
-from app.events.append import append
-from app.events.item import Item, Outcome
+from app.events.append import append, keep_rejections
+from app.events.envelope import Envelope, Rejection
+from app.events.item import Batch, Item, Outcome
 from app.events.memory import Memory
 
 log = logging.getLogger("parcours.writer")
@@ -27,11 +29,14 @@ LARGEST_BATCH = 2_000
 #: Events that may wait. Beyond it requests are refused with 503, so that memory stays flat.
 MOST_WAITING = 20_000
 
+Answer = asyncio.Future[list[Outcome]]
+
 
 @dataclass(slots=True)
 class _Request:
-    items: Sequence[Item]
-    done: "Future[list[Outcome]]" = field(default_factory=Future)
+    batch: Batch
+    loop: asyncio.AbstractEventLoop
+    answer: Answer
 
 
 class Writer:
@@ -47,19 +52,20 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
-    def submit(self, items: Sequence[Item]) -> "Future[list[Outcome]]":
-        """Hand in the events of one request; the answer comes after their durable commit.
+    def submit(self, batch: Batch) -> Answer:
+        """Hand in one request, from an event loop; the answer comes after the durable commit.
 
-        Raises OverCapacity when too many events wait already.
+        A client that leaves does not stop the write. Raises OverCapacity when too many events
+        wait already.
         """
         with self._lock:
-            if self._waiting + len(items) > MOST_WAITING and self._waiting:
+            if self._waiting + len(batch.entries) > MOST_WAITING and self._waiting:
                 raise OverCapacity("too many events are waiting to be written")
-            self._waiting += len(items)
-        request = _Request(items)
-        request.done.set_running_or_notify_cancel()  # a client that leaves does not stop the write
+            self._waiting += len(batch.entries)
+        loop = asyncio.get_running_loop()
+        request = _Request(batch, loop, loop.create_future())
         self._queue.put(request)
-        return request.done
+        return request.answer
 
     def close(self) -> None:
         """Write what waits, then stop."""
@@ -73,7 +79,7 @@ class Writer:
             if requests:
                 self._write(requests)
                 with self._lock:
-                    self._waiting -= sum(len(r.items) for r in requests)
+                    self._waiting -= sum(len(r.batch.entries) for r in requests)
 
     def _gather(self) -> tuple[list[_Request], bool]:
         """Wait for one request, then take what else is there, up to a full batch."""
@@ -82,7 +88,7 @@ class Writer:
         entry = self._queue.get()
         while entry is not None:
             requests.append(entry)
-            size += len(entry.items)
+            size += len(entry.batch.entries)
             if size >= LARGEST_BATCH:
                 return requests, True
             try:
@@ -92,43 +98,111 @@ class Writer:
         return requests, False
 
     def _write(self, requests: list[_Request]) -> None:
-        items = [item for request in requests for item in request.items]
+        batches = [request.batch for request in requests]
+        written: list[list[Outcome] | Exception]
         try:
-            outcomes = self._commit(items)
+            written = [*self._once_more(lambda session: write(session, batches, self._memory))]
         except DataRefused:
-            outcomes = self._one_by_one(items)
+            written = [self._divided(batch) for batch in batches]
         except Exception as error:
-            log.error("a batch of %d events was not written: %s", len(items), type(error).__name__)
-            for request in requests:
-                request.done.set_exception(error)
+            log.error("%d requests were not written: %s", len(requests), type(error).__name__)
+            _answer(requests, [error] * len(requests))
             return
-        start = 0
-        for request in requests:
-            request.done.set_result(outcomes[start : start + len(request.items)])
-            start += len(request.items)
+        _answer(requests, written)
 
-    def _commit(self, items: Sequence[Item]) -> list[Outcome]:
+    def _once_more(self, work: Callable[[Session], list[list[Outcome]]]) -> list[list[Outcome]]:
         """Write in one transaction, once more on a connection that broke while idle."""
         try:
-            return self._transaction(items)
+            with self._sessions.begin() as session:
+                return work(session)
         except sa.exc.DBAPIError as error:
             if not error.connection_invalidated:
                 raise
-        return self._transaction(items)
-
-    def _transaction(self, items: Sequence[Item]) -> list[Outcome]:
-        session: Session
         with self._sessions.begin() as session:
-            return append(session, items, self._memory)
+            return work(session)
 
-    def _one_by_one(self, items: Sequence[Item]) -> list[Outcome]:
-        """Write each event alone, so that the one the database refuses costs only itself."""
-        outcomes = []
-        for item in items:
-            try:
-                outcomes += self._commit([item])
-            except DataRefused as error:
-                reason = str(error.orig).splitlines()[0] if error.orig else "refused"
-                log.warning("the database refused an event: %s", type(error.orig).__name__)
-                outcomes.append(Outcome("rejected", "unstorable", reason[:200]))
-        return outcomes
+    def _divided(self, batch: Batch) -> list[Outcome] | Exception:
+        """Write a request by halves of halves, so that what the database refuses costs only itself.
+
+        One bad event among n takes some 2 log n transactions, where each event alone took n.
+        """
+        try:
+            [written] = self._once_more(lambda session: write(session, [batch], self._memory))
+            return written
+        except DataRefused as error:
+            if len(batch.entries) == 1:
+                return [self._refuse(batch, error)]
+        except Exception as error:
+            return error
+        half = len(batch.entries) // 2
+        out: list[Outcome] = []
+        for part in (batch.entries[:half], batch.entries[half:]):
+            outcomes = self._divided(Batch(batch.source, part, batch.received_at))
+            if isinstance(outcomes, Exception):
+                return outcomes
+            out += outcomes
+        return out
+
+    def _refuse(self, batch: Batch, error: sa.exc.DBAPIError) -> Outcome:
+        """Keep the event as a rejected one."""
+        reason = str(error.orig).splitlines()[0][:200] if error.orig else "refused"
+        log.warning("the database refused an event: %s", type(error.orig).__name__)
+        [entry] = batch.entries
+        rejection = Rejection("unstorable", reason, entry.message_id)
+        stored = Batch(batch.source, [rejection], batch.received_at)
+        [[outcome]] = self._once_more(lambda session: write(session, [stored], self._memory))
+        return outcome
+
+
+def write(session: Session, batches: Sequence[Batch], memory: Memory) -> list[list[Outcome]]:
+    """Append the events of several requests, keep what was rejected, and say what became of each.
+
+    In this transaction, for each request in its order.
+    """
+    items = [item for batch in batches for item in _items(batch)]
+    outcomes = iter(append(session, items, memory) if items else ())
+    for batch in batches:
+        rejections = [entry for entry in batch.entries if isinstance(entry, Rejection)]
+        if rejections:
+            keep_rejections(session, batch.source, rejections, batch.received_at)
+    return [
+        [
+            Outcome("rejected", entry.code, entry.message)
+            if isinstance(entry, Rejection)
+            else next(outcomes)
+            for entry in batch.entries
+        ]
+        for batch in batches
+    ]
+
+
+def _items(batch: Batch) -> Iterable[Item]:
+    """Yield the events of a request.
+
+    The place in it, in microseconds, keeps the sender's order among equal times.
+    """
+    for place, entry in enumerate(batch.entries):
+        if isinstance(entry, Envelope):
+            yield Item(batch.source, entry, batch.received_at + timedelta(microseconds=place))
+
+
+def _answer(requests: Sequence[_Request], written: Sequence[list[Outcome] | Exception]) -> None:
+    """Wake each event loop once, with all of its answers."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Answer, list[Outcome] | Exception]]] = {}
+    for request, outcomes in zip(requests, written, strict=True):
+        by_loop.setdefault(request.loop, []).append((request.answer, outcomes))
+    for loop, answers in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_deliver, answers)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            log.warning("%d requests left before their answer", len(answers))
+
+
+def _deliver(answers: Iterable[tuple[Answer, list[Outcome] | Exception]]) -> None:
+    for answer, outcomes in answers:
+        if answer.done():
+            continue  # its client left
+        if isinstance(outcomes, Exception):
+            answer.set_exception(outcomes)
+        else:
+            answer.set_result(outcomes)

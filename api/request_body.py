@@ -1,0 +1,112 @@
+"""Reads the body of a tracking request: bounded, unpacked, never more in memory than stated."""
+
+import zlib
+from types import TracebackType
+from typing import Self
+
+from starlette.requests import Request
+
+from app.errors import BodyTooLarge, BodyUnreadable, OverCapacity
+
+#: A body up to this size is read whatever else is there: a request of any SDK.
+SMALL = 64 * 1024
+#: Above this a body is looked at before it is parsed: 4.5 MB of `[],[],…` would become 100 MB.
+LOOKED_AT = 1024 * 1024
+MOST_CONTAINERS = 250_000
+MOST_VALUES = 600_000
+
+
+class Budget:
+    """Bytes of request bodies that one process holds at once, so that its memory stays flat.
+
+    Counted are bodies from their first chunk until their answer. Beyond the limit a request is
+    refused with 503, which the SDKs repeat; a small one passes as long as there is twice as much.
+    """
+
+    def __init__(self, largest: int) -> None:
+        """Hold at most `largest` bytes."""
+        self._largest = largest
+        self._held = 0
+
+    def take(self, size: int, own: int) -> None:
+        """Count bytes of a request that holds `own` already; raises OverCapacity."""
+        limit = self._largest if own + size > SMALL else 2 * self._largest
+        if self._held + size > limit and self._held > own:
+            raise OverCapacity("too many bytes are being received")
+        self._held += size
+
+    def give_back(self, size: int) -> None:
+        """Count bytes that are held no longer."""
+        self._held -= size
+
+
+class Held:
+    """The bytes that one request holds of the budget; given back on leaving the block."""
+
+    def __init__(self, budget: Budget) -> None:
+        """Hold nothing yet."""
+        self._budget = budget
+        self._size = 0
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give back what was held."""
+        self._budget.give_back(self._size)
+
+    def take(self, size: int) -> None:
+        """Hold more; raises OverCapacity."""
+        self._budget.take(size, self._size)
+        self._size += size
+
+
+async def read(request: Request, largest: int, held: Held) -> bytes:
+    """Return the body, unpacked.
+
+    Raises BodyTooLarge above `largest` bytes, BodyUnreadable for another coding than gzip and for
+    gzip that is broken, OverCapacity when other bodies leave no room.
+    """
+    coding = request.headers.get("content-encoding", "").strip().lower()
+    if coding not in ("", "identity", "gzip"):
+        raise BodyUnreadable(f"Content-Encoding {coding[:40]!r} is not understood; gzip is")
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > largest:
+            raise BodyTooLarge(f"more than {largest} bytes")
+        held.take(len(chunk))
+        chunks.append(chunk)
+    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    if coding == "gzip":
+        body = _unzip(body, largest)
+        held.take(len(body))
+    if len(body) > LOOKED_AT:
+        _look_at(body)
+    return body
+
+
+def _unzip(body: bytes, largest: int) -> bytes:
+    """Unpack gzip, stopping at the limit: 200 KB can hold 200 MB."""
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        out = unpacker.decompress(body, largest + 1)
+    except zlib.error as error:
+        raise BodyUnreadable("the body is not gzip, although Content-Encoding says so") from error
+    if len(out) > largest:
+        raise BodyTooLarge(f"more than {largest} bytes unpacked")
+    if not unpacker.eof:
+        raise BodyUnreadable("the gzip body is cut short")
+    return out
+
+
+def _look_at(body: bytes) -> None:
+    """Refuse a body of very many tiny values before it becomes many times its size in memory."""
+    if body.count(b"{") + body.count(b"[") > MOST_CONTAINERS or body.count(b",") > MOST_VALUES:
+        raise BodyTooLarge("too many values in one request")
