@@ -22,6 +22,8 @@ from api.routes import (
     journeys,
     oauth,
     pixel,
+    plan_checks,
+    plans,
     profiles,
     segments,
     tracking_settings,
@@ -69,7 +71,8 @@ def create_app(settings: Settings, sessions: Sessions) -> FastAPI:
     server.state.sources = collect.Sources(sessions)
     for module in (*TRACKING, oauth, health):
         server.include_router(module.router)
-    for module in (consents, profiles, segments, journeys, changes, destinations, identity):
+    for module in (consents, profiles, segments, journeys, changes, destinations, identity, plans,
+                   plan_checks):  # fmt: skip
         server.include_router(module.router, responses=problems.invalid_documented())
     problems.install(server)
     server.add_middleware(Frame)

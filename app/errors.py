@@ -81,6 +81,26 @@ class DestinationExists(AppError):
     """A destination of this name exists already."""
 
 
+class TrackingPlanNotFound(AppError):
+    """No such tracking plan, or no such version of it."""
+
+
+class TrackingPlanExists(AppError):
+    """A tracking plan with this key exists already."""
+
+
+class TrackingPlanChanged(AppError):
+    """Somebody changed the tracking plan meanwhile; read it again."""
+
+
+class TrackingPlanUnpublished(AppError):
+    """The tracking plan has no version that can be used for this."""
+
+
+class TrackingPlanAttached(AppError):
+    """Sources still use the tracking plan; detach them first."""
+
+
 class DefinitionInvalid(AppError):
     """The definition cannot be used as it is."""
 

@@ -1,0 +1,58 @@
+"""Puts an event to the tracking plan of its source, between being read and being written."""
+
+from dataclasses import replace
+from typing import Any
+
+from app.events.envelope import Envelope, Rejection
+from app.plans.check import Plan, Verdict, Violation
+from consent.signals.segment import PREFERENCE_EVENT
+from identity import identifiers
+
+#: The code of an event that its plan refuses.
+CODE = "plan_violation"
+
+
+def planned(plan: Plan, envelope: Envelope) -> tuple[Envelope | Rejection, tuple[Violation, ...]]:
+    """Return the event as its plan lets it in, or why it is refused, and how it differed.
+
+    The answer of a consent banner is never put to a plan: a refusal counts, however it is worded.
+    Never raises.
+    """
+    verdict = plan.check(envelope) if envelope.name != PREFERENCE_EVENT else None
+    if verdict is None:
+        return envelope, ()
+    if verdict.rejected:
+        why = f"plan {plan.key} version {plan.number}: {verdict.message}"
+        return Rejection(CODE, why, envelope.message_id), verdict.violations
+    if verdict.properties is None and verdict.context is None:
+        return envelope, verdict.violations
+    return _without(envelope, verdict), verdict.violations
+
+
+def _without(envelope: Envelope, verdict: Verdict) -> Envelope:
+    """Return the event without what the plan takes out: its values, and who it said it was."""
+    before = envelope.properties
+    properties = before if verdict.properties is None else verdict.properties
+    context = envelope.context if verdict.context is None else verdict.context
+    if verdict.properties is not None and context.get("traits") == before:
+        context = {**context, "traits": properties}  # the same traits in their second place
+    gone = {
+        (name, identifiers.normalise(name, before[name]))
+        for name in ("email", "phone")
+        if name in before and name not in properties
+    } - _named(context)
+    kept = tuple(i for i in envelope.identifiers if i not in gone)
+    return replace(envelope, properties=properties, context=context, identifiers=kept)
+
+
+def _named(context: dict[str, Any]) -> set[tuple[str, str | None]]:
+    """Return the identifiers that the context names itself, which no plan takes out."""
+    external = context.get("externalIds")
+    return {
+        (
+            identifiers.canonical_namespace(entry["type"]),
+            identifiers.normalise(identifiers.canonical_namespace(entry["type"]), entry.get("id")),
+        )
+        for entry in (external if isinstance(external, list) else ())
+        if isinstance(entry, dict) and isinstance(entry.get("type"), str)
+    }

@@ -1,0 +1,38 @@
+"""Reads what a source sent, to propose a plan for it."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.access import sources
+from app.db import statement
+from app.plans.infer import Arrival, Proposal, propose
+
+
+def infer(
+    session: Session, source: str, *, since: datetime, limit: int, required_share: float
+) -> Proposal:
+    """Return a plan proposed from the newest events of a source; raises SourceNotFound.
+
+    It reads what was stored, so nothing that consent kept out. The proposal holds names, types
+    and counts, and no value of a single person (app/plans/infer.py).
+    """
+    found = sources.find(session, source)
+    rows = session.execute(
+        statement("app.plans", "arrivals"),
+        {"source_id": found.id, "since": since, "limit": limit},
+    )
+    return propose(_read(rows), required_share=required_share)
+
+
+def _read(rows: Iterable[sa.Row[Any]]) -> Iterator[Arrival]:
+    for row in rows:
+        try:
+            values = msgspec.json.decode(row.properties, type=dict)
+        except (msgspec.DecodeError, RecursionError):
+            continue  # nested more deeply than a plan could say
+        yield Arrival(row.type, row.name or "", row.identifier_id, values)

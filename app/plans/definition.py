@@ -1,0 +1,127 @@
+"""What a tracking plan says: per call and event a JSON Schema, and what happens to what differs.
+
+The schemas are JSON Schema draft 2020-12, kept within bounds that make the work per event finite:
+no reference leaves the document or runs in a circle, patterns are regular in the strict sense.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from app.errors import DefinitionInvalid
+from app.plans import schema
+
+Mode = Literal["observe", "drop", "reject"]
+Unplanned = Literal["allow", "observe", "reject"]
+Call = Literal["track", "identify", "page", "screen", "group"]
+#: The event of a rule that holds for every event of its call type.
+EVERY = "*"
+#: The name under which events and properties are counted that are too many, or not plain names.
+OTHER = "(other)"
+#: Calls whose values are traits; those of the others are properties.
+TRAIT_CALLS = frozenset({"identify", "group"})
+LARGEST = 262_144
+MOST_RULES = 500
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Rule(_Strict):
+    """What one event of one call type looks like."""
+
+    type: Call
+    event: str = Field(
+        default=EVERY,
+        min_length=1,
+        max_length=200,
+        description="The name of the event, page, screen or group call; * for every other one.",
+    )
+    description: str = Field(default="", max_length=2000)
+    mode: Mode | None = Field(default=None, description="Instead of the plan's mode.")
+    properties: dict[str, Any] | None = Field(
+        default=None, description="JSON Schema of the properties (track, page, screen)."
+    )
+    traits: dict[str, Any] | None = Field(
+        default=None, description="JSON Schema of the traits (identify, group)."
+    )
+    context: dict[str, Any] | None = Field(default=None, description="JSON Schema of the context.")
+
+    @model_validator(mode="after")
+    def _fitting(self) -> "Rule":
+        wrong, right = ("properties", "traits")
+        if self.type not in TRAIT_CALLS:
+            wrong, right = right, wrong
+        if getattr(self, wrong) is not None:
+            raise ValueError(f"a rule for {self.type} has {right}, not {wrong}")
+        if self.type == "track" and self.event == OTHER:
+            raise ValueError(f"an event cannot be called {OTHER}")
+        return self
+
+    @property
+    def values(self) -> dict[str, Any] | None:
+        """The schema of what the event says: of its traits or properties."""
+        return self.traits if self.type in TRAIT_CALLS else self.properties
+
+
+class Definition(_Strict):
+    """A whole tracking plan, as one version of it holds it."""
+
+    mode: Mode = Field(
+        default="observe",
+        description="What happens to an event that breaks its rule: observe accepts and counts "
+        "it, drop takes the offending properties out, reject refuses it.",
+    )
+    unplanned_events: Unplanned = Field(
+        default="observe",
+        description="What happens to an event without a rule, of a call type that has rules.",
+    )
+    rules: tuple[Rule, ...] = Field(default=(), max_length=MOST_RULES)
+
+
+def parse(value: Mapping[str, Any]) -> Definition:
+    """Return a definition whose every schema can be used as it is.
+
+    Raises DefinitionInvalid, with a JSON pointer to each place that is wrong.
+    """
+    try:
+        size = len(json.dumps(value, default=str))
+        if size > LARGEST:
+            raise DefinitionInvalid(f"#: {size} bytes; at most {LARGEST}")
+        definition = Definition.model_validate(value)
+    except RecursionError as error:
+        raise DefinitionInvalid("#: nested too deeply") from error
+    except ValidationError as error:
+        faults = [schema.Fault(_pointer(e["loc"]), e["msg"]) for e in error.errors()]
+    else:
+        faults = _faults(definition)
+    if faults:
+        shown = "; ".join(f"#{fault.pointer}: {fault.detail}" for fault in faults[:20])
+        raise DefinitionInvalid(shown)
+    return definition
+
+
+def _faults(definition: Definition) -> list[schema.Fault]:
+    faults = []
+    seen: set[tuple[str, str]] = set()
+    for number, rule in enumerate(definition.rules):
+        if (rule.type, rule.event) in seen:
+            faults.append(
+                schema.Fault(f"/rules/{number}", f"a second rule for {rule.type} {rule.event}")
+            )
+        seen.add((rule.type, rule.event))
+        for name in ("properties", "traits", "context"):
+            wanted = getattr(rule, name)
+            if wanted is not None:
+                faults += [
+                    schema.Fault(f"/rules/{number}/{name}{fault.pointer}", fault.detail)
+                    for fault in schema.faults(wanted)
+                ]
+    return faults
+
+
+def _pointer(location: tuple[int | str, ...]) -> str:
+    return "".join(f"/{schema.token(part)}" for part in location)
