@@ -20,6 +20,7 @@ from api.routes.segments import SegmentIn
 from app import db
 from app.access import clients, sources
 from app.journeys.definition import Journey
+from app.plans import definition
 from app.settings import Settings
 from consent.purposes import CATALOGUE
 
@@ -266,7 +267,7 @@ def test_the_documented_examples_of_request_bodies_are_accepted(
         basic = b64encode(f"{write_key}:".encode()).decode()
         answer = server.request(
             method,
-            path.replace("{review_id}", "1"),
+            path.replace("{review_id}", "1").replace("{key}", "shop"),
             json=body,
             headers={"Authorization": f"Basic {basic}"} if tracking else header,
         )
@@ -287,4 +288,7 @@ def test_json_in_the_pages_is_json_and_its_definitions_are_valid() -> None:
                 if key in value:
                     model.model_validate(value)
                     seen.add(key)
-    assert seen == {"touchpoints", "rule", "steps"}
+            if "rules" in value:
+                definition.parse(value)
+                seen.add("rules")
+    assert seen == {"touchpoints", "rule", "steps", "rules"}

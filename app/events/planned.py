@@ -1,7 +1,8 @@
 """Puts an event to the tracking plan of its source, between being read and being written."""
 
-from dataclasses import replace
 from typing import Any
+
+import msgspec
 
 from app.events.envelope import Envelope, Rejection
 from app.plans.check import Plan, Verdict, Violation
@@ -42,7 +43,7 @@ def _without(envelope: Envelope, verdict: Verdict) -> Envelope:
         if name in before and name not in properties
     } - _named(context)
     kept = tuple(i for i in envelope.identifiers if i not in gone)
-    return replace(envelope, properties=properties, context=context, identifiers=kept)
+    return msgspec.structs.replace(envelope, properties=properties, context=context, identifiers=kept)
 
 
 def _named(context: dict[str, Any]) -> set[tuple[str, str | None]]:
