@@ -43,7 +43,9 @@ def _without(envelope: Envelope, verdict: Verdict) -> Envelope:
         if name in before and name not in properties
     } - _named(context)
     kept = tuple(i for i in envelope.identifiers if i not in gone)
-    return msgspec.structs.replace(envelope, properties=properties, context=context, identifiers=kept)
+    return msgspec.structs.replace(
+        envelope, properties=properties, context=context, identifiers=kept
+    )
 
 
 def _named(context: dict[str, Any]) -> set[tuple[str, str | None]]:
