@@ -25,6 +25,7 @@ from api.routes import (
     plan_checks,
     plans,
     profiles,
+    rejected_events,
     segments,
     tracking_settings,
 )
@@ -72,7 +73,7 @@ def create_app(settings: Settings, sessions: Sessions) -> FastAPI:
     for module in (*TRACKING, oauth, health):
         server.include_router(module.router)
     for module in (consents, profiles, segments, journeys, changes, destinations, identity, plans,
-                   plan_checks):  # fmt: skip
+                   plan_checks, rejected_events):  # fmt: skip
         server.include_router(module.router, responses=problems.invalid_documented())
     problems.install(server)
     server.add_middleware(Frame)

@@ -47,6 +47,8 @@ class Held:
         """Hold nothing yet."""
         self._budget = budget
         self._size = 0
+        #: The body as far as it was understood: to be looked into when that is not far enough.
+        self.body = b""
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -73,9 +75,6 @@ async def read(request: Request, largest: int, held: Held) -> bytes:
     Raises BodyTooLarge above `largest` bytes, BodyUnreadable for another coding than gzip and for
     gzip that is broken, OverCapacity when other bodies leave no room.
     """
-    coding = request.headers.get("content-encoding", "").strip().lower()
-    if coding not in ("", "identity", "gzip"):
-        raise BodyUnreadable(f"Content-Encoding {coding[:40]!r} is not understood; gzip is")
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
@@ -83,10 +82,13 @@ async def read(request: Request, largest: int, held: Held) -> bytes:
             raise BodyTooLarge(f"more than {largest} bytes")
         held.take(len(chunk))
         chunks.append(chunk)
-    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    body = held.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    coding = request.headers.get("content-encoding", "").strip().lower()
     if coding == "gzip":
-        body = _unzip(body, largest)
+        body = held.body = _unzip(body, largest)
         held.take(len(body))
+    elif coding not in ("", "identity"):
+        raise BodyUnreadable(f"Content-Encoding {coding[:40]!r} is not understood; gzip is")
     if len(body) > LOOKED_AT:
         _look_at(body)
     return body

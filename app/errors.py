@@ -45,6 +45,22 @@ class HoldKeyUnusable(AppError):
     """The key that held events are sealed with cannot be used."""
 
 
+class RejectedEventNotFound(AppError):
+    """No such rejected event."""
+
+
+class RejectedEventClosed(AppError):
+    """The rejected event was replayed or discarded already."""
+
+
+class CorrectionRequired(AppError):
+    """The rejected event cannot be replayed as it is kept; send a corrected event."""
+
+
+class CorrectionInvalid(AppError):
+    """The corrected event cannot be kept."""
+
+
 class ProfileNotFound(AppError):
     """No such profile."""
 

@@ -16,7 +16,7 @@ import httpx
 from app import matching, pipeline
 from app.db import Sessions, advisory_lock, exclusively, listen
 from app.destinations.deliver import deliver
-from app.events import tally
+from app.events import rejected, tally
 from app.lake.copy import compact, copy_new
 from app.settings import Settings
 from app.work import CHANNEL
@@ -30,6 +30,7 @@ LAKE_SECONDS = 5.0
 SEGMENT_SECONDS = 60.0
 TALLY_SECONDS = 60.0
 MATCHING_SECONDS = 1.0
+REJECTED_SECONDS = 300.0
 
 
 class Worker:
@@ -57,6 +58,7 @@ class Worker:
             ("segments", lambda: self._every(SEGMENT_SECONDS, self._segments)),
             ("matching", lambda: self._every(MATCHING_SECONDS, self._matching)),
             ("tally", lambda: self._every(TALLY_SECONDS, self._tally)),
+            ("rejected", lambda: self._every(REJECTED_SECONDS, self._rejected)),
         ]
         threads = [
             threading.Thread(target=self._guard, args=job, name=job[0], daemon=True) for job in jobs
@@ -126,6 +128,14 @@ class Worker:
             if mine:
                 keep = timedelta(days=self._settings.tally_days)
                 tally.compact(session, datetime.now(UTC), keep=keep)
+
+    def _rejected(self) -> None:
+        """Remove rejected events that have been kept long enough, or may not be any more."""
+        keep = timedelta(days=self._settings.rejected_days)
+        more = True
+        while more and not self._stop.is_set():
+            with self._sessions.begin() as session, advisory_lock(session, "rejected") as mine:
+                more = mine and rejected.clean_up(session, datetime.now(UTC), keep=keep)
 
     def _every(self, seconds: float, job: Callable[[], None]) -> None:
         while not self._stop.is_set():

@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     tally_days: int = Field(
         default=90, ge=2, description="How long the counters of the sources are kept, in days."
     )
+    rejected_days: int = Field(
+        default=30, ge=1, le=3650, description="How long rejected events are kept, in days."
+    )
     hold_key: SecretStr | None = Field(
         default=None,
         description="Keys that seal held events: 32 bytes in base64, the newest first, separated "

@@ -5,7 +5,7 @@ import sys
 import typer
 from rich.markup import escape
 
-from api.cli import access, data, demo, doctor, identity, plans, serve
+from api.cli import access, data, demo, doctor, identity, plans, rejected, serve
 from api.cli.session import err
 from api.problems import BASES, title
 
@@ -20,6 +20,7 @@ app.command("worker")(serve.worker)
 app.add_typer(access.source, name="source")
 app.add_typer(access.client, name="client")
 app.add_typer(plans.plan, name="plan")
+app.add_typer(rejected.rejected, name="rejected")
 app.add_typer(identity.identity, name="identity")
 app.command("import")(data.import_)
 app.command("demo")(demo.demo)

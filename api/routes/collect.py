@@ -22,7 +22,7 @@ from app.access import sources
 from app.access.sources import SourceSettings
 from app.db import Sessions
 from app.errors import BodyTooLarge, BodyUnreadable, OverCapacity, UnknownWriteKey
-from app.events import envelope
+from app.events import envelope, kept
 from app.events.envelope import Rejection
 from app.events.item import Batch, Outcome
 from app.settings import Settings
@@ -152,13 +152,31 @@ async def receive(request: Request, kind: str | None) -> Response:
     state = request.app.state
     settings: Settings = state.settings
     with Held(state.budget) as held:
-        body = envelope.parse(await read(request, settings.max_body_bytes, held))
-        source: SourceSettings = await state.sources.find(keys.find(request, body))
-        batch = _read(source, body, kind, received_at, settings)
+        try:
+            body = envelope.parse(await read(request, settings.max_body_bytes, held))
+            source: SourceSettings = await state.sources.find(keys.find(request, body))
+            batch = _read(source, body, kind, received_at, settings)
+        except BodyUnreadable as error:
+            await _keep_unreadable(request, held.body, error, received_at)
+            raise
         outcomes = await state.writer.submit(batch)
         return Response(
             msgspec.json.encode(_answer(batch, outcomes)), media_type="application/json"
         )
+
+
+async def _keep_unreadable(
+    request: Request, body: bytes, error: BodyUnreadable, received_at: datetime
+) -> None:
+    """Keep a piece of a request that cannot be read, if it can be told whose it is without it."""
+    if not body:
+        return
+    try:
+        source = await request.app.state.sources.find(keys.find(request, {}))
+    except UnknownWriteKey:
+        return
+    rejection = Rejection(kept.UNREADABLE, str(error), raw=body)
+    await request.app.state.writer.submit(Batch(source, [rejection], received_at))
 
 
 def _read(
@@ -178,9 +196,9 @@ def _read(
         envelope.read(message, received_at=received_at, largest=largest)
         for message in messages[:most]
     ]
-    rest = len(messages) - len(read)
-    refused = Rejection("too_many", f"a request has at most {most} events")
-    return Batch(source, [*read, *[refused] * rest] if rest > 0 else read, received_at)
+    why = f"a request has at most {most} events"
+    rest = [Rejection("too_many", why, raw=message) for message in messages[most:]]
+    return Batch(source, [*read, *rest] if rest else read, received_at)
 
 
 def _answer(batch: Batch, outcomes: Sequence[Outcome]) -> dict[str, Any]:

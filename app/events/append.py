@@ -6,20 +6,14 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-import consent
 from app import work
-from app.access.sources import SourceSettings
 from app.consents import record as consents_record
 from app.db import statement
 from app.events import choices, collection, tally
-from app.events.envelope import Rejection
 from app.events.item import ACCEPTED, DUPLICATE, Item, Outcome
 from app.events.memory import Memory
-from app.events.tables import RejectedEvent
-from consent.resolve import UNCONDITIONAL
 from consent.signals.segment import Stamp
 
 
@@ -43,18 +37,26 @@ class Row(msgspec.Struct, frozen=True):
     rest: dict[str, Any] | None
 
 
-def append(session: Session, items: Sequence[Item], memory: Memory) -> list[Outcome]:
+def append(
+    session: Session, items: Sequence[Item], memory: Memory, *, now: datetime | None = None
+) -> list[Outcome]:
     """Append events and return what became of each, in order.
+
+    `now` is when consent is recorded and decided. It is when the last of them was received,
+    unless it is said: an event that is replayed was received long before.
 
     Consent signals of the events are recorded first and decide at once: an event whose source
     collects for a purpose that the person does not allow is not written at all, only counted.
     One that is there already, in this batch or before, is a duplicate.
     """
+    if not items:
+        return []
+    now = now or max(item.received_at for item in items)
     memory.refresh(session)
     stamps = [choices.stamp(item, memory) for item in items]
     speakers = [item.speakers for item in items]
-    written = choices.record(session, items, stamps, speakers, memory)
-    denied = collection.denied(session, items, stamps, speakers, memory)
+    written = choices.record(session, items, stamps, speakers, memory, now)
+    denied = collection.denied(session, items, stamps, speakers, memory, now)
     chosen = {(row.namespace, row.value) for row in written}
     named = {
         i for n, item in enumerate(items) if n not in denied for i in item.envelope.identifiers
@@ -70,45 +72,19 @@ def append(session: Session, items: Sequence[Item], memory: Memory) -> list[Outc
         work.wake(session)
     fresh = {n for key, n in first.items() if key not in seen}
     outcomes = [_outcome(item, n, denied, fresh) for n, item in enumerate(items)]
-    _count(session, items, outcomes)
+    _count(session, items, outcomes, now)
     return outcomes
 
 
-def keep_rejections(
-    session: Session, source: SourceSettings, rejections: Sequence[Rejection], received_at: datetime
+def _count(
+    session: Session, items: Sequence[Item], outcomes: Sequence[Outcome], now: datetime
 ) -> None:
-    """Keep what was not accepted, with the reason, so that it can be looked into.
-
-    Only for sources that collect on a basis other than consent: an event that cannot be read
-    cannot show that its person agreed to be kept, so there the text is left out.
-    """
-    rows = [
-        {
-            "source_id": source.id,
-            "received_at": received_at,
-            "code": rejection.code,
-            "message": rejection.message,
-            "payload": rejection.payload,
-        }
-        for rejection in rejections
-    ]
-    if not rows:
-        return
-    counts = Counter((source.id, "rejected", rejection.code) for rejection in rejections)
-    tally.add(session, counts, received_at)
-    purpose = consent.catalogue.purposes(session).get(source.collection_purpose)
-    if purpose is None or purpose.lawful_basis not in UNCONDITIONAL:
-        rows = [{**row, "payload": None} for row in rows]
-    session.execute(sa.insert(RejectedEvent), rows)
-
-
-def _count(session: Session, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
     """Count what became of the events of each source."""
     counts = Counter(
         (item.source.id, outcome.state, outcome.code)
         for item, outcome in zip(items, outcomes, strict=True)
     )
-    tally.add(session, counts, max(item.received_at for item in items))
+    tally.add(session, counts, now)
 
 
 def _row(item: Item, ids: Mapping[tuple[str, str], int], stamp: Stamp, memory: Memory) -> Row:

@@ -23,6 +23,7 @@ def record(
     stamps: Sequence[Stamp],
     speakers: Sequence[Sequence[Speaker]],
     memory: Memory,
+    now: datetime,
 ) -> list[consent.Written]:
     """Record what the events' stamps say, for each identifier that speaks in them.
 
@@ -42,8 +43,7 @@ def record(
     told.sort(key=lambda n: items[n].envelope.occurred_at)
     pairs = [(n, speaker) for n in told for speaker in speakers[n] if speaker in news]
     choices = _choices(session, items, stamps, pairs, memory)
-    received_at = max(item.received_at for item in items)
-    written = consent.record(session, choices, received_at=received_at, repeat=False)
+    written = consent.record(session, choices, received_at=now, repeat=False)
     memory.wrote(written)
     _remember(session, items, stamps, pairs, memory)
     return written

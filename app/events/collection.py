@@ -19,6 +19,7 @@ def denied(
     stamps: Sequence[Stamp],
     speakers: Sequence[Sequence[Speaker]],
     memory: Memory,
+    now: datetime,
 ) -> dict[int, str]:
     """Return the events that may not be collected, with the reason; counts them too."""
     out: dict[int, str] = {}
@@ -40,14 +41,14 @@ def denied(
         else:
             asking.setdefault(key, []).append(n)
     for key, numbers in asking.items():
-        out |= _ask(session, memory.purposes[key], items, speakers, numbers, memory)
+        out |= _ask(session, memory.purposes[key], items, speakers, numbers, memory, now)
     counts = Counter((items[n].source.collection_purpose, why) for n, why in out.items())
     if counts:
         consent.count_denials(
             session,
             use="collect",
             denials=[(purpose, why, count) for (purpose, why), count in counts.items()],
-            at=items[0].received_at,
+            at=now,
         )
     return out
 
@@ -66,9 +67,9 @@ def _ask(
     speakers: Sequence[Sequence[Speaker]],
     numbers: Sequence[int],
     memory: Memory,
+    now: datetime,
 ) -> dict[int, str]:
     """Decide events of one collection purpose by the records of their own identifiers."""
-    now = max(item.received_at for item in items)  # and so after what this batch has recorded
     asked = {speaker for n in numbers for speaker in speakers[n]}
     standings = _standings(session, purpose.key, asked, now, memory)
     reasons: dict[tuple[Speaker, ...], str | None] = {}

@@ -61,12 +61,18 @@ class Envelope(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """An event that cannot be accepted, and why. `payload` is what was sent, as JSON text."""
+    """An event that cannot be accepted, and why.
+
+    `raw` is the message as it was parsed (bytes: a body that was not), so that it can be kept and
+    replayed. `details` say where in it something is wrong: `{"pointer", "detail"}` each, without
+    the value that stands there.
+    """
 
     code: str
     message: str
     message_id: str | None = None
-    payload: str | None = None
+    raw: Any = None
+    details: tuple[Mapping[str, Any], ...] = ()
 
 
 def parse(body: bytes) -> dict[str, Any]:
@@ -142,12 +148,12 @@ def read(message: Any, *, received_at: datetime, largest: int) -> Envelope | Rej
     `largest` is the size limit of one event in bytes of JSON.
     """
     if type(message) is not dict:
-        return Rejection("not_an_object", "a message must be a JSON object")
+        return Rejection("not_an_object", "a message must be a JSON object", raw=message)
     payload = msgspec.json.encode(message)
     message_id = _message_id(message.get("messageId"))
 
     def rejected(code: str, why: str) -> Rejection:
-        return Rejection(code, why, message_id, payload[: largest * 4].decode("utf-8", "ignore"))
+        return Rejection(code, why, message_id, message)
 
     if len(payload) > largest:
         return rejected("too_large", f"{len(payload)} bytes; the limit is {largest}")
@@ -184,6 +190,23 @@ def read(message: Any, *, received_at: datetime, largest: int) -> Envelope | Rej
         context=context,
         rest=_rest(message),
     )
+
+
+def message_of(event: Envelope) -> dict[str, Any]:
+    """Return a message that is read as this event again, whose time is corrected already."""
+    traits = event.type in ("identify", "group")
+    said = {
+        "type": event.type,
+        "event" if event.type == "track" else "name": event.name,
+        "messageId": event.message_id,
+        "userId": event.user_id,
+        "anonymousId": event.anonymous_id,
+        "timestamp": event.occurred_at.isoformat(),
+        "sourceSeq": event.source_seq,
+        "traits" if traits else "properties": event.properties,
+        "context": event.context,
+    }
+    return {**(event.rest or {}), **{k: v for k, v in said.items() if v is not None}}
 
 
 def _message_id(value: object) -> str:

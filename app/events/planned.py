@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from app.events.envelope import Envelope, Rejection
+from app.events.envelope import Envelope, Rejection, message_of
 from app.plans.check import Plan, Verdict, Violation
 from consent.signals.segment import PREFERENCE_EVENT
 from identity import identifiers
@@ -24,7 +24,9 @@ def planned(plan: Plan, envelope: Envelope) -> tuple[Envelope | Rejection, tuple
         return envelope, ()
     if verdict.rejected:
         why = f"plan {plan.key} version {plan.number}: {verdict.message}"
-        return Rejection(CODE, why, envelope.message_id), verdict.violations
+        where = tuple({"pointer": v.pointer, "detail": v.keyword} for v in verdict.violations)
+        rejection = Rejection(CODE, why, envelope.message_id, message_of(envelope), where)
+        return rejection, verdict.violations
     if verdict.properties is None and verdict.context is None:
         return envelope, verdict.violations
     return _without(envelope, verdict), verdict.violations

@@ -59,7 +59,11 @@ class Event(Base):
 
 
 class RejectedEvent(Base):
-    """An event that was not accepted, with the reason; kept only where consent allows it."""
+    """An event that was not accepted, with the reason; kept only where consent allows it.
+
+    `payload` is text and never `jsonb`: it may hold anything. It is gone once the event has been
+    replayed or discarded; the row stays to say so.
+    """
 
     __tablename__ = "rejected_event"
 
@@ -68,9 +72,55 @@ class RejectedEvent(Base):
     received_at: Mapped[datetime]
     code: Mapped[str]
     message: Mapped[str]
+    details: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
+    message_id: Mapped[str | None]
+    type: Mapped[str | None]
+    name: Mapped[str | None]
+    state: Mapped[str] = mapped_column(server_default="open")
     payload: Mapped[str | None]
+    size: Mapped[int] = mapped_column(server_default=sa.text("0"))
+    truncated: Mapped[bool] = mapped_column(server_default=sa.false())
+    replayable: Mapped[bool] = mapped_column(server_default=sa.false())
+    attempts: Mapped[int] = mapped_column(server_default=sa.text("0"))
+    corrected_at: Mapped[datetime | None]
+    corrected_by: Mapped[str | None]
+    closed_at: Mapped[datetime | None]
+    closed_by: Mapped[str | None]
+    outcome: Mapped[str | None]
+    result_message_id: Mapped[str | None]
 
-    __table_args__ = (sa.Index("rejected_event_source", "source_id", "id"),)
+    __table_args__ = (
+        sa.CheckConstraint(
+            "state IN ('open', 'replayed', 'discarded')", name="rejected_event_state"
+        ),
+        sa.Index("rejected_event_source", "source_id", "id"),
+        sa.Index("rejected_event_code", "code", "id"),
+        sa.Index("rejected_event_open", "id", postgresql_where=sa.text("state = 'open'")),
+        sa.Index("rejected_event_received", "received_at"),
+    )
+
+
+class RejectedCount(Base):
+    """How many rejected events of an hour were not kept, and why: `consent` or `bound`."""
+
+    __tablename__ = "rejected_count"
+
+    source_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    hour_at: Mapped[datetime] = mapped_column(primary_key=True)
+    code: Mapped[str] = mapped_column(primary_key=True)
+    why: Mapped[str] = mapped_column(primary_key=True)
+    events: Mapped[int]
+
+
+class RejectedRoom(Base):
+    """How much of one source's rejected events was kept in the minute of the last one."""
+
+    __tablename__ = "rejected_room"
+
+    source_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    minute_at: Mapped[datetime]
+    events: Mapped[int]
+    bytes: Mapped[int]
 
 
 class Tally(Base):

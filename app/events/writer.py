@@ -17,8 +17,9 @@ from sqlalchemy.orm import Session
 
 from app.db import DataRefused, Sessions
 from app.errors import OverCapacity
-from app.events.append import append, keep_rejections
-from app.events.envelope import Envelope, Rejection
+from app.events import rejected
+from app.events.append import append
+from app.events.envelope import Envelope, Rejection, message_of
 from app.events.item import Batch, Item, Outcome
 from app.events.memory import Memory
 
@@ -148,7 +149,8 @@ class Writer:
         reason = str(error.orig).splitlines()[0][:200] if error.orig else "refused"
         log.warning("the database refused an event: %s", type(error.orig).__name__)
         [entry] = batch.entries
-        rejection = Rejection("unstorable", reason, entry.message_id)
+        raw = message_of(entry) if isinstance(entry, Envelope) else entry.raw
+        rejection = Rejection("unstorable", reason, entry.message_id, raw)
         stored = Batch(batch.source, [rejection], batch.received_at)
         [[outcome]] = self._once_more(lambda session: write(session, [stored], self._memory))
         return outcome
@@ -161,10 +163,7 @@ def write(session: Session, batches: Sequence[Batch], memory: Memory) -> list[li
     """
     items = [item for batch in batches for item in _items(batch)]
     outcomes = iter(append(session, items, memory) if items else ())
-    for batch in batches:
-        rejections = [entry for entry in batch.entries if isinstance(entry, Rejection)]
-        if rejections:
-            keep_rejections(session, batch.source, rejections, batch.received_at)
+    rejected.keep(session, [entry for batch in batches for entry in _refused(batch)])
     return [
         [
             Outcome("rejected", entry.code, entry.message)
@@ -184,6 +183,14 @@ def _items(batch: Batch) -> Iterable[Item]:
     for place, entry in enumerate(batch.entries):
         if isinstance(entry, Envelope):
             yield Item(batch.source, entry, batch.received_at + timedelta(microseconds=place))
+
+
+def _refused(batch: Batch) -> Iterable[rejected.Refused]:
+    """Yield what of a request was rejected, at the times that order it among its events."""
+    for place, entry in enumerate(batch.entries):
+        if isinstance(entry, Rejection):
+            at = batch.received_at + timedelta(microseconds=place)
+            yield rejected.Refused(batch.source, at, entry)
 
 
 def _answer(requests: Sequence[_Request], written: Sequence[list[Outcome] | Exception]) -> None:

@@ -12,8 +12,9 @@ import consent
 from app.access.sources import SourceSettings
 from app.consents import record as consents_record
 from app.db import Sessions
-from app.events.append import append, keep_rejections
-from app.events.envelope import Envelope, Rejection, read
+from app.events import rejected
+from app.events.append import append
+from app.events.envelope import Envelope, read
 from app.events.item import Item
 from app.events.memory import Memory
 
@@ -60,19 +61,20 @@ def load(
     for batch in _in_batches(messages):
         received_at = datetime.now(UTC)
         items: list[Item] = []
-        rejections: list[Rejection] = []
-        for message in batch:
+        refused: list[rejected.Refused] = []
+        for place, message in enumerate(batch):
             number += 1
+            at = received_at + timedelta(microseconds=place)
             entry = read(message, received_at=received_at, largest=LARGEST_EVENT)
             if isinstance(entry, Envelope):
-                items.append(Item(source, entry, received_at + timedelta(microseconds=len(items))))
+                items.append(Item(source, entry, at))
             else:
-                rejections.append(entry)
+                refused.append(rejected.Refused(source, at, entry))
                 report.reject(entry.code, entry.message, number)
         with sessions.begin() as session:
             _give(session, source, items, consents, evidence, received_at)
             outcomes = append(session, items, memory)
-            keep_rejections(session, source, rejections, received_at)
+            rejected.keep(session, refused)
         for outcome in outcomes:
             if outcome.state == "accepted":
                 report.accepted += 1

@@ -1,0 +1,124 @@
+"""What of a rejected event is kept, and how much of it: rules without a database."""
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from app.events.envelope import LONGEST_MESSAGE_ID, LONGEST_NAME, Rejection, parse
+from consent.purposes import Purpose
+from consent.resolve import UNCONDITIONAL
+from consent.signals import segment
+
+#: An event is kept whole up to this many bytes of JSON; of a larger one the beginning is, which
+#: shows what it was but cannot be replayed.
+WHOLE_BYTES = 131_072
+#: Of a request that cannot be read, so much is kept.
+BODY_BYTES = 16_384
+#: What one source may have kept in a minute. Its browser write key is public: without a bound,
+#: whoever reads it on the website could fill the disk. What goes beyond is only counted.
+MOST_PER_MINUTE = 1_000
+BYTES_PER_MINUTE = 16_000_000
+#: What one source may have kept at all; beyond it the oldest go (at the next clean-up).
+MOST_PER_SOURCE = 100_000
+BYTES_PER_SOURCE = 256_000_000
+#: The code of a request that could not be read as a whole.
+UNREADABLE = "body_unreadable"
+_WRITE_KEY = re.compile(r'(wk_|"writeKey"\s*:\s*")[^"&\s]+')
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The kept text of a rejected event. `replayable`: it is one whole JSON object."""
+
+    text: str
+    size: int
+    truncated: bool
+    replayable: bool
+
+
+def may_keep(
+    rejection: Rejection,
+    purpose: Purpose | None,
+    *,
+    known: Collection[str],
+    categories: Mapping[str, Collection[str]],
+) -> bool:
+    """Say whether consent allows to keep what was rejected.
+
+    An event that could not be read cannot show that its person agreed. So it is kept only where
+    the source collects on a basis other than consent (GDPR art. 6(1)(b) to (e)), and not when it
+    was refused for want of consent or says itself that its person refuses.
+    """
+    if purpose is None or purpose.lawful_basis not in UNCONDITIONAL:
+        return False
+    if rejection.code == "consent_denied":
+        return False
+    if not isinstance(rejection.raw, dict):
+        return True
+    stamp = segment.read(rejection.raw.get("context"), known=known, categories=categories)
+    return purpose.key not in stamp.refused
+
+
+def text_of(raw: Any) -> Text | None:
+    """Return a message (or, as bytes, a body) as text that PostgreSQL can hold; None of nothing.
+
+    A write key is no part of it: it is a secret of the source, and not of the event.
+    """
+    if raw is None:
+        return None
+    if isinstance(raw, bytes):
+        text = raw[:BODY_BYTES].decode("utf-8", "replace").replace("\x00", "")
+        return Text(_WRITE_KEY.sub(r"\1…", text), len(raw), len(raw) > BODY_BYTES, False)
+    if isinstance(raw, dict) and "writeKey" in raw:
+        raw = {k: v for k, v in raw.items() if k != "writeKey"}
+    encoded = encode(raw)
+    whole = len(encoded) <= WHOLE_BYTES
+    text = encoded[:WHOLE_BYTES].decode("utf-8", "ignore")
+    return Text(text, len(encoded), not whole, whole and isinstance(raw, dict))
+
+
+def encode(value: Any) -> bytes:
+    """Return a value as JSON, also when half a character is in it."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(value).encode()
+
+
+def clean(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an event as the tracking API would read it: see `envelope.parse`."""
+    return parse(json.dumps(event).encode())
+
+
+def plain(value: object, longest: int = LONGEST_NAME) -> str | None:
+    """Return what may stand in a column of text, or None when it is no text."""
+    if not isinstance(value, str):
+        return None
+    cut = value[:longest].replace("\x00", "")
+    return cut.encode("utf-8", "replace").decode() or None
+
+
+def message_id(rejection: Rejection) -> str | None:
+    """Return the id of what was rejected: the one its sender was told, or else its own."""
+    own = rejection.raw.get("messageId") if isinstance(rejection.raw, dict) else None
+    return plain(rejection.message_id or own, LONGEST_MESSAGE_ID)
+
+
+def type_and_name(raw: Any) -> tuple[str | None, str | None]:
+    """Return the type and the event name of a rejected message, where it has them."""
+    if not isinstance(raw, dict):
+        return None, None
+    kind = plain(raw.get("type"), 100)
+    return kind, plain(raw.get("event") if kind == "track" else raw.get("name"))
+
+
+def details(rejection: Rejection) -> list[dict[str, Any]] | None:
+    """Return where in the event something is wrong, as it may stand in a column."""
+    return [
+        {key: plain(value) if isinstance(value, str) else value for key, value in detail.items()}
+        for detail in rejection.details
+    ] or None

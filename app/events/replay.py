@@ -1,0 +1,172 @@
+"""Replays rejected events: each goes the way of a new one, and its row says what became of it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.access.sources import SourceSettings, settings_of
+from app.access.tables import Source
+from app.db import DataRefused
+from app.errors import BodyUnreadable, CorrectionRequired
+from app.events import kept, rejected
+from app.events.append import append
+from app.events.envelope import Envelope, Rejection, parse, read
+from app.events.item import Item, Outcome
+from app.events.memory import Memory
+from app.events.tables import RejectedEvent
+
+#: The size limit of one event, in bytes, by its source.
+Largest = Callable[[SourceSettings], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What a replay made of one rejected event: accepted, duplicate, rejected or unfit."""
+
+    id: int
+    state: str
+    outcome: str
+    message_id: str | None
+    code: str = ""
+    message: str = ""
+
+
+def replay(
+    session: Session,
+    rejected_id: int,
+    *,
+    event: Mapping[str, Any] | None = None,
+    largest: Largest,
+    by: str,
+    now: datetime,
+) -> Replayed:
+    """Replay one rejected event, corrected where `event` says so.
+
+    The event is appended and its row closed in this one transaction, so that of several who try
+    at once exactly one does it. One that is refused again stays open with the new reason. Raises
+    RejectedEventNotFound, RejectedEventClosed, CorrectionRequired and CorrectionInvalid.
+    """
+    row = rejected.take(session, rejected_id)
+    if event is not None:
+        rejected.correct(row, event, by=by, now=now)
+    if not row.replayable:
+        raise CorrectionRequired(_unfit(row))
+    [done] = _replay(session, [row], largest=largest, by=by, now=now)
+    return done
+
+
+def replay_many(
+    session: Session,
+    wanted: rejected.Wanted,
+    *,
+    after: int,
+    limit: int,
+    largest: Largest,
+    by: str,
+    now: datetime,
+) -> tuple[list[Replayed], int | None]:
+    """Replay open events in the order in which they came, and say where to go on.
+
+    What somebody else is replaying at this moment is left to them.
+    """
+    query = (
+        sa.select(RejectedEvent)
+        .where(*wanted.conditions(), RejectedEvent.state == "open", RejectedEvent.id > after)
+        .order_by(RejectedEvent.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    rows = list(session.scalars(query))
+    done = {r.id: r for r in _replay(session, [r for r in rows if r.replayable],
+                                     largest=largest, by=by, now=now)}  # fmt: skip
+    unfit = {
+        r.id: Replayed(r.id, r.state, "unfit", r.message_id, r.code, _unfit(r))
+        for r in rows
+        if r.id not in done
+    }
+    return [(done | unfit)[r.id] for r in rows], rows[-1].id if len(rows) == limit else None
+
+
+def _unfit(row: RejectedEvent) -> str:
+    if row.truncated:
+        return "only the beginning of it is kept; send it with a corrected event"
+    return "it is no JSON object; send it with a corrected event"
+
+
+def _replay(
+    session: Session, rows: Sequence[RejectedEvent], *, largest: Largest, by: str, now: datetime
+) -> list[Replayed]:
+    if not rows:
+        return []
+    sources = _sources(session, {row.source_id for row in rows})
+    entries = [_read(row, sources.get(row.source_id), largest) for row in rows]
+    items = [entry for entry in entries if isinstance(entry, Item)]
+    outcomes = iter(_append(session, items, now))
+    done = []
+    for row, entry in zip(rows, entries, strict=True):
+        row.attempts += 1
+        if isinstance(entry, Item):
+            outcome = next(outcomes)
+            done.append(_settle(row, outcome, entry.envelope.message_id, by=by, now=now))
+        else:
+            outcome = Outcome("rejected", entry.code, entry.message)
+            done.append(_settle(row, outcome, entry.message_id, by=by, now=now))
+            row.details = kept.details(entry)
+    session.flush()
+    return done
+
+
+def _sources(session: Session, ids: set[int]) -> dict[int, SourceSettings]:
+    """Return the sources that still collect."""
+    query = sa.select(Source).where(Source.id.in_(sorted(ids)), Source.removed_at.is_(None))
+    return {source.id: settings_of(source) for source in session.scalars(query)}
+
+
+def _read(row: RejectedEvent, source: SourceSettings | None, largest: Largest) -> Item | Rejection:
+    """Read an event as if it had just come, at the time at which it first did.
+
+    One that brought no message id keeps the one that its sender was told, so that it is the same
+    event however often it is replayed.
+    """
+    if source is None:
+        return Rejection("source_removed", "its source was removed", row.message_id)
+    try:
+        message = parse((row.payload or "").encode())
+    except BodyUnreadable as error:  # what is kept as a whole object can be parsed
+        return Rejection(kept.UNREADABLE, str(error), row.message_id)
+    if not message.get("messageId") and row.message_id:
+        message["messageId"] = row.message_id
+    entry = read(message, received_at=row.received_at, largest=largest(source))
+    return Item(source, entry, row.received_at) if isinstance(entry, Envelope) else entry
+
+
+def _append(session: Session, items: Sequence[Item], now: datetime) -> list[Outcome]:
+    """Append all of them, or one by one when the database refuses one."""
+    if not items:
+        return []
+    try:
+        with session.begin_nested():
+            return append(session, items, Memory(), now=now)
+    except DataRefused as error:
+        if len(items) > 1:
+            return [outcome for item in items for outcome in _append(session, [item], now)]
+        reason = str(error.orig).splitlines()[0] if error.orig else "refused"
+        return [Outcome("rejected", "unstorable", reason[:200])]
+
+
+def _settle(
+    row: RejectedEvent, found: Outcome, message_id: str | None, *, by: str, now: datetime
+) -> Replayed:
+    """Write into the row what became of its event."""
+    if found.state != "rejected":
+        rejected.close(row, "replayed", by=by, now=now)
+        row.outcome, row.result_message_id = found.state, message_id
+        return Replayed(row.id, row.state, found.state, message_id)
+    row.code, row.message, row.details = found.code, kept.plain(found.message) or "", None
+    if found.code == "consent_denied":  # then nothing of it may be kept
+        rejected.close(row, "discarded", by=by, now=now)
+    return Replayed(row.id, row.state, "rejected", message_id, row.code, row.message)
