@@ -124,7 +124,7 @@ def replay_rejected(
                         session,
                         rejected_id,
                         event=event,
-                        largest=lambda _: configuration.max_event_bytes,
+                        largest=configuration.max_event_bytes,
                         by=BY,
                         now=datetime.now(UTC),
                     )
@@ -169,7 +169,7 @@ def _many(
                     _wanted(session, source, code, "open", since),
                     after=after,
                     limit=AT_ONCE,
-                    largest=lambda _: configuration.max_event_bytes,
+                    largest=configuration.max_event_bytes,
                     by=BY,
                     now=datetime.now(UTC),
                 )

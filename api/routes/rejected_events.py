@@ -225,7 +225,7 @@ def replay_rejected_events(
         _wanted(session, wanted.source, wanted.code, "open", wanted.since, wanted.until),
         after=cursors.decode(wanted.cursor, int)[0] if wanted.cursor else 0,
         limit=wanted.limit,
-        largest=lambda source: settings.max_event_bytes,
+        largest=settings.max_event_bytes,
         by=caller.client_id,
         now=datetime.now(UTC),
     )
@@ -284,7 +284,7 @@ def replay_rejected_event(
     caller: Admin,
     settings: Configuration,
     rejected_id: int,
-    wanted: Annotated[CorrectionIn | None, Body()] = None,
+    wanted: Annotated[CorrectionIn | None, Body(examples=[{"event": EVENT}])] = None,
 ) -> dict[str, Any]:
     """Take the event, corrected where the body says so, the way of a new one, exactly once.
 
@@ -295,7 +295,7 @@ def replay_rejected_event(
         session,
         rejected_id,
         event=wanted.event if wanted else None,
-        largest=lambda source: settings.max_event_bytes,
+        largest=settings.max_event_bytes,
         by=caller.client_id,
         now=datetime.now(UTC),
     )

@@ -1,6 +1,6 @@
 """Replays rejected events: each goes the way of a new one, and its row says what became of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,9 +18,6 @@ from app.events.envelope import Envelope, Rejection, parse, read
 from app.events.item import Item, Outcome
 from app.events.memory import Memory
 from app.events.tables import RejectedEvent
-
-#: The size limit of one event, in bytes, by its source.
-Largest = Callable[[SourceSettings], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +37,13 @@ def replay(
     rejected_id: int,
     *,
     event: Mapping[str, Any] | None = None,
-    largest: Largest,
+    largest: int,
     by: str,
     now: datetime,
 ) -> Replayed:
     """Replay one rejected event, corrected where `event` says so.
+
+    `largest` is the size limit of one event, where its source does not say otherwise.
 
     The event is appended and its row closed in this one transaction, so that of several who try
     at once exactly one does it. One that is refused again stays open with the new reason. Raises
@@ -65,7 +64,7 @@ def replay_many(
     *,
     after: int,
     limit: int,
-    largest: Largest,
+    largest: int,
     by: str,
     now: datetime,
 ) -> tuple[list[Replayed], int | None]:
@@ -98,7 +97,7 @@ def _unfit(row: RejectedEvent) -> str:
 
 
 def _replay(
-    session: Session, rows: Sequence[RejectedEvent], *, largest: Largest, by: str, now: datetime
+    session: Session, rows: Sequence[RejectedEvent], *, largest: int, by: str, now: datetime
 ) -> list[Replayed]:
     if not rows:
         return []
@@ -126,7 +125,7 @@ def _sources(session: Session, ids: set[int]) -> dict[int, SourceSettings]:
     return {source.id: settings_of(source) for source in session.scalars(query)}
 
 
-def _read(row: RejectedEvent, source: SourceSettings | None, largest: Largest) -> Item | Rejection:
+def _read(row: RejectedEvent, source: SourceSettings | None, largest: int) -> Item | Rejection:
     """Read an event as if it had just come, at the time at which it first did.
 
     One that brought no message id keeps the one that its sender was told, so that it is the same
@@ -140,7 +139,7 @@ def _read(row: RejectedEvent, source: SourceSettings | None, largest: Largest) -
         return Rejection(kept.UNREADABLE, str(error), row.message_id)
     if not message.get("messageId") and row.message_id:
         message["messageId"] = row.message_id
-    entry = read(message, received_at=row.received_at, largest=largest(source))
+    entry = read(message, received_at=row.received_at, largest=source.max_event_bytes or largest)
     return Item(source, entry, row.received_at) if isinstance(entry, Envelope) else entry
 
 

@@ -10,30 +10,33 @@ branch_labels = None
 depends_on = None
 
 TIME = postgresql.TIMESTAMP(timezone=True)
-COLUMNS: tuple[sa.Column[object], ...] = (
-    sa.Column("details", postgresql.JSON(none_as_null=True), nullable=True),
-    sa.Column("message_id", sa.Text(), nullable=True),
-    sa.Column("type", sa.Text(), nullable=True),
-    sa.Column("name", sa.Text(), nullable=True),
-    sa.Column("state", sa.Text(), server_default="open", nullable=False),
-    sa.Column("size", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
-    sa.Column("truncated", sa.Boolean(), server_default=sa.false(), nullable=False),
-    sa.Column("replayable", sa.Boolean(), server_default=sa.false(), nullable=False),
-    sa.Column("attempts", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
-    sa.Column("corrected_at", TIME, nullable=True),
-    sa.Column("corrected_by", sa.Text(), nullable=True),
-    sa.Column("closed_at", TIME, nullable=True),
-    sa.Column("closed_by", sa.Text(), nullable=True),
-    sa.Column("outcome", sa.Text(), nullable=True),
-    sa.Column("result_message_id", sa.Text(), nullable=True),
-)
+NAMES = (
+    "details", "message_id", "type", "name", "state", "size", "truncated", "replayable", "attempts",
+    "corrected_at", "corrected_by", "closed_at", "closed_by", "outcome", "result_message_id",
+)  # fmt: skip
 
 
 def upgrade() -> None:
     """Forward. What was kept before can be read and, with a correction, replayed."""
     op.execute("SET LOCAL lock_timeout = '4s'")
-    for column in COLUMNS:
-        op.add_column("rejected_event", column.copy(), schema="app")
+    for column in (
+        sa.Column("details", postgresql.JSON(none_as_null=True), nullable=True),
+        sa.Column("message_id", sa.Text(), nullable=True),
+        sa.Column("type", sa.Text(), nullable=True),
+        sa.Column("name", sa.Text(), nullable=True),
+        sa.Column("state", sa.Text(), server_default="open", nullable=False),
+        sa.Column("size", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("truncated", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("replayable", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("attempts", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("corrected_at", TIME, nullable=True),
+        sa.Column("corrected_by", sa.Text(), nullable=True),
+        sa.Column("closed_at", TIME, nullable=True),
+        sa.Column("closed_by", sa.Text(), nullable=True),
+        sa.Column("outcome", sa.Text(), nullable=True),
+        sa.Column("result_message_id", sa.Text(), nullable=True),
+    ):
+        op.add_column("rejected_event", column, schema="app")
     op.create_check_constraint(
         "rejected_event_state",
         "rejected_event",
@@ -80,5 +83,5 @@ def downgrade() -> None:
         op.drop_index(name, "rejected_event", schema="app")
     op.execute("DELETE FROM app.rejected_event WHERE state <> 'open'")
     op.drop_constraint("rejected_event_state", "rejected_event", schema="app")
-    for column in reversed(COLUMNS):
-        op.drop_column("rejected_event", column.name, schema="app")
+    for name in reversed(NAMES):
+        op.drop_column("rejected_event", name, schema="app")

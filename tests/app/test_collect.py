@@ -244,7 +244,7 @@ def test_a_source_that_needs_consent_keeps_nothing_without_it_but_a_count(
     for table in ("app.event", "identity.identifier", "consent.record", "app.touched"):
         assert count(sessions, table) == 0, table
     with sessions() as session:
-        assert session.scalars(sa.text("SELECT payload FROM app.rejected_event")).all() == [None]
+        assert session.scalar(sa.text("SELECT count(*) FROM app.rejected_event")) == 0
         assert consent.denials(session) == [
             {"use": "collect", "purpose": "analytics.audience", "reason": "unknown", "denials": 2}
         ]
