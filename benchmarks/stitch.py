@@ -33,7 +33,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from api.cli.session import opened
-from api.demo.generate import generate
+from api.demo.generate import Call, generate
 from app import pipeline
 from app.access import sources
 from app.access.sources import SourceSettings
@@ -45,7 +45,6 @@ from app.events.item import Item
 from app.events.memory import Memory
 from app.resolve import resolve
 from app.settings import Settings
-from benchmarks.ingest import _message
 from identity import people
 
 VISITORS = 5_000
@@ -161,6 +160,19 @@ def demo(rounds: int, events: int) -> Iterator[list[Message]]:
     size = len(messages) // pieces
     for piece in range(pieces):
         yield messages[piece * size : (piece + 1) * size][:events]
+
+
+def _message(call: Call) -> Message:
+    place = "traits" if call.type == "identify" else "properties"
+    return {
+        "type": call.type,
+        "event" if call.type == "track" else "name": call.event,
+        "userId": call.user_id,
+        "anonymousId": call.anonymous_id,
+        "context": call.context,
+        "timestamp": call.timestamp.isoformat(),
+        place: call.properties,
+    }
 
 
 class Run:

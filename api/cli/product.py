@@ -33,7 +33,11 @@ def free_port(wanted: int) -> int:
 
 @contextmanager
 def running(
-    data_dir: Path, port: int, *, environment: Mapping[str, str] | None = None
+    data_dir: Path,
+    port: int,
+    *,
+    environment: Mapping[str, str] | None = None,
+    arguments: Sequence[str] = (),
 ) -> Iterator[str]:
     """Yield the address of `parcours serve` on this data directory; stopped on the way out.
 
@@ -44,6 +48,7 @@ def running(
             [
                 sys.executable, "-m", "api", "serve", "--port", str(port),
                 "--data-dir", str(data_dir), "--parent", str(os.getpid()),
+                *arguments,
             ],
             stdout=subprocess.PIPE,
             stderr=log,
