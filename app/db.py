@@ -108,6 +108,17 @@ def exclusively(sessions: Sessions, key: str) -> Iterator[bool]:
                 connection.execute(unlock, {"key": key})
 
 
+def outside_transaction(sessions: Sessions, commands: Iterable[str]) -> None:
+    """Run commands that PostgreSQL refuses within a transaction, such as CREATE INDEX CONCURRENTLY.
+
+    They are text of our own, never with values.
+    """
+    bind: sa.Engine = sessions.kw["bind"]
+    with bind.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for command in commands:
+            connection.execute(sa.text(command))
+
+
 def listen(url: str, channel: str, stop: Callable[[], bool], wait: float) -> Iterator[str]:
     """Yield the payload of each NOTIFY on a channel, and "" after each quiet `wait` seconds.
 

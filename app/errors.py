@@ -61,6 +61,10 @@ class CorrectionInvalid(AppError):
     """The corrected event cannot be kept."""
 
 
+class PartitionBusy(AppError):
+    """Writers hold the open partition; try again a little later."""
+
+
 class ProfileNotFound(AppError):
     """No such profile."""
 

@@ -16,7 +16,7 @@ import httpx
 from app import matching, pipeline
 from app.db import Sessions, advisory_lock, exclusively, listen
 from app.destinations.deliver import deliver
-from app.events import rejected, tally
+from app.events import partitions, rejected, tally
 from app.lake.copy import compact, copy_new
 from app.settings import Settings
 from app.work import CHANNEL
@@ -31,6 +31,7 @@ SEGMENT_SECONDS = 60.0
 TALLY_SECONDS = 60.0
 MATCHING_SECONDS = 1.0
 REJECTED_SECONDS = 300.0
+PARTITION_SECONDS = 60.0
 
 
 class Worker:
@@ -56,6 +57,7 @@ class Worker:
             ("deliveries", self._deliveries),
             ("lake", lambda: self._every(LAKE_SECONDS, self._lake)),
             ("segments", lambda: self._every(SEGMENT_SECONDS, self._segments)),
+            ("partitions", lambda: self._every(PARTITION_SECONDS, self._partitions)),
             ("matching", lambda: self._every(MATCHING_SECONDS, self._matching)),
             ("tally", lambda: self._every(TALLY_SECONDS, self._tally)),
             ("rejected", lambda: self._every(REJECTED_SECONDS, self._rejected)),
@@ -106,6 +108,9 @@ class Worker:
             if mine:
                 pipeline.refresh_all(session)
                 self._send.set()
+
+    def _partitions(self) -> None:
+        partitions.maintain(self._sessions, timedelta(days=self._settings.deduplication_days))
 
     def _matching(self) -> None:
         """Ask for a run when there is something new, and do the run that waits."""

@@ -75,6 +75,9 @@ class Settings(BaseSettings):
     max_held_bytes: int = Field(
         default=256_000_000, ge=1_000, description="Most bytes of held events of one source."
     )
+    deduplication_days: int = Field(
+        default=30, ge=1, description="How long a message id is remembered, in days at least."
+    )
     webhook_timeout_seconds: float = Field(
         default=15.0, gt=0, le=60, description="How long a webhook receiver may take to answer."
     )

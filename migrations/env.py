@@ -1,5 +1,7 @@
 """Tells Alembic what the schema should be: the tables of app, identity and consent together."""
 
+import re
+
 import sqlalchemy as sa
 from alembic import context
 from sqlalchemy.dialects.postgresql.base import ischema_names
@@ -27,7 +29,13 @@ SCHEMAS = {"app", "identity", "consent"}
 ischema_names["xid8"] = events.TransactionId
 
 
+#: Partitions come and go while the product runs (app.events.partitions).
+PARTITION = re.compile(r"event_p\d+")
+
+
 def _ours(name: str | None, kind: str, _parents: object) -> bool:
+    if kind == "table":
+        return PARTITION.fullmatch(name or "") is None
     return kind != "schema" or name in SCHEMAS
 
 

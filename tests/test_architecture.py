@@ -130,7 +130,9 @@ def test_every_table_has_a_primary_key_and_every_integer_sixty_four_bits(session
         sa.text(
             "SELECT format('%s.%s', n.nspname, c.relname) FROM pg_class c "
             "JOIN pg_namespace n ON n.oid = c.relnamespace "
-            "WHERE c.relkind = 'r' AND n.nspname = any(:schemas) AND NOT EXISTS "
+            # An index of ids would cost every event, and nothing looks one up by its id alone.
+            "WHERE c.relkind = 'r' AND n.nspname = any(:schemas) "
+            "AND c.relname !~ '^event_p[0-9]+$' AND NOT EXISTS "
             "(SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)"
         ),
         {"schemas": list(SCHEMAS)},

@@ -170,3 +170,60 @@ def test_write_keys_survive_the_way_to_several_of_them_and_back(empty: sa.Engine
         assert again is not None
         assert again.name == "web"
         assert sources.find_by_key(session, "wk_old") is None
+
+
+def test_a_database_full_of_events_is_put_into_partitions_and_back(empty: sa.Engine) -> None:
+    with empty.connect() as connection:
+        script = ScriptDirectory.from_config(schema.configuration(connection))
+        [revision] = [r for r in script.walk_revisions() if "partitions" in r.path]
+    partitioned, before_it = revision.revision, revision.down_revision
+    assert isinstance(before_it, str)
+    schema.migrate(empty, before_it)
+    insert = sa.text(
+        "INSERT INTO app.event (source_id, message_id, type, identifier_id, identifier_ids,"
+        " occurred_at, received_at, refused, properties, context)"
+        " VALUES (1, :id, 'track', 1, '{1}', now(), now(), '{}', '{\"b\": 1, \"a\": 2.50}', '{}')"
+        " RETURNING id"
+    )
+    with empty.begin() as connection:
+        last = [connection.scalar(insert, {"id": f"m-{n}"}) for n in range(500)][-1]
+        connection.execute(
+            sa.text(
+                "INSERT INTO app.trait (identifier_id, key, refused, value, occurred_at,"
+                " received_at, event_id, source_id) VALUES (1, 'k', '{}', '1', now(), now(),"
+                " :event, 1)"
+            ),
+            {"event": last},
+        )
+    before = events(empty)
+    schema.migrate(empty, partitioned)
+    assert events(empty) == before
+    into = sa.text(
+        insert.text.replace("context)", "context, part)").replace("'{}')", "'{}', :part)")
+    )
+    with empty.begin() as connection:
+        assert connection.scalar(sa.text("SELECT message_id FROM app.trait")) == "m-499"
+        assert connection.scalar(into, {"id": "new", "part": 1}) > last
+        # Long after, in another partition, a message id may come again.
+        assert connection.scalar(into, {"id": "m-7", "part": 2}) > last + 1
+    with pytest.raises(sa.exc.IntegrityError), empty.begin() as connection:
+        connection.execute(into, {"id": "m-7", "part": 1})
+    schema.downgrade(empty, "-1")
+    after = events(empty)
+    assert after[: len(before)] == before
+    assert [row[3] for row in after[len(before) :]] == ["new"]
+    with empty.begin() as connection:
+        assert connection.scalar(insert, {"id": "newer"}) > after[-1][0]
+
+
+def events(engine: sa.Engine) -> list[tuple[object, ...]]:
+    """All events by their ids, in the columns that each revision has."""
+    with engine.connect() as connection:
+        rows = connection.execute(
+            sa.text(
+                "SELECT id, CAST(transaction AS text), source_id, message_id, type, identifier_ids,"
+                " occurred_at, received_at, refused, CAST(properties AS text) FROM app.event"
+                " ORDER BY id"
+            )
+        )
+        return [tuple(row) for row in rows]

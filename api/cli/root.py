@@ -5,7 +5,7 @@ import sys
 import typer
 from rich.markup import escape
 
-from api.cli import access, data, demo, doctor, identity, plans, rejected, serve
+from api.cli import access, data, demo, doctor, identity, plans, rejected, serve, storage
 from api.cli.session import err
 from api.problems import BASES, title
 
@@ -22,6 +22,7 @@ app.add_typer(access.client, name="client")
 app.add_typer(plans.plan, name="plan")
 app.add_typer(rejected.rejected, name="rejected")
 app.add_typer(identity.identity, name="identity")
+app.add_typer(storage.partition, name="partition")
 app.command("import")(data.import_)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)

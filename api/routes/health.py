@@ -24,7 +24,7 @@ def readyz(request: Request) -> Response:
     """Answer 200 when the database answers, else 503; `backlog` is what the worker has to do."""
     try:
         with request.app.state.sessions() as session:
-            backlog = stream.backlog(session, "pipeline")
+            backlog = stream.backlog(session, "pipeline").events
     except sa.exc.SQLAlchemyError:
         return JSONResponse({"status": "unavailable", "database": "down"}, status_code=503)
     return JSONResponse({"status": "ready", "database": "up", "backlog": backlog})

@@ -1,12 +1,25 @@
 """Reads events in commit order, each exactly once per reader."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.db import statement
+
+#: How far a backlog is counted, so that asking for it stays cheap when it is long.
+MOST_COUNTED = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How many events a reader has still to read, and when the oldest was received."""
+
+    events: int
+    oldest: datetime | None
 
 
 def next_batch(session: Session, reader: str, limit: int) -> Sequence[sa.Row[Any]]:
@@ -31,9 +44,12 @@ def done(session: Session, reader: str, last: sa.Row[Any]) -> None:
     )
 
 
-def backlog(session: Session, reader: str) -> int:
-    """Return how many events a reader has still to read."""
-    return session.scalar(statement("app.events", "backlog"), {"reader": reader}) or 0
+def backlog(session: Session, reader: str) -> Backlog:
+    """Return what a reader has still to read; beyond `MOST_COUNTED` events it is not counted."""
+    row = session.execute(
+        statement("app.events", "backlog"), {"reader": reader, "most": MOST_COUNTED}
+    ).one()
+    return Backlog(row.events, row.oldest)
 
 
 def total(session: Session) -> int:

@@ -21,21 +21,30 @@ class TransactionId(UserDefinedType[int]):
         return "xid8"
 
 
+#: A sequence of its own, since before PostgreSQL 17 no partitioned table has an identity column.
+EVENT_ID = sa.Sequence("event_id", metadata=Base.metadata, schema="app")
+
+
 class Event(Base):
     """One thing that happened, as it was received; merges and splits never touch it.
 
     `properties` and `context` are `json`, not `jsonb`: a third less work per insert, and numbers
     and key order come back as they were sent (research/performance.md A2b, A4).
+
+    The table has a partition per `part`, one of which is open for writing
+    (`app.events.partitions`). What makes an event the same when it comes again is unique within
+    its partition, by an index of the partition's own, which is gone once the partition is older
+    than duplicates are looked for.
     """
 
     __tablename__ = "event"
 
-    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    id: Mapped[int] = mapped_column(EVENT_ID, server_default=EVENT_ID.next_value())
     transaction: Mapped[int] = mapped_column(
         TransactionId, server_default=sa.text("pg_current_xact_id()")
     )
     source_id: Mapped[int]
-    message_id: Mapped[str]
+    message_id: Mapped[str] = mapped_column(sa.Text(collation="C"))
     type: Mapped[str]
     name: Mapped[str | None]
     identifier_id: Mapped[int]
@@ -50,12 +59,33 @@ class Event(Base):
     properties: Mapped[dict[str, Any]] = mapped_column(JSON)
     context: Mapped[dict[str, Any]] = mapped_column(JSON)
     rest: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    part: Mapped[int]
 
     __table_args__ = (
-        sa.UniqueConstraint("source_id", "message_id"),
         sa.Index("event_stream", "transaction", "id"),
         sa.Index("event_timeline", "identifier_id", "occurred_at"),
+        {"postgresql_partition_by": "LIST (part)"},
     )
+    # A key that the database does not check: nothing reads an event by its id alone, and the
+    # index of one would be a quarter of the work of an insert.
+    __mapper_args__ = {"primary_key": ["id"]}  # declared so by SQLAlchemy
+
+
+class EventPartition(Base):
+    """One partition of the events: prepared, then open, then closed for ever.
+
+    `closed_by` is the transaction that closed it. Every event in it was written by an earlier one,
+    so a reader whose mark has come so far has nothing left to read in it. `deduplicates` says
+    whether its message ids still count when an event comes again.
+    """
+
+    __tablename__ = "event_partition"
+
+    part: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    opened_at: Mapped[datetime | None]
+    closed_at: Mapped[datetime | None]
+    closed_by: Mapped[int | None] = mapped_column(TransactionId)
+    deduplicates: Mapped[bool] = mapped_column(server_default=sa.true())
 
 
 class RejectedEvent(Base):

@@ -35,6 +35,7 @@ def project(session: Session, events: Iterable[sa.Row[Any]]) -> set[int]:
                 "occurred_at": event.occurred_at.isoformat(),
                 "received_at": event.received_at.isoformat(),
                 "event_id": event.id,
+                "message_id": event.message_id,
                 "source_id": event.source_id,
             }
             at = (event.identifier_id, key, tuple(row["refused"]))

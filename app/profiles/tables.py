@@ -18,6 +18,7 @@ class Trait(Base):
     Traits hang on identifiers, not on people: a merge or its undo rewrites none of them, so
     both are exact. `refused` (the purposes that the event's own consent stamp refused) is part of
     the key, because a later value that may not be used must not hide an earlier one that may.
+    The event's message id is here too: a trait outlives the event when retention deletes that.
     """
 
     __tablename__ = "trait"
@@ -29,6 +30,7 @@ class Trait(Base):
     occurred_at: Mapped[datetime]
     received_at: Mapped[datetime]
     event_id: Mapped[int]
+    message_id: Mapped[str]
     source_id: Mapped[int]
 
 

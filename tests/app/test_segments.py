@@ -195,9 +195,9 @@ class Random:
         session.execute(
             sa.text(
                 "INSERT INTO app.event (id, source_id, message_id, type, name, identifier_id, "
-                "identifier_ids, occurred_at, received_at, refused, properties, context) "
-                "OVERRIDING SYSTEM VALUE VALUES (:id, 1, :id ::text, :type, :name, :who, "
-                "ARRAY[:who ::bigint], :at, :at, :refused, CAST(:properties AS json), '{}')"
+                "identifier_ids, occurred_at, received_at, refused, properties, context, part) "
+                "VALUES (:id, 1, :id ::text, :type, :name, :who, "
+                "ARRAY[:who ::bigint], :at, :at, :refused, CAST(:properties AS json), '{}', 1)"
             ),
             [{"id": e.id, "type": e.type, "name": e.name, "who": e.identifier_id,
               "at": e.occurred_at, "refused": e.refused, "properties": json.dumps(e.properties)}
@@ -205,8 +205,8 @@ class Random:
         )  # fmt: skip
         rows = session.execute(
             sa.text(
-                "SELECT id, type, identifier_id, properties::text AS properties, refused, "
-                "occurred_at, received_at, source_id FROM app.event WHERE id = any(:ids)"
+                "SELECT id, message_id, type, identifier_id, properties::text AS properties, "
+                "refused, occurred_at, received_at, source_id FROM app.event WHERE id = any(:ids)"
             ),
             {"ids": [e.id for e in events]},
         ).all()

@@ -1,6 +1,7 @@
 """Events are read in commit order: nothing is skipped and nothing is read twice."""
 
 import random
+import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -93,7 +94,7 @@ def test_a_reader_that_fails_reads_the_same_events_again(sessions: Sessions) -> 
         stream.done(session, "pipeline", batch[-1])
         session.rollback()
     with sessions() as session:
-        assert stream.backlog(session, "pipeline") == 2
+        assert stream.backlog(session, "pipeline") == stream.Backlog(2, NOW)
     assert take(sessions) == ["a1", "a2"]
 
 
@@ -108,9 +109,10 @@ def test_the_cost_of_a_batch_does_not_grow_with_what_was_read_before(sessions: S
             session.execute(sa.text("SET enable_seqscan = off"))  # a table of 300 rows fits in RAM
             plan = session.scalars(
                 sa.text("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) " + text),
-                {"reader": "pipeline", "limit": 10},
+                {"reader": "pipeline", "limit": 10, "most": 10},
             ).all()
-        assert "Rows Removed" not in "\n".join(plan)
+        removed = re.findall(r"Rows Removed by \w+: (\d+)", "\n".join(plan))
+        assert sum(map(int, removed)) < 10  # of the readers and the partitions, not of the events
 
 
 def test_in_any_interleaving_every_event_is_read_exactly_once(sessions: Sessions) -> None:

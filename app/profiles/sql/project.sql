@@ -1,14 +1,14 @@
 -- Set traits; a value stands until one of a later event replaces it.
 INSERT INTO app.trait AS t (identifier_id, key, refused, value, occurred_at, received_at,
-                            event_id, source_id)
+                            event_id, message_id, source_id)
 SELECT identifier_id, key, refused, coalesce(value, 'null'), occurred_at, received_at, event_id,
-       source_id
+       message_id, source_id
 FROM json_to_recordset(CAST(:rows AS json)) AS r(
        identifier_id bigint, key text, refused text[], value json, occurred_at timestamptz,
-       received_at timestamptz, event_id bigint, source_id bigint)
+       received_at timestamptz, event_id bigint, message_id text, source_id bigint)
 ON CONFLICT (identifier_id, key, refused) DO UPDATE
    SET value = excluded.value, occurred_at = excluded.occurred_at,
        received_at = excluded.received_at, event_id = excluded.event_id,
-       source_id = excluded.source_id
+       message_id = excluded.message_id, source_id = excluded.source_id
  WHERE (excluded.occurred_at, excluded.event_id) > (t.occurred_at, t.event_id)
 RETURNING identifier_id;
