@@ -18,6 +18,7 @@ from app.db import Sessions, advisory_lock, exclusively, listen
 from app.destinations.deliver import deliver
 from app.events import partitions, rejected, tally
 from app.lake.copy import compact, copy_new
+from app.plans import violations
 from app.settings import Settings
 from app.work import CHANNEL
 
@@ -29,6 +30,7 @@ DELIVERY_SECONDS = 0.5
 LAKE_SECONDS = 5.0
 SEGMENT_SECONDS = 60.0
 TALLY_SECONDS = 60.0
+VIOLATION_SECONDS = 10.0
 MATCHING_SECONDS = 1.0
 REJECTED_SECONDS = 300.0
 PARTITION_SECONDS = 60.0
@@ -61,6 +63,7 @@ class Worker:
             ("matching", lambda: self._every(MATCHING_SECONDS, self._matching)),
             ("tally", lambda: self._every(TALLY_SECONDS, self._tally)),
             ("rejected", lambda: self._every(REJECTED_SECONDS, self._rejected)),
+            ("violations", lambda: self._every(VIOLATION_SECONDS, self._violations)),
         ]
         threads = [
             threading.Thread(target=self._guard, args=job, name=job[0], daemon=True) for job in jobs
@@ -141,6 +144,14 @@ class Worker:
         while more and not self._stop.is_set():
             with self._sessions.begin() as session, advisory_lock(session, "rejected") as mine:
                 more = mine and rejected.clean_up(session, datetime.now(UTC), keep=keep)
+
+    def _violations(self) -> None:
+        more = True
+        while more and not self._stop.is_set():
+            with self._sessions.begin() as session, advisory_lock(session, "violations") as mine:
+                more = mine and violations.compact(session) == violations.COMPACTED_AT_ONCE
+                if mine and not more:
+                    violations.forget(session, now=datetime.now(UTC))
 
     def _every(self, seconds: float, job: Callable[[], None]) -> None:
         while not self._stop.is_set():

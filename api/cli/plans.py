@@ -9,8 +9,7 @@ import typer
 
 from api.cli.session import AsJson, DataDir, opened, settings, show
 from app.errors import DefinitionInvalid
-from app.events import envelope
-from app.events.planned import planned
+from app.events import envelope, planned
 from app.plans import arrivals, definition, versions, violations
 from app.plans.check import Plan
 
@@ -196,7 +195,7 @@ def _put_to(made: Plan, events: Path) -> list[dict[str, Any]]:
         )
         found: Any = ()
         if isinstance(read, envelope.Envelope):
-            read, found = planned(made, read)
+            read, found = planned.put(made, read)
         if isinstance(read, envelope.Rejection) and not found:
             rows.append({"line": number, "outcome": "rejected", "keyword": read.code})
         rows += [

@@ -11,8 +11,7 @@ from api.deps import Configuration, Cursor, Db, Limit
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
 from app.errors import CursorInvalid, SourceNotFound, TrackingPlanNotFound
-from app.events import envelope
-from app.events.planned import planned
+from app.events import envelope, planned
 from app.plans import arrivals, in_force, versions, violations
 from app.plans.check import Violation
 
@@ -98,7 +97,7 @@ def validate_event(
     )
     found: tuple[Violation, ...] = ()
     if isinstance(read, envelope.Envelope):
-        read, found = planned(in_force.of_version(plan, version), read)
+        read, found = planned.put(in_force.of_version(plan, version), read)
     answer: dict[str, Any] = {
         "version": version.number,
         "violations": [_violation(v) for v in found],

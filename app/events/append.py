@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 from app import work
 from app.consents import record as consents_record
 from app.db import statement
-from app.events import choices, collection, tally
+from app.events import choices, collection, findings, tally
+from app.events.envelope import Rejection
 from app.events.item import ACCEPTED, DUPLICATE, Item, Outcome
 from app.events.memory import Memory
 from consent.signals.segment import Stamp
@@ -47,31 +48,35 @@ def append(
 
     Consent signals of the events are recorded first and decide at once: an event whose source
     collects for a purpose that the person does not allow is not written at all, only counted.
-    One that is there already, in this batch or before, is a duplicate.
+    One that is there already, in this batch or before, is a duplicate. One that its tracking plan
+    refuses is rejected, for the caller to keep; what it says of consent counts.
     """
     if not items:
         return []
     now = now or max(item.received_at for item in items)
     memory.refresh(session)
+    items, found = findings.put(session, items, memory.plans)
     stamps = [choices.stamp(item, memory) for item in items]
     speakers = [item.speakers for item in items]
     written = choices.record(session, items, stamps, speakers, memory, now)
     denied = collection.denied(session, items, stamps, speakers, memory, now)
+    refused = findings.refused(found, denied)
+    out = denied.keys() | refused.keys()
     chosen = {(row.namespace, row.value) for row in written}
-    named = {
-        i for n, item in enumerate(items) if n not in denied for i in item.envelope.identifiers
-    }
+    named = {i for n, item in enumerate(items) if n not in out for i in item.envelope.identifiers}
     ids = memory.ids(session, named | chosen)
     first: dict[tuple[int, str], int] = {}
     for n, item in enumerate(items):
-        if n not in denied:
+        if n not in out:
             first.setdefault(item.key, n)
     seen = _insert(session, [_row(items[n], ids, stamps[n], memory) for n in first.values()])
     consents_record.touch(session, written, ids)
     if len(seen) < len(first):
         work.wake(session)
     fresh = {n for key, n in first.items() if key not in seen}
-    outcomes = [_outcome(item, n, denied, fresh) for n, item in enumerate(items)]
+    if found:
+        findings.count(session, items, found, fresh | refused.keys())
+    outcomes = [_outcome(item, n, denied, refused, fresh) for n, item in enumerate(items)]
     _count(session, items, outcomes, now)
     return outcomes
 
@@ -79,10 +84,11 @@ def append(
 def _count(
     session: Session, items: Sequence[Item], outcomes: Sequence[Outcome], now: datetime
 ) -> None:
-    """Count what became of the events of each source."""
+    """Count what became of the events of each source; what is to be kept, its keeper counts."""
     counts = Counter(
         (item.source.id, outcome.state, outcome.code)
         for item, outcome in zip(items, outcomes, strict=True)
+        if outcome.rejection is None
     )
     tally.add(session, counts, now)
 
@@ -122,8 +128,16 @@ def _insert(session: Session, rows: list[Row]) -> set[tuple[int, str]]:
     return {key for row in rows if (key := (row.source_id, row.message_id)) not in fresh}
 
 
-def _outcome(item: Item, n: int, denied: Mapping[int, str], fresh: set[int]) -> Outcome:
+def _outcome(
+    item: Item,
+    n: int,
+    denied: Mapping[int, str],
+    refused: Mapping[int, Rejection],
+    fresh: set[int],
+) -> Outcome:
     if n in denied:
         purpose = item.source.collection_purpose
         return Outcome("rejected", "consent_denied", f"not collected for {purpose}: {denied[n]}")
+    if n in refused:
+        return Outcome("rejected", refused[n].code, refused[n].message, refused[n])
     return ACCEPTED if n in fresh else DUPLICATE

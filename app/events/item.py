@@ -44,11 +44,15 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one event: accepted, duplicate or rejected (with code and reason)."""
+    """What became of one event: accepted, duplicate or rejected (with code and reason).
+
+    `rejection` is what its tracking plan refused, for whoever appends to keep.
+    """
 
     state: str
     code: str = ""
     message: str = ""
+    rejection: Rejection | None = None
 
 
 ACCEPTED = Outcome("accepted")

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 import consent
 from app.access.sources import SourceSettings
 from app.events.item import Speaker
+from app.plans.in_force import Plans
 from consent.signals.segment import ABSENT, Stamp
 from identity import graph
 
@@ -62,6 +63,7 @@ class Memory:
     def __init__(self) -> None:
         """Know nothing."""
         self.purposes: dict[str, consent.Purpose] = {}
+        self.plans = Plans()
         self._versions = -1
         self._mark = 0
         self._own: set[int] = set()

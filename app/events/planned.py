@@ -13,7 +13,7 @@ from identity import identifiers
 CODE = "plan_violation"
 
 
-def planned(plan: Plan, envelope: Envelope) -> tuple[Envelope | Rejection, tuple[Violation, ...]]:
+def put(plan: Plan, envelope: Envelope) -> tuple[Envelope | Rejection, tuple[Violation, ...]]:
     """Return the event as its plan lets it in, or why it is refused, and how it differed.
 
     The answer of a consent banner is never put to a plan: a refusal counts, however it is worded.

@@ -20,6 +20,7 @@ from app.db import statement
 from app.errors import CorrectionInvalid, RejectedEventClosed, RejectedEventNotFound
 from app.events import kept, tally
 from app.events.envelope import Rejection
+from app.events.item import Item, Outcome
 from app.events.tables import RejectedCount, RejectedEvent
 from consent.resolve import UNCONDITIONAL
 
@@ -34,6 +35,13 @@ class Refused:
     source: SourceSettings
     received_at: datetime
     rejection: Rejection
+
+
+def unplanned(items: Iterable[Item], outcomes: Iterable[Outcome]) -> Iterator[Refused]:
+    """Yield what of the appended events their tracking plan refused."""
+    for item, outcome in zip(items, outcomes, strict=True):
+        if outcome.rejection is not None:
+            yield Refused(item.source, item.received_at, outcome.rejection)
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,7 +165,8 @@ def _settle(
         rejected.close(row, "replayed", by=by, now=now)
         row.outcome, row.result_message_id = found.state, message_id
         return Replayed(row.id, row.state, found.state, message_id)
-    row.code, row.message, row.details = found.code, kept.plain(found.message) or "", None
+    row.code, row.message = found.code, kept.plain(found.message) or ""
+    row.details = kept.details(found.rejection) if found.rejection else None
     if found.code == "consent_denied":  # then nothing of it may be kept
         rejected.close(row, "discarded", by=by, now=now)
     return Replayed(row.id, row.state, "rejected", message_id, row.code, row.message)

@@ -162,8 +162,10 @@ def write(session: Session, batches: Sequence[Batch], memory: Memory) -> list[li
     In this transaction, for each request in its order.
     """
     items = [item for batch in batches for item in _items(batch)]
-    outcomes = iter(append(session, items, memory) if items else ())
-    rejected.keep(session, [entry for batch in batches for entry in _refused(batch)])
+    appended = append(session, items, memory)
+    unread = (entry for batch in batches for entry in _refused(batch))
+    rejected.keep(session, [*unread, *rejected.unplanned(items, appended)])
+    outcomes = iter(appended)
     return [
         [
             Outcome("rejected", entry.code, entry.message)

@@ -74,7 +74,7 @@ def load(
         with sessions.begin() as session:
             _give(session, source, items, consents, evidence, received_at)
             outcomes = append(session, items, memory)
-            rejected.keep(session, refused)
+            rejected.keep(session, [*refused, *rejected.unplanned(items, outcomes)])
         for outcome in outcomes:
             if outcome.state == "accepted":
                 report.accepted += 1

@@ -1,8 +1,7 @@
-"""The plan that holds for a source now, compiled once per version and process."""
+"""The plans that hold now, by source, each version compiled once per writer."""
 
 import logging
-import threading
-from collections import OrderedDict
+import time
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -12,42 +11,43 @@ from app.plans import definition
 from app.plans.check import Plan
 from app.plans.tables import TrackingPlan, TrackingPlanVersion
 
-#: Compiled versions that a process keeps; the one used longest ago goes first.
-MOST_KEPT = 100
-
 log = logging.getLogger("parcours.plans")
+
+#: How long an answer is believed: so long may it take until a published version holds everywhere.
+SECONDS = 2.0
 
 
 class Plans:
-    """The plans in force, as one process knows them; safe to use from several threads."""
+    """The plans in force, as one writer of events knows them. Use from one thread."""
 
     def __init__(self) -> None:
         """Know none."""
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[int, Plan] = OrderedDict()
+        self._until = 0.0
+        self._in_force: dict[int, Plan] = {}
+        #: By id of their version; None is one that cannot be used.
+        self._compiled: dict[int, Plan | None] = {}
 
-    def find(self, session: Session, source_id: int) -> Plan | None:
-        """Return the plan that a source's events are put to now; None when it has none.
+    def refresh(self, session: Session) -> bool:
+        """Ask anew which plans hold, unless that is known, and say whether there is any.
 
-        Callers keep the answer for 2 seconds at most, so that a newly published version holds
-        everywhere after that. A version never changes, so its compiled form is never stale.
+        A version never changes, so its compiled form is never stale.
         """
-        version_id = session.scalar(statement("app.plans", "in_force"), {"source_id": source_id})
-        if version_id is None:
-            return None
-        with self._lock:
-            known = self._kept.get(version_id)
-            if known is not None:
-                self._kept.move_to_end(version_id)
-                return known
-        made = _load(session, version_id)
-        if made is None:
-            return None
-        with self._lock:
-            self._kept[version_id] = made
-            while len(self._kept) > MOST_KEPT:
-                self._kept.popitem(last=False)
-        return made
+        if time.monotonic() >= self._until:
+            rows = session.execute(statement("app.plans", "in_force")).all()
+            self._compiled = {
+                row.version_id: self._compiled[row.version_id]
+                if row.version_id in self._compiled
+                else _load(session, row.version_id)
+                for row in rows
+            }
+            plans = ((row.source_id, self._compiled[row.version_id]) for row in rows)
+            self._in_force = {source_id: plan for source_id, plan in plans if plan is not None}
+            self._until = time.monotonic() + SECONDS
+        return bool(self._in_force)
+
+    def of(self, source_id: int) -> Plan | None:
+        """Return the plan that a source's events are put to; None when it has none."""
+        return self._in_force.get(source_id)
 
 
 def of_version(plan: TrackingPlan, version: TrackingPlanVersion) -> Plan:
@@ -61,11 +61,14 @@ def of_version(plan: TrackingPlan, version: TrackingPlanVersion) -> Plan:
 
 
 def _load(session: Session, version_id: int) -> Plan | None:
-    plan, version = session.execute(
+    row = session.execute(
         sa.select(TrackingPlan, TrackingPlanVersion)
         .join(TrackingPlanVersion, TrackingPlanVersion.plan_id == TrackingPlan.id)
         .where(TrackingPlanVersion.id == version_id)
-    ).one()
+    ).one_or_none()
+    if row is None:
+        return None  # removed since
+    plan, version = row
     try:
         return of_version(plan, version)
     except ValueError:

@@ -142,12 +142,13 @@ def test_a_source_has_one_plan_and_a_plan_in_use_is_not_deleted(
 def test_the_plan_in_force_is_the_newest_published_one(
     call: Call, sessions: Sessions, write_key: str
 ) -> None:
-    plans = Plans()
 
     def number() -> int | None:
+        plans = Plans()
         with sessions() as session:
-            plan = plans.find(session, sources.find(session, "web").id)
-            assert plan is plans.find(session, sources.find(session, "web").id)
+            found = plans.refresh(session)
+            plan = plans.of(sources.find(session, "web").id)
+            assert found == (plan is not None)
             return plan.number if plan else None
 
     create(call)
