@@ -12,6 +12,9 @@ from app.access import sources
 from app.db import statement
 from app.plans.infer import Arrival, Proposal, propose
 
+#: How many of the newest events, of all sources, are looked through for those of one.
+REACH = 1_000_000
+
 
 def infer(
     session: Session, source: str, *, since: datetime, limit: int, required_share: float
@@ -24,7 +27,7 @@ def infer(
     found = sources.find(session, source)
     rows = session.execute(
         statement("app.plans", "arrivals"),
-        {"source_id": found.id, "since": since, "limit": limit},
+        {"source_id": found.id, "since": since, "limit": limit, "reach": REACH},
     )
     return propose(_read(rows), required_share=required_share)
 
