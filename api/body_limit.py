@@ -1,5 +1,7 @@
 """Refuses a request body that is too large before anybody gathers it in memory."""
 
+from collections.abc import Awaitable, Callable
+
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,10 +17,16 @@ class BodyLimit:
     (176 MB grew to 749 MB, measured). The tracking routes count again what gzip unpacks to.
     """
 
-    def __init__(self, app: ASGIApp, largest: int) -> None:
-        """Let at most `largest` bytes through to `app`."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        largest: int,
+        on_refusal: Callable[[Request, Exception], Awaitable[None]],
+    ) -> None:
+        """Let at most `largest` bytes through to `app`, and tell of every request that has more."""
         self._app = app
         self._largest = largest
+        self._on_refusal = on_refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 413."""
@@ -56,4 +64,5 @@ class BodyLimit:
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         error = BodyTooLarge(f"more than {self._largest} bytes")
+        await self._on_refusal(Request(scope), error)
         await problems.answer(Request(scope), error)(scope, receive, send)

@@ -12,6 +12,7 @@ from api.body_limit import BodyLimit
 from api.cors import TrackingCors
 from api.forwarded import Forwarded
 from api.frame import Frame
+from api.known_sources import KnownSources
 from api.request_body import Budget
 from api.routes import (
     changes,
@@ -28,11 +29,13 @@ from api.routes import (
     profiles,
     rejected_events,
     segments,
+    sources,
     tracking_settings,
 )
 from app import db
 from app.db import Sessions
 from app.errors import DatabaseUnavailable
+from app.events.meter import Meter
 from app.events.writer import Writer
 from app.settings import Settings
 
@@ -50,14 +53,32 @@ MOST_BYTES = 12 * 1024 * 1024
 TRACKING = (collect, pixel, tracking_settings)
 
 
+#: What clients with a token call.
+RESOURCES = (
+    consents,
+    profiles,
+    segments,
+    journeys,
+    changes,
+    destinations,
+    identity,
+    plans,
+    plan_checks,
+    rejected_events,
+    sources,
+)
+
+
 def create_app(settings: Settings, sessions: Sessions) -> FastAPI:
     """Return the server for this configuration and database."""
 
     @asynccontextmanager
     async def lifespan(server: FastAPI) -> AsyncIterator[None]:
         server.state.writer = Writer(sessions)
+        server.state.meter = Meter(sessions)
         yield
         await asyncio.to_thread(server.state.writer.close)
+        await asyncio.to_thread(server.state.meter.close)
 
     server = FastAPI(
         title="Parcours",
@@ -70,15 +91,16 @@ def create_app(settings: Settings, sessions: Sessions) -> FastAPI:
     server.state.settings = settings
     server.state.sessions = sessions
     server.state.budget = Budget(MOST_BYTES)
-    server.state.sources = collect.Sources(sessions)
+    server.state.sources = KnownSources(sessions, settings)
     for module in (*TRACKING, oauth, health):
         server.include_router(module.router)
-    for module in (consents, profiles, segments, journeys, changes, destinations, identity, plans,
-                   plan_checks, rejected_events):  # fmt: skip
+    for module in RESOURCES:
         server.include_router(module.router, responses=problems.invalid_documented())
     problems.install(server)
     server.add_middleware(Frame)
-    server.add_middleware(BodyLimit, largest=settings.max_body_bytes)
+    server.add_middleware(
+        BodyLimit, largest=settings.max_body_bytes, on_refusal=collect.note_oversized
+    )
     # Outside of everything that answers, so that every answer carries the headers, errors included.
     server.add_middleware(
         TrackingCors,

@@ -31,11 +31,14 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     app_errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     app_errors.SourceNotFound: HTTPStatus.NOT_FOUND,
     app_errors.SourceExists: HTTPStatus.CONFLICT,
+    app_errors.SourceChanged: HTTPStatus.PRECONDITION_FAILED,
     app_errors.WriteKeyNotFound: HTTPStatus.NOT_FOUND,
     app_errors.ClientNotFound: HTTPStatus.NOT_FOUND,
     app_errors.UnknownWriteKey: HTTPStatus.UNAUTHORIZED,
     app_errors.BodyUnreadable: HTTPStatus.BAD_REQUEST,
     app_errors.BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    app_errors.OriginNotAllowed: HTTPStatus.FORBIDDEN,
+    app_errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     app_errors.OverCapacity: HTTPStatus.SERVICE_UNAVAILABLE,
     app_errors.HoldKeyUnusable: HTTPStatus.SERVICE_UNAVAILABLE,
     app_errors.RejectedEventNotFound: HTTPStatus.NOT_FOUND,
@@ -187,6 +190,8 @@ def answer(request: Request, error: Exception) -> Response:
         headers["WWW-Authenticate"] = f'Bearer error="invalid_token", error_description="{error}"'
     if STATUS[kind] is HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = "1"
+    if isinstance(error, app_errors.RateLimited):
+        headers["Retry-After"] = str(error.retry_after)
     return problem(
         request,
         STATUS[kind],

@@ -21,6 +21,10 @@ class WriteKeyNotFound(AppError):
     """The source has no such write key."""
 
 
+class SourceChanged(AppError):
+    """The source was changed since it was read; read it again."""
+
+
 class ClientNotFound(AppError):
     """No such client."""
 
@@ -35,6 +39,19 @@ class BodyUnreadable(AppError):
 
 class BodyTooLarge(AppError):
     """The request body is larger than this server accepts."""
+
+
+class OriginNotAllowed(AppError):
+    """Pages of this origin may not send for this source."""
+
+
+class RateLimited(AppError):
+    """The source sends more events than it may; send them again after Retry-After seconds."""
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        """`retry_after` are whole seconds: SDKs in the field read nothing else."""
+        super().__init__(message)
+        self.retry_after = max(1, retry_after)
 
 
 class OverCapacity(AppError):

@@ -18,7 +18,8 @@ from api.problems import STATUS, WITHOUT_CLASS, slug
 from api.routes.journeys import FunnelIn
 from api.routes.segments import SegmentIn
 from app import db
-from app.access import clients, sources
+from app.access import clients
+from app.access.definition import DEFAULT_COLLECTION_PURPOSE
 from app.journeys.definition import Journey
 from app.plans import definition
 from app.settings import Settings
@@ -133,7 +134,7 @@ def test_every_purpose_of_the_default_catalogue_is_documented_as_it_is() -> None
 
 def test_the_default_collection_purpose_is_documented_and_keys_are_long_enough() -> None:
     page = (ROOT / "docs" / "websites-and-apps.md").read_text(encoding="utf-8")
-    assert f"The default is `{sources.DEFAULT_COLLECTION_PURPOSE}`" in page
+    assert f"The default is `{DEFAULT_COLLECTION_PURPOSE}`" in page
     source = (ROOT / "app" / "access" / "write_keys.py").read_text(encoding="utf-8")
     assert min(int(n) for n in re.findall(r"token_urlsafe\((\d+)\)", source)) * 8 >= 192
 

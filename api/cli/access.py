@@ -1,4 +1,4 @@
-"""`parcours source …` and `parcours client …`: who may send and who may read."""
+"""`parcours client …`: who may read."""
 
 from typing import Annotated, Any
 
@@ -6,80 +6,10 @@ import typer
 
 import consent
 from api.cli.session import AsJson, DataDir, opened, settings, show
-from app.access import clients, sources
-from app.access.tables import Client, Source
+from app.access import clients
+from app.access.tables import Client
 
-source = typer.Typer(help="Websites and apps that send events.", no_args_is_help=True)
 client = typer.Typer(help="OAuth clients that read and administer.", no_args_is_help=True)
-
-
-def _source(row: Source) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "name": row.name,
-        "collection_purpose": row.collection_purpose,
-        "stamp_is_evidence": row.stamp_is_evidence,
-        "created_at": row.created_at,
-    }
-
-
-@source.command("add")
-def add_source(
-    name: str,
-    collection_purpose: Annotated[
-        str, typer.Option(help="The purpose events are collected for; decides what is stored.")
-    ] = sources.DEFAULT_COLLECTION_PURPOSE,
-    stamp_is_evidence: Annotated[
-        bool, typer.Option(help="Record what the consent object of each event says.")
-    ] = True,
-    category: Annotated[
-        list[str] | None,
-        typer.Option(help="A consent category of this source: NAME=PURPOSE[,PURPOSE…]."),
-    ] = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
-    """Add a source and print its write key, once."""
-    categories = {}
-    for entry in category or []:
-        key, _, purposes = entry.partition("=")
-        categories[key] = [p.strip() for p in purposes.split(",") if p.strip()]
-    with opened(settings(data_dir)) as sessions, sessions.begin() as session:
-        for purpose in [collection_purpose, *(p for ps in categories.values() for p in ps)]:
-            consent.catalogue.purpose(session, purpose)
-        made, key = sources.add(
-            session,
-            name,
-            collection_purpose=collection_purpose,
-            stamp_is_evidence=stamp_is_evidence,
-            categories=categories,
-        )
-        answer = {"name": made.name, "id": made.id, "write_key": key}
-    show(answer if as_json else [answer], as_json, "name", "id", "write_key")
-
-
-@source.command("list")
-def list_sources(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """List the sources."""
-    with opened(settings(data_dir)) as sessions, sessions() as session:
-        rows = [_source(row) for row in sources.list_all(session)]
-    show(rows, as_json, "id", "name", "collection_purpose", "stamp_is_evidence", "created_at")
-
-
-@source.command("rotate-key")
-def rotate_key(name: str, data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Give a source a new write key; the old one stops working within seconds."""
-    with opened(settings(data_dir)) as sessions, sessions.begin() as session:
-        key = sources.rotate_key(session, name)
-    answer = {"name": name, "write_key": key}
-    show(answer if as_json else [answer], as_json, "name", "write_key")
-
-
-@source.command("remove")
-def remove_source(name: str, data_dir: DataDir = None) -> None:
-    """Stop accepting events from a source; what it sent stays."""
-    with opened(settings(data_dir)) as sessions, sessions.begin() as session:
-        sources.remove(session, name)
 
 
 def _client(row: Client) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import sys
 import typer
 from rich.markup import escape
 
-from api.cli import access, data, demo, doctor, identity, plans, rejected, serve, storage
+from api.cli import access, data, demo, doctor, identity, plans, rejected, serve, sources, storage
 from api.cli.session import err
 from api.problems import BASES, title
 
@@ -17,7 +17,7 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("worker")(serve.worker)
-app.add_typer(access.source, name="source")
+app.add_typer(sources.source, name="source")
 app.add_typer(access.client, name="client")
 app.add_typer(plans.plan, name="plan")
 app.add_typer(rejected.rejected, name="rejected")

@@ -11,17 +11,22 @@ from fastapi import APIRouter, Request, Security
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBasic
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
 from api import write_key as keys
-from api.problems import documented
+from api.known_sources import Known
+from api.problems import documented, slug
 from api.request_body import Held, read
 from api.routes import calls
-from app.access import sources
-from app.access.sources import SourceSettings
-from app.db import Sessions
-from app.errors import BodyTooLarge, BodyUnreadable, OverCapacity, UnknownWriteKey
+from app.access.door import Door
+from app.errors import (
+    BodyTooLarge,
+    BodyUnreadable,
+    OriginNotAllowed,
+    OverCapacity,
+    RateLimited,
+    UnknownWriteKey,
+)
 from app.events import envelope, kept
 from app.events.envelope import Rejection
 from app.events.item import Batch, Outcome
@@ -50,8 +55,8 @@ write_key = WriteKey(
     "body or the query as `writeKey`, in `X-Write-Key`, or as a bearer token.",
 )
 
-#: How long a source is remembered, in seconds: so long may a rotated key go on working.
-SOURCE_SECONDS = 2.0
+#: What refuses a request whole and is counted for its source.
+REFUSED = (BodyUnreadable, BodyTooLarge, OriginNotAllowed, RateLimited)
 #: A request with so many times the events it may have is refused whole: nobody reads a list of
 #: a million rejections.
 FAR_TOO_MANY = 4
@@ -85,31 +90,6 @@ def _operation(example: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-class Sources:
-    """Remembers which source a write key belongs to, for a moment."""
-
-    def __init__(self, sessions: Sessions) -> None:
-        """Look keys up in this database."""
-        self._sessions = sessions
-        self._known: dict[str, tuple[float, SourceSettings]] = {}
-
-    async def find(self, key: str) -> SourceSettings:
-        """Return the source of a write key; raises UnknownWriteKey."""
-        known = self._known.get(key)
-        if known and known[0] > time.monotonic():
-            return known[1]
-        found = await run_in_threadpool(self._look_up, key)
-        if found is None:
-            self._known.pop(key, None)
-            raise UnknownWriteKey("the write key is missing or unknown")
-        self._known[key] = (time.monotonic() + SOURCE_SECONDS, found)
-        return found
-
-    def _look_up(self, key: str) -> SourceSettings | None:
-        with self._sessions() as session:
-            return sources.find_by_key(session, key)
-
-
 def _route(path: str, kind: str | None) -> None:
     """Declare the route of one path."""
 
@@ -130,9 +110,7 @@ def _route(path: str, kind: str | None) -> None:
         include_in_schema=calls.documented(path),
         dependencies=[Security(write_key)],
         openapi_extra=_operation(example),
-        responses=documented(
-            BodyUnreadable, UnknownWriteKey, BodyTooLarge, OverCapacity, ok=ANSWER
-        ),
+        responses=documented(*REFUSED, UnknownWriteKey, OverCapacity, ok=ANSWER),
     )
 
 
@@ -151,13 +129,25 @@ async def receive(request: Request, kind: str | None) -> Response:
     received_at = datetime.now(UTC)
     state = request.app.state
     settings: Settings = state.settings
+    known: Known | None = None
+    events = 1
     with Held(state.budget) as held:
         try:
-            body = envelope.parse(await read(request, settings.max_body_bytes, held))
-            source: SourceSettings = await state.sources.find(keys.find(request, body))
-            batch = _read(source, body, kind, received_at, settings)
-        except BodyUnreadable as error:
-            await _keep_unreadable(request, held.body, error, received_at)
+            packed = await read(request, settings.max_body_bytes, held)
+            body = envelope.parse(packed)
+            known = found = await state.sources.find(keys.find(request, body))
+            state.meter.used(found.key_id, received_at)
+            messages = envelope.messages(body, kind)
+            events = len(messages)
+            found.door.admit(
+                origin=request.headers.get("origin"),
+                size=len(packed),
+                events=events,
+                now=time.monotonic(),
+            )
+            batch = _read(found.door, messages, received_at)
+        except REFUSED as error:
+            await _note_refusal(request, known, error, events=events, body=held.body)
             raise
         outcomes = await state.writer.submit(batch)
         return Response(
@@ -165,40 +155,44 @@ async def receive(request: Request, kind: str | None) -> Response:
         )
 
 
-async def _keep_unreadable(
-    request: Request, body: bytes, error: BodyUnreadable, received_at: datetime
+async def note_oversized(request: Request, error: Exception) -> None:
+    """Count a request that was cut off before its route had it, or while it had."""
+    if request.url.path in calls.PATHS and not getattr(request.state, "noted", False):
+        await _note_refusal(request, None, error)
+
+
+async def _note_refusal(
+    request: Request, known: Known | None, error: Exception, *, events: int = 1, body: bytes = b""
 ) -> None:
-    """Keep a piece of a request that cannot be read, if it can be told whose it is without it."""
-    if not body:
-        return
-    try:
-        source = await request.app.state.sources.find(keys.find(request, {}))
-    except UnknownWriteKey:
-        return
-    rejection = Rejection(kept.UNREADABLE, str(error), raw=body)
-    await request.app.state.writer.submit(Batch(source, [rejection], received_at))
+    """Count a request that is refused whole, and keep a piece of one that cannot be read.
+
+    Nothing is done when it cannot be told whose it is.
+    """
+    request.state.noted = True
+    state = request.app.state
+    if known is None:  # the body was not read: the key may stand outside of it
+        try:
+            known = await state.sources.find(keys.find(request, {}))
+        except UnknownWriteKey:
+            return
+    state.meter.refused(known.source.id, slug(type(error)), events)
+    if isinstance(error, BodyUnreadable) and body:
+        rejection = Rejection(kept.UNREADABLE, str(error), raw=body)
+        await state.writer.submit(Batch(known.source, [rejection], datetime.now(UTC)))
 
 
-def _read(
-    source: SourceSettings,
-    body: dict[str, Any],
-    kind: str | None,
-    received_at: datetime,
-    settings: Settings,
-) -> Batch:
+def _read(door: Door, messages: list[Any], received_at: datetime) -> Batch:
     """Read the messages of a request; beyond the limit they are not even looked at."""
-    messages = envelope.messages(body, kind)
-    most = settings.max_batch_events
+    most, largest = door.most_events, door.largest_event
     if len(messages) > FAR_TOO_MANY * most:
         raise BodyTooLarge(f"{len(messages)} events; a request has at most {most}")
-    largest = settings.max_event_bytes
     read = [
         envelope.read(message, received_at=received_at, largest=largest)
         for message in messages[:most]
     ]
     why = f"a request has at most {most} events"
     rest = [Rejection("too_many", why, raw=message) for message in messages[most:]]
-    return Batch(source, [*read, *rest] if rest else read, received_at)
+    return Batch(door.source, [*read, *rest] if rest else read, received_at)
 
 
 def _answer(batch: Batch, outcomes: Sequence[Outcome]) -> dict[str, Any]:

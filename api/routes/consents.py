@@ -13,8 +13,9 @@ from api.deps import Configuration, Db
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
 from app.access import sources
+from app.access.door import Door
 from app.consents import explain, record
-from app.errors import ProfileNotFound, UnknownWriteKey
+from app.errors import OriginNotAllowed, ProfileNotFound, UnknownWriteKey
 from app.profiles import read
 from consent.errors import (
     LawfulBasisFixed,
@@ -81,13 +82,14 @@ class WrittenOut(BaseModel):
 def collector(request: Request, session: Db, settings: Configuration) -> str:
     """Return who says so: a source by its write key (Basic), or a client with `consents:write`.
 
-    Raises UnknownWriteKey, InvalidToken, InsufficientScope.
+    Raises UnknownWriteKey, OriginNotAllowed, InvalidToken, InsufficientScope.
     """
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "basic":
         source = sources.find_by_key(session, write_key.basic_user(value) or "")
         if source is None:
             raise UnknownWriteKey("the write key is unknown")
+        Door(source, settings).admit_origin(request.headers.get("origin"))
         return f"source:{source.name}"
     if scheme.lower() != "bearer":
         raise InvalidToken("Send a write key as Basic user name, or an access token as Bearer.")
@@ -107,6 +109,7 @@ Collector = Annotated[str, Depends(collector)]
     responses=documented(
         InvalidToken,
         UnknownWriteKey,
+        OriginNotAllowed,
         InsufficientScope,
         PurposeNotFound,
         NoticeNotFound,

@@ -1,18 +1,18 @@
-"""Sources: the websites and apps that send events, each with its write key."""
+"""Sources: the websites and apps that send events, each with its write keys."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+import consent
 from app.access import write_keys
+from app.access.definition import DEFAULT_COLLECTION_PURPOSE, SourceDefinition, read
 from app.access.tables import Source, WriteKey
 from app.errors import SourceExists, SourceNotFound
-
-#: What events are collected for unless the source says otherwise: running the service that the
-#: person asked for (GDPR art. 6(1)(b)). Every further use is decided for its own purpose.
-DEFAULT_COLLECTION_PURPOSE = "service.operation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,29 +36,59 @@ class SourceSettings:
     pending_seconds: int = 0
 
 
-def add(
-    session: Session,
-    name: str,
-    *,
-    collection_purpose: str = DEFAULT_COLLECTION_PURPOSE,
-    stamp_is_evidence: bool = True,
-    categories: dict[str, list[str]] | None = None,
-) -> tuple[Source, str]:
-    """Register a source and return it with its write key, which is shown only this once.
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """A write key in use and the source that sends with it."""
 
-    Raises SourceExists when a source of this name exists.
+    source: SourceSettings
+    key_id: int
+    key_hash: bytes
+    expires_at: datetime | None
+
+
+def add(session: Session, name: str, **settings: Any) -> tuple[Source, str]:
+    """Register a source and return it with its first write key, which is shown only this once.
+
+    The settings are those of SourceDefinition. Raises DefinitionInvalid, and SourceExists when a
+    source of this name exists.
     """
+    definition = read(settings)
     if session.scalar(sa.select(Source).where(Source.name == name)):
         raise SourceExists(name)
-    source = Source(
-        name=name,
-        collection_purpose=collection_purpose,
-        stamp_is_evidence=stamp_is_evidence,
-        categories=categories or {},
-    )
+    source = Source(name=name, **definition.model_dump())
     session.add(source)
     session.flush()
     return source, write_keys.add(session, source.id)[1]
+
+
+def change(
+    session: Session, source: Source, settings: Mapping[str, Any], *, largest_body: int
+) -> None:
+    """Change some settings of a source; the others stay.
+
+    Server processes take it over within two seconds. Raises DefinitionInvalid, PurposeNotFound.
+    """
+    changed = read({**definition_of(source).model_dump(), **settings})
+    check(session, changed, largest_body=largest_body)
+    for name, value in changed.model_dump().items():
+        setattr(source, name, value)
+
+
+def check(session: Session, definition: SourceDefinition, *, largest_body: int) -> None:
+    """Check a definition against the catalogue and the server's own limits.
+
+    Raises PurposeNotFound, DefinitionInvalid.
+    """
+    for purpose in sorted(definition.purposes):
+        consent.catalogue.purpose(session, purpose)
+    definition.within(largest_body)
+
+
+def definition_of(source: Source) -> SourceDefinition:
+    """Return the settings of a source."""
+    return SourceDefinition.model_construct(
+        **{name: getattr(source, name) for name in SourceDefinition.model_fields}
+    )
 
 
 def find(session: Session, name: str) -> Source:
@@ -71,18 +101,35 @@ def find(session: Session, name: str) -> Source:
     return source
 
 
+def find_by_id(session: Session, source_id: int, *, lock: bool = False) -> Source:
+    """Return the source of this id, locked for a change if need be; raises SourceNotFound."""
+    query = sa.select(Source).where(Source.id == source_id, Source.removed_at.is_(None))
+    source = session.scalar(query.with_for_update() if lock else query)
+    if source is None:
+        raise SourceNotFound(str(source_id))
+    return source
+
+
 def find_by_key(session: Session, key: str) -> SourceSettings | None:
     """Return the source a write key belongs to, or None."""
-    source = session.scalar(
-        sa.select(Source)
-        .join(WriteKey, WriteKey.source_id == Source.id)
+    sender = find_by_hashes(session, [write_keys.hash_key(key)])
+    return sender[0].source if sender else None
+
+
+def find_by_hashes(session: Session, hashes: Sequence[bytes]) -> list[Sender]:
+    """Return the keys in use among these hashes, each with its source."""
+    rows = session.execute(
+        sa.select(WriteKey, Source)
+        .join(Source, WriteKey.source_id == Source.id)
         .where(
-            WriteKey.key_hash == write_keys.hash_key(key),
+            WriteKey.key_hash.in_(hashes),
             Source.removed_at.is_(None),
             *write_keys.in_use(datetime.now(UTC)),
         )
     )
-    return settings_of(source) if source else None
+    return [
+        Sender(settings_of(source), key.id, key.key_hash, key.expires_at) for key, source in rows
+    ]
 
 
 def settings_of(source: Source) -> SourceSettings:
@@ -110,14 +157,8 @@ def list_all(session: Session) -> list[Source]:
     )
 
 
-def rotate_key(session: Session, name: str, *, keep: timedelta = timedelta()) -> str:
-    """Give the source a new write key; the others stop working after `keep`."""
-    source = find(session, name)
-    return write_keys.rotate(session, source.id, keep=keep, now=datetime.now(UTC))[1]
-
-
-def remove(session: Session, name: str) -> None:
+def remove(session: Session, source: Source) -> None:
     """Stop accepting events from a source; what it sent stays."""
-    source = find(session, name)
-    source.removed_at = sa.func.now()
+    source.removed_at = datetime.now(UTC)
     source.name = f"{source.name} (removed {source.id})"
+    session.flush()

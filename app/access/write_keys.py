@@ -2,12 +2,15 @@
 
 import hashlib
 import secrets
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.access.tables import WriteKey
+from app.db import statement
 from app.errors import WriteKeyNotFound
 
 #: How much of a key's end is kept in the clear, to tell keys apart by; 168 random bits remain.
@@ -34,13 +37,21 @@ def add(session: Session, source_id: int, *, label: str = "") -> tuple[WriteKey,
 
 def list_all(session: Session, source_id: int, *, now: datetime) -> list[WriteKey]:
     """Return the keys of a source that work now, the oldest first."""
-    return list(
-        session.scalars(
-            sa.select(WriteKey)
-            .where(WriteKey.source_id == source_id, *in_use(now))
-            .order_by(WriteKey.id)
-        )
-    )
+    return of_sources(session, [source_id], now=now).get(source_id, [])
+
+
+def of_sources(
+    session: Session, source_ids: Iterable[int], *, now: datetime
+) -> dict[int, list[WriteKey]]:
+    """Return the keys that work now, the oldest first, by their source."""
+    keys: dict[int, list[WriteKey]] = {}
+    for key in session.scalars(
+        sa.select(WriteKey)
+        .where(WriteKey.source_id.in_(source_ids), *in_use(now))
+        .order_by(WriteKey.id)
+    ):
+        keys.setdefault(key.source_id, []).append(key)
+    return keys
 
 
 def rotate(
@@ -66,6 +77,13 @@ def remove(session: Session, source_id: int, key_id: int, *, now: datetime) -> N
         raise WriteKeyNotFound(str(key_id))
     row.removed_at = now
     session.flush()
+
+
+def note_use(session: Session, used: Mapping[int, datetime]) -> None:
+    """Remember when keys (by id) were last used; an earlier time than is known changes nothing."""
+    rows = [{"id": key_id, "at": at} for key_id, at in used.items()]
+    encoded = msgspec.json.encode(rows).decode()
+    session.execute(statement("app.access", "note_use"), {"rows": encoded})
 
 
 def in_use(now: datetime) -> tuple[sa.ColumnElement[bool], ...]:

@@ -111,7 +111,7 @@ def test_a_database_that_is_away_is_said_with_retry_after(
     def away(*_: object) -> None:
         raise sa.exc.OperationalError("SELECT", {}, Exception("gone"))
 
-    monkeypatch.setattr("api.routes.collect.sources.find_by_key", away)
+    monkeypatch.setattr("app.access.sources.find_by_hashes", away)
     answer = server.post("/v1/t", json={}, headers=ORIGIN, auth=(write_key, ""))
     assert answer.status_code == 503
     assert answer.headers["retry-after"].isdigit()

@@ -134,7 +134,7 @@ def test_a_source_has_one_plan_and_a_plan_in_use_is_not_deleted(
     assert call("DELETE", "/other/sources/web").status_code == 204
     call("PUT", "/other/sources/web")
     with sessions.begin() as session:
-        sources.remove(session, "web")
+        sources.remove(session, sources.find(session, "web"))
     assert call("DELETE", "/other").status_code == 204
     assert call("GET").json() == {"data": [], "next_cursor": None}
 

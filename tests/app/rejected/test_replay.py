@@ -261,7 +261,7 @@ def test_the_events_of_a_source_that_was_removed_are_not_replayed(
 ) -> None:
     send(NAMELESS)
     with sessions.begin() as session:
-        sources.remove(session, "web")
+        sources.remove(session, sources.find(session, "web"))
     answer = call("POST", f"/{only(call)['id']}/replay", json={"event": NAMED}).json()
     assert (answer["outcome"], answer["code"]) == ("rejected", "source_removed")
     assert events(sessions) == []

@@ -1,0 +1,58 @@
+"""Origins that may send: how they are written, and what they let in."""
+
+import pytest
+
+from app.access import origins
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("https://www.example.com", "https://www.example.com"),
+        (" HTTPS://Www.Example.com ", "https://www.example.com"),
+        ("https://example.com:443", "https://example.com"),
+        ("http://example.com:80", "http://example.com"),
+        ("http://localhost:3000", "http://localhost:3000"),
+        ("https://*.example.com", "https://*.example.com"),
+        ("https://*.example.com:8443", "https://*.example.com:8443"),
+        ("http://*.localhost:3000", "http://*.localhost:3000"),
+        ("http://[::1]:3000", "http://[::1]:3000"),
+        ("capacitor://localhost", "capacitor://localhost"),
+        ("null", "null"),
+    ],
+)
+def test_an_origin_is_kept_as_browsers_send_it(written: str, sent: str) -> None:
+    assert origins.normal(written) == sent
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "", "*", "example.com", "https://", "https://example.com/", "https://example.com/shop",
+        "https://*", "https://*.com", "https://*.*.example.com", "https://www.*.com",
+        "https://a*.example.com", "https://user@example.com", "https://example.com:0",
+        "https://example.com:99999", "https://exämple.com", "https://example.com?x",
+        "https://a..example.com", "https://" + "a" * 400,
+    ],
+)  # fmt: skip
+def test_what_is_no_origin_is_refused_with_the_form_to_use(wrong: str) -> None:
+    with pytest.raises(ValueError, match=r"origin|top-level|port"):
+        origins.normal(wrong)
+
+
+def test_a_pattern_lets_in_what_it_names_and_nothing_else() -> None:
+    allowed = origins.pattern(["https://shop.example", "https://*.example.com"])
+    assert allowed is not None
+    for good in ("https://shop.example", "https://a.example.com", "https://a.b-c.example.com"):
+        assert allowed.fullmatch(good), good
+    for bad in (
+        "http://shop.example", "https://shop.example:8443", "https://shopxexample",
+        "https://example.com", "https://.example.com", "https://evilexample.com",
+        "https://a.example.com.evil.net", "https://evil.net/.example.com",
+        "https://evil.net#.example.com", "https://a.example.com ", "null", "",
+    ):  # fmt: skip
+        assert not allowed.fullmatch(bad), bad
+
+
+def test_without_any_named_origin_there_is_nothing_to_match() -> None:
+    assert origins.pattern([]) is None
