@@ -11,6 +11,7 @@ goes through exactly once.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -23,7 +24,7 @@ from app.profiles.changes import News, publish
 from app.profiles.project import project
 from app.resolve import resolve
 from app.segments import members as segments
-from app.work import Touched
+from app.segments.tables import Segment
 from identity import people
 from identity.graph import Moved
 
@@ -52,29 +53,37 @@ def step(session: Session, *, limit: int = BATCH) -> Step:
     with advisory_lock(session, "pipeline") as mine:
         if not mine:
             return Step()
-        events = stream.next_batch(session, "pipeline", limit)
-        touched = _take_touched(session, limit)
+        events = stream.next_outline(session, "pipeline", limit)
+        touched = work.take(session, limit)
         if not events and not touched:
             return Step()
         now = datetime.now(UTC)
         consents = {t.identifier_id for t in touched if t.why == "consent"}
         moved = resolve(session, events, consents, now=now)
         changed = project(session, events)
-        seen = {e.identifier_id for e in events} | {t.identifier_id for t in touched}
-        persons = people.people_of(session, seen | changed)
-        concerned = set(persons.values()) | moved.people
+        listed = segments.list_all(session)
+        seen = {e.identifier_ids[0] for e in events} if listed else set()
+        asked = {t.identifier_id for t in touched}
+        persons = people.people_of(session, seen | asked | changed)
         publish(session, _news(persons, changed, moved, touched), at=now)
-        advance(session, concerned, moved, now=now)
+        advance(session, listed, set(persons.values()) | moved.people, moved, now=now)
         if events:
             stream.done(session, "pipeline", events[-1])
         return Step(len(events), len(touched))
 
 
-def advance(session: Session, concerned: set[int], moved: Moved, *, now: datetime) -> None:
-    """Refresh the segments of these people and tell the destinations who came and who went."""
+def advance(
+    session: Session,
+    listed: Iterable[Segment],
+    concerned: set[int],
+    moved: Moved,
+    *,
+    now: datetime,
+) -> None:
+    """Refresh these segments for the people concerned and tell destinations who came and went."""
     merged = {p for pair in moved.merged for p in pair}
     split = {p for pair in moved.split for p in pair}
-    for segment in segments.list_all(session):
+    for segment in listed:
         delta = segments.refresh(
             session, segment, now=now, people=concerned, merged=merged, split=split
         )
@@ -104,26 +113,15 @@ def after_move(session: Session, moved: Moved) -> None:
     """
     now = datetime.now(UTC)
     publish(session, _moves(moved), at=now)
-    advance(session, set(moved.people), moved, now=now)
+    advance(session, segments.list_all(session), set(moved.people), moved, now=now)
     work.wake(session)
-
-
-def _take_touched(session: Session, limit: int) -> list[Touched]:
-    """Take what was touched; it is gone with this transaction's commit, and only then."""
-    oldest = (
-        sa.select(Touched.id).order_by(Touched.id).limit(limit).with_for_update(skip_locked=True)
-    )
-    rows = session.scalars(
-        sa.delete(Touched).where(Touched.id.in_(oldest.scalar_subquery())).returning(Touched)
-    )
-    return sorted(rows, key=lambda row: row.id)
 
 
 def _news(
     persons: dict[int, int],
     changed: set[int],
     moved: Moved,
-    touched: Iterable[Touched],
+    touched: Iterable[sa.Row[Any]],
 ) -> list[News]:
     """Return the news of one step, each person's in the order in which they are true."""
     news = _moves(moved)

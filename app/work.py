@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.db import Base
+from app.db import Base, statement
 
 #: The channel on which the worker hears that there is something to do.
 CHANNEL = "parcours_work"
@@ -32,6 +32,15 @@ def touch(session: Session, touched: Iterable[tuple[int, str, Mapping[str, Any]]
     if rows:
         session.execute(sa.insert(Touched), rows)
         wake(session)
+
+
+def take(session: Session, limit: int) -> list[sa.Row[Any]]:
+    """Take what was touched, oldest first: rows of identifier_id, why, details.
+
+    It is gone with this transaction's commit, and only then.
+    """
+    taken = session.execute(statement("app", "take_touched"), {"limit": limit})
+    return sorted(taken, key=lambda row: row.id)
 
 
 def wake(session: Session) -> None:

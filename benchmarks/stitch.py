@@ -34,7 +34,7 @@ import sqlalchemy as sa
 
 from api.cli.session import opened
 from api.demo.generate import Call, generate
-from app import pipeline
+from app import pipeline, work
 from app.access import sources
 from app.access.sources import SourceSettings
 from app.db import Sessions
@@ -44,6 +44,7 @@ from app.events.envelope import Envelope
 from app.events.item import Item
 from app.events.memory import Memory
 from app.resolve import resolve
+from app.segments import members as segments
 from app.settings import Settings
 from identity import people
 
@@ -51,10 +52,11 @@ VISITORS = 5_000
 VARIANTS = ("append", "append + stitch", "append + pipeline")
 #: The parts of one step of the pipeline, as (module or object, name).
 STAGES: tuple[tuple[ModuleType, str], ...] = (
-    (stream, "next_batch"),
-    (pipeline, "_take_touched"),
+    (stream, "next_outline"),
+    (work, "take"),
     (pipeline, "resolve"),
     (pipeline, "project"),
+    (segments, "list_all"),
     (people, "people_of"),
     (pipeline, "publish"),
     (pipeline, "advance"),
@@ -247,8 +249,8 @@ class Run:
     def _stitch(self) -> bool:
         """Read a batch and resolve it, as the pipeline does."""
         with self.sessions.begin() as session:
-            touched = pipeline._take_touched(session, self.batch)
-            events = stream.next_batch(session, "pipeline", self.batch)
+            touched = work.take(session, self.batch)
+            events = stream.next_outline(session, "pipeline", self.batch)
             consents = {t.identifier_id for t in touched}
             resolve(session, events, consents, now=datetime.now(UTC))
             if events:

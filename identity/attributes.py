@@ -10,6 +10,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 
 FIELDS: tuple[str, ...] = (
     "first_name",
@@ -71,6 +72,7 @@ _SPELLINGS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 _FULL_NAMES = ("name", "fullname", "displayname", "customername")
 _FIELD_OF = {spelling: field for field, all_ in _SPELLINGS.items() for spelling in all_}
+_FIELD_OF |= {spelling: spelling for spelling in _FULL_NAMES}
 
 _PLACEHOLDERS = frozenset(
     (
@@ -98,6 +100,11 @@ _STREET_TYPES = {
 _UNDECOMPOSED = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe", "ı": "i"})
 _LONGEST = 200
 _DEEPEST = 3
+_INTEGRAL = re.compile(r"^(\d+)\.0+$")
+_APOSTROPHES = re.compile(r"['`\u2019\u02bc]")
+#: Of ASCII: small letters and digits stay, apostrophes go, everything else parts words.
+_ASCII_WORDS = {n: None if chr(n) in "'`" else chr(n).lower() if chr(n).isalnum() else " "
+                for n in range(128)}  # fmt: skip
 _ISO = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[T ].*)?")
 _LOCAL = re.compile(r"(\d{1,2})[-/. ](\d{1,2})[-/. ](\d{4}|\d{2})(?:[T ].*)?")
 _COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})")
@@ -112,7 +119,7 @@ def from_traits(traits: Mapping[str, object]) -> dict[str, str]:
     """
     found: dict[str, dict[str, str]] = {}
     for spelling, value in _leaves(traits, "", 0):
-        found.setdefault(_FIELD_OF.get(spelling, spelling), {}).setdefault(spelling, value)
+        found.setdefault(_FIELD_OF[spelling], {}).setdefault(spelling, value)
     fields: dict[str, str] = {}
     for field in FIELDS:
         stated = found.get(field, {})
@@ -145,16 +152,24 @@ def guess_columns(names: Iterable[str]) -> dict[str, str]:
 
 
 def _spelling(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", str(name)[:_LONGEST].lower())
+    return _spelled(str(name)[:_LONGEST])
+
+
+@lru_cache(4096)  # the names of traits are few and come again with every event
+def _spelled(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _leaves(value: object, path: str, depth: int) -> Iterator[tuple[str, str]]:
-    """Yield (joined spelling of the path, text) for every scalar, at most three levels deep."""
+    """Yield (joined spelling of the path, text) for each scalar that we know a field for.
+
+    At most three levels deep.
+    """
     if isinstance(value, Mapping):
         if depth < _DEEPEST:
             for key, inner in value.items():
                 yield from _leaves(inner, path + _spelling(key), depth + 1)
-    elif (text := _text(value)) is not None:
+    elif path in _FIELD_OF and (text := _text(value)) is not None:
         yield path, text
 
 
@@ -173,15 +188,24 @@ def _text(value: object) -> str | None:
         return str(value)
     if isinstance(value, str):
         # Lone surrogates are legal in JSON but not in Arrow or PostgreSQL.
-        text = value[:_LONGEST].encode("utf-8", "ignore").decode()
-        return re.sub(r"^(\d+)\.0+$", r"\1", text.strip())
+        text = value[:_LONGEST]
+        if not text.isascii():
+            text = text.encode("utf-8", "ignore").decode()
+        return _INTEGRAL.sub(r"\1", text.strip())
     return None
 
 
 def _words(text: str) -> str:
-    """Casefold, strip accents, and keep letters and digits separated by single spaces."""
-    text = unicodedata.normalize("NFKD", text.casefold()).translate(_UNDECOMPOSED)
-    text = re.sub(r"['`\u2019\u02bc]", "", text)
+    """Casefold, strip accents, and keep letters and digits separated by single spaces.
+
+    Decomposed before and after: of letters that are capitals only once decomposed (𝕬), and of
+    those that casefolding composes.
+    """
+    if text.isascii():
+        return " ".join(text.translate(_ASCII_WORDS).split())
+    text = unicodedata.normalize("NFKD", text).casefold()
+    text = unicodedata.normalize("NFKD", text).translate(_UNDECOMPOSED)
+    text = _APOSTROPHES.sub("", text)
     kept = (c for c in text if not unicodedata.combining(c))
     return " ".join("".join(c if c.isalnum() else " " for c in kept).split())
 

@@ -5,6 +5,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
+import msgspec
+
 from identity.identifiers import namespace
 
 #: Two logins are one person only on a match this certain; devices and addresses never join them.
@@ -15,8 +17,7 @@ ALIKE = 0.6
 LARGEST = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(msgspec.Struct, frozen=True):
     """An identifier, as far as its links are concerned."""
 
     id: int
@@ -27,8 +28,7 @@ class Node:
     birth_date: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(msgspec.Struct, frozen=True):
     """A link that stands; `first_at` is the time of its first evidence, in seconds."""
 
     id: int
@@ -61,7 +61,8 @@ def resolve(
     Matched edges need `profile.link` given on both sides; asserted ones need it not refused.
     """
     clusters = _Clusters(nodes, cannot)
-    asserted = sorted((e for e in edges if e.kind != "match"), key=lambda e: _strength(nodes, e))
+    priority = {i: namespace(node.namespace).priority for i, node in nodes.items()}
+    asserted = sorted((e for e in edges if e.kind != "match"), key=lambda e: _strength(priority, e))
     for edge in asserted:
         if edge.kind == "manual":
             clusters.follow(edge, _refused(nodes, edge))
@@ -83,13 +84,13 @@ def _refused(nodes: Mapping[int, Node], edge: Edge) -> str | None:
     return "consent:refused" if "refused" in said else None
 
 
-def _strength(nodes: Mapping[int, Node], edge: Edge) -> tuple[object, ...]:
+def _strength(priority: Mapping[int, int], edge: Edge) -> tuple[object, ...]:
     """Order edges: decisions of people, then by the stronger namespaces, then by age."""
-    priorities = sorted(namespace(nodes[i].namespace).priority for i in (edge.left, edge.right))
+    one, other = priority[edge.left], priority[edge.right]
     return (
         edge.kind != "manual",
-        priorities[0],
-        priorities[1],
+        min(one, other),
+        max(one, other),
         edge.first_at,
         edge.left,
         edge.right,
@@ -178,9 +179,13 @@ class _Clusters:
         return any(self.apart.get(i, set()) & there for i in left)
 
     def _over_limit(self, edge: Edge, left: list[int], right: list[int]) -> str | None:
+        # One side alone adds nothing to a limit.
+        both = {self.nodes[i].namespace for i in left} & {self.nodes[i].namespace for i in right}
+        if not both:
+            return None
         here = Counter(self.nodes[i].namespace for i in left)
         there = Counter(self.nodes[i].namespace for i in right)
-        for name in sorted(here.keys() & there.keys()):  # one side alone adds nothing to a limit
+        for name in sorted(both):
             rules = namespace(name)
             if rules.limit is None or here[name] + there[name] <= rules.limit:
                 continue

@@ -1,23 +1,21 @@
 """The evidence graph: identifiers and links in, people out, by recomputing what was touched."""
 
-import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from identity.components import Edge, Node, People, resolve
-from identity.tables import CannotLink, Link, Merge
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(msgspec.Struct, frozen=True):
     """Two identifiers that one thing speaks of: an event, a match, a person's decision."""
 
     left: int
@@ -28,7 +26,7 @@ class Evidence:
     evidence_id: int | None = None
     weight: float | None = None
     probability: float | None = None
-    details: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,21 @@ def among(column: InstrumentedAttribute[int], ids: Collection[int]) -> sa.Column
     `column.in_(ids)` sends one parameter for each, and PostgreSQL takes at most 65,535: a device
     that more people share would stop whoever reads its component.
     """
-    return column == sa.any_(sa.cast(sorted(ids), ARRAY(sa.BigInteger)))
+    written = sa.literal(array(ids), sa.Text)
+    return column == sa.any_(sa.cast(written, ARRAY(sa.BigInteger)))
+
+
+def array(ids: Collection[int]) -> str:
+    """Write ids, in order, as PostgreSQL writes a bigint[]: a statement casts it.
+
+    A list that psycopg dumps element by element costs twice as much.
+    """
+    return "{" + ",".join(map(str, sorted(ids))) + "}"
+
+
+def rows_of(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Write rows as the JSON that a statement reads with json_to_recordset."""
+    return msgspec.json.encode(rows).decode()
 
 
 def identify(
@@ -70,7 +82,7 @@ def identify(
     wanted = sorted(set(identifiers))
     if not wanted:
         return {}
-    rows = json.dumps([{"namespace": n, "value": v} for n, v in wanted])
+    rows = rows_of([{"namespace": n, "value": v} for n, v in wanted])
     session.execute(statement("identify"), {"rows": rows})
     found = session.execute(statement("find_identifiers"), {"rows": rows})
     return {(row.namespace, row.value): row.id for row in found}
@@ -79,32 +91,33 @@ def identify(
 def observe(session: Session, evidence: Iterable[Evidence]) -> set[int]:
     """Keep links and return the identifiers whose people must be computed again.
 
-    A link that was seen before adds nothing; one that somebody revoked stays revoked. A match
-    that is scored anew takes its new weight.
+    A link that was seen before adds nothing, and is not even locked; one that somebody revoked
+    stays revoked. A match that is scored anew takes its new weight.
     """
-    rows: dict[tuple[int, int, str], dict[str, Any]] = {}
+    first: dict[tuple[int, int, str], Evidence] = {}
     for item in evidence:
-        if item.left == item.right:
-            continue
-        left, right = sorted((item.left, item.right))
-        row = {
-            "left_id": left,
-            "right_id": right,
-            "kind": item.kind,
-            "rule": item.rule,
-            "evidence_id": item.evidence_id,
-            "first_at": item.first_at.isoformat(),
-            "weight": item.weight,
-            "probability": item.probability,
-            "evidence": item.details,
-        }
-        kept = rows.setdefault((left, right, item.kind), row)
-        if row["first_at"] < kept["first_at"]:
-            rows[(left, right, item.kind)] = row
-    if not rows:
+        left, right = item.left, item.right
+        key = (left, right, item.kind) if left < right else (right, left, item.kind)
+        kept = first.get(key)
+        if left != right and (kept is None or item.first_at < kept.first_at):
+            first[key] = item
+    if not first:
         return set()
-    ordered = [rows[key] for key in sorted(rows)]
-    changed = session.execute(statement("observe"), {"rows": json.dumps(ordered)})
+    rows = [
+        {
+            "left_id": key[0],
+            "right_id": key[1],
+            "kind": key[2],
+            "rule": first[key].rule,
+            "evidence_id": first[key].evidence_id,
+            "first_at": first[key].first_at,
+            "weight": first[key].weight,
+            "probability": first[key].probability,
+            "evidence": first[key].details,
+        }
+        for key in sorted(first)
+    ]
+    changed = session.execute(statement("observe"), {"rows": rows_of(rows)})
     return {i for row in changed for i in (row.left_id, row.right_id)}
 
 
@@ -113,7 +126,7 @@ def set_link_consent(session: Session, states: dict[int, str]) -> set[int]:
     rows = [{"id": i, "state": states[i]} for i in sorted(states)]
     if not rows:
         return set()
-    changed = session.execute(statement("set_link_consent"), {"rows": json.dumps(rows)})
+    changed = session.execute(statement("set_link_consent"), {"rows": rows_of(rows)})
     return {row.id for row in changed}
 
 
@@ -127,82 +140,61 @@ def reconsider(session: Session, touched: Collection[int], *, at: datetime) -> M
     if not touched:
         return Moved()
     session.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended('identity', 0))"))
-    reached = _reach(session, touched)
-    nodes, before, fresh = _nodes(session, reached)
-    edges, held = _edges(session, reached)
-    constraints = _constraints(session, reached)
-    people = resolve(nodes, edges, constraints)
-    _write_held(session, held, people)
-    changed = [
-        {"id": i, "group_id": people.group[i], "person_id": people.person[i]}
-        for i in sorted(nodes)
-        if i in fresh or before[i] != (people.group[i], people.person[i])
-    ]
-    if changed:
-        session.execute(statement("move"), {"rows": json.dumps(changed)})
-    return _record_moves(session, before, people, fresh, at)
+    around = _around(session, touched)
+    people = resolve(around.nodes, around.edges, around.apart)
+    _write_held(session, around.held, people)
+    _move(session, around, people)
+    return _record_moves(session, around, people, at)
 
 
 def followed(session: Session, touched: Collection[int]) -> set[int]:
     """Return which links would be followed if the reach of these were computed now."""
-    reached = _reach(session, touched)
-    nodes, _, _ = _nodes(session, reached)
-    edges, _ = _edges(session, reached)
-    people = resolve(nodes, edges, _constraints(session, reached))
-    return {edge.id for edge in edges} - people.held.keys()
+    around = _around(session, touched)
+    people = resolve(around.nodes, around.edges, around.apart)
+    return {edge.id for edge in around.edges} - people.held.keys()
 
 
-def _reach(session: Session, touched: Collection[int]) -> list[int]:
-    """Return all identifiers connected to the touched ones, breadth first.
+@dataclass(slots=True)
+class _Around:
+    """Everything that is connected to some identifiers, as it stands in the tables."""
+
+    nodes: dict[int, Node] = field(default_factory=dict)
+    #: Group and person of each identifier before; `fresh` had none.
+    before: dict[int, tuple[int, int]] = field(default_factory=dict)
+    fresh: set[int] = field(default_factory=set)
+    edges: list[Edge] = field(default_factory=list)
+    held: dict[int, str | None] = field(default_factory=dict)
+    apart: list[tuple[int, int]] = field(default_factory=list)
+
+
+def _around(session: Session, touched: Collection[int]) -> _Around:
+    """Read what is connected to the touched identifiers, breadth first.
 
     One query per step: a recursive CTE took over 20 s on a chain of 5,000 (performance.md B).
     """
+    around = _Around()
     reached = set(touched)
     frontier = reached
     while frontier:
-        rows = session.execute(statement("neighbours"), {"ids": sorted(frontier)})
-        frontier = {row.id for row in rows} - reached
+        found: set[int] = set()
+        for row in session.execute(statement("edges"), {"ids": array(frontier)}).all():
+            if row.id not in around.held:
+                around.held[row.id] = row.held
+                around.edges.append(
+                    Edge(row.id, row.left_id, row.right_id, row.kind, row.first_at, row.probability)
+                )
+                found.update((row.left_id, row.right_id))
+        frontier = found - reached
         reached |= frontier
-    return sorted(reached)
-
-
-def _nodes(
-    session: Session, ids: Sequence[int]
-) -> tuple[dict[int, Node], dict[int, tuple[int, int]], set[int]]:
-    nodes: dict[int, Node] = {}
-    before: dict[int, tuple[int, int]] = {}
-    fresh: set[int] = set()
-    for row in session.execute(statement("nodes"), {"ids": ids}):
-        nodes[row.id] = Node(
+    for row in session.execute(statement("nodes"), {"ids": array(reached)}).all():
+        around.nodes[row.id] = Node(
             row.id, row.namespace, row.link_consent, row.first_name, row.last_name, row.birth_date
         )
-        before[row.id] = (row.group_id or row.id, row.person_id or row.id)
+        around.before[row.id] = (row.group_id or row.id, row.person_id or row.id)
+        around.apart += [(row.id, other) for other in row.apart or ()]
         if row.person_id is None:
-            fresh.add(row.id)
-    return nodes, before, fresh
-
-
-def _edges(session: Session, ids: Sequence[int]) -> tuple[list[Edge], dict[int, str | None]]:
-    query = sa.select(Link).where(among(Link.left_id, ids), Link.revoked_at.is_(None))
-    edges, held = [], {}
-    for link in session.scalars(query):
-        edges.append(
-            Edge(
-                link.id,
-                link.left_id,
-                link.right_id,
-                link.kind,
-                link.first_at.timestamp(),
-                1.0 if link.probability is None else link.probability,
-            )
-        )
-        held[link.id] = link.held
-    return edges, held
-
-
-def _constraints(session: Session, ids: Sequence[int]) -> list[tuple[int, int]]:
-    query = sa.select(CannotLink.left_id, CannotLink.right_id).where(among(CannotLink.left_id, ids))
-    return [(row.left_id, row.right_id) for row in session.execute(query)]
+            around.fresh.add(row.id)
+    return around
 
 
 def _write_held(session: Session, held: dict[int, str | None], people: People) -> None:
@@ -210,22 +202,27 @@ def _write_held(session: Session, held: dict[int, str | None], people: People) -
         {"id": i, "held": people.held.get(i)} for i in sorted(held) if held[i] != people.held.get(i)
     ]
     if rows:
-        session.execute(statement("hold"), {"rows": json.dumps(rows)})
+        session.execute(statement("hold"), {"rows": rows_of(rows)})
 
 
-def _record_moves(
-    session: Session,
-    before: dict[int, tuple[int, int]],
-    people: People,
-    fresh: set[int],
-    at: datetime,
-) -> Moved:
+def _move(session: Session, around: _Around, people: People) -> None:
+    rows = [
+        {"id": i, "group_id": people.group[i], "person_id": people.person[i]}
+        for i in sorted(around.nodes)
+        if i in around.fresh or around.before[i] != (people.group[i], people.person[i])
+    ]
+    if rows:
+        session.execute(statement("move"), {"rows": rows_of(rows)})
+
+
+def _record_moves(session: Session, around: _Around, people: People, at: datetime) -> Moved:
     """Write down which people were joined or split; a brand-new identifier is neither."""
+    before, fresh = around.before, around.fresh
     members: dict[int, dict[int, list[int]]] = {}
     for i, (_, old) in before.items():
         if i not in fresh:
             members.setdefault(old, {}).setdefault(people.person[i], []).append(i)
-    merged, split = [], []
+    merged, split, rows = [], [], []
     for old, parts in sorted(members.items()):
         for new, identifiers in sorted(parts.items()):
             if new == old:
@@ -234,16 +231,10 @@ def _record_moves(
                 split.append((old, new))
                 continue
             merged.append((new, old))
-            session.add(
-                Merge(
-                    survivor_id=new,
-                    absorbed_id=old,
-                    absorbed_identifier_ids=sorted(identifiers),
-                    at=at,
-                )
-            )
+            rows.append({"survivor_id": new, "absorbed_id": old, "absorbed": sorted(identifiers)})
+    if rows:
+        session.execute(statement("keep_merges"), {"rows": rows_of(rows), "at": at})
     touched = {p for i in before for p in (before[i][1], people.person[i])}
-    session.flush()
     known = {people.person[i] for i in before if i not in fresh}
     created = {people.person[i] for i in fresh} - known - members.keys()
     return Moved(tuple(sorted(created)), tuple(merged), tuple(split), frozenset(touched))
@@ -251,5 +242,5 @@ def _record_moves(
 
 def settle(session: Session, identifiers: Collection[int]) -> list[int]:
     """Make a person of each of these identifiers that has none yet; return those made."""
-    made = session.execute(statement("settle"), {"ids": sorted(identifiers)})
+    made = session.execute(statement("settle"), {"ids": array(identifiers)})
     return sorted(row.id for row in made)

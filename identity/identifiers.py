@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from identity.errors import IdentifierInvalid
 
@@ -58,6 +59,7 @@ NAMESPACES: dict[str, Namespace] = {
 NAMESPACE_NAME = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
 
 
+@lru_cache(1024)  # asked several times for each link, and a custom one is made at each call
 def namespace(name: str) -> Namespace:
     """Return the rules of a namespace; a custom one stands between logins and addresses."""
     return NAMESPACES.get(name) or Namespace(name, 3)

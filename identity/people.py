@@ -49,7 +49,7 @@ def profile_ids(session: Session, people: Collection[int]) -> dict[int, UUID]:
 
 def members(session: Session, people: Collection[int]) -> Sequence[sa.Row[Any]]:
     """Return the identifiers of these people: identifier_id, namespace, value, group, person."""
-    return session.execute(graph.statement("members"), {"people": sorted(people)}).all()
+    return session.execute(graph.statement("members"), {"people": graph.array(people)}).all()
 
 
 def identifiers(session: Session, ids: Collection[int]) -> list[sa.Row[int, str, str]]:

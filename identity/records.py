@@ -1,6 +1,5 @@
 """What identifiers' events say about people: the attributes that matching compares."""
 
-import json
 from collections.abc import Mapping
 
 from sqlalchemy.orm import Session
@@ -17,5 +16,5 @@ def keep(session: Session, records: Mapping[int, Mapping[str, str]]) -> set[int]
     ]
     if not rows:
         return set()
-    changed = session.execute(graph.statement("keep_records"), {"rows": json.dumps(rows)})
+    changed = session.execute(graph.statement("keep_records"), {"rows": graph.rows_of(rows)})
     return {row.identifier_id for row in changed}

@@ -33,6 +33,16 @@ def next_batch(session: Session, reader: str, limit: int) -> Sequence[sa.Row[Any
     return session.execute(query, {"reader": reader, "limit": limit}).all()
 
 
+def next_outline(session: Session, reader: str, limit: int) -> Sequence[sa.Row[Any]]:
+    """Return the next events as `next_batch` does, but only what resolving them needs.
+
+    Who is named, when, what the event may not be used for, and the traits of identify calls (as
+    JSON text; None of other calls).
+    """
+    query = statement("app.events", "next_outline")
+    return session.execute(query, {"reader": reader, "limit": limit}).all()
+
+
 def done(session: Session, reader: str, last: sa.Row[Any]) -> None:
     """Note, in the transaction that did the work, that a reader has come as far as this event."""
     session.execute(

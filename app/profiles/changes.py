@@ -5,13 +5,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app import cursors
 from app.db import statement
-from app.profiles.tables import Change
-from identity import people
 
 TYPES = (
     "profile.created",
@@ -36,30 +35,18 @@ class News:
 
 def publish(session: Session, news: Iterable[News], *, at: datetime) -> None:
     """Append news to the feed, in order, in the transaction that made them true."""
-    items = list(news)
-    if not items:
-        return
-    named = {item.person_id for item in items}
-    named |= {item.other_person_id for item in items if item.other_person_id is not None}
-    profiles = people.profile_ids(session, named)
-    session.execute(
-        sa.insert(Change),
-        [
-            {
-                "type": item.type,
-                "person_id": item.person_id,
-                "profile_id": profiles[item.person_id],
-                "at": at,
-                "data": item.data
-                | (
-                    {"other_profile_id": str(profiles[item.other_person_id])}
-                    if item.other_person_id is not None
-                    else {}
-                ),
-            }
-            for item in items
-        ],
-    )
+    rows = [
+        {
+            "type": item.type,
+            "person_id": item.person_id,
+            "other_person_id": item.other_person_id,
+            "data": item.data,
+        }
+        for item in news
+    ]
+    if rows:
+        encoded = msgspec.json.encode(rows).decode()
+        session.execute(statement("app.profiles", "publish"), {"rows": encoded, "at": at})
 
 
 def read(

@@ -1,6 +1,5 @@
 """Projects events onto profiles: the traits that identify calls set."""
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,6 +11,8 @@ from app.db import statement
 
 #: Keys of more bytes are no traits but mistakes, and would not fit into an index row.
 LONGEST_KEY = 512
+#: Values pass through as the text they came in: nothing is rounded, and nothing is built of them.
+_TRAITS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def project(session: Session, events: Iterable[sa.Row[Any]]) -> set[int]:
@@ -21,33 +22,25 @@ def project(session: Session, events: Iterable[sa.Row[Any]]) -> set[int]:
     events, and any repetition, ends in the same traits.
     """
     latest: dict[tuple[int, str, tuple[str, ...]], dict[str, Any]] = {}
-    for event in events:
-        if event.type != "identify":
-            continue
-        for key, value in msgspec.json.decode(event.properties).items():
-            if not key or len(key.encode()) > LONGEST_KEY:
+    telling = [event for event in events if event.traits is not None]
+    for event in sorted(telling, key=lambda e: (e.occurred_at, e.id)):
+        refused = sorted(event.refused)
+        for key, value in _TRAITS.decode(event.traits).items():
+            if not key or len(key) > LONGEST_KEY or len(key.encode()) > LONGEST_KEY:
                 continue
-            row = {
-                "identifier_id": event.identifier_id,
+            latest[event.identifier_ids[0], key, tuple(refused)] = {
+                "identifier_id": event.identifier_ids[0],
                 "key": key,
-                "refused": sorted(event.refused),
+                "refused": refused,
                 "value": value,
-                "occurred_at": event.occurred_at.isoformat(),
-                "received_at": event.received_at.isoformat(),
+                "occurred_at": event.occurred_at,
+                "received_at": event.received_at,
                 "event_id": event.id,
                 "message_id": event.message_id,
                 "source_id": event.source_id,
             }
-            at = (event.identifier_id, key, tuple(row["refused"]))
-            best = latest.get(at)
-            if best is None or _age(row) > _age(best):
-                latest[at] = row
     if not latest:
         return set()
-    rows = json.dumps([latest[at] for at in sorted(latest)], ensure_ascii=False)
+    rows = msgspec.json.encode([latest[at] for at in sorted(latest)]).decode()
     changed = session.execute(statement("app.profiles", "project"), {"rows": rows})
     return {row.identifier_id for row in changed}
-
-
-def _age(row: dict[str, Any]) -> tuple[str, int]:
-    return row["occurred_at"], row["event_id"]

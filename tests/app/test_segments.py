@@ -205,8 +205,9 @@ class Random:
         )  # fmt: skip
         rows = session.execute(
             sa.text(
-                "SELECT id, message_id, type, identifier_id, properties::text AS properties, "
-                "refused, occurred_at, received_at, source_id FROM app.event WHERE id = any(:ids)"
+                "SELECT id, message_id, type, identifier_ids, refused, occurred_at, received_at, "
+                "source_id, CASE WHEN type = 'identify' THEN properties::text END AS traits "
+                "FROM app.event WHERE id = any(:ids)"
             ),
             {"ids": [e.id for e in events]},
         ).all()

@@ -4,7 +4,7 @@ from typing import Any
 
 import pyarrow
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from identity.attributes import FIELDS, from_traits, guess_columns
@@ -110,6 +110,7 @@ def test_a_number_too_long_to_print_is_absent() -> None:
 
 
 @given(st.dictionaries(NAMES, st.text(min_size=1)))
+@example({"address": "𝕬"})
 def test_canonical_fields_stay_as_they_are(traits: dict[str, object]) -> None:
     once = from_traits(traits)
     assert from_traits({**once, "name": None}) == once

@@ -1,0 +1,18 @@
+-- What resolving and projecting need of the events after a reader's mark, in commit order: of
+-- properties those of identify calls alone, since a page view's would be fetched and unpacked for
+-- nothing. Otherwise as next_batch.sql, which says why.
+WITH mark AS MATERIALIZED (
+  SELECT p.transaction, p.event_id,
+         (SELECT coalesce(max(c.part), 0) FROM app.event_partition c
+          WHERE c.closed_by <= p.transaction) AS passed
+  FROM app.progress p WHERE p.reader = :reader)
+SELECT e.id, CAST(e.transaction AS text) AS stream_transaction, e.source_id, e.type,
+       e.identifier_ids, e.occurred_at, e.received_at, e.refused,
+       CASE WHEN e.type = 'identify' THEN e.message_id END AS message_id,
+       CASE WHEN e.type = 'identify' THEN CAST(e.properties AS text) END AS traits
+FROM app.event e
+WHERE (e.transaction, e.id) > ((SELECT transaction FROM mark), (SELECT event_id FROM mark))
+  AND e.transaction < pg_snapshot_xmin(pg_current_snapshot())
+  AND e.part > (SELECT passed FROM mark)
+ORDER BY e.transaction, e.id
+LIMIT :limit;
