@@ -80,6 +80,29 @@ def copy(
             stream.write_row(row)
 
 
+def copy_csv(session: Session, table: str, columns: Sequence[str], lines: bytes) -> None:
+    """COPY lines whose fields end in U+0002 and may be quoted in U+0001; empty is NULL."""
+    schema, _, name = table.partition(".")
+    command = psycopg_sql.SQL(
+        "COPY {} ({}) FROM STDIN (FORMAT csv, DELIMITER E'\\x02', QUOTE E'\\x01', ENCODING 'UTF8')"
+    ).format(
+        psycopg_sql.Identifier(schema, name),
+        psycopg_sql.SQL(", ").join(map(psycopg_sql.Identifier, columns)),
+    )
+    connection = session.connection()
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, psycopg.Connection):
+        raise TypeError("copy_csv() needs a psycopg connection")
+    try:
+        with driver.cursor() as cursor, cursor.copy(command) as stream:
+            stream.write(lines)
+    except psycopg.Error as error:
+        # As if SQLAlchemy had executed it; but never with the rows, which are personal data.
+        raise sa.exc.DBAPIError.instance(
+            f"COPY {table}", None, error, psycopg.Error, connection_invalidated=driver.broken
+        ) from error
+
+
 @contextmanager
 def advisory_lock(session: Session, key: str) -> Iterator[bool]:
     """Say whether this transaction now holds the named lock; it is freed at its end."""

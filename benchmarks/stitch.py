@@ -244,7 +244,7 @@ class Run:
     def _append(self, items: Sequence[Item]) -> None:
         for at in range(0, len(items), self.batch):
             with self.sessions.begin() as session:
-                append(session, items[at : at + self.batch], self.cache)
+                append(session, items[at : at + self.batch], self.cache, copy=True)
 
     def _stitch(self) -> bool:
         """Read a batch and resolve it, as the pipeline does."""

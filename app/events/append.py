@@ -3,43 +3,26 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
-import msgspec
 from sqlalchemy.orm import Session
 
 from app import work
 from app.consents import record as consents_record
-from app.db import statement
 from app.events import choices, collection, findings, tally
 from app.events.envelope import Rejection
+from app.events.insert import Row, insert
 from app.events.item import ACCEPTED, DUPLICATE, Item, Outcome
 from app.events.memory import Memory
 from consent.signals.segment import Stamp
 
 
-class Row(msgspec.Struct, frozen=True):
-    """One row of `append.sql`. A Struct is made and encoded in a third of a dict's time."""
-
-    source_id: int
-    message_id: str
-    type: str
-    name: str | None
-    identifier_ids: list[int]
-    user_id: str | None
-    anonymous_id: str | None
-    occurred_at: datetime
-    received_at: datetime
-    sent_at: datetime | None
-    source_seq: int | None
-    refused: list[str]
-    properties: dict[str, Any]
-    context: dict[str, Any]
-    rest: dict[str, Any] | None
-
-
 def append(
-    session: Session, items: Sequence[Item], memory: Memory, *, now: datetime | None = None
+    session: Session,
+    items: Sequence[Item],
+    memory: Memory,
+    *,
+    now: datetime | None = None,
+    copy: bool = False,
 ) -> list[Outcome]:
     """Append events and return what became of each, in order.
 
@@ -50,6 +33,7 @@ def append(
     collects for a purpose that the person does not allow is not written at all, only counted.
     One that is there already, in this batch or before, is a duplicate. One that its tracking plan
     refuses is rejected, for the caller to keep; what it says of consent counts.
+    `copy` is for who repeats the transaction without it on IntegrityError.
     """
     if not items:
         return []
@@ -69,7 +53,8 @@ def append(
     for n, item in enumerate(items):
         if n not in out:
             first.setdefault(item.key, n)
-    seen = _insert(session, [_row(items[n], ids, stamps[n], memory) for n in first.values()])
+    rows = {key: _row(items[n], ids, stamps[n], memory) for key, n in first.items()}
+    seen = insert(session, rows, copy=copy)
     consents_record.touch(session, written, ids)
     if len(seen) < len(first):
         work.wake(session)
@@ -112,20 +97,6 @@ def _row(item: Item, ids: Mapping[tuple[str, str], int], stamp: Stamp, memory: M
         envelope.context,
         envelope.rest,
     )
-
-
-def _insert(session: Session, rows: list[Row]) -> set[tuple[int, str]]:
-    """Write the rows and return the keys of those that were there already."""
-    if not rows:
-        return set()
-    encoded = msgspec.json.encode(rows).decode()
-    inserted = session.execute(
-        statement("app.events", "append"), {"rows": encoded, "expected": len(rows)}
-    ).scalar_one()
-    if inserted is None:
-        return set()
-    fresh = {(source_id, message_id) for source_id, message_id in inserted}
-    return {key for row in rows if (key := (row.source_id, row.message_id)) not in fresh}
 
 
 def _outcome(

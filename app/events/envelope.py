@@ -122,24 +122,24 @@ def messages(body: Mapping[str, Any], call: str | None) -> list[Any]:
     """Return the messages of a request: those of a batch, or the one that a single call is.
 
     What stands at the top of a batch (`context`, `integrations`, `sentAt`) holds for each of its
-    messages that does not say otherwise. Raises BodyUnreadable when `batch` is not a list.
+    messages that does not say otherwise, and is written into them. Raises BodyUnreadable when
+    `batch` is not a list.
     """
     if call is not None:
         return [{**body, "type": call}]
     batch = body.get("batch")
     if not isinstance(batch, list):
         raise BodyUnreadable("batch must be a list of messages")
-    shared = {k: body[k] for k in ("sentAt", "integrations") if k in body}
+    shared = [(k, body[k]) for k in ("sentAt", "integrations") if k in body]
     context = body.get("context")
-    out: list[Any] = []
     for message in batch:
-        if isinstance(message, dict):
-            message = {**shared, **message}
-            if isinstance(context, dict):
+        if type(message) is dict:
+            for key, value in shared:
+                message.setdefault(key, value)
+            if type(context) is dict:
                 own = message.get("context")
                 message["context"] = {**context, **(own if isinstance(own, dict) else {})}
-        out.append(message)
-    return out
+    return batch
 
 
 def read(message: Any, *, received_at: datetime, largest: int) -> Envelope | Rejection:
@@ -163,7 +163,9 @@ def read(message: Any, *, received_at: datetime, largest: int) -> Envelope | Rej
     name = _name(kind, message)
     if kind == "track" and not name:
         return rejected("event_missing", "a track call needs the name of its event")
-    context = _object(message.get("context"))
+    context = message.get("context")
+    if type(context) is not dict:
+        context = {}
     properties = _properties(kind, message, context)
     user = _identifier("user_id", message.get("userId"))
     device = _identifier("anonymous_id", message.get("anonymousId"))
@@ -174,7 +176,7 @@ def read(message: Any, *, received_at: datetime, largest: int) -> Envelope | Rej
         )
     if len(found) > MOST_IDENTIFIERS:
         return rejected("too_many_identifiers", f"an event has at most {MOST_IDENTIFIERS}")
-    sent_at = _time(message.get("sentAt"))
+    sent_at = _sent_at(message.get("sentAt"))
     seq = message.get("sourceSeq")
     return Envelope(
         type=kind,
@@ -211,6 +213,8 @@ def message_of(event: Envelope) -> dict[str, Any]:
 
 def _message_id(value: object) -> str:
     """Return the message's id; one that is absent is made, one too long for an index hashed."""
+    if type(value) is str and 0 < len(value) <= LONGEST_MESSAGE_ID:
+        return value
     if value is None or value == "" or isinstance(value, dict | list | bool):
         return f"server-{uuid4()}"
     text = str(value)
@@ -221,6 +225,8 @@ def _message_id(value: object) -> str:
 
 def _name(kind: str, message: Mapping[str, Any]) -> str | None:
     value = message.get("event") if kind == "track" else message.get("name")
+    if type(value) is str:
+        return value[:LONGEST_NAME] or None
     if value is None or isinstance(value, dict | list):
         return None
     return str(value)[:LONGEST_NAME] or None
@@ -246,9 +252,9 @@ def _properties(kind: str, message: Mapping[str, Any], context: dict[str, Any]) 
 
 def _rest(message: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the members that have no column of their own."""
-    others = message.keys() - OWN
-    if not others:
+    if OWN.issuperset(message):
         return None
+    others = message.keys() - OWN
     return {k: v for k, v in message.items() if k in others and v is not None} or None
 
 
@@ -331,6 +337,16 @@ def _time(value: object) -> datetime | None:
     except (ValueError, OverflowError, OSError):
         return None
     return time if time > _EARLIEST else None
+
+
+def _sent_at(value: object) -> datetime | None:
+    return _remembered_time(value) if type(value) is str else _time(value)
+
+
+# One time for all the events of a request.
+@lru_cache(maxsize=16)
+def _remembered_time(value: str) -> datetime | None:
+    return _time(value)
 
 
 def _occurred_at(

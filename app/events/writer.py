@@ -8,7 +8,7 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -102,7 +102,10 @@ class Writer:
         batches = [request.batch for request in requests]
         written: list[list[Outcome] | Exception]
         try:
-            written = [*self._once_more(lambda session: write(session, batches, self._memory))]
+            try:
+                written = [*self._once_more(batches, copy=True)]
+            except DataRefused:  # another writer has the same event in hand, or one is at fault
+                written = [*self._once_more(batches)]
         except DataRefused:
             written = [self._divided(batch) for batch in batches]
         except Exception as error:
@@ -111,16 +114,16 @@ class Writer:
             return
         _answer(requests, written)
 
-    def _once_more(self, work: Callable[[Session], list[list[Outcome]]]) -> list[list[Outcome]]:
+    def _once_more(self, batches: Sequence[Batch], *, copy: bool = False) -> list[list[Outcome]]:
         """Write in one transaction, once more on a connection that broke while idle."""
         try:
             with self._sessions.begin() as session:
-                return work(session)
+                return write(session, batches, self._memory, copy=copy)
         except sa.exc.DBAPIError as error:
             if not error.connection_invalidated:
                 raise
         with self._sessions.begin() as session:
-            return work(session)
+            return write(session, batches, self._memory, copy=copy)
 
     def _divided(self, batch: Batch) -> list[Outcome] | Exception:
         """Write a request by halves of halves, so that what the database refuses costs only itself.
@@ -128,7 +131,7 @@ class Writer:
         One bad event among n takes some 2 log n transactions, where each event alone took n.
         """
         try:
-            [written] = self._once_more(lambda session: write(session, [batch], self._memory))
+            [written] = self._once_more([batch])
             return written
         except DataRefused as error:
             if len(batch.entries) == 1:
@@ -152,17 +155,19 @@ class Writer:
         raw = message_of(entry) if isinstance(entry, Envelope) else entry.raw
         rejection = Rejection("unstorable", reason, entry.message_id, raw)
         stored = Batch(batch.source, [rejection], batch.received_at)
-        [[outcome]] = self._once_more(lambda session: write(session, [stored], self._memory))
+        [[outcome]] = self._once_more([stored])
         return outcome
 
 
-def write(session: Session, batches: Sequence[Batch], memory: Memory) -> list[list[Outcome]]:
+def write(
+    session: Session, batches: Sequence[Batch], memory: Memory, *, copy: bool = False
+) -> list[list[Outcome]]:
     """Append the events of several requests, keep what was rejected, and say what became of each.
 
-    In this transaction, for each request in its order.
+    In this transaction, for each request in its order. `copy` as in `append`.
     """
     items = [item for batch in batches for item in _items(batch)]
-    appended = append(session, items, memory)
+    appended = append(session, items, memory, copy=copy)
     unread = (entry for batch in batches for entry in _refused(batch))
     rejected.keep(session, [*unread, *rejected.unplanned(items, appended)])
     outcomes = iter(appended)

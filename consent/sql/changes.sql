@@ -9,5 +9,9 @@ SELECT CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS mark,
         FROM (SELECT DISTINCT namespace, value
               FROM consent.record
               WHERE transaction >= CAST(CAST(:mark AS text) AS xid8)
+                -- An upper end that is always true, or the planner reckons with a third of the
+                -- table and reads all of it.
+                AND transaction <= greatest(pg_snapshot_xmax(pg_current_snapshot()),
+                                         pg_current_xact_id_if_assigned())
                 AND transaction <> ALL (CAST(CAST(:own AS text[]) AS xid8[]))
               LIMIT :most + 1) AS c) AS identifiers;

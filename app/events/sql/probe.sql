@@ -1,0 +1,16 @@
+-- Which of these events are stored already, and which partition is open: what COPY has to know.
+-- COPY writes a row for half of what INSERT ... ON CONFLICT costs PostgreSQL (19 and 45 µs of CPU,
+-- 4 indexes, 2,000 rows), but fails on the first duplicate. The transaction holds the lock on
+-- app.event since before this snapshot, so no roll-over happens between this and the COPY.
+WITH target AS MATERIALIZED (
+  SELECT max(part) AS part, min(part) FILTER (WHERE deduplicates) AS since
+  FROM app.event_partition
+  WHERE opened_at IS NOT NULL
+)
+SELECT (SELECT part FROM target) AS part,
+       (SELECT coalesce(json_agg(json_build_array(k.s, k.m)), '[]')
+        FROM json_to_recordset(CAST(:keys AS json)) AS k(s bigint, m text)
+        WHERE EXISTS (
+          SELECT FROM app.event e
+          WHERE e.part >= (SELECT since FROM target) AND e.part <= (SELECT part FROM target)
+            AND e.source_id = k.s AND e.message_id = k.m)) AS seen;
