@@ -1,13 +1,15 @@
 """A plan for the source `web`, and a sender whose events are put to it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from api.main import create_app
 from app.db import Sessions
 from app.plans import in_force, versions
+from app.settings import Settings
 from tests.app.plans.events import ORDER, Publish, Send
 
 
@@ -31,11 +33,20 @@ def publish(sessions: Sessions, write_key: str, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
+def servers(
+    server: TestClient, settings: Settings, sessions: Sessions
+) -> Iterator[tuple[TestClient, TestClient]]:
+    """Two servers on one database, each with a writer and a memory of its own."""
+    with TestClient(create_app(settings, sessions), base_url="https://parcours.test") as second:
+        yield server, second
+
+
+@pytest.fixture
 def send(server: TestClient, write_key: str) -> Send:
     """Send a batch and return the answer's body."""
 
-    def post(*events: dict[str, Any], key: str = write_key) -> Any:
-        answer = server.post("/v1/batch", json={"batch": events, "writeKey": key})
+    def post(*events: dict[str, Any], key: str = write_key, to: TestClient = server) -> Any:
+        answer = to.post("/v1/batch", json={"batch": events, "writeKey": key})
         assert answer.status_code == 200, answer.text
         return answer.json()
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
+from fastapi.testclient import TestClient
 
 from app.access import sources
 from app.db import Sessions
@@ -59,7 +60,11 @@ def test_nothing_a_person_said_is_in_the_violations(
 
 
 def test_counts_are_right_with_many_writers_at_once_and_a_compaction_between_them(
-    publish: Publish, send: Send, sessions: Sessions, listed: Any
+    publish: Publish,
+    send: Send,
+    sessions: Sessions,
+    listed: Any,
+    servers: tuple[TestClient, TestClient],
 ) -> None:
     publish("observe")
     batches = [
@@ -74,7 +79,9 @@ def test_counts_are_right_with_many_writers_at_once_and_a_compaction_between_the
 
     with ThreadPoolExecutor(7) as pool:
         job = pool.submit(compacting)
-        answers = list(pool.map(lambda batch: send(*batch), batches))
+        answers = list(
+            pool.map(lambda n: send(*batches[n], to=servers[(n + n // 12) % 2]), range(24))
+        )
         done.set()
         job.result()
     assert sum(a["accepted"] for a in answers) == 240
