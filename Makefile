@@ -46,6 +46,7 @@ contracts: setup
 
 bench: setup ## Measure; each figure as a ratio to a limit of the same run.
 	@$(BIN)/python -m benchmarks.ingest
+	@$(BIN)/python -m benchmarks.stitch --set web
 
 format: setup ## Format the code and sort the imports.
 	@$(BIN)/ruff check --fix --quiet .

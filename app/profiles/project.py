@@ -23,7 +23,7 @@ def project(session: Session, events: Iterable[sa.Row[Any]]) -> set[int]:
     """
     latest: dict[tuple[int, str, tuple[str, ...]], dict[str, Any]] = {}
     telling = [event for event in events if event.traits is not None]
-    for event in sorted(telling, key=lambda e: (e.occurred_at, e.id)):
+    for event in sorted(telling, key=lambda e: (min(e.occurred_at, e.received_at), e.id)):
         refused = sorted(event.refused)
         for key, value in _TRAITS.decode(event.traits).items():
             if not key or len(key) > LONGEST_KEY or len(key.encode()) > LONGEST_KEY:

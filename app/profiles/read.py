@@ -95,7 +95,7 @@ def traits(session: Session, view: View) -> dict[str, TraitValue]:
     )
     return fold(
         TraitValue(
-            r.key, r.value, r.occurred_at, r.event_id, r.message_id, r.source,
+            r.key, r.value, r.occurred_at, r.received_at, r.event_id, r.message_id, r.source,
             f"{r.namespace}:{r.value_of}",
         )
         for r in rows

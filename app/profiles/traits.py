@@ -13,21 +13,28 @@ class TraitValue:
     key: str
     value: Any
     occurred_at: datetime
+    received_at: datetime
     event_id: int
     message_id: str
     source: str
     identifier: str
 
+    @property
+    def order(self) -> tuple[datetime, int]:
+        """When it counts from: a clock in the future cannot outrank what is said later."""
+        return min(self.occurred_at, self.received_at), self.event_id
+
 
 def fold(values: Iterable[TraitValue]) -> dict[str, TraitValue]:
     """Return the winning value of each trait, by key in alphabetical order.
 
-    The latest event wins; of two at the same time the one received last. A trait whose latest
-    value is null was removed and does not appear.
+    The latest event wins; of two at the same time the one received last. One dated into the future
+    counts from when it was received. A trait whose latest value is null was removed and does not
+    appear.
     """
     winners: dict[str, TraitValue] = {}
     for value in values:
         best = winners.get(value.key)
-        if best is None or (value.occurred_at, value.event_id) > (best.occurred_at, best.event_id):
+        if best is None or value.order > best.order:
             winners[value.key] = value
     return {k: winners[k] for k in sorted(winners) if winners[k].value is not None}

@@ -1,4 +1,5 @@
--- Set traits; a value stands until one of a later event replaces it.
+-- Set traits; a value stands until one of a later event replaces it. An event counts from when it
+-- was received at the latest: a clock that is years ahead must not speak the last word for years.
 INSERT INTO app.trait AS t (identifier_id, key, refused, value, occurred_at, received_at,
                             event_id, message_id, source_id)
 SELECT identifier_id, key, refused, coalesce(value, 'null'), occurred_at, received_at, event_id,
@@ -10,5 +11,6 @@ ON CONFLICT (identifier_id, key, refused) DO UPDATE
    SET value = excluded.value, occurred_at = excluded.occurred_at,
        received_at = excluded.received_at, event_id = excluded.event_id,
        message_id = excluded.message_id, source_id = excluded.source_id
- WHERE (excluded.occurred_at, excluded.event_id) > (t.occurred_at, t.event_id)
+ WHERE (least(excluded.occurred_at, excluded.received_at), excluded.event_id)
+     > (least(t.occurred_at, t.received_at), t.event_id)
 RETURNING identifier_id;

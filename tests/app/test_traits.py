@@ -1,0 +1,47 @@
+"""Which value of a trait counts: the latest, but never one of a clock that is in the future."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.access import sources
+from app.events import stream
+from app.events.append import append
+from app.events.envelope import Envelope, read
+from app.events.item import Item
+from app.events.memory import Memory
+from app.profiles.project import project
+from app.profiles.traits import TraitValue, fold
+
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def test_a_clock_in_the_future_does_not_speak_the_last_word(session: Session) -> None:
+    source, _ = sources.add(session, "web")
+    said = (("gold", NOW + 3650 * 24 * HOUR), ("silver", NOW + HOUR), ("late", NOW - 9 * HOUR))
+    for number, (plan, at) in enumerate(said):
+        message: dict[str, Any] = {
+            "type": "identify", "userId": "u-1", "traits": {"plan": plan},
+            "timestamp": at.isoformat(),
+        }  # fmt: skip
+        received_at = NOW + number * 2 * HOUR
+        event = read(message, received_at=received_at, largest=9999)
+        assert isinstance(event, Envelope)
+        append(session, [Item(sources.settings_of(source), event, received_at)], Memory())
+    session.execute(sa.text("UPDATE app.event SET transaction = '1'"))  # as if committed
+    project(session, stream.next_outline(session, "pipeline", 9))
+    assert session.scalars(sa.text("SELECT value FROM app.trait")).all() == ["silver"]
+
+
+def test_the_same_holds_between_identifiers() -> None:
+    def value(text: str, occurred_at: datetime, received_at: datetime, number: int) -> TraitValue:
+        return TraitValue("plan", text, occurred_at, received_at, number, "m", "web", "user_id:1")
+
+    ahead = value("gold", NOW + 9999 * HOUR, NOW, 1)
+    later = value("silver", NOW + HOUR, NOW + HOUR, 2)
+    late = value("bronze", NOW - HOUR, NOW + 2 * HOUR, 3)
+    assert fold([later, ahead, late])["plan"].value == "silver"
+    assert fold([ahead, late])["plan"].value == "gold"
