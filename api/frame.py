@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import problems
 from api.errors import ValueUnstorable
+from app.db import unavailable
 from app.errors import DatabaseUnavailable
 
 log = logging.getLogger("parcours.api")
@@ -54,9 +55,10 @@ class Frame:
 
 def _answer(request: Request, error: Exception) -> Response:
     request_id = request.state.request_id
-    if isinstance(error, sa.exc.OperationalError):
-        log.error("request %s: the database cannot be reached", request_id)
-        return problems.answer(request, DatabaseUnavailable("the database cannot be reached"))
+    why = unavailable(error)
+    if why is not None:
+        log.error("request %s: %s", request_id, why)
+        return problems.answer(request, DatabaseUnavailable(why))
     if isinstance(error, sa.exc.DataError | UnicodeEncodeError | PydanticSerializationError):
         return problems.answer(request, ValueUnstorable("NUL, surrogate or out of range"))
     log.error("request %s failed: %s", request_id, type(error).__name__)

@@ -37,6 +37,7 @@ from app.db import Sessions
 from app.errors import DatabaseUnavailable
 from app.events.meter import Meter
 from app.events.writer import Writer
+from app.health import Probe, Room
 from app.settings import Settings
 
 DESCRIPTION = """\
@@ -74,8 +75,8 @@ def create_app(settings: Settings, sessions: Sessions) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(server: FastAPI) -> AsyncIterator[None]:
-        server.state.writer = Writer(sessions)
         server.state.meter = Meter(sessions)
+        server.state.writer = Writer(sessions, Room(settings.home, settings.least_free_bytes))
         yield
         await asyncio.to_thread(server.state.writer.close)
         await asyncio.to_thread(server.state.meter.close)
@@ -90,6 +91,7 @@ def create_app(settings: Settings, sessions: Sessions) -> FastAPI:
     )
     server.state.settings = settings
     server.state.sessions = sessions
+    server.state.probe = Probe(sessions, settings.home, settings.least_free_bytes)
     server.state.budget = Budget(MOST_BYTES)
     server.state.sources = KnownSources(sessions, settings)
     for module in (*TRACKING, oauth, health):

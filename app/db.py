@@ -16,8 +16,40 @@ from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
 Sessions = sessionmaker[Session]
 
+#: So long may the database take to accept a connection.
+CONNECT_SECONDS = 5
 #: Errors that a value can cause: the row is at fault, not the server.
 DataRefused = (sa.exc.DataError, sa.exc.IntegrityError)
+
+
+#: Conditions of the server, by the first letters of the SQLSTATE (PostgreSQL, appendix A): it may
+#: answer the same statement later. What is not here is the fault of the statement or its values.
+CONDITIONS = {
+    "53100": "the disk of the database is full",
+    "53200": "the database is out of memory",
+    "53300": "the database has too many connections",
+    "53": "the database is out of resources",
+    "25006": "the database takes no writes",
+    "57P": "the database is starting or stopping",
+    "57": "the database cancelled the work",
+    "58": "the database cannot use its files",
+    "40": "the database had to choose between two transactions",
+    "55P03": "the database is busy with maintenance",
+    "08": "the database cannot be reached",
+}
+
+
+def unavailable(error: BaseException) -> str | None:
+    """Say why the database cannot work at this moment; None when an error is of another kind."""
+    if isinstance(error, sa.exc.TimeoutError):
+        return "all connections to the database are in use"
+    if not isinstance(error, sa.exc.DBAPIError):
+        return None
+    state = getattr(error.orig, "sqlstate", None)
+    if state is None:
+        lost = isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)
+        return "the database cannot be reached" if lost else None
+    return next((why for start, why in CONDITIONS.items() if state.startswith(start)), None)
 
 
 class Base(DeclarativeBase):
@@ -47,7 +79,11 @@ def engine(url: str, *, pool_size: int = 10) -> sa.Engine:
         max_overflow=10,
         pool_pre_ping=True,
         json_serializer=lambda value: json.dumps(value, ensure_ascii=False),
-        connect_args={"options": "-c timezone=UTC", "application_name": "parcours"},
+        connect_args={
+            "options": "-c timezone=UTC",
+            "application_name": "parcours",
+            "connect_timeout": CONNECT_SECONDS,
+        },
     )
 
 

@@ -6,7 +6,7 @@ class AppError(Exception):
 
 
 class DatabaseUnavailable(AppError):
-    """The database cannot be reached."""
+    """The database cannot be used now; send the request again a little later."""
 
 
 class SourceNotFound(AppError):
@@ -76,6 +76,10 @@ class CorrectionRequired(AppError):
 
 class CorrectionInvalid(AppError):
     """The corrected event cannot be kept."""
+
+
+class StorageFull(AppError):
+    """The disk is nearly full; nothing is accepted until there is room."""
 
 
 class PartitionBusy(AppError):

@@ -20,7 +20,7 @@ from app.events import partitions, rejected, tally
 from app.lake.copy import compact, copy_new
 from app.plans import violations
 from app.settings import Settings
-from app.work import CHANNEL
+from app.work import CHANNEL, beat
 
 log = logging.getLogger("parcours.jobs")
 
@@ -34,6 +34,8 @@ VIOLATION_SECONDS = 10.0
 MATCHING_SECONDS = 1.0
 REJECTED_SECONDS = 300.0
 PARTITION_SECONDS = 60.0
+#: How often a job writes that it lives.
+BEAT_SECONDS = 5.0
 
 
 class Worker:
@@ -46,6 +48,7 @@ class Worker:
         self._url = url
         self._stop = threading.Event()
         self._send = threading.Event()
+        self._beats: dict[str, float] = {}
 
     def stop(self) -> None:
         """Ask every job to end after what it is doing."""
@@ -92,6 +95,7 @@ class Worker:
                 with self._sessions.begin() as session:
                     idle = pipeline.step(session).idle
             self._send.set()
+            self._beat("pipeline")
 
     def _deliveries(self) -> None:
         timeout = httpx.Timeout(self._settings.webhook_timeout_seconds)
@@ -153,10 +157,18 @@ class Worker:
                 if mine and not more:
                     violations.forget(session, now=datetime.now(UTC))
 
+    def _beat(self, job: str) -> None:
+        """Tell `readyz`, now and then, that this job does its work."""
+        if time.monotonic() - self._beats.get(job, -BEAT_SECONDS) >= BEAT_SECONDS:
+            with self._sessions.begin() as session:
+                beat(session, job)
+            self._beats[job] = time.monotonic()
+
     def _every(self, seconds: float, job: Callable[[], None]) -> None:
         while not self._stop.is_set():
             started = time.monotonic()
             job()
+            self._beat(threading.current_thread().name)
             self._stop.wait(max(0.05, seconds - (time.monotonic() - started)))
 
 

@@ -40,6 +40,10 @@ LONGEST_SOCKET_DIR = 85
 START_SECONDS = 120
 #: How often a process that uses the server looks whether it lives.
 KEEP_SECONDS = 1.0
+#: How long one try to start it again may take; it may go on recovering after that.
+TRY_SECONDS = 2
+#: Longest pause between two tries, in seconds.
+LONGEST_PAUSE = 15.0
 
 log = logging.getLogger("parcours.postgres")
 
@@ -106,16 +110,23 @@ def embedded(home: Path) -> Iterator[str]:
 
 
 def _keep(home: Path, leaving: threading.Event) -> None:
-    """Start the server again when it was killed, as a service manager would."""
-    while not leaving.wait(KEEP_SECONDS):
+    """Start the server again when it was killed, as a service manager would.
+
+    One that ends again at once, on a full disk for instance, is tried ever more rarely, up to
+    every LONGEST_PAUSE seconds. No try takes long, so that whoever wants to leave can.
+    """
+    pause = KEEP_SECONDS
+    while not leaving.wait(pause):
         if _alive(home / "postgres"):
+            pause = KEEP_SECONDS
             continue
-        log.error("the embedded PostgreSQL was killed; starting it again")
+        log.error("the embedded PostgreSQL is not running; starting it")
         with (
             suppress(OSError, DatabaseUnavailable, psycopg.Error),
-            _exclusive(home / "postgres.lock"),
+            _exclusive(home / "postgres.lock", wait=False),
         ):
-            _start(home / "postgres")
+            _start(home / "postgres", TRY_SECONDS)
+        pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def _alive(data: Path) -> bool:
@@ -134,9 +145,10 @@ def _alive(data: Path) -> bool:
 
 
 @contextmanager
-def _exclusive(path: Path) -> Iterator[None]:
+def _exclusive(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold a lock on a file; raises BlockingIOError when another holds it and we do not `wait`."""
     with path.open("a+") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
 
 
@@ -148,20 +160,20 @@ def _is_last(users: IO[str]) -> bool:
     return True
 
 
-def _start(data: Path) -> str:
+def _start(data: Path, patience: int = START_SECONDS) -> str:
     """Bring the server up and return its address; a running one is used as it is."""
     account = _account()
     if not (data / "PG_VERSION").exists():
         _initialise(data, account)
     binaries = _binaries(data)
     sockets = _socket_dir(data, account)
-    (data / "parcours.conf").write_text(
-        CONFIGURATION + f"unix_socket_directories = '{sockets}'\n", encoding="utf-8"
-    )
+    _configure(data / "parcours.conf", f"unix_socket_directories = '{sockets}'\n")
     _forget_stale_pid(data)
     if not _accepts(sockets):
-        _launch(binaries, data, account, sockets)
-    with psycopg.connect(_address(sockets, "postgres"), autocommit=True) as connection:
+        _launch(binaries, data, account, sockets, patience)
+    with psycopg.connect(
+        _address(sockets, "postgres"), autocommit=True, connect_timeout=5
+    ) as connection:
         found = connection.execute(
             "SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)
         ).fetchone()
@@ -170,12 +182,27 @@ def _start(data: Path) -> str:
     return _address(sockets, DATABASE)
 
 
-def _launch(binaries: Path, data: Path, account: str | None, sockets: Path) -> None:
+def _configure(path: Path, sockets: str) -> None:
+    """Write our part of the configuration, whole or not at all, where it is not there already.
+
+    A full disk takes the new name of an empty file and nothing more: written in place, the server
+    would start again with the settings of no one.
+    """
+    wanted = CONFIGURATION + sockets
+    if path.exists() and path.read_text(encoding="utf-8") == wanted:
+        return
+    scratch = path.with_suffix(".writing")
+    scratch.write_text(wanted, encoding="utf-8")
+    scratch.chmod(0o644)
+    scratch.rename(path)
+
+
+def _launch(binaries: Path, data: Path, account: str | None, sockets: Path, patience: int) -> None:
     """Start the server, again while the children of a killed one still hold its memory."""
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + patience
     while True:
         started = _run(
-            binaries / "pg_ctl", "start", "-w", "-t", str(START_SECONDS), "-s",
+            binaries / "pg_ctl", "start", "-w", "-t", str(patience), "-s",
             "-D", str(data), "-l", str(data / "server.log"),
             account=account, check=False,
         )  # fmt: skip

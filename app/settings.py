@@ -75,6 +75,11 @@ class Settings(BaseSettings):
     max_held_bytes: int = Field(
         default=256_000_000, ge=1_000, description="Most bytes of held events of one source."
     )
+    least_free_bytes: int = Field(
+        default=256_000_000,
+        ge=0,
+        description="With less room on the disk of the data directory no event is accepted.",
+    )
     deduplication_days: int = Field(
         default=30, ge=1, description="How long a message id is remembered, in days at least."
     )

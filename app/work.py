@@ -1,10 +1,11 @@
 """What the worker must look at again although no event says so, and how it is woken."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.db import Base, statement
@@ -22,6 +23,21 @@ class Touched(Base):
     identifier_id: Mapped[int]
     why: Mapped[str]
     details: Mapped[dict[str, Any]] = mapped_column(JSONB)
+
+
+class Heartbeat(Base):
+    """When each background job last came to its end."""
+
+    __tablename__ = "heartbeat"
+
+    job: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+
+
+def beat(session: Session, job: str) -> None:
+    """Note that a job has come to its end."""
+    row = insert(Heartbeat).values(job=job, at=sa.func.clock_timestamp())
+    session.execute(row.on_conflict_do_update(index_elements=["job"], set_={"at": row.excluded.at}))
 
 
 def touch(session: Session, touched: Iterable[tuple[int, str, Mapping[str, Any]]]) -> None:

@@ -2,15 +2,22 @@
 
 from typing import Any
 
-import sqlalchemy as sa
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from api.errors import ProblemTypeNotFound
 from api.problems import STATUS, WITHOUT_CLASS, documented, slug, title
-from app.events import stream
 
 router = APIRouter(tags=["operations"])
+
+READY = {
+    "status": "ready",
+    "database": "up",
+    "backlog": 0,
+    "worker_seconds": 2.1,
+    "free_bytes": 51_000_000_000,
+    "reasons": [],
+}
 
 
 @router.get("/healthz", summary="Say that the process lives")
@@ -19,15 +26,51 @@ def healthz() -> dict[str, str]:
     return {"status": "alive"}
 
 
-@router.get("/readyz", summary="Say whether requests can be served")
+@router.get(
+    "/readyz",
+    summary="Say whether requests can be served",
+    responses={
+        200: {
+            "description": "`ready`, or `degraded`: served, but something is late.",
+            "content": {"application/json": {"example": READY}},
+        },
+        503: {
+            "description": "`unavailable`, with the reasons.",
+            "content": {
+                "application/json": {
+                    "example": {
+                        "status": "unavailable",
+                        "database": "hangs",
+                        "reasons": ["the database did not answer within 2 s"],
+                    }
+                }
+            },
+        },
+    },
+)
 def readyz(request: Request) -> Response:
-    """Answer 200 when the database answers, else 503; `backlog` is what the worker has to do."""
-    try:
-        with request.app.state.sessions() as session:
-            backlog = stream.backlog(session, "pipeline").events
-    except sa.exc.SQLAlchemyError:
-        return JSONResponse({"status": "unavailable", "database": "down"}, status_code=503)
-    return JSONResponse({"status": "ready", "database": "up", "backlog": backlog})
+    """Answer within seconds, whatever hangs.
+
+    503 when events cannot be stored: the database is away, hangs or takes no writes, the disk is
+    nearly full, the writing thread has ended or is stuck. 200 with `degraded` when they can, but
+    no worker runs or the oldest waiting event is late. `reasons` names each.
+    """
+    state = request.app.state
+    health = state.probe.examine(state.writer)
+    body = {
+        "status": health.status,
+        "database": health.database,
+        "backlog": health.backlog,
+        "oldest_seconds": health.oldest_seconds,
+        "worker_seconds": health.worker_seconds,
+        "free_bytes": health.free_bytes,
+        "reasons": health.faults + health.worries,
+    }
+    return JSONResponse(
+        {key: value for key, value in body.items() if value is not None},
+        status_code=503 if health.faults else 200,
+        headers={"Cache-Control": "no-store"} | ({"Retry-After": "1"} if health.faults else {}),
+    )
 
 
 @router.get(

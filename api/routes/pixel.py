@@ -11,7 +11,7 @@ from starlette.types import Message
 
 from api import problems
 from api.routes import collect
-from app.errors import AppError, BodyUnreadable, DatabaseUnavailable, OverCapacity
+from app.errors import AppError, BodyUnreadable, DatabaseUnavailable, OverCapacity, StorageFull
 from app.events.envelope import TYPES
 
 router = APIRouter(tags=["tracking"])
@@ -35,7 +35,7 @@ EXAMPLE = base64.b64encode(
     dependencies=[Security(collect.write_key)],
     responses={
         200: {"description": "The image.", "content": {"image/gif": {}}},
-        **problems.documented(OverCapacity, DatabaseUnavailable),
+        **problems.documented(OverCapacity, DatabaseUnavailable, StorageFull),
     },
 )
 async def pixel(
@@ -51,7 +51,7 @@ async def pixel(
         return _image("unknown_type")
     try:
         answer = await collect.receive(_posted(request, _decoded(data)), kind)
-    except (OverCapacity, DatabaseUnavailable) as error:
+    except (OverCapacity, DatabaseUnavailable, StorageFull) as error:
         return _image(problems.slug(type(error)), status=503)
     except AppError as error:
         return _image(problems.slug(type(error)))

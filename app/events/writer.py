@@ -8,15 +8,16 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.db import DataRefused, Sessions
-from app.errors import OverCapacity
+from app.db import DataRefused, Sessions, unavailable
+from app.errors import OverCapacity, StorageFull
 from app.events import rejected
 from app.events.append import append
 from app.events.envelope import Envelope, Rejection, message_of
@@ -29,6 +30,9 @@ log = logging.getLogger("parcours.writer")
 LARGEST_BATCH = 2_000
 #: Events that may wait. Beyond it requests are refused with 503, so that memory stays flat.
 MOST_WAITING = 20_000
+
+#: So long after a write that failed for a reason of the server's `readyz` says so.
+FAILING_SECONDS = 10.0
 
 Answer = asyncio.Future[list[Outcome]]
 
@@ -43,9 +47,12 @@ class _Request:
 class Writer:
     """Writes events in the background and answers each request once they are committed."""
 
-    def __init__(self, sessions: Sessions) -> None:
-        """Start the writing thread."""
+    def __init__(self, sessions: Sessions, room: Callable[[], bool] = lambda: True) -> None:
+        """Start the writing thread; while there is no `room` on the disk, nothing is taken."""
         self._sessions = sessions
+        self._room = room
+        self._began: float | None = None
+        self._failed: tuple[float, str] | None = None
         self._memory = Memory()
         self._queue: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._waiting = 0
@@ -57,8 +64,10 @@ class Writer:
         """Hand in one request, from an event loop; the answer comes after the durable commit.
 
         A client that leaves does not stop the write. Raises OverCapacity when too many events
-        wait already.
+        wait already, and StorageFull while the disk has no room.
         """
+        if not self._room():
+            raise StorageFull("")
         with self._lock:
             if self._waiting + len(batch.entries) > MOST_WAITING and self._waiting:
                 raise OverCapacity("too many events are waiting to be written")
@@ -67,6 +76,24 @@ class Writer:
         request = _Request(batch, loop, loop.create_future())
         self._queue.put(request)
         return request.answer
+
+    @property
+    def alive(self) -> bool:
+        """Whether the writing thread runs."""
+        return self._thread.is_alive()
+
+    @property
+    def busy_seconds(self) -> float:
+        """How long the present transaction has taken so far."""
+        began = self._began
+        return 0.0 if began is None else time.monotonic() - began
+
+    @property
+    def failing(self) -> str | None:
+        """Why the last write failed, for some seconds: then it is worth another try."""
+        if self._failed is None or time.monotonic() - self._failed[0] > FAILING_SECONDS:
+            return None
+        return self._failed[1]
 
     def close(self) -> None:
         """Write what waits, then stop."""
@@ -78,7 +105,9 @@ class Writer:
         while open_:
             requests, open_ = self._gather()
             if requests:
+                self._began = time.monotonic()
                 self._write(requests)
+                self._began = None
                 with self._lock:
                     self._waiting -= sum(len(r.batch.entries) for r in requests)
 
@@ -109,9 +138,11 @@ class Writer:
         except DataRefused:
             written = [self._divided(batch) for batch in batches]
         except Exception as error:
+            self._failed = time.monotonic(), unavailable(error) or type(error).__name__
             log.error("%d requests were not written: %s", len(requests), type(error).__name__)
             _answer(requests, [error] * len(requests))
             return
+        self._failed = None
         _answer(requests, written)
 
     def _once_more(self, batches: Sequence[Batch], *, copy: bool = False) -> list[list[Outcome]]:
