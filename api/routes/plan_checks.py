@@ -26,6 +26,52 @@ ORDER: dict[str, Any] = {
     "userId": "u-42",
     "properties": {"order_id": "o-7", "revenue": 59.9, "currency": "EUR"},
 }
+VERDICT: dict[str, Any] = {
+    "version": 3,
+    "violations": [{"pointer": "/properties/revenue", "keyword": "type", "action": "rejected"}],
+    "outcome": "rejected",
+    "code": "plan_violation",
+    "message": "plan shop version 3: /properties/revenue type",
+}
+PROPOSAL: dict[str, Any] = {
+    "definition": {
+        "mode": "observe",
+        "unplanned_events": "observe",
+        "rules": [
+            {
+                "type": "track",
+                "event": "Order Completed",
+                "description": "Seen 812 times.",
+                "properties": {
+                    "type": "object",
+                    "properties": {"revenue": {"type": "number", "x-seen": 812}},
+                    "required": ["revenue"],
+                },
+            }
+        ],
+    },
+    "events": 10_000,
+    "left_out": 3,
+}
+VIOLATIONS: dict[str, Any] = {
+    "data": [
+        {
+            "version": 3,
+            "source": "web",
+            "type": "track",
+            "event": "Order Completed",
+            "pointer": "/properties/revenue",
+            "keyword": "type",
+            "action": "rejected",
+            "events": 214,
+            "first_at": "2026-11-22T08:00:04+00:00",
+            "last_at": "2026-11-22T09:12:44+00:00",
+            "message_id": "a2f7c1d0",
+        }
+    ],
+    "totals": {"violations": 214, "observed": 0, "dropped": 0, "rejected": 214},
+    "next_cursor": None,
+}
 
 
 class DryRun(BaseModel):
@@ -59,7 +105,7 @@ def _violation(found: Violation) -> dict[str, str]:
 @router.post(
     "/infer",
     summary="Propose a tracking plan from what arrived",
-    responses=documented(*AUTH, SourceNotFound),
+    responses=documented(*AUTH, SourceNotFound, ok=PROPOSAL),
 )
 def infer_plan(session: Db, caller: Admin, wanted: Inference) -> dict[str, Any]:
     """Read the newest events of a source and propose a definition, to be edited and created.
@@ -80,7 +126,7 @@ def infer_plan(session: Db, caller: Admin, wanted: Inference) -> dict[str, Any]:
 @router.post(
     "/{key}/validate",
     summary="Put an event to the plan without storing it",
-    responses=documented(*AUTH, TrackingPlanNotFound),
+    responses=documented(*AUTH, TrackingPlanNotFound, ok=VERDICT),
 )
 def validate_event(
     session: Db, caller: Admin, configuration: Configuration, key: str, wanted: DryRun
@@ -112,7 +158,7 @@ def validate_event(
 @router.get(
     "/{key}/violations",
     summary="List violations",
-    responses=documented(*AUTH, TrackingPlanNotFound, CursorInvalid),
+    responses=documented(*AUTH, TrackingPlanNotFound, CursorInvalid, ok=VIOLATIONS),
 )
 def list_violations(
     session: Db,
