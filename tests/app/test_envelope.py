@@ -5,12 +5,21 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import BodyUnreadable
-from app.events.envelope import LONGEST_MESSAGE_ID, Envelope, Rejection, messages, parse, read
+from app.events.envelope import (
+    LONGEST_MESSAGE_ID,
+    Envelope,
+    Rejection,
+    message_of,
+    messages,
+    parse,
+    read,
+)
 from identity.identifiers import JUNK
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -100,6 +109,8 @@ def test_reading_any_message_ends_in_an_event_or_a_reason(
         assert found.occurred_at.tzinfo is not None
         assert found.identifiers
         assert 0 < len(found.message_id) <= LONGEST_MESSAGE_ID
+        again = read(message_of(found), received_at=NOW + timedelta(days=3), largest=32_768)
+        assert again == msgspec.structs.replace(found, sent_at=None)
 
 
 def test_a_right_clock_is_believed_to_the_millisecond() -> None:

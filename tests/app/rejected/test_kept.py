@@ -1,5 +1,6 @@
 """What of a rejected event is kept, what is only counted, and when it goes."""
 
+import asyncio
 import gzip
 import json
 from collections.abc import Callable
@@ -7,13 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from app.access import sources
 from app.access.tables import Source
 from app.db import Sessions
-from app.events import kept, rejected
+from app.events import envelope, kept, rejected
+from app.events.envelope import Rejection
+from app.events.item import Batch, Outcome
+from app.events.writer import Writer
 from tests.app.rejected.conftest import Call, Send, basic
 
 NAMELESS = {"type": "track", "userId": "u-1"}
@@ -210,6 +215,65 @@ def test_a_source_has_at_most_sixteen_megabytes_kept_in_a_minute(
     if rows < 170:  # all in one minute
         assert size > kept.BYTES_PER_MINUTE - kept.WHOLE_BYTES
         assert counted(call)["too_large", "not_kept:bound"] == 170 - rows
+
+
+def test_what_the_database_refuses_is_kept_as_it_would_have_been_stored(
+    send: Send, call: Call, sessions: Sessions
+) -> None:
+    """A client cannot send such an event: parsing removes what PostgreSQL cannot hold."""
+    with sessions() as session:
+        source = sources.settings_of(sources.find(session, "web"))
+    now = datetime.now(UTC)
+    message = {"type": "track", "event": "Seen", "userId": "u-1", "previousId": "p"}
+    read = envelope.read(message, received_at=now, largest=1_000)
+    assert isinstance(read, envelope.Envelope)
+    bad = msgspec.structs.replace(read, name="a\x00b", message_id="bad")
+    writer = Writer(sessions)
+
+    async def write() -> list[Outcome]:
+        return await writer.submit(Batch(source, [read, bad, read], now))
+
+    outcomes = asyncio.run(write())
+    writer.close()
+    assert [(o.state, o.code) for o in outcomes] == [
+        ("accepted", ""), ("rejected", "unstorable"), ("duplicate", "")
+    ]  # fmt: skip
+    [found] = listed(call)
+    assert (found["code"], found["message_id"], found["name"]) == ("unstorable", "bad", "ab")
+    assert found["payload"]["previousId"] == "p"
+    assert call("POST", f"/{found['id']}/replay").json()["outcome"] == "accepted"
+
+
+def test_events_beyond_the_limit_of_a_request_are_kept_too(send: Send, call: Call) -> None:
+    events = [{**NAMELESS, "event": "Seen", "messageId": f"m-{n}"} for n in range(2_503)]
+    assert send(*events)["accepted"] == 2_500
+    found = listed(call)
+    assert [(f["code"], f["message_id"], f["replayable"]) for f in found] == [
+        ("too_many", f"m-{n}", True) for n in (2_502, 2_501, 2_500)
+    ]
+    done = call("POST", "/replay", json={"code": "too_many"}).json()
+    assert (done["accepted"], done["duplicates"]) == (3, 0)
+
+
+def test_writers_who_keep_events_of_the_same_sources_do_not_block_each_other(
+    sessions: Sessions,
+) -> None:
+    with sessions.begin() as session:
+        made = [sources.settings_of(sources.add(session, f"s-{n}")[0]) for n in range(4)]
+    now = datetime.now(UTC)
+    refused = [rejected.Refused(s, now, Rejection("x", "", raw={"type": "x"})) for s in made]
+
+    def keep(worker: int) -> None:
+        mine = refused if worker % 2 else refused[::-1]
+        for _ in range(20):
+            with sessions.begin() as session:
+                rejected.keep(session, mine)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(keep, range(4)))
+    with sessions() as session:
+        query = "SELECT count(*) FROM app.rejected_event GROUP BY source_id"
+        assert session.scalars(sa.text(query)).all() == [80] * 4
 
 
 def test_only_who_administers_sources_may_read_and_the_list_leaves_out_what_was_sent(
