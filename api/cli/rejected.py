@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +14,6 @@ from sqlalchemy.orm import Session
 from api.cli.session import AsJson, DataDir, err, opened, settings, show
 from app.access import sources
 from app.db import Sessions
-from app.errors import CorrectionInvalid, CorrectionRequired
 from app.events import rejected as verbs
 from app.events.replay import Replayed, replay, replay_many
 from app.settings import Settings
@@ -21,6 +21,16 @@ from app.settings import Settings
 rejected = typer.Typer(
     help="Events that were not accepted: list, correct, replay.", no_args_is_help=True
 )
+
+
+class State(StrEnum):
+    """The states to list."""
+
+    open = "open"
+    replayed = "replayed"
+    discarded = "discarded"
+    any = "any"
+
 
 #: Who corrects and replays when it is the command line.
 BY = "command line"
@@ -55,14 +65,14 @@ def list_rejected(
     source: SourceName = None,
     code: Code = None,
     since: Since = None,
-    state: Annotated[str, typer.Option(help="open, replayed, discarded or any.")] = "open",
+    state: Annotated[State, typer.Option(help="In this state.")] = State.open,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 50,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """List rejected events, newest first, with their reasons and without what was sent."""
     with opened(settings(data_dir)) as sessions, sessions() as session:
-        wanted = _wanted(session, source, code, None if state == "any" else state, since)
+        wanted = _wanted(session, source, code, None if state is State.any else state.value, since)
         rows, following = verbs.page(session, wanted, before=None, limit=limit)
         names = verbs.source_names(session, {row.source_id for row in rows})
         data = [verbs.describe(row, names.get(row.source_id, "")) for row in rows]
@@ -97,7 +107,8 @@ def replay_rejected(
         typer.Argument(metavar="[ID]", help="One event; else all that the options name."),
     ] = None,
     file: Annotated[
-        Path | None, typer.Option(help="The corrected event as JSON, for one ID.")
+        Path | None,
+        typer.Option(help="The corrected event as JSON, for one ID.", exists=True, dir_okay=False),
     ] = None,
     source: SourceName = None,
     code: Code = None,
@@ -109,12 +120,12 @@ def replay_rejected(
 
     Status 1 when one is rejected again or needs a correction.
     """
-    event = _event(file) if file else None
     many = source is not None or code is not None or since is not None
     if many is (rejected_id is not None):
         raise typer.BadParameter("name one ID, or --source, --code or --since")
     if file and rejected_id is None:
         raise typer.BadParameter("--file corrects one event: name its ID")
+    event = _event(file) if file else None
     configuration = settings(data_dir)
     with opened(configuration) as sessions:
         if rejected_id is not None:
@@ -188,12 +199,10 @@ def _row(done: Replayed) -> dict[str, Any]:
 def _event(file: Path) -> dict[str, Any]:
     try:
         event = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CorrectionRequired(f"{file}: {error.strerror}") from error
     except ValueError as error:
-        raise CorrectionInvalid(f"{file.name} is not JSON: {error}") from error
+        raise typer.BadParameter(f"{file.name} is not JSON: {error}") from error
     if not isinstance(event, dict):
-        raise CorrectionInvalid(f"{file.name} is no JSON object")
+        raise typer.BadParameter(f"{file.name} is no JSON object")
     return event
 
 

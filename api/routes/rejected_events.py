@@ -31,6 +31,8 @@ router = APIRouter(prefix="/v1/rejected-events", tags=["rejected events"])
 
 Admin = Annotated[Caller, requires("sources:admin")]
 AUTH = (InvalidToken, InsufficientScope)
+#: An event has up to 128 KB: a page with all of them must fit into memory.
+MOST_WITH_PAYLOAD = 50
 State = Literal["open", "replayed", "discarded"]
 ONE = (*AUTH, RejectedEventNotFound)
 
@@ -147,7 +149,8 @@ def list_rejected_events(
     since: Annotated[AwareDatetime | None, Query(description="Received at or after.")] = None,
     until: Annotated[AwareDatetime | None, Query(description="Received before.")] = None,
     include: Annotated[
-        Literal["payload"] | None, Query(description="`payload`: with what was sent.")
+        Literal["payload"] | None,
+        Query(description="`payload`: with what was sent; then at most 50 to a page."),
     ] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
@@ -158,7 +161,7 @@ def list_rejected_events(
         session,
         _wanted(session, source, code, state, since, until),
         before=cursors.decode(cursor, int)[0] if cursor else None,
-        limit=limit,
+        limit=min(limit, MOST_WITH_PAYLOAD) if include else limit,
         payload=include is not None,
     )
     names = rejected.source_names(session, {row.source_id for row in rows})

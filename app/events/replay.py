@@ -1,6 +1,6 @@
 """Replays rejected events: each goes the way of a new one, and its row says what became of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,10 @@ from app.events.envelope import Envelope, Rejection, parse, read
 from app.events.item import Item, Outcome
 from app.events.memory import Memory
 from app.events.tables import RejectedEvent
+
+#: Of the events that one transaction replays, so many bytes are in memory at once: parsed they
+#: are several times as large.
+AT_ONCE_BYTES = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,25 +76,48 @@ def replay_many(
 
     What somebody else is replaying at this moment is left to them.
     """
-    query = (
-        sa.select(RejectedEvent)
+    found = session.execute(
+        sa.select(
+            RejectedEvent.id,
+            RejectedEvent.state,
+            RejectedEvent.code,
+            RejectedEvent.message_id,
+            RejectedEvent.truncated,
+            RejectedEvent.replayable,
+            sa.func.octet_length(RejectedEvent.payload).label("bytes"),
+        )
         .where(*wanted.conditions(), RejectedEvent.state == "open", RejectedEvent.id > after)
         .order_by(RejectedEvent.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
-    )
-    rows = list(session.scalars(query))
-    done = {r.id: r for r in _replay(session, [r for r in rows if r.replayable],
-                                     largest=largest, by=by, now=now)}  # fmt: skip
-    unfit = {
-        r.id: Replayed(r.id, r.state, "unfit", r.message_id, r.code, _unfit(r))
-        for r in rows
-        if r.id not in done
-    }
-    return [(done | unfit)[r.id] for r in rows], rows[-1].id if len(rows) == limit else None
+    ).all()
+    done: dict[int, Replayed] = {}
+    for ids in _portions(row for row in found if row.replayable):
+        query = sa.select(RejectedEvent).where(RejectedEvent.id.in_(ids)).order_by(RejectedEvent.id)
+        rows = session.scalars(query).all()
+        done |= {one.id: one for one in _replay(session, rows, largest=largest, by=by, now=now)}
+    return [
+        done.get(row.id)
+        or Replayed(row.id, row.state, "unfit", row.message_id, row.code, _unfit(row))
+        for row in found
+    ], found[-1].id if len(found) == limit else None
 
 
-def _unfit(row: RejectedEvent) -> str:
+def _portions(found: Iterable[sa.Row[Any]]) -> Iterator[list[int]]:
+    """Yield the ids of so many at a time as may be in memory at once."""
+    ids: list[int] = []
+    size = 0
+    for row in found:
+        if ids and size + row.bytes > AT_ONCE_BYTES:
+            yield ids
+            ids, size = [], 0
+        ids.append(row.id)
+        size += row.bytes
+    if ids:
+        yield ids
+
+
+def _unfit(row: RejectedEvent | sa.Row[Any]) -> str:
     if row.truncated:
         return "only the beginning of it is kept; send it with a corrected event"
     return "it is no JSON object; send it with a corrected event"

@@ -115,7 +115,7 @@ def test_many_are_replayed_by_command_and_over_http_at_once_each_once(
     assert own_product.run("rejected", "discard", str(left["id"])).returncode == 0
     counts = {(c["code"], c["state"]): c["events"] for c in own_product.cli("rejected", "counts")}
     assert counts == {("too_large", "replayed"): 280, ("event_missing", "discarded"): 1}
-    for wrong in ([], ["1", "--code", "x"], ["--code", "x", "--file", "y"]):
+    for wrong in ([], ["1", "--code", "x"], ["1", "--file", "not there"]):
         assert own_product.run("rejected", "replay", *wrong).returncode == 2, wrong
 
 
@@ -134,7 +134,9 @@ def test_the_worker_removes_what_is_old(own_product: Product) -> None:
         session.commit()
     own_product.restart()
 
+    client = own_product.add_client()
+
     def codes() -> list[str]:
-        return [one["code"] for one in own_product.cli("rejected", "list")]
+        return [one["code"] for one in client.get("/v1/rejected-events").json()["data"]]
 
     wait_until(lambda: codes() == ["event_missing"], 30, what="the old one is gone")

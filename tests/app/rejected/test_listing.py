@@ -54,6 +54,15 @@ def test_a_cursor_survives_inserts_and_removals(send: Send, call: Call, sessions
     assert cursor is None
 
 
+def test_a_page_with_what_was_sent_is_short_and_goes_on(send: Send, call: Call) -> None:
+    send(*[NAMELESS] * 70)
+    first = call("GET", params={"include": "payload", "limit": 1000}).json()
+    more = {"include": "payload", "cursor": first["next_cursor"]}
+    second = call("GET", params=more).json()
+    assert (len(first["data"]), len(second["data"])) == (50, 20)
+    assert second["next_cursor"] is None
+
+
 WRONG: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("GET", "", {"params": {"cursor": "nonsense"}}, 422, "cursor-invalid"),
     ("GET", "", {"params": {"source": "nobody"}}, 404, "source-not-found"),
