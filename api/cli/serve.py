@@ -116,6 +116,8 @@ def _serve(configuration: Settings, url: str, host: str, port: int, workers: int
         server_header=False,
         proxy_headers=False,  # `api.forwarded` reads them, the forwarded host included
         timeout_graceful_shutdown=5,
+        # A process that is slow to start on a busy machine is not a dead one.
+        timeout_worker_healthcheck=60,
         timeout_keep_alive=30,
     )
 
