@@ -35,6 +35,7 @@ from api.routes import (
 from app import db
 from app.db import Sessions
 from app.errors import DatabaseUnavailable
+from app.events.held import Holding
 from app.events.meter import Meter
 from app.events.writer import Writer
 from app.health import Probe, Room
@@ -73,10 +74,14 @@ RESOURCES = (
 def create_app(settings: Settings, sessions: Sessions) -> FastAPI:
     """Return the server for this configuration and database."""
 
+    holding = Holding.of(settings)
+
     @asynccontextmanager
     async def lifespan(server: FastAPI) -> AsyncIterator[None]:
         server.state.meter = Meter(sessions)
-        server.state.writer = Writer(sessions, Room(settings.home, settings.least_free_bytes))
+        server.state.writer = Writer(
+            sessions, Room(settings.home, settings.least_free_bytes), holding=holding
+        )
         yield
         await asyncio.to_thread(server.state.writer.close)
         await asyncio.to_thread(server.state.meter.close)

@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 
+from api.cli import holding
 from api.cli.session import opened
 from app.jobs import Worker
 from app.postgres import database
@@ -28,7 +29,9 @@ def main() -> None:
         worker = Worker(sessions, configuration, url)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: worker.stop())
-        if parent is not None:
+        if parent is None:
+            holding.warn(sessions, configuration)
+        else:
             threading.Thread(target=_watch, args=(parent, worker), daemon=True).start()
         worker.run()
 

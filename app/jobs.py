@@ -17,7 +17,9 @@ from app import matching, pipeline
 from app.db import Sessions, advisory_lock, exclusively, listen
 from app.destinations.deliver import deliver
 from app.events import partitions, rejected, tally
+from app.events.release import Releases
 from app.lake.copy import compact, copy_new
+from app.pending.vault import Vault
 from app.plans import violations
 from app.settings import Settings
 from app.work import CHANNEL, beat
@@ -32,6 +34,7 @@ SEGMENT_SECONDS = 60.0
 TALLY_SECONDS = 60.0
 VIOLATION_SECONDS = 10.0
 MATCHING_SECONDS = 1.0
+PENDING_SECONDS = 0.5
 REJECTED_SECONDS = 300.0
 PARTITION_SECONDS = 60.0
 #: How often a job writes that it lives.
@@ -49,6 +52,7 @@ class Worker:
         self._stop = threading.Event()
         self._send = threading.Event()
         self._beats: dict[str, float] = {}
+        self._releases = Releases(sessions, Vault(settings))
 
     def stop(self) -> None:
         """Ask every job to end after what it is doing."""
@@ -64,6 +68,7 @@ class Worker:
             ("segments", lambda: self._every(SEGMENT_SECONDS, self._segments)),
             ("partitions", lambda: self._every(PARTITION_SECONDS, self._partitions)),
             ("matching", lambda: self._every(MATCHING_SECONDS, self._matching)),
+            ("pending", lambda: self._every(PENDING_SECONDS, self._releases.round)),
             ("tally", lambda: self._every(TALLY_SECONDS, self._tally)),
             ("rejected", lambda: self._every(REJECTED_SECONDS, self._rejected)),
             ("violations", lambda: self._every(VIOLATION_SECONDS, self._violations)),

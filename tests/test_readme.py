@@ -56,7 +56,8 @@ def test_the_two_curls_of_the_readme_send_an_event_and_read_the_profile(scratch:
     assert printed[0].strip() == ""
     sent = json.loads(printed[1])
     assert sent == {
-        "success": True, "received": 1, "accepted": 1, "duplicates": 0, "rejected": [],
+        "success": True, "received": 1, "accepted": 1, "duplicates": 0,
+        "held": 0, "rejected": [],
     }  # fmt: skip
     profile = json.loads(printed[2])
     assert profile["traits"] == {"city": "Lyon", "first_name": "Ada"}

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 import typer
 from sqlalchemy.orm import Session
 
+from api.cli import holding
 from api.cli.session import AsJson, DataDir, opened, settings, show
 from app.destinations import registry
 from app.events import stream
@@ -36,6 +37,7 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
                 ("destinations", _destinations),
             )
         ]
+        rows.append(_check("held events", lambda s: _held(s, configuration), session))
     rows.append(_check("disk", _disk, configuration))
     show(rows, as_json, "check", "state", "detail")
     if any(row["state"] == "wrong" for row in rows):
@@ -96,6 +98,13 @@ def _destinations(session: Session) -> str:
     if disabled:
         raise _Wrong(f"disabled: {', '.join(disabled)}; see /v1/destinations for the reason")
     return "all enabled"
+
+
+def _held(session: Session, configuration: Settings) -> str:
+    found = holding.wrong(session, configuration)
+    if found:
+        raise _Wrong(found)
+    return holding.told(session, configuration)
 
 
 def _disk(configuration: Settings) -> str:

@@ -19,7 +19,9 @@ import typer
 import uvicorn
 from rich.markup import escape
 
+from api.cli import holding
 from api.cli.session import DataDir, err, opened, settings
+from app.pending.vault import Vault
 from app.postgres import database
 from app.settings import Settings
 
@@ -54,7 +56,9 @@ def serve(
         threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     _demand_free(host, port)
     configuration = _configured(settings(data_dir), host, port)
+    Vault(configuration)  # a setting that is no key ends here, in one clear line
     with suppress(_Terminated), opened(configuration) as sessions, database(configuration) as url:
+        holding.warn(sessions, configuration)
         sessions.kw["bind"].dispose()
         with _worker_process(configuration) if worker else _nothing():
             _serve(configuration, url, host, port, workers)
@@ -175,7 +179,9 @@ def _worker_process(configuration: Settings) -> Iterator[None]:
 
 
 def worker(data_dir: DataDir = None) -> None:
-    """Run the background jobs alone: pipeline, deliveries, lake, segments, matching, tally."""
-    os.environ["PARCOURS_DATA_DIR"] = str(settings(data_dir).home)
+    """Run the background jobs alone: pipeline, deliveries, lake, segments, matching and more."""
+    configuration = settings(data_dir)
+    Vault(configuration)
+    os.environ["PARCOURS_DATA_DIR"] = str(configuration.home)
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "api.worker"])  # noqa: S606  # ourselves

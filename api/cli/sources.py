@@ -285,7 +285,10 @@ def _show(answer: dict[str, Any], as_json: bool) -> None:
     if as_json:
         show(answer, as_json)
         return
-    plain = {k: v for k, v in answer.items() if k not in ("keys", "last_hour", "last_day")}
+    apart = ("keys", "held_now", "last_hour", "last_day")
+    held = answer["held_now"]
+    plain = {k: v for k, v in answer.items() if k not in apart}
+    plain |= {"held now": held["events"], "held since": held["oldest"]}
     rows = [{"setting": name, "value": _plain(value)} for name, value in plain.items()]
     show(rows, as_json, "setting", "value")
     hour, day = _flat(answer["last_hour"]), _flat(answer["last_day"])
@@ -303,9 +306,12 @@ def _show_keys(keys: list[dict[str, Any]], as_json: bool) -> None:
 
 
 def _flat(counts: dict[str, Any]) -> dict[str, int]:
-    """Return counters in one level: rejected events by their reason."""
-    reasons = {f"rejected: {code}": events for code, events in counts["rejected"].items()}
-    return {**{k: v for k, v in counts.items() if k != "rejected"}, **reasons}
+    """Return counters in one level: rejected and destroyed events by their reason."""
+    flat: dict[str, int] = {}
+    for name, value in counts.items():
+        parts = value.items() if isinstance(value, dict) else [("", value)]
+        flat |= {f"{name}: {reason}" if reason else name: events for reason, events in parts}
+    return flat
 
 
 def _plain(value: Any) -> Any:

@@ -76,6 +76,7 @@ ANSWER = {
     "received": 1,
     "accepted": 1,
     "duplicates": 0,
+    "held": 0,
     "rejected": [],
 }
 
@@ -196,7 +197,7 @@ def _read(door: Door, messages: list[Any], received_at: datetime) -> Batch:
 
 
 def _answer(batch: Batch, outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Say what became of each event. `accepted` + `duplicates` + rejected = `received`."""
+    """Say what became of each event: accepted, duplicates, held and rejected are all received."""
     counts = Counter(outcome.state for outcome in outcomes)
     rejected = []
     if counts["rejected"]:
@@ -215,5 +216,6 @@ def _answer(batch: Batch, outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "received": len(outcomes),
         "accepted": counts["accepted"],
         "duplicates": counts["duplicate"],
+        "held": counts["held"],
         "rejected": rejected,
     }

@@ -18,6 +18,8 @@ router = APIRouter(tags=["tracking"])
 
 #: A transparent GIF of one by one.
 GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
+#: Where the answer counts an event that was not accepted and not rejected.
+COUNTS = {"duplicate": "duplicates", "held": "held"}
 #: Each view is an event: nobody may keep the image, neither browser nor proxy.
 HEADERS = {"Cache-Control": "no-store, no-cache, must-revalidate, private", "Pragma": "no-cache"}
 EXAMPLE = base64.b64encode(
@@ -29,8 +31,9 @@ EXAMPLE = base64.b64encode(
     "/v1/pixel/{call}",
     summary="Send one call as an image",
     description="Answers a 1×1 GIF with status 200 whatever becomes of the event, because an "
-    "image tag can do nothing about it. `Event-Outcome` says it: `accepted`, `duplicate`, or the "
-    "code of the rejection. 503 when it could not be stored now. `.gif` may follow the name.",
+    "image tag can do nothing about it. `Event-Outcome` says it: `accepted`, `duplicate`, "
+    "`held`, or the code of the rejection. 503 when it could not be stored now. `.gif` may follow "
+    "the name.",
     response_class=Response,
     dependencies=[Security(collect.write_key)],
     responses={
@@ -80,7 +83,7 @@ def _posted(request: Request, body: bytes) -> Request:
 def _outcome(answer: dict[str, Any]) -> str:
     if answer["rejected"]:
         return str(answer["rejected"][0]["code"])
-    return "duplicate" if answer["duplicates"] else "accepted"
+    return next((name for name in ("duplicate", "held") if answer[COUNTS[name]]), "accepted")
 
 
 def _image(outcome: str, status: int = 200) -> Response:

@@ -24,6 +24,7 @@ from app.errors import (
     WriteKeyNotFound,
 )
 from app.events import tally
+from app.pending import state
 from consent.errors import PurposeNotFound
 
 router = APIRouter(prefix="/v1/sources", tags=["sources"])
@@ -110,10 +111,14 @@ def _counts(counts: tally.Counts) -> dict[str, Any]:
         "duplicate": counts.duplicate,
         "held": counts.held,
         "rejected": dict(sorted(counts.rejected.items())),
+        "released": counts.released,
+        "destroyed": dict(sorted(counts.destroyed.items())),
     }
 
 
-def source_out(source: Source, recent: tally.Recent, keys: list[WriteKey]) -> dict[str, Any]:
+def source_out(
+    source: Source, recent: tally.Recent, keys: list[WriteKey], held: state.HeldNow
+) -> dict[str, Any]:
     """Return a source with its settings, its keys and its counters."""
     used = [key.last_used_at for key in keys if key.last_used_at]
     seen = [recent.last_seen] if recent.last_seen else []
@@ -124,6 +129,7 @@ def source_out(source: Source, recent: tally.Recent, keys: list[WriteKey]) -> di
         "created_at": source.created_at,
         "keys": [key_out(key) for key in keys],
         "last_seen": max(used + seen, default=None),
+        "held_now": {"events": held.events, "bytes": held.bytes, "oldest": held.oldest},
         "last_hour": _counts(recent.hour),
         "last_day": _counts(recent.day),
     }
@@ -135,7 +141,11 @@ def all_out(session: Session, found: list[Source]) -> list[dict[str, Any]]:
     ids = [source.id for source in found]
     recent = tally.read_all(session, ids, now)
     keys = write_keys.of_sources(session, ids, now=now)
-    return [source_out(source, recent[source.id], keys.get(source.id, [])) for source in found]
+    held = state.by_source(session, ids)
+    return [
+        source_out(source, recent[source.id], keys.get(source.id, []), held[source.id])
+        for source in found
+    ]
 
 
 def _out(session: Session, response: Response, source: Source) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from sqlalchemy.orm import Session
 
 from app import work
 from app.consents import record as consents_record
-from app.events import choices, collection, findings, tally
+from app.events import choices, collection, findings, held, tally
 from app.events.envelope import Rejection
+from app.events.held import Holding
 from app.events.insert import Row, insert
 from app.events.item import ACCEPTED, DUPLICATE, Item, Outcome
 from app.events.memory import Memory
@@ -23,6 +24,8 @@ def append(
     *,
     now: datetime | None = None,
     copy: bool = False,
+    holding: Holding | None = None,
+    released: bool = False,
 ) -> list[Outcome]:
     """Append events and return what became of each, in order.
 
@@ -34,17 +37,28 @@ def append(
     One that is there already, in this batch or before, is a duplicate. One that its tracking plan
     refuses is rejected, for the caller to keep; what it says of consent counts.
     `copy` is for who repeats the transaction without it on IntegrityError.
+
+    With `holding`, events of sources that wait for an answer are held until there is one. What
+    they say of consent is on record from then on; `released` ones are not asked for it again, and
+    are counted by whoever releases them.
     """
     if not items:
         return []
     now = now or max(item.received_at for item in items)
     memory.refresh(session)
-    items, found = findings.put(session, items, memory.plans)
+    sent = items
+    items, found = findings.put(session, sent, memory.plans)
     stamps = [choices.stamp(item, memory) for item in items]
     speakers = [item.speakers for item in items]
-    written = choices.record(session, items, stamps, speakers, memory, now)
-    denied = collection.denied(session, items, stamps, speakers, memory, now)
+    written = [] if released else choices.record(session, items, stamps, speakers, memory, now)
+    decided = collection.denied(session, items, stamps, speakers, memory, now)
+    denied = decided.reasons
     refused = findings.refused(found, denied)
+    kept = held.keep(
+        session, holding, sent, decided.unanswered - findings.refused(found, ()).keys()
+    )
+    lost = {n: why for n, why in denied.items() if n not in kept or kept[n].state == "rejected"}
+    collection.count(session, items, lost, now)
     out = denied.keys() | refused.keys()
     chosen = {(row.namespace, row.value) for row in written}
     named = {i for n, item in enumerate(items) if n not in out for i in item.envelope.identifiers}
@@ -61,8 +75,11 @@ def append(
     fresh = {n for key, n in first.items() if key not in seen}
     if found:
         findings.count(session, items, found, fresh | refused.keys())
-    outcomes = [_outcome(item, n, denied, refused, fresh) for n, item in enumerate(items)]
-    _count(session, items, outcomes, now)
+    outcomes = [
+        kept.get(n) or _outcome(item, n, denied, refused, fresh) for n, item in enumerate(items)
+    ]
+    if not released:
+        _count(session, items, outcomes, now)
     return outcomes
 
 

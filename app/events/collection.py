@@ -1,7 +1,8 @@
 """May this event be collected at all? Decided before anything is written, and failing closed."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -13,6 +14,17 @@ from consent.resolve import UNCONDITIONAL
 from consent.signals.segment import Stamp
 
 
+@dataclass(slots=True)
+class Denied:
+    """The events that may not be collected, with the reason.
+
+    `unanswered` are those of them whose people have said nothing yet, and may still agree.
+    """
+
+    reasons: dict[int, str] = field(default_factory=dict)
+    unanswered: set[int] = field(default_factory=set)
+
+
 def denied(
     session: Session,
     items: Sequence[Item],
@@ -20,9 +32,10 @@ def denied(
     speakers: Sequence[Sequence[Speaker]],
     memory: Memory,
     now: datetime,
-) -> dict[int, str]:
-    """Return the events that may not be collected, with the reason; counts them too."""
-    out: dict[int, str] = {}
+) -> Denied:
+    """Return the events that may not be collected, with the reason."""
+    found = Denied()
+    out = found.reasons
     asking: dict[str, list[int]] = {}
     conditional: dict[str, bool] = {}
     for n, item in enumerate(items):
@@ -41,8 +54,15 @@ def denied(
         else:
             asking.setdefault(key, []).append(n)
     for key, numbers in asking.items():
-        out |= _ask(session, memory.purposes[key], items, speakers, numbers, memory, now)
-    counts = Counter((items[n].source.collection_purpose, why) for n, why in out.items())
+        _ask(session, memory.purposes[key], speakers, numbers, memory, now, found)
+    return found
+
+
+def count(
+    session: Session, items: Sequence[Item], reasons: Mapping[int, str], now: datetime
+) -> None:
+    """Count events that were not collected, by purpose and reason."""
+    counts = Counter((items[n].source.collection_purpose, why) for n, why in reasons.items())
     if counts:
         consent.count_denials(
             session,
@@ -50,7 +70,14 @@ def denied(
             denials=[(purpose, why, count) for (purpose, why), count in counts.items()],
             at=now,
         )
-    return out
+
+
+def silent(voices: Collection[consent.Voice]) -> bool:
+    """Say whether there is somebody to answer, and nobody has said anything yet.
+
+    A refusal of one of the identifiers is an answer, and so is a consent that has lapsed.
+    """
+    return bool(voices) and all(voice.standing == "unknown" for voice in voices)
 
 
 def refused(stamp: Stamp, purposes: Mapping[str, consent.Purpose]) -> list[str]:
@@ -63,27 +90,30 @@ def refused(stamp: Stamp, purposes: Mapping[str, consent.Purpose]) -> list[str]:
 def _ask(
     session: Session,
     purpose: consent.Purpose,
-    items: Sequence[Item],
     speakers: Sequence[Sequence[Speaker]],
     numbers: Sequence[int],
     memory: Memory,
     now: datetime,
-) -> dict[int, str]:
+    found: Denied,
+) -> None:
     """Decide events of one collection purpose by the records of their own identifiers."""
     asked = {speaker for n in numbers for speaker in speakers[n]}
     standings = _standings(session, purpose.key, asked, now, memory)
     reasons: dict[tuple[Speaker, ...], str | None] = {}
-    out = {}
+    quiet: set[tuple[Speaker, ...]] = set()
     for n in numbers:
         who = tuple(speakers[n])
         if who not in reasons:
             voices = [consent.Voice(*speaker, *standings[speaker]) for speaker in who]
             decision = consent.decide(purpose, voices, acting=voices[0] if voices else None)
             reasons[who] = None if decision.allow else decision.reason
+            if not decision.allow and silent(voices):
+                quiet.add(who)
         why = reasons[who]
         if why is not None:
-            out[n] = why
-    return out
+            found.reasons[n] = why
+            if who in quiet:
+                found.unanswered.add(n)
 
 
 def _standings(

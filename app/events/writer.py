@@ -21,6 +21,7 @@ from app.errors import OverCapacity, StorageFull
 from app.events import rejected
 from app.events.append import append
 from app.events.envelope import Envelope, Rejection, message_of
+from app.events.held import Holding
 from app.events.item import Batch, Item, Outcome
 from app.events.memory import Memory
 
@@ -47,10 +48,20 @@ class _Request:
 class Writer:
     """Writes events in the background and answers each request once they are committed."""
 
-    def __init__(self, sessions: Sessions, room: Callable[[], bool] = lambda: True) -> None:
-        """Start the writing thread; while there is no `room` on the disk, nothing is taken."""
+    def __init__(
+        self,
+        sessions: Sessions,
+        room: Callable[[], bool] = lambda: True,
+        *,
+        holding: Holding | None = None,
+    ) -> None:
+        """Start the writing thread; while there is no `room` on the disk, nothing is taken.
+
+        Without `holding` no event waits for its visitor's answer.
+        """
         self._sessions = sessions
         self._room = room
+        self._holding = holding
         self._began: float | None = None
         self._failed: tuple[float, str] | None = None
         self._memory = Memory()
@@ -149,12 +160,12 @@ class Writer:
         """Write in one transaction, once more on a connection that broke while idle."""
         try:
             with self._sessions.begin() as session:
-                return write(session, batches, self._memory, copy=copy)
+                return write(session, batches, self._memory, copy=copy, holding=self._holding)
         except sa.exc.DBAPIError as error:
             if not error.connection_invalidated:
                 raise
         with self._sessions.begin() as session:
-            return write(session, batches, self._memory, copy=copy)
+            return write(session, batches, self._memory, copy=copy, holding=self._holding)
 
     def _divided(self, batch: Batch) -> list[Outcome] | Exception:
         """Write a request by halves of halves, so that what the database refuses costs only itself.
@@ -191,14 +202,19 @@ class Writer:
 
 
 def write(
-    session: Session, batches: Sequence[Batch], memory: Memory, *, copy: bool = False
+    session: Session,
+    batches: Sequence[Batch],
+    memory: Memory,
+    *,
+    copy: bool = False,
+    holding: Holding | None = None,
 ) -> list[list[Outcome]]:
     """Append the events of several requests, keep what was rejected, and say what became of each.
 
     In this transaction, for each request in its order. `copy` as in `append`.
     """
     items = [item for batch in batches for item in _items(batch)]
-    appended = append(session, items, memory, copy=copy)
+    appended = append(session, items, memory, copy=copy, holding=holding)
     unread = (entry for batch in batches for entry in _refused(batch))
     rejected.keep(session, [*unread, *rejected.unplanned(items, appended)])
     outcomes = iter(appended)

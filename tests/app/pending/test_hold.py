@@ -24,7 +24,7 @@ def keyring() -> Keyring:
 
 
 def waiting(message: str, who: str = "u-1", *, source: int = 1, **other: Any) -> Waiting:
-    fields = {"received_at": NOW, "seconds": 60, "content": b"c" * 100, **other}
+    fields = {"received_at": NOW, "seconds": 3600, "content": b"c" * 100, **other}
     return Waiting(source, message, [("user_id", who)], **fields)
 
 
@@ -98,7 +98,7 @@ def test_counting_anew_changes_no_sum(session: Session, keyring: Keyring) -> Non
 
 
 def test_what_has_expired_is_deleted_and_nothing_else(session: Session, keyring: Keyring) -> None:
-    over = NOW - timedelta(seconds=120)
+    over = NOW - timedelta(seconds=3700)
     batch = [waiting("old", received_at=over), waiting("older", received_at=over), waiting("new")]
     pending.hold(session, keyring, WIDE, batch)
     assert len(pending.expire(session, limit=1)) == 1
