@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -18,10 +17,10 @@ SENDERS = 6
 
 
 @pytest.fixture
-def running(own_product: Product) -> Iterator[Product]:
+def running(own_product: Product) -> Product:
     """Two server processes on one database."""
     own_product.start("--workers", "2")
-    yield own_product
+    return own_product
 
 
 def stored(product: Product, source_id: int) -> set[str]:
