@@ -8,7 +8,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS ?= 1
 endif
 
-.PHONY: help setup demo serve test check lint types contracts bench lock format
+.PHONY: help setup demo serve test chromium check lint types contracts bench lock format
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -29,8 +29,19 @@ demo: setup ## Start the product on throw-away data, load a retailer's year, sho
 serve: setup ## Run the product on http://127.0.0.1:8000 with data in ~/.parcours.
 	@$(BIN)/parcours serve
 
-test: setup ## Run the tests.
+test: setup chromium ## Run the tests.
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+# The browser SDKs run in a real one; where it cannot be had, their tests are skipped and say so.
+chromium:
+	@for name in chromium chromium-browser google-chrome; do \
+	  command -v $$name >/dev/null && exit 0; \
+	done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get -qq update && \
+	  DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends chromium >/dev/null; \
+	fi || true; \
+	command -v chromium >/dev/null || echo "no Chromium: the tests of the browser SDKs will be skipped"
 
 check: lint types contracts ## Lint, types and import contracts.
 

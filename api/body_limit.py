@@ -63,6 +63,8 @@ class BodyLimit:
             await self._refuse(scope, receive, send)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        error = BodyTooLarge(f"more than {self._largest} bytes")
-        await self._on_refusal(Request(scope), error)
-        await problems.answer(Request(scope), error)(scope, receive, send)
+        request, error = Request(scope), BodyTooLarge(f"more than {self._largest} bytes")
+        await self._on_refusal(request, error)
+        answer = problems.answer(request, error)
+        answer.headers["Request-Id"] = problems.request_id(request)
+        await answer(scope, receive, send)

@@ -1,8 +1,5 @@
 """Servers, receivers and SDKs for the tests of the whole product."""
 
-import os
-import shutil
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,8 +12,8 @@ from time import monotonic
 import pytest
 
 from tests.end_to_end.product import Product
+from tests.end_to_end.sdk import install
 
-NODE = Path(__file__).parent / "node"
 Measure = Callable[[str, object], None]
 
 
@@ -101,25 +98,9 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="session")
-def node_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def node_packages() -> Path:
     """A folder with the pinned npm packages and our scripts; skips where node is absent."""
-    for program in ("node", "npm"):
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed")
-    folder = tmp_path_factory.mktemp("node")
-    shutil.copytree(NODE, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules"))
-    done = subprocess.run(
-        ["npm", "ci", "--no-audit", "--no-fund", "--prefer-offline"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-        env={**os.environ, "npm_config_update_notifier": "false"},
-    )
-    if done.returncode:
-        pytest.skip(f"npm ci failed: {done.stderr[-500:]}")
-    return folder
+    return install.node_packages()
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from app.access import clients
 from app.postgres import embedded
 
 COMMAND = Path(sys.executable).with_name("parcours")
-START_SECONDS = 60.0
+START_SECONDS = 150.0
 PURPOSES = (
     "service.operation",
     "profile.link",
