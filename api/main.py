@@ -28,6 +28,7 @@ from api.routes import (
     plans,
     profiles,
     rejected_events,
+    retention,
     segments,
     sources,
     tracking_settings,
@@ -67,6 +68,7 @@ RESOURCES = (
     plans,
     plan_checks,
     rejected_events,
+    retention,
     sources,
 )
 

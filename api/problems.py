@@ -46,6 +46,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     app_errors.CorrectionRequired: HTTPStatus.UNPROCESSABLE_ENTITY,
     app_errors.CorrectionInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     app_errors.StorageFull: HTTPStatus.SERVICE_UNAVAILABLE,
+    app_errors.RetentionRuleNotFound: HTTPStatus.NOT_FOUND,
     app_errors.PartitionBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     app_errors.ProfileNotFound: HTTPStatus.NOT_FOUND,
     app_errors.ProfileReferenceInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,

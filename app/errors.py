@@ -82,6 +82,10 @@ class StorageFull(AppError):
     """The disk is nearly full; nothing is accepted until there is room."""
 
 
+class RetentionRuleNotFound(AppError):
+    """No such retention rule."""
+
+
 class PartitionBusy(AppError):
     """Writers hold the open partition; try again a little later."""
 

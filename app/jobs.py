@@ -21,6 +21,7 @@ from app.events.release import Releases
 from app.lake.copy import compact, copy_new
 from app.pending.vault import Vault
 from app.plans import violations
+from app.retention import expire
 from app.settings import Settings
 from app.work import CHANNEL, beat
 
@@ -37,6 +38,7 @@ MATCHING_SECONDS = 1.0
 PENDING_SECONDS = 0.5
 REJECTED_SECONDS = 300.0
 PARTITION_SECONDS = 60.0
+RETENTION_SECONDS = 3_600.0
 #: How often a job writes that it lives.
 BEAT_SECONDS = 5.0
 
@@ -67,6 +69,7 @@ class Worker:
             ("lake", lambda: self._every(LAKE_SECONDS, self._lake)),
             ("segments", lambda: self._every(SEGMENT_SECONDS, self._segments)),
             ("partitions", lambda: self._every(PARTITION_SECONDS, self._partitions)),
+            ("retention", lambda: self._every(RETENTION_SECONDS, self._retention)),
             ("matching", lambda: self._every(MATCHING_SECONDS, self._matching)),
             ("pending", lambda: self._every(PENDING_SECONDS, self._releases.round)),
             ("tally", lambda: self._every(TALLY_SECONDS, self._tally)),
@@ -123,6 +126,11 @@ class Worker:
 
     def _partitions(self) -> None:
         partitions.maintain(self._sessions, timedelta(days=self._settings.deduplication_days))
+
+    def _retention(self) -> None:
+        done = expire.run(self._sessions, self._settings.lake_dir)
+        if done is not None and done.events:
+            log.warning("retention: %d events deleted, %d files rewritten", done.events, done.files)
 
     def _matching(self) -> None:
         """Ask for a run when there is something new, and do the run that waits."""

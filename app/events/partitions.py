@@ -8,13 +8,15 @@ partition was therefore committed before any later insert began, and is seen by 
 comes again is found exactly, on whichever side of a roll-over (docs/decisions/0019).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.db import Sessions, exclusively, outside_transaction
+from app.db import Sessions, exclusively, outside_transaction, statement
 from app.errors import PartitionBusy
 from app.events.tables import EventPartition
 
@@ -143,14 +145,39 @@ def close_open(sessions: Sessions) -> int:
     """
     with sessions.begin() as session:
         following = prepare(session)
+    with _impatient(), sessions.begin() as session:
+        roll_over(session, following - 1)
+    return following
+
+
+def drop_empty(sessions: Sessions) -> int:
+    """Drop closed partitions that hold nothing more and return how many.
+
+    Only when their message ids count no more, and no reader is before them. Raises PartitionBusy.
+    """
+    with sessions() as session:
+        closed = list(session.scalars(statement("app.events", "empty_partitions")))
+    dropped = 0
+    for part in closed:
+        with _impatient(), sessions.begin() as session:
+            session.execute(sa.text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
+            held = f"SELECT EXISTS (SELECT FROM app.event_p{part})"  # noqa: S608  # our own number
+            if not session.scalar(sa.text(held)):
+                session.execute(sa.text(f"DROP TABLE app.event_p{part}"))
+                session.execute(sa.delete(EventPartition).where(EventPartition.part == part))
+                dropped += 1
+    return dropped
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Raise PartitionBusy when a lock was not to be had within LOCK_SECONDS."""
     try:
-        with sessions.begin() as session:
-            roll_over(session, following - 1)
+        yield
     except sa.exc.OperationalError as error:
         if getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE:
             raise PartitionBusy(f"not within {LOCK_SECONDS} s") from error
         raise
-    return following
 
 
 def _expire(session: Session, before: datetime) -> None:

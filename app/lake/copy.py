@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.db import Sessions, advisory_lock
 from app.events import stream
-from app.lake.tables import LakePart
+from app.lake.tables import LakePart, LakeRemoval
 
 #: Events in one file of one copy; a backlog becomes several files.
 BATCH = 50_000
@@ -85,6 +85,59 @@ def compact(sessions: Sessions, directory: Path) -> bool:
     return True
 
 
+def rewrite_removed(sessions: Sessions, directory: Path) -> int:
+    """Write the files anew that still hold deleted events and return how many.
+
+    The listing changes in the transaction that forgets the removals: at every moment a reader
+    sees each event that there is, and none that was deleted.
+    """
+    replaced: list[Path] = []
+    with sessions.begin() as session, advisory_lock(session, "lake") as mine:
+        gone = removed(session) if mine else []
+        if not gone:
+            return 0
+        for part in session.scalars(sa.select(LakePart).order_by(LakePart.id)).all():
+            path, name = directory / part.file, f"events-{uuid4().hex}.parquet"
+            kept = _without(path, gone, directory / name)
+            if kept is None:
+                continue
+            replaced.append(path)
+            session.delete(part)
+            if kept:
+                session.add(LakePart(file=name, events=kept))
+        session.execute(sa.delete(LakeRemoval).where(LakeRemoval.event_id.in_(gone)))
+    for path in replaced:
+        os.utime(path)
+    return len(replaced)
+
+
+def removed(session: Session) -> list[int]:
+    """Return the ids of events that were deleted and may still be in a file."""
+    return list(session.scalars(sa.select(LakeRemoval.event_id)))
+
+
+def _without(source: Path, gone: Sequence[int], target: Path) -> int | None:
+    """Write a file without these events; return what is left, None where it holds none of them."""
+    scratch = target.with_suffix(".writing")
+    with duckdb.connect(config={"threads": 1}) as connection:
+        connection.register("gone", pa.table({"event_id": pa.array(gone, pa.int64())}))
+        held, events = connection.execute(
+            "SELECT count(*) FILTER (event_id IN (SELECT event_id FROM gone)), count(*)"
+            " FROM read_parquet($file)",
+            {"file": str(source)},
+        ).fetchone() or (0, 0)
+        if not held:
+            return None
+        if held < events:
+            connection.execute(
+                "COPY (SELECT * FROM read_parquet($file) ANTI JOIN gone USING (event_id))"  # noqa: S608  # our own name
+                f" TO '{scratch}' (FORMAT parquet, COMPRESSION zstd)",
+                {"file": str(source)},
+            )
+            scratch.rename(target)
+        return int(events - held)
+
+
 def _sweep(directory: Path, listed: Collection[str]) -> None:
     for path in directory.glob("events-*"):
         if path.name not in listed and time.time() - path.stat().st_mtime > GRACE_SECONDS:
@@ -95,6 +148,14 @@ def parts(session: Session, directory: Path) -> list[Path]:
     """Return the files that make up the lake."""
     names = session.scalars(sa.select(LakePart.file).order_by(LakePart.id))
     return [directory / name for name in names]
+
+
+def listing(session: Session, directory: Path) -> tuple[list[int], list[Path]]:
+    """Return the events that were deleted and may still be in a file, and the files.
+
+    In this order: files that were written anew in between lack those events, which does no harm.
+    """
+    return removed(session), parts(session, directory)
 
 
 def _table(session: Session, events: Sequence[sa.Row[Any]]) -> pa.Table:

@@ -34,18 +34,19 @@ def open_lake(session: Session, directory: Path, purpose: str) -> Iterator[Lake]
     whose own stamp refused the purpose is never in it.
     """
     decisions = permissions(session, purpose)
-    files = copy.parts(session, directory)
+    gone, files = copy.listing(session, directory)
     with duckdb.connect(config={"threads": 2}) as connection:
         connection.register("person", _people(decisions))
+        connection.register("removed", pa.table({"event_id": pa.array(gone, pa.int64())}))
         connection.execute("CREATE TABLE asked AS SELECT $1 AS purpose", [purpose])
-        connection.execute(_view(files))
+        connection.execute(_view(files, removed=bool(gone)))
         profiles, events = connection.execute(
             "SELECT count(DISTINCT person_id), count(*) FROM event"
         ).fetchone() or (0, 0)
         yield Lake(connection, _excluded(decisions), profiles, events)
 
 
-def _view(files: list[Path]) -> str:
+def _view(files: list[Path], *, removed: bool) -> str:
     if not files:
         return (
             "CREATE VIEW event AS SELECT 0::BIGINT person_id, 0::BIGINT event_id, ''::VARCHAR type,"
@@ -58,7 +59,8 @@ def _view(files: list[Path]) -> str:
         "CREATE VIEW event AS SELECT p.person_id, e.event_id, e.type, e.name, e.source,"
         " e.occurred_at, e.received_at, e.source_seq, e.properties, e.context"
         f" FROM read_parquet([{listed}]) e"
-        " JOIN person p ON p.identifier_id = e.identifier_id"
+        + (" ANTI JOIN removed ON removed.event_id = e.event_id" if removed else "")
+        + " JOIN person p ON p.identifier_id = e.identifier_id"
         " WHERE NOT list_contains(e.refused, (SELECT purpose FROM asked))"
     )
 

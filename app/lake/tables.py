@@ -17,3 +17,11 @@ class LakePart(Base):
     file: Mapped[str] = mapped_column(unique=True)
     events: Mapped[int]
     copied_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+
+
+class LakeRemoval(Base):
+    """An event that was deleted and may still be in a file: no reader of the lake sees it."""
+
+    __tablename__ = "lake_removal"
+
+    event_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)

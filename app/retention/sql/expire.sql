@@ -1,0 +1,35 @@
+-- Look through the next :limit events of a partition, and delete those that are kept long enough
+-- by the most specific rule that fits them; :really false only counts. What a reader of the stream
+-- has still to read stays. Each deleted id is noted for the lake, in the same transaction, so that
+-- analyses leave it out from now on.
+WITH looked AS MATERIALIZED (
+  SELECT e.transaction, e.id, e.source_id, e.type, e.name, e.received_at
+  FROM app.event e
+  WHERE e.part = :part
+    AND (e.transaction, e.id) > (CAST(CAST(:transaction AS text) AS xid8), CAST(:id AS bigint))
+    AND NOT EXISTS (SELECT FROM app.progress p
+                    WHERE p.reader IN ('pipeline', 'lake')
+                      AND (p.transaction, p.event_id) < (e.transaction, e.id))
+  ORDER BY e.transaction, e.id
+  LIMIT :limit
+), expired AS MATERIALIZED (
+  SELECT e.transaction, e.id
+  FROM looked e
+  CROSS JOIN LATERAL (
+    SELECT r.days FROM app.retention_rule r
+    WHERE (r.source_id IS NULL OR r.source_id = e.source_id)
+      AND (r.type IS NULL OR r.type = e.type)
+      AND (r.event IS NULL OR r.event = e.name)
+    ORDER BY r.source_id IS NULL, r.event IS NULL, r.type IS NULL
+    LIMIT 1) rule
+  WHERE e.received_at < CAST(:now AS timestamptz) - rule.days * interval '1 day'
+), gone AS (
+  DELETE FROM app.event e USING expired x
+  WHERE :really AND e.part = :part AND e.transaction = x.transaction AND e.id = x.id
+  RETURNING e.id
+), noted AS (
+  INSERT INTO app.lake_removal (event_id) SELECT id FROM gone
+)
+SELECT CAST(last.transaction AS text) AS transaction, last.id,
+       (SELECT count(*) FROM expired) AS expired
+FROM (SELECT transaction, id FROM looked ORDER BY transaction DESC, id DESC LIMIT 1) last;

@@ -1,0 +1,201 @@
+"""Events go when the most specific rule says so: from the database, from analyses, from files."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import sqlalchemy as sa
+from fastapi.testclient import TestClient
+from typer.testing import CliRunner
+
+from api.cli import root
+from app import pipeline
+from app.db import Sessions
+from app.events import partitions
+from app.lake import copy
+from app.lake.duckdb_engine import open_lake
+from app.retention import expire, rules
+
+LATER = datetime.now(UTC) + timedelta(days=100)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    return tmp_path / "lake"
+
+
+def send(server: TestClient, key: str, *events: dict[str, Any]) -> None:
+    answer = server.post("/v1/batch", json={"batch": events, "writeKey": key}).json()
+    assert answer["accepted"] == len(events)
+
+
+def track(name: str, message_id: str) -> dict[str, Any]:
+    return {"type": "track", "event": name, "userId": "ada", "messageId": message_id}
+
+
+def pass_on(sessions: Sessions, lake: Path) -> None:
+    """Take everything through the pipeline and into the lake, and the marks past it."""
+    with sessions.begin() as session:
+        pipeline.step(session)
+    copy.copy_new(sessions, lake)
+
+
+def stored(sessions: Sessions) -> list[str]:
+    with sessions() as session:
+        return list(session.scalars(sa.text("SELECT message_id FROM app.event ORDER BY id")))
+
+
+def in_lake(sessions: Sessions, lake: Path) -> int:
+    with sessions() as session, open_lake(session, lake, "service.operation") as found:
+        return found.events
+
+
+def in_files(sessions: Sessions, lake: Path) -> int:
+    with sessions() as session:
+        files = [str(path) for path in copy.parts(session, lake)]
+    if not files:
+        return 0
+    rows = duckdb.execute("SELECT count(*) FROM read_parquet($files)", {"files": files}).fetchone()
+    assert rows is not None
+    return int(rows[0])
+
+
+def test_the_most_specific_rule_decides_and_analyses_agree_with_the_database(
+    server: TestClient, sessions: Sessions, write_key: str, lake: Path
+) -> None:
+    send(
+        server,
+        write_key,
+        track("View", "v"),
+        track("Order", "o"),
+        track("Other", "x"),
+        {"type": "page", "name": "Home", "userId": "ada", "messageId": "p"},
+        {"type": "identify", "userId": "ada", "messageId": "i", "traits": {"city": "Ulm"}},
+    )
+    pass_on(sessions, lake)
+    send(server, write_key, track("View", "unread"))
+    with sessions.begin() as session:
+        rules.put(session, days=90)
+        rules.put(session, type_="page", days=None)
+        rules.put(session, event="View", days=30)
+        rules.put(session, source="web", event="Order", days=None)
+    assert expire.run(sessions, lake, now=LATER, dry_run=True) == expire.Expired(3)
+    assert len(stored(sessions)) == 6
+    assert expire.run(sessions, lake, now=LATER) == expire.Expired(3, 0, 1)
+    assert sorted(stored(sessions)) == ["o", "p", "unread"]  # what a reader has to read stays
+    assert in_lake(sessions, lake) == in_files(sessions, lake) == 2
+    pass_on(sessions, lake)
+    assert expire.run(sessions, lake, now=LATER) == expire.Expired(1, 0, 1)
+    assert sorted(stored(sessions)) == ["o", "p"]
+    assert in_lake(sessions, lake) == in_files(sessions, lake) == 2
+    with sessions() as session:
+        assert session.scalar(sa.text("SELECT value::text FROM app.trait")) == '"Ulm"'
+
+
+def test_a_deleted_event_is_out_of_analyses_before_its_file_is_written_anew(
+    server: TestClient,
+    sessions: Sessions,
+    write_key: str,
+    lake: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("a", "b", "c"):
+        send(server, write_key, track("View", name))
+        pass_on(sessions, lake)
+    with sessions.begin() as session:
+        rules.put(session, days=30)
+    monkeypatch.setattr(copy, "rewrite_removed", lambda *_: 0)  # it was killed before this
+    expire.run(sessions, lake, now=LATER)
+    assert stored(sessions) == []
+    assert (in_lake(sessions, lake), in_files(sessions, lake)) == (0, 3)
+    monkeypatch.undo()
+    assert copy.rewrite_removed(sessions, lake) == 3
+    assert (in_lake(sessions, lake), in_files(sessions, lake)) == (0, 0)
+    assert copy.rewrite_removed(sessions, lake) == 0
+
+
+def test_small_batches_add_up_and_a_partition_that_is_empty_goes(
+    server: TestClient,
+    sessions: Sessions,
+    write_key: str,
+    lake: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(expire, "BATCH", 7)
+    send(server, write_key, *(track("View", f"v-{n}") for n in range(40)))
+    partitions.close_open(sessions)
+    send(server, write_key, track("Order", "o"))
+    pass_on(sessions, lake)
+    with sessions.begin() as session:
+        rules.put(session, event="View", days=30)
+    assert expire.run(sessions, lake, now=LATER) == expire.Expired(40, 0, 1)  # ids still count
+    send(server, write_key, track("Order", "o-2"))
+    partitions.maintain(sessions, timedelta(days=30), now=LATER)
+    assert expire.run(sessions, lake, now=LATER) == expire.Expired(0, 1, 0)
+    with sessions() as session:
+        assert partitions.list_all(session)[0].part == 2
+    pass_on(sessions, lake)
+    assert in_lake(sessions, lake) == 2
+
+
+def test_without_a_rule_everything_stays(
+    server: TestClient, sessions: Sessions, write_key: str, lake: Path
+) -> None:
+    send(server, write_key, track("View", "v"))
+    pass_on(sessions, lake)
+    assert expire.run(sessions, lake, now=LATER + timedelta(days=9_999)) == expire.Expired()
+    assert stored(sessions) == ["v"]
+
+
+def test_rules_are_set_listed_and_removed_over_http(
+    server: TestClient, write_key: str, token: Callable[..., dict[str, str]]
+) -> None:
+    admin = token("sources:admin")
+    put = [
+        server.put("/v1/retention", json=body, headers=admin)
+        for body in ({"days": 365}, {"source": "web", "days": 90}, {"days": 400},
+                     {"source": "web", "type": "track", "event": "View", "days": None})
+    ]  # fmt: skip
+    assert [answer.status_code for answer in put] == [200] * 4
+    rows = server.get("/v1/retention", headers=admin).json()["data"]
+    assert [(r["source"], r["type"], r["event"], r["days"]) for r in rows] == [
+        ("web", "track", "View", None), ("web", None, None, 90), (None, None, None, 400)
+    ]  # fmt: skip
+    assert server.delete(f"/v1/retention/{rows[0]['id']}", headers=admin).status_code == 204
+    assert server.delete(f"/v1/retention/{rows[0]['id']}", headers=admin).status_code == 404
+    assert (
+        server.put("/v1/retention", json={"source": "no", "days": 1}, headers=admin).status_code
+        == 404
+    )
+    assert server.put("/v1/retention", json={"days": 0}, headers=admin).status_code == 422
+    assert (
+        server.put("/v1/retention", json={"days": 1}, headers=token("profiles:read")).status_code
+        == 403
+    )
+
+
+def test_rules_are_set_tried_and_removed_by_command(
+    database_url: str, write_key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PARCOURS_DATABASE_URL", database_url)
+    monkeypatch.setenv("PARCOURS_DATA_DIR", str(tmp_path))
+
+    def cli(*arguments: str) -> Any:
+        done = CliRunner().invoke(root.app, ["retention", *arguments])
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout) if "--json" in arguments else None
+
+    which = ("--source", "web", "--event", "View", "--type", "track")
+    made = cli("set", *which, "--days", "90", "--json")
+    assert list(made.values())[1:] == ["web", "track", "View", 90]
+    assert cli("set", "--forever", "--json")["days"] is None
+    assert [rule["days"] for rule in cli("list", "--json")] == [90, None]
+    assert cli("run", "--dry-run", "--json") == {"events": 0, "partitions": 0, "files": 0}
+    assert cli("run", "--json") == {"events": 0, "partitions": 0, "files": 0}
+    cli("remove", str(made["id"]))
+    assert len(cli("list", "--json")) == 1
+    assert CliRunner().invoke(root.app, ["retention", "set"]).exit_code == 2
