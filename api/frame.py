@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 from pydantic_core import PydanticSerializationError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -47,6 +47,8 @@ class Frame:
 
         try:
             await self._app(scope, receive, marked)
+        except ClientDisconnect:
+            log.debug("request %s: its client left", request_id)
         except Exception as error:
             if started:
                 raise  # half an answer is on its way: the connection must end

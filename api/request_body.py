@@ -12,6 +12,8 @@ from app.errors import BodyTooLarge, BodyUnreadable, OverCapacity
 SMALL = 64 * 1024
 #: Above this a body is looked at before it is parsed: 4.5 MB of `[],[],…` would become 100 MB.
 LOOKED_AT = 1024 * 1024
+#: Two names of one coding (RFC 9110 §8.4.1.3).
+GZIP = ("gzip", "x-gzip")
 MOST_CONTAINERS = 250_000
 MOST_VALUES = 600_000
 
@@ -84,7 +86,7 @@ async def read(request: Request, largest: int, held: Held) -> bytes:
         chunks.append(chunk)
     body = held.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
     coding = request.headers.get("content-encoding", "").strip().lower()
-    if coding == "gzip":
+    if coding in GZIP:
         body = held.body = _unzip(body, largest)
         held.take(len(body))
     elif coding not in ("", "identity"):

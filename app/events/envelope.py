@@ -225,6 +225,8 @@ def _message_id(value: object) -> str:
 
 def _name(kind: str, message: Mapping[str, Any]) -> str | None:
     value = message.get("event") if kind == "track" else message.get("name")
+    if value is None and kind in ("page", "screen"):
+        value = _object(message.get("properties")).get("name")  # Jitsu names pages there only
     if type(value) is str:
         return value[:LONGEST_NAME] or None
     if value is None or isinstance(value, dict | list):

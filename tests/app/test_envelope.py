@@ -198,6 +198,13 @@ def test_an_alias_names_who_it_was_before() -> None:
     assert found.identifiers == (("user_id", "u-1"), ("anonymous_id", "a-0"))
 
 
+def test_a_page_may_be_named_in_its_properties() -> None:
+    named = {"properties": {"name": "Home"}, "event": None}
+    assert event(type="page", **named).name == "Home"
+    assert event(type="page", name="Start", **named).name == "Start"
+    assert rejection(**named).code == "event_missing"
+
+
 def test_traits_in_the_context_set_something_in_identify_only() -> None:
     context = {"traits": {"plan": "gold", "email": "ada@example.org"}}
     told = event(type="identify", context=context)
