@@ -53,7 +53,7 @@ def step(session: Session, *, limit: int = BATCH) -> Step:
     with advisory_lock(session, "pipeline") as mine:
         if not mine:
             return Step()
-        events = stream.next_outline(session, "pipeline", limit)
+        events = stream.next_outlines(session, "pipeline", limit)
         touched = work.take(session, limit)
         if not events and not touched:
             return Step()

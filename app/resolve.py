@@ -3,20 +3,19 @@
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 import msgspec
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import consent
 from app.db import statement
+from app.events.stream import Outline
 from identity import attributes, graph, records
 
 
 def resolve(
     session: Session,
-    events: Sequence[sa.Row[Any]],
+    events: Sequence[Outline],
     touched: Collection[int],
     *,
     now: datetime,
@@ -47,20 +46,20 @@ def mirror_link_consent(session: Session, identifiers: Collection[int]) -> set[i
     return graph.set_link_consent(session, {row.identifier_id: row.state for row in said})
 
 
-def _evidence(events: Iterable[sa.Row[Any]]) -> Iterator[graph.Evidence]:
+def _evidence(events: Iterable[Outline]) -> Iterator[graph.Evidence]:
     """An event that carries several identifiers says that they are one person's.
 
     The acting identifier is linked to each of the others. An event stamped with a refusal of
     `profile.link` says nothing of the kind. Of events that show the same the earliest is taken
     here already: nearly all repeat what another showed, and a thing for each costs half the time.
     """
-    first: dict[tuple[int, int], sa.Row[Any]] = {}
+    first: dict[tuple[int, int], Outline] = {}
     for event in events:
-        ids = event.identifier_ids
-        if len(ids) == 1 or consent.LINK in event.refused:
+        acting, *others = event.identifier_ids
+        if consent.LINK in event.refused:
             continue
-        for other in ids[1:]:
-            pair = ids[0], other
+        for other in others:
+            pair = acting, other
             known = first.get(pair)
             if known is None or event.occurred_at < known.occurred_at:
                 first[pair] = event
@@ -70,14 +69,14 @@ def _evidence(events: Iterable[sa.Row[Any]]) -> Iterator[graph.Evidence]:
         )
 
 
-def _records(events: Iterable[sa.Row[Any]]) -> dict[int, dict[str, str]]:
+def _records(events: Iterable[Outline]) -> dict[int, dict[str, str]]:
     """Return the attributes for matching that identify events of one identifier set.
 
     Of events that were stamped with a refusal of `profile.link` nothing is kept.
     """
     kept: dict[int, dict[str, str]] = {}
-    telling = [e for e in events if e.traits is not None and consent.LINK not in e.refused]
+    telling = [e for e in events if e.traits and consent.LINK not in e.refused]
     for event in sorted(telling, key=lambda e: (e.occurred_at, e.id)):
-        fields = attributes.from_traits(msgspec.json.decode(event.traits))
+        fields = attributes.from_traits(msgspec.json.decode(event.traits or "{}"))
         kept.setdefault(event.identifier_ids[0], {}).update(fields)
     return kept

@@ -52,7 +52,7 @@ VISITORS = 5_000
 VARIANTS = ("append", "append + stitch", "append + pipeline")
 #: The parts of one step of the pipeline, as (module or object, name).
 STAGES: tuple[tuple[ModuleType, str], ...] = (
-    (stream, "next_outline"),
+    (stream, "next_outlines"),
     (work, "take"),
     (pipeline, "resolve"),
     (pipeline, "project"),
@@ -75,6 +75,7 @@ def main() -> None:
     arguments.add_argument("--batch", type=int, default=2_000, help="events in one transaction")
     arguments.add_argument("--set", choices=("web", "demo"), action="append", dest="sets")
     chosen = arguments.parse_args()
+    gc.set_threshold(100_000, 20, 20)  # as the server and the worker have it
     for name in chosen.sets or ("web", "demo"):
         with (
             tempfile.TemporaryDirectory(prefix="parcours-bench-") as scratch,
@@ -250,7 +251,7 @@ class Run:
         """Read a batch and resolve it, as the pipeline does."""
         with self.sessions.begin() as session:
             touched = work.take(session, self.batch)
-            events = stream.next_outline(session, "pipeline", self.batch)
+            events = stream.next_outlines(session, "pipeline", self.batch)
             consents = {t.identifier_id for t in touched}
             resolve(session, events, consents, now=datetime.now(UTC))
             if events:

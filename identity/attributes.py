@@ -122,11 +122,11 @@ def from_traits(traits: Mapping[str, object]) -> dict[str, str]:
         found.setdefault(_FIELD_OF[spelling], {}).setdefault(spelling, value)
     fields: dict[str, str] = {}
     for field in FIELDS:
-        stated = found.get(field, {})
-        for spelling in _SPELLINGS[field]:
-            if spelling in stated and (value := _CANONICAL[field](stated[spelling])):
-                fields[field] = value
-                break
+        if stated := found.get(field):
+            for spelling in _SPELLINGS[field]:
+                if spelling in stated and (value := _CANONICAL[field](stated[spelling])):
+                    fields[field] = value
+                    break
     if "first_name" not in fields and "last_name" not in fields:
         fields.update(_split_full_name(found))
     return {field: fields[field] for field in FIELDS if field in fields}
@@ -165,7 +165,7 @@ def _leaves(value: object, path: str, depth: int) -> Iterator[tuple[str, str]]:
 
     At most three levels deep.
     """
-    if isinstance(value, Mapping):
+    if not isinstance(value, str) and isinstance(value, Mapping):
         if depth < _DEEPEST:
             for key, inner in value.items():
                 yield from _leaves(inner, path + _spelling(key), depth + 1)
@@ -175,6 +175,12 @@ def _leaves(value: object, path: str, depth: int) -> Iterator[tuple[str, str]]:
 
 def _text(value: object) -> str | None:
     """Write a scalar as text; numbers without the `.0` that spreadsheets add."""
+    if isinstance(value, str):
+        text = value[:_LONGEST]
+        if not text.isascii():
+            # Lone surrogates are legal in JSON but not in Arrow or PostgreSQL.
+            text = text.encode("utf-8", "ignore").decode()
+        return _INTEGRAL.sub(r"\1", text.strip())
     if isinstance(value, bool):
         return None
     if isinstance(value, float):
@@ -184,15 +190,7 @@ def _text(value: object) -> str | None:
     if isinstance(value, int):
         # Python refuses to print integers of more than 4,300 digits; no field has so many.
         return str(value) if abs(value) < 10**20 else None
-    if isinstance(value, float):
-        return str(value)
-    if isinstance(value, str):
-        # Lone surrogates are legal in JSON but not in Arrow or PostgreSQL.
-        text = value[:_LONGEST]
-        if not text.isascii():
-            text = text.encode("utf-8", "ignore").decode()
-        return _INTEGRAL.sub(r"\1", text.strip())
-    return None
+    return str(value) if isinstance(value, float) else None
 
 
 def _words(text: str) -> str:

@@ -15,7 +15,11 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from identity.components import Edge, Node, People, resolve
 
 
-class Evidence(msgspec.Struct, frozen=True):
+class Evidence(
+    msgspec.Struct,
+    frozen=True,
+    rename={"left": "left_id", "right": "right_id", "details": "evidence"},
+):
     """Two identifiers that one thing speaks of: an event, a match, a person's decision."""
 
     left: int
@@ -66,7 +70,7 @@ def array(ids: Collection[int]) -> str:
     return "{" + ",".join(map(str, sorted(ids))) + "}"
 
 
-def rows_of(rows: Sequence[Mapping[str, Any]]) -> str:
+def rows_of(rows: Sequence[Mapping[str, Any] | msgspec.Struct]) -> str:
     """Write rows as the JSON that a statement reads with json_to_recordset."""
     return msgspec.json.encode(rows).decode()
 
@@ -104,21 +108,14 @@ def observe(session: Session, evidence: Iterable[Evidence]) -> set[int]:
     if not first:
         return set()
     rows = [
-        {
-            "left_id": key[0],
-            "right_id": key[1],
-            "kind": key[2],
-            "rule": first[key].rule,
-            "evidence_id": first[key].evidence_id,
-            "first_at": first[key].first_at,
-            "weight": first[key].weight,
-            "probability": first[key].probability,
-            "evidence": first[key].details,
-        }
-        for key in sorted(first)
+        first[key] if first[key].left == key[0] else _turned(first[key]) for key in sorted(first)
     ]
     changed = session.execute(statement("observe"), {"rows": rows_of(rows)})
     return {i for row in changed for i in (row.left_id, row.right_id)}
+
+
+def _turned(item: Evidence) -> Evidence:
+    return msgspec.structs.replace(item, left=item.right, right=item.left)
 
 
 def set_link_consent(session: Session, states: dict[int, str]) -> set[int]:
@@ -187,13 +184,13 @@ def _around(session: Session, touched: Collection[int]) -> _Around:
         frontier = found - reached
         reached |= frontier
     for row in session.execute(statement("nodes"), {"ids": array(reached)}).all():
-        around.nodes[row.id] = Node(
-            row.id, row.namespace, row.link_consent, row.first_name, row.last_name, row.birth_date
-        )
-        around.before[row.id] = (row.group_id or row.id, row.person_id or row.id)
-        around.apart += [(row.id, other) for other in row.apart or ()]
-        if row.person_id is None:
-            around.fresh.add(row.id)
+        group, person, apart, i = row[:4]
+        around.nodes[i] = Node(*row[3:])
+        around.before[i] = group or i, person or i
+        if apart:
+            around.apart += [(i, other) for other in apart]
+        if person is None:
+            around.fresh.add(i)
     return around
 
 

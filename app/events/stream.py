@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
@@ -33,17 +34,32 @@ def next_batch(session: Session, reader: str, limit: int) -> Sequence[sa.Row[Any
     return session.execute(query, {"reader": reader, "limit": limit}).all()
 
 
-def next_outline(session: Session, reader: str, limit: int) -> Sequence[sa.Row[Any]]:
-    """Return the next events as `next_batch` does, but only what resolving them needs.
+class Outline(msgspec.Struct, frozen=True, gc=False):
+    """What resolving and projecting need of one event; `identifier_ids` begins with who acts.
 
-    Who is named, when, what the event may not be used for, and the traits of identify calls (as
-    JSON text; None of other calls).
+    `message_id` and `traits` (as JSON text) are those of identify calls, and None of other calls.
     """
-    query = statement("app.events", "next_outline")
-    return session.execute(query, {"reader": reader, "limit": limit}).all()
+
+    id: int
+    stream_transaction: str
+    source_id: int
+    type: str
+    identifier_ids: list[int]
+    occurred_at: datetime
+    received_at: datetime
+    refused: list[str]
+    message_id: str | None
+    traits: str | None
 
 
-def done(session: Session, reader: str, last: sa.Row[Any]) -> None:
+def next_outlines(session: Session, reader: str, limit: int) -> list[Outline]:
+    """Return of the next events, in the order of `next_batch`, what resolving them needs."""
+    query = statement("app.events", "next_outlines")
+    rows = session.execute(query, {"reader": reader, "limit": limit})
+    return [Outline(*row) for row in rows.all()]
+
+
+def done(session: Session, reader: str, last: sa.Row[Any] | Outline) -> None:
     """Note, in the transaction that did the work, that a reader has come as far as this event."""
     session.execute(
         sa.text(

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.db import statement
+from app.events.stream import Outline
 
 #: Keys of more bytes are no traits but mistakes, and would not fit into an index row.
 LONGEST_KEY = 512
@@ -15,17 +15,17 @@ LONGEST_KEY = 512
 _TRAITS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def project(session: Session, events: Iterable[sa.Row[Any]]) -> set[int]:
+def project(session: Session, events: Iterable[Outline]) -> set[int]:
     """Fold the traits of identify events into the store; return identifiers that changed.
 
     Safe to repeat: a value is replaced only by one of a later event, so any order of the same
     events, and any repetition, ends in the same traits.
     """
     latest: dict[tuple[int, str, tuple[str, ...]], dict[str, Any]] = {}
-    telling = [event for event in events if event.traits is not None]
+    telling = [event for event in events if event.traits]
     for event in sorted(telling, key=lambda e: (min(e.occurred_at, e.received_at), e.id)):
         refused = sorted(event.refused)
-        for key, value in _TRAITS.decode(event.traits).items():
+        for key, value in _TRAITS.decode(event.traits or "{}").items():
             if not key or len(key) > LONGEST_KEY or len(key.encode()) > LONGEST_KEY:
                 continue
             latest[event.identifier_ids[0], key, tuple(refused)] = {

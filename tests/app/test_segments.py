@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 import consent
 from app.consents.permission import permissions
 from app.errors import DefinitionInvalid, SegmentExists
+from app.events.stream import Outline
 from app.profiles.project import project
 from app.segments import compile as compiled
 from app.segments import members
@@ -205,13 +206,13 @@ class Random:
         )  # fmt: skip
         rows = session.execute(
             sa.text(
-                "SELECT id, message_id, type, identifier_ids, refused, occurred_at, received_at, "
-                "source_id, CASE WHEN type = 'identify' THEN properties::text END AS traits "
+                "SELECT id, '', source_id, type, identifier_ids, occurred_at, received_at, "
+                "refused, message_id, CASE WHEN type = 'identify' THEN properties::text END "
                 "FROM app.event WHERE id = any(:ids)"
             ),
             {"ids": [e.id for e in events]},
         ).all()
-        dice = list(rows)
+        dice = [Outline(*row) for row in rows]
         self.dice.shuffle(dice)
         for part in (dice[::2], dice[1::2]):
             project(session, part)

@@ -103,7 +103,7 @@ def test_the_cost_of_a_batch_does_not_grow_with_what_was_read_before(sessions: S
     with sessions.begin() as session:
         write(session, source, *(f"a{n}" for n in range(300)))
     assert len(take(sessions, 299)) == 299
-    for query in ("next_batch", "next_outline", "backlog"):
+    for query in ("next_batch", "next_outlines", "backlog"):
         text = statement("app.events", query).text
         with sessions() as session:
             session.execute(sa.text("SET enable_seqscan = off"))  # a table of 300 rows fits in RAM

@@ -32,7 +32,7 @@ def test_a_clock_in_the_future_does_not_speak_the_last_word(session: Session) ->
         assert isinstance(event, Envelope)
         append(session, [Item(sources.settings_of(source), event, received_at)], Memory())
     session.execute(sa.text("UPDATE app.event SET transaction = '1'"))  # as if committed
-    project(session, stream.next_outline(session, "pipeline", 9))
+    project(session, stream.next_outlines(session, "pipeline", 9))
     assert session.scalars(sa.text("SELECT value FROM app.trait")).all() == ["silver"]
 
 
