@@ -1,11 +1,11 @@
 """Holds events that nobody has answered for yet, and destroys them."""
 
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA
 from sqlalchemy.orm import Session
@@ -51,7 +51,7 @@ def hold(session: Session, keyring: Keyring, room: Room, events: Sequence[Waitin
     found = session.execute(
         statement("app.pending", "hold"),
         {
-            "rows": json.dumps(list(rows.values())),
+            "rows": msgspec.json.encode(list(rows.values())).decode(),
             "most_events": room.events,
             "most_bytes": room.bytes,
         },

@@ -30,7 +30,13 @@ class Held(Base):
 
     __table_args__ = (
         sa.UniqueConstraint("source_id", "message"),
-        sa.Index("held_subjects", "subjects", postgresql_using="gin"),
+        sa.Index(
+            "held_subjects",
+            "subjects",
+            postgresql_using="gin",
+            # Else each search reads a list of all that is new: 6 ms and not 9 µs (0012).
+            postgresql_with={"fastupdate": "off"},
+        ),
         sa.Index("held_expires", "expires_at"),
         sa.Index("held_due", "due_at", "id", postgresql_where=sa.text("due_at IS NOT NULL")),
     )

@@ -108,3 +108,19 @@ def test_writers_at_once_lose_no_count_and_do_not_wait_for_each_other(sessions: 
     with sessions() as session:
         counts = tally.read(session, 1, NOW + timedelta(minutes=30)).day
     assert (counts.accepted, counts.duplicate) == (161, 320)
+
+
+def test_what_came_of_held_events_is_counted_apart_and_is_no_sign_of_life(session: Session) -> None:
+    came, later = NOW - timedelta(hours=3), NOW - timedelta(minutes=30)
+    tally.add(session, {(1, "held", ""): 5, (1, "accepted", ""): 2}, came)
+    tally.add(session, {(1, "released", ""): 3, (1, "destroyed", "expired"): 2}, later)
+    recent = tally.read(session, 1, NOW)
+    assert (recent.day.received, recent.day.released) == (7, 3)
+    assert dict(recent.day.destroyed) == {"expired": 2}
+    assert (recent.hour.received, recent.hour.released) == (0, 3)
+    assert recent.last_seen == came
+    after = NOW + KEEP + timedelta(days=1)
+    tally.compact(session, after, keep=KEEP)
+    assert tally.read(session, 1, after).last_seen is not None
+    left = session.scalars(sa.text("SELECT DISTINCT outcome FROM app.tally WHERE source_id = 1"))
+    assert set(left) <= {"held", "accepted"}

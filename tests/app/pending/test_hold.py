@@ -3,6 +3,7 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from app.pending import hold as pending
 from app.pending.hold import Room, Waiting
 from app.pending.seal import SECRET, Key, Keyring
 
+ROOT = Path(__file__).resolve().parents[3]
 NOW = datetime.now(UTC)
 WIDE = Room(1_000_000, 1_000_000_000)
 
@@ -128,3 +130,16 @@ def test_sixteen_writers_of_the_same_events_hold_each_once(
         assert sum(events for events, _ in before.values()) == 120
         pending.count_anew(session, above=0)
         assert kept(session) == before
+
+
+def test_the_events_of_many_subjects_are_found_by_the_index(
+    session: Session, keyring: Keyring
+) -> None:
+    pending.hold(session, keyring, WIDE, [waiting(str(n), f"u-{n}") for n in range(3000)])
+    session.execute(sa.text("UPDATE app.held SET due_at = NULL"))
+    subjects = [keyring.newest.subject("user_id", f"u-{n}") for n in range(0, 3000, 3)]
+    query = (ROOT / "app/pending/sql/mark_due.sql").read_text()
+    plan = session.scalars(sa.text("EXPLAIN (ANALYZE) " + query), {"subjects": subjects}).all()
+    assert any("Bitmap Index Scan on held_subjects" in line for line in plan), plan
+    due = session.scalar(sa.text("SELECT count(*) FROM app.held WHERE due_at IS NOT NULL"))
+    assert due == 1000

@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 
 import consent
 from app.access import sources
+from app.access.sources import SourceSettings
 from app.db import Sessions
 from app.events import tally
 
@@ -63,3 +64,9 @@ def counts(sessions: Sessions, name: str = "site") -> tally.Counts:
 def denials(sessions: Sessions) -> dict[str, int]:
     with sessions() as session:
         return {row["reason"]: row["denials"] for row in consent.denials(session)}
+
+
+def source_settings(sessions: Sessions, name: str = "site") -> SourceSettings:
+    """What collection knows of the source that waits."""
+    with sessions() as session:
+        return sources.settings_of(sources.find(session, name))
