@@ -119,7 +119,7 @@ def _serve(configuration: Settings, url: str, host: str, port: int, workers: int
         access_log=False,
         server_header=False,
         proxy_headers=False,  # `api.forwarded` reads them, the forwarded host included
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=3,  # worker and PostgreSQL need the rest of the ten seconds
         # A process that is slow to start on a busy machine is not a dead one.
         timeout_worker_healthcheck=60,
         timeout_keep_alive=30,

@@ -1,5 +1,6 @@
 """Starting, stopping and killing: data survives, nothing is left over, commands always work."""
 
+import json
 import os
 import signal
 import socket
@@ -226,3 +227,37 @@ def test_an_unknown_source_and_a_taken_name_are_one_clear_line_and_status_1(
         assert done.returncode == 1
         assert word in one_line(done.stderr)
     assert own_product.processes() == []
+
+
+def test_a_client_that_sends_its_body_slowly_is_answered_or_cut_off_in_time(
+    own_product: Product, measure: Measure
+) -> None:
+    own_product.start()
+    key, client = seed(own_product)
+
+    def begin(name: str) -> tuple[socket.socket, bytes]:
+        """Send a request up to the middle of its body."""
+        body = json.dumps({"userId": "ada", "event": name, "writeKey": key}).encode()
+        head = f"POST /v1/track HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        opened = socket.create_connection(("127.0.0.1", own_product.port), timeout=15)
+        opened.sendall(head.encode() + body[:20])
+        return opened, body[20:]
+
+    (slow, rest), (never, _) = begin("Slow"), begin("Never")
+    with slow, never:
+        process = own_product.process
+        assert process is not None
+        started = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        time.sleep(1)
+        slow.sendall(rest)
+        answered = slow.recv(4096)
+        assert answered.startswith(b"HTTP/1.1 200"), answered
+        assert process.wait(timeout=15) == 0
+        took = time.monotonic() - started
+    measure("stop with a body that never ends s", round(took, 2))
+    assert took < 10
+    assert own_product.processes() == []
+    own_product.restart()
+    wait_until(lambda: len(remembered(client)[1]) == 2, 10)
+    assert {e["name"] for e in remembered(client)[1]} == {"Signed Up", "Slow"}
