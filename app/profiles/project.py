@@ -15,6 +15,11 @@ LONGEST_KEY = 512
 _TRAITS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
+def _order(event: Outline) -> tuple[Any, ...]:
+    """When an event counts from; of equal times its receipt says which came last, not its id."""
+    return min(event.occurred_at, event.received_at), event.received_at, event.id
+
+
 def project(session: Session, events: Iterable[Outline]) -> set[int]:
     """Fold the traits of identify events into the store; return identifiers that changed.
 
@@ -23,7 +28,7 @@ def project(session: Session, events: Iterable[Outline]) -> set[int]:
     """
     latest: dict[tuple[int, str, tuple[str, ...]], dict[str, Any]] = {}
     telling = [event for event in events if event.traits]
-    for event in sorted(telling, key=lambda e: (min(e.occurred_at, e.received_at), e.id)):
+    for event in sorted(telling, key=_order):
         refused = sorted(event.refused)
         for key, value in _TRAITS.decode(event.traits or "{}").items():
             if not key or len(key) > LONGEST_KEY or len(key.encode()) > LONGEST_KEY:

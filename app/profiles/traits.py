@@ -20,9 +20,9 @@ class TraitValue:
     identifier: str
 
     @property
-    def order(self) -> tuple[datetime, int]:
+    def order(self) -> tuple[datetime, datetime, int]:
         """When it counts from: a clock in the future cannot outrank what is said later."""
-        return min(self.occurred_at, self.received_at), self.event_id
+        return min(self.occurred_at, self.received_at), self.received_at, self.event_id
 
 
 def fold(values: Iterable[TraitValue]) -> dict[str, TraitValue]:

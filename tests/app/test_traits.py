@@ -45,3 +45,5 @@ def test_the_same_holds_between_identifiers() -> None:
     late = value("bronze", NOW - HOUR, NOW + 2 * HOUR, 3)
     assert fold([later, ahead, late])["plan"].value == "silver"
     assert fold([ahead, late])["plan"].value == "gold"
+    earlier_id = value("second", NOW, NOW + timedelta(microseconds=1), 4)
+    assert fold([earlier_id, value("first", NOW, NOW, 5)])["plan"].value == "second"

@@ -11,6 +11,6 @@ ON CONFLICT (identifier_id, key, refused) DO UPDATE
    SET value = excluded.value, occurred_at = excluded.occurred_at,
        received_at = excluded.received_at, event_id = excluded.event_id,
        message_id = excluded.message_id, source_id = excluded.source_id
- WHERE (least(excluded.occurred_at, excluded.received_at), excluded.event_id)
-     > (least(t.occurred_at, t.received_at), t.event_id)
+ WHERE (least(excluded.occurred_at, excluded.received_at), excluded.received_at, excluded.event_id)
+     > (least(t.occurred_at, t.received_at), t.received_at, t.event_id)
 RETURNING identifier_id;
