@@ -119,21 +119,23 @@ class Releases:
         with self._sessions.begin() as session:
             ids = answers.due(session, limit=BATCH)
         try:
-            self._look_at(keyring, ids)
+            mine = self._look_at(keyring, ids)
         except DataRefused:
+            mine = True
             for one in ids:
                 try:
                     self._look_at(keyring, [one])
                 except DataRefused:
                     self._destroy_unstorable(one)
-        return len(ids) == BATCH
+        return mine and len(ids) == BATCH
 
-    def _look_at(self, keyring: Keyring, ids: Sequence[int]) -> None:
+    def _look_at(self, keyring: Keyring, ids: Sequence[int]) -> bool:
+        """Look at these; say whether it is this process that does so now."""
         if not ids:
-            return
+            return True
         with self._sessions.begin() as session, advisory_lock(session, "pending") as mine:
             if not mine:
-                return
+                return False
             now = datetime.now(UTC)
             look = decide(session, keyring, answers.take(session, ids), now=now)
             if look.unreadable:
@@ -142,6 +144,7 @@ class Releases:
                     f"{self._vault.origin}; `parcours doctor` says what to do"
                 )
             self._carry_out(session, look, now)
+            return True
 
     def _carry_out(self, session: Session, look: _Look, now: datetime) -> None:
         """Append and delete in one transaction; after the append, as writers lock in this order."""
