@@ -4,14 +4,18 @@ from consent import catalogue
 from consent.errors import PurposeNotFound
 from consent.purposes import LINK, Purpose
 from consent.records import (
+    Bounds,
     Changes,
     Choice,
+    Moments,
     Written,
     bounds,
     changes_since,
+    changes_within,
     count_denials,
     denials,
     history,
+    moments,
     record,
     standings,
 )
@@ -21,10 +25,12 @@ from consent.tables import ConsentRecord
 
 __all__ = [
     "LINK",
+    "Bounds",
     "Changes",
     "Choice",
     "ConsentRecord",
     "Decision",
+    "Moments",
     "Purpose",
     "PurposeNotFound",
     "Standing",
@@ -33,10 +39,12 @@ __all__ = [
     "bounds",
     "catalogue",
     "changes_since",
+    "changes_within",
     "count_denials",
     "decide",
     "denials",
     "history",
+    "moments",
     "record",
     "segment",
     "standings",

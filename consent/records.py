@@ -1,6 +1,7 @@
 """Writing consent records, and reading what they amount to."""
 
 import json
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,8 @@ from consent.tables import ConsentRecord, Denial
 
 #: More identifiers than this are not listed one by one as changed.
 MOST_CHANGES = 10_000
+#: By identifier, when its records change, in order.
+Moments = Mapping[tuple[str, str], Sequence[datetime]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +74,24 @@ def _statement(name: str) -> sa.TextClause:
 
 
 def record(
-    session: Session, choices: Iterable[Choice], *, received_at: datetime, repeat: bool = True
+    session: Session,
+    choices: Iterable[Choice],
+    *,
+    received_at: datetime,
+    repeat: bool = True,
+    changes: Moments | None = None,
 ) -> list[Written]:
     """Append choices to the records and return those that were written.
 
     With `repeat=False` (the stamp that every event of a browser carries) a choice that only says
     again what already stands at its time is left out, which keeps one record per change of mind
     instead of one per page view. Nor does such a stamp lift a refusal that was explicit.
+    `changes` are the `moments` since the first choice of each identifier, where known already.
     """
     written: list[Written] = []
-    for part in [list(choices)] if repeat else _rounds(choices, received_at):
+    for part in (
+        [list(choices)] if repeat else _rounds(session, list(choices), received_at, changes)
+    ):
         rows = json.dumps([_row(choice, received_at) for choice in part])
         written += [
             Written(str(w.id), w.namespace, w.value, w.purpose, w.state, int(w.transaction))
@@ -89,7 +100,12 @@ def record(
     return written
 
 
-def _rounds(choices: Iterable[Choice], received_at: datetime) -> list[list[Choice]]:
+def _rounds(
+    session: Session,
+    choices: Sequence[Choice],
+    received_at: datetime,
+    changes: Moments | None,
+) -> list[list[Choice]]:
     """Split a batch so that each choice is compared with what the one before it left behind.
 
     A choice that repeats the one before it about the same thing is dropped here, before anything
@@ -99,12 +115,14 @@ def _rounds(choices: Iterable[Choice], received_at: datetime) -> list[list[Choic
     alone, "given, refused" after a refusal would lose its second half.
     """
     ordered = sorted(choices, key=lambda c: (min(c.effective_at, received_at), c.state != "given"))
+    if changes is None:
+        changes = _changes(session, ordered)
     last: dict[tuple[str, str, str], tuple[int, Choice]] = {}
     rounds: list[list[Choice]] = []
     for choice in ordered:
         key = (choice.namespace, choice.value, choice.purpose)
         number, before = last.get(key, (-1, None))
-        if before is not None and _repeats(choice, before, received_at):
+        if before is not None and _repeats(choice, before, received_at, changes):
             continue
         last[key] = number + 1, choice
         if number + 1 == len(rounds):
@@ -113,16 +131,37 @@ def _rounds(choices: Iterable[Choice], received_at: datetime) -> list[list[Choic
     return rounds
 
 
-def _repeats(choice: Choice, before: Choice, received_at: datetime) -> bool:
+def _changes(session: Session, ordered: Sequence[Choice]) -> Moments:
+    """Return when the records of those who choose more than once change after the first."""
+    first: dict[tuple[str, str], datetime] = {}
+    several: dict[tuple[str, str], datetime] = {}
+    for choice in ordered:
+        who = (choice.namespace, choice.value)
+        before = first.setdefault(who, choice.effective_at)
+        if before != choice.effective_at:
+            several[who] = min(before, choice.effective_at, several.get(who, before))
+    return moments(session, several) if several else {}
+
+
+def _repeats(choice: Choice, before: Choice, received_at: datetime, changes: Moments) -> bool:
     """Say whether a choice says what the one before it says at its time already."""
     if before.stamp and not choice.stamp:
         return False  # what stamps say may count for nothing
+    theirs = changes.get((choice.namespace, choice.value), ())
+    if changes_within(theirs, before.effective_at, choice.effective_at):
+        return False  # somebody was heard to say something else in between
     if choice.state != "given" or before.state != "given":
         return (choice.state == "given") is (before.state == "given")
     if before.effective_at > choice.effective_at:
         return False  # it is dated in the future and gives nothing yet
     lapses = _lapses(before)
     return lapses is None or lapses > min(choice.effective_at, received_at)
+
+
+def changes_within(moments: Sequence[datetime], after: datetime, until: datetime) -> bool:
+    """Say whether one of these moments, in order, lies after the first time and not the second."""
+    place = bisect_right(moments, after)
+    return place < len(moments) and moments[place] <= until
 
 
 def _lapses(choice: Choice) -> datetime | None:
@@ -188,19 +227,39 @@ def changes_since(session: Session, mark: int, own: Collection[int] = ()) -> Cha
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """When an identifier's records last and next change by themselves, around a time."""
+
+    newest: datetime
+    since: datetime | None
+    until: datetime | None
+
+
 def bounds(
     session: Session, identifiers: Mapping[tuple[str, str], datetime]
-) -> dict[tuple[str, str], tuple[datetime, datetime | None]]:
-    """Return, of identifiers with records, the newest record's time and when one next changes.
+) -> dict[tuple[str, str], Bounds]:
+    """Return, of identifiers with records, between which moments around a time nothing changes.
 
-    That is the first moment after the time given for the identifier at which a grant that is
-    dated in the future begins, or one lapses.
+    A moment is when a record counts from, when a grant begins or when it lapses; `newest` is the
+    latest time from which a record counts.
     """
-    rows = json.dumps(
+    found = session.execute(_statement("bounds"), {"rows": _times(identifiers)})
+    return {(r.namespace, r.value): Bounds(r.newest, r.since, r.next) for r in found}
+
+
+def moments(session: Session, identifiers: Mapping[tuple[str, str], datetime]) -> Moments:
+    """Return, of identifiers with any, the moments after a time at which their records change."""
+    out: dict[tuple[str, str], list[datetime]] = {}
+    for row in session.execute(_statement("moments"), {"rows": _times(identifiers)}):
+        out.setdefault((row.namespace, row.value), []).append(row.moment)
+    return out
+
+
+def _times(identifiers: Mapping[tuple[str, str], datetime]) -> str:
+    return json.dumps(
         [{"namespace": n, "value": v, "at": at.isoformat()} for (n, v), at in identifiers.items()]
     )
-    found = session.execute(_statement("bounds"), {"rows": rows})
-    return {(row.namespace, row.value): (row.newest, row.next) for row in found}
 
 
 def standings(

@@ -139,6 +139,6 @@ def _standings(
     for speaker in unknown:
         out[speaker] = found.get((*speaker, purpose), ("unknown", None))
     memory.keep_standings(
-        session, purpose, {speaker: (*out[speaker], until[speaker]) for speaker in unknown}
+        session, purpose, {speaker: (*out[speaker], now, until[speaker]) for speaker in unknown}
     )
     return out

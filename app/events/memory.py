@@ -43,8 +43,8 @@ class Heard:
 @dataclass(slots=True)
 class _Voice:
     heard: Heard | None = None
-    #: By purpose: what the identifier says, the record that says so, and until when it holds.
-    standings: dict[str, tuple[consent.Standing, str | None, datetime]] = field(
+    #: By purpose: what the identifier says, the record that says so, since and until when.
+    standings: dict[str, tuple[consent.Standing, str | None, datetime, datetime]] = field(
         default_factory=dict
     )
 
@@ -137,7 +137,7 @@ class Memory:
         """Return what this identifier says about a purpose, where that is known."""
         voice = self._voices.get(speaker)
         known = voice.standings.get(purpose) if voice else None
-        return known[:2] if known and at < known[2] else None
+        return known[:2] if known and known[2] <= at < known[3] else None
 
     def wrote(self, written: Iterable[consent.Written]) -> None:
         """Forget what our own new records say otherwise; they need not be told to us again."""
@@ -160,7 +160,7 @@ class Memory:
         self,
         session: Session,
         purpose: str,
-        standings: Mapping[Speaker, tuple[consent.Standing, str | None, datetime]],
+        standings: Mapping[Speaker, tuple[consent.Standing, str | None, datetime, datetime]],
     ) -> None:
         """Remember, once committed, what these identifiers say about a purpose."""
 

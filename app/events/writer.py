@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -214,7 +214,10 @@ def write(
     In this transaction, for each request in its order. `copy` as in `append`.
     """
     items = [item for batch in batches for item in _items(batch)]
-    appended = append(session, items, memory, copy=copy, holding=holding)
+    # Not when it was received: whoever sends a body slowly would be asked for the consent that
+    # stood when they began.
+    now = max([datetime.now(UTC), *(item.received_at for item in items)])
+    appended = append(session, items, memory, now=now, copy=copy, holding=holding)
     unread = (entry for batch in batches for entry in _refused(batch))
     rejected.keep(session, [*unread, *rejected.unplanned(items, appended)])
     outcomes = iter(appended)

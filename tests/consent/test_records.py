@@ -115,6 +115,15 @@ def test_a_refusal_after_a_grant_of_the_same_batch_counts_although_one_stood_bef
     assert stands(session, NOON + DAY) == "withdrawn"
 
 
+def test_a_refusal_that_is_repeated_in_one_batch_counts_after_a_grant_that_lies_between(
+    session: Session,
+) -> None:
+    consent.record(session, [choice("given", NOON)], received_at=NOON)
+    twice = [choice("refused", NOON - DAY), choice("refused", NOON + DAY)]
+    consent.record(session, twice, received_at=NOON + 2 * DAY, repeat=False)
+    assert stands(session, NOON + 2 * DAY) == "withdrawn"
+
+
 def test_an_objection_after_a_consent_lapsed_is_recorded(session: Session) -> None:
     """An expired consent and a refusal both deny, but only a refusal ends other bases."""
     consent.record(session, [choice("given", NOON, valid_days=1)], received_at=NOON)
