@@ -16,13 +16,20 @@ LOOKED_AT = 1024 * 1024
 GZIP = ("gzip", "x-gzip")
 MOST_CONTAINERS = 250_000
 MOST_VALUES = 600_000
+#: What a body becomes, in times its own size: parsed, and encoded for the database. Of a body above
+#: SMALL also its objects, lists and values are counted, with the bytes that each one takes.
+TIMES = 3
+CONTAINER_BYTES, VALUE_BYTES = 64, 48
+#: Files that one gzip body may consist of.
+MOST_MEMBERS = 20
 
 
 class Budget:
-    """Bytes of request bodies that one process holds at once, so that its memory stays flat.
+    """Bytes that the requests of one process take at once, so that its memory stays flat.
 
-    Counted are bodies from their first chunk until their answer. Beyond the limit a request is
-    refused with 503, which the SDKs repeat; a small one passes as long as there is twice as much.
+    Counted are bodies from their first chunk until their answer, and what becomes of them. Beyond
+    the limit a request is refused with 503, which the SDKs repeat; a small one passes as long as
+    there is twice as much.
     """
 
     def __init__(self, largest: int) -> None:
@@ -32,7 +39,8 @@ class Budget:
 
     def take(self, size: int, own: int) -> None:
         """Count bytes of a request that holds `own` already; raises OverCapacity."""
-        limit = self._largest if own + size > SMALL else 2 * self._largest
+        small = own + size <= (TIMES + 2) * SMALL
+        limit = 2 * self._largest if small else self._largest
         if self._held + size > limit and self._held > own:
             raise OverCapacity("too many bytes are being received")
         self._held += size
@@ -91,26 +99,38 @@ async def read(request: Request, largest: int, held: Held) -> bytes:
         held.take(len(body))
     elif coding not in ("", "identity"):
         raise BodyUnreadable(f"Content-Encoding {coding[:40]!r} is not understood; gzip is")
-    if len(body) > LOOKED_AT:
-        _look_at(body)
+    held.take(_becomes(body))
     return body
 
 
 def _unzip(body: bytes, largest: int) -> bytes:
     """Unpack gzip, stopping at the limit: 200 KB can hold 200 MB."""
-    unpacker = zlib.decompressobj(wbits=31)
-    try:
-        out = unpacker.decompress(body, largest + 1)
-    except zlib.error as error:
-        raise BodyUnreadable("the body is not gzip, although Content-Encoding says so") from error
-    if len(out) > largest:
-        raise BodyTooLarge(f"more than {largest} bytes unpacked")
-    if not unpacker.eof:
-        raise BodyUnreadable("the gzip body is cut short")
-    return out
+    out = b""
+    for _ in range(MOST_MEMBERS):
+        unpacker = zlib.decompressobj(wbits=31)
+        try:
+            out += unpacker.decompress(body, largest + 1 - len(out))
+        except zlib.error as error:
+            raise BodyUnreadable("the body is not gzip, although its coding says so") from error
+        if len(out) > largest:
+            raise BodyTooLarge(f"more than {largest} bytes unpacked")
+        if not unpacker.eof:
+            raise BodyUnreadable("the gzip body is cut short")
+        body = unpacker.unused_data
+        if not body:
+            return out
+    raise BodyUnreadable(f"the gzip body consists of more than {MOST_MEMBERS} files")
 
 
-def _look_at(body: bytes) -> None:
-    """Refuse a body of very many tiny values before it becomes many times its size in memory."""
-    if body.count(b"{") + body.count(b"[") > MOST_CONTAINERS or body.count(b",") > MOST_VALUES:
+def _becomes(body: bytes) -> int:
+    """Return how many bytes a body will take beside itself.
+
+    Refuses a body of very many tiny values before it becomes many times its size in memory.
+    """
+    if len(body) <= SMALL:
+        return TIMES * len(body)
+    containers = body.count(b"{") + body.count(b"[")
+    values = body.count(b",")
+    if len(body) > LOOKED_AT and (containers > MOST_CONTAINERS or values > MOST_VALUES):
         raise BodyTooLarge("too many values in one request")
+    return TIMES * len(body) + CONTAINER_BYTES * containers + VALUE_BYTES * values

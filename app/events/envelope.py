@@ -26,6 +26,8 @@ LONGEST_MESSAGE_ID = 256
 LONGEST_NAME = 1024
 #: A person is known by a few; an event that names hundreds would join a whole population.
 MOST_IDENTIFIERS = 25
+#: Levels of objects and lists in one event. Some 250 are more than what reads it later can follow.
+MOST_LEVELS = 100
 #: Longer values are not remembered, so that what is remembered stays within some megabytes.
 REMEMBERED_LENGTH = 128
 #: The members of a message that are kept in their own columns; the others go to `rest`.
@@ -91,7 +93,10 @@ def parse(body: bytes) -> dict[str, Any]:
         raise BodyUnreadable("the body must be a JSON object")
     if clean:
         return parsed
-    cleaned: dict[str, Any] = _clean(parsed)
+    try:
+        cleaned: dict[str, Any] = _clean(parsed)
+    except RecursionError as error:
+        raise BodyUnreadable("the body is nested too deeply") from error
     return cleaned
 
 
@@ -157,6 +162,9 @@ def read(message: Any, *, received_at: datetime, largest: int) -> Envelope | Rej
 
     if len(payload) > largest:
         return rejected("too_large", f"{len(payload)} bytes; the limit is {largest}")
+    # So many levels take so many brackets: counting these costs nothing, and is mostly enough.
+    if payload.count(b"{") + payload.count(b"[") > MOST_LEVELS and _too_deep(message):
+        return Rejection("nested_too_deeply", f"more than {MOST_LEVELS} levels", message_id)
     kind = message.get("type")
     if type(kind) is not str or kind not in CALLS:
         return rejected("unknown_type", f"type must be one of {', '.join(TYPES)}")
@@ -192,6 +200,21 @@ def read(message: Any, *, received_at: datetime, largest: int) -> Envelope | Rej
         context=context,
         rest=_rest(message),
     )
+
+
+def _too_deep(message: dict[str, Any]) -> bool:
+    """Say whether a message has more levels than it may, without following them by recursion."""
+    level: list[Any] = [message]
+    for _ in range(MOST_LEVELS):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def message_of(event: Envelope) -> dict[str, Any]:

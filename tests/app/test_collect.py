@@ -108,7 +108,16 @@ def test_gzip_is_unpacked(send: Send, sessions: Sessions) -> None:
     assert count(sessions) == 4
 
 
+def test_gzip_of_several_files_is_one_body(send: Send) -> None:
+    body = json.dumps({"batch": [track(), track("Other")]}).encode()
+    parts = b"".join(gzip.compress(body[at : at + 20]) for at in range(0, len(body), 20))
+    answer = send(content=parts, headers={"Content-Encoding": "gzip"})
+    assert answer.json()["accepted"] == 2
+
+
 BODIES = [
+    (gzip.compress(b" ") * 1_000, "gzip", 400, "body-unreadable"),
+    (gzip.compress(b" " * 1_000_000) * 10, "gzip", 413, "body-too-large"),
     (zlib.compress(b"0" * 200_000_000, 9, 31), "gzip", 413, "body-too-large"),
     (b" " * 5_000_000, "", 413, "body-too-large"),
     (gzip.compress(b'{"batch": []}' * 99)[:-30], "gzip", 400, "body-unreadable"),

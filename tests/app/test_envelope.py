@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from app.errors import BodyUnreadable
 from app.events.envelope import (
     LONGEST_MESSAGE_ID,
+    MOST_LEVELS,
     Envelope,
     Rejection,
     message_of,
@@ -277,3 +278,24 @@ def test_an_event_that_names_a_whole_population_is_refused() -> None:
     answer = read(message, received_at=NOW, largest=32_768)
     assert isinstance(answer, Rejection)
     assert answer.code == "too_many_identifiers"
+
+
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for n in range(levels):
+        value = [value] if n % 2 else {"a": value}
+    return value
+
+
+def test_an_event_of_more_levels_than_a_read_can_follow_is_rejected() -> None:
+    # The message itself and its properties are two.
+    assert event(properties={"deep": nested(MOST_LEVELS - 2)}).properties
+    assert event(properties={"wide": [{} for _ in range(1_000)]}).properties
+    found = rejection(properties={"deep": nested(MOST_LEVELS - 1)})
+    assert (found.code, found.raw) == ("nested_too_deeply", None)
+
+
+@pytest.mark.parametrize("odd", [b"NaN", b'"\\u0000"', b'"\\ud800"'])
+def test_what_must_be_cleaned_and_is_nested_too_deeply_is_unreadable(odd: bytes) -> None:
+    with pytest.raises(BodyUnreadable):
+        parse(b'{"a":' + b"[" * 900 + odd + b"]" * 900 + b"}")
