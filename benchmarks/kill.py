@@ -21,7 +21,7 @@ def main() -> int:
     arguments.add_argument("--clients", type=int, default=6)
     arguments.add_argument("--seed", type=int, default=None, help="decides what is killed when")
     chosen = arguments.parse_args()
-    seed = chosen.seed if chosen.seed is not None else random.randrange(1_000_000)  # noqa: S311
+    seed = chosen.seed if chosen.seed is not None else random.randrange(1_000_000)  # noqa: S311  # no secret
     with tempfile.TemporaryDirectory(prefix="parcours-kill-", ignore_cleanup_errors=True) as home:
         Path(home).chmod(0o755)  # PostgreSQL runs under another account when we are root
         product = Product(Path(home))

@@ -19,8 +19,10 @@ from app.plans.in_force import Plans
 from consent.signals.segment import ABSENT, Stamp
 from identity import graph
 
-#: Identifiers of which something is remembered. When there are more, it starts anew.
-MOST_IDENTIFIERS = 200_000
+#: Identifiers whose ids are remembered, and those whose consent is. When there are more, it starts
+#: anew. They take 250 and 900 bytes each: 25 and 45 MB.
+MOST_IDENTIFIERS = 100_000
+MOST_VOICES = 50_000
 #: Different consent objects of one source, and the longest one, that are remembered.
 MOST_STAMPS = 10_000
 LONGEST_STAMP = 2_048
@@ -173,7 +175,7 @@ class Memory:
             after_commit(session, keep)
 
     def _make_room(self, wanted: int) -> None:
-        if len(self._voices) + wanted > MOST_IDENTIFIERS:
+        if len(self._voices) + wanted > MOST_VOICES:
             self._voices.clear()
 
 
