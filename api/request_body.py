@@ -16,10 +16,10 @@ LOOKED_AT = 1024 * 1024
 GZIP = ("gzip", "x-gzip")
 MOST_CONTAINERS = 250_000
 MOST_VALUES = 600_000
-#: What a body becomes, in times its own size: parsed, and encoded for the database. Of a body above
-#: SMALL also its objects, lists and values are counted, with the bytes that each one takes.
-TIMES = 3
-CONTAINER_BYTES, VALUE_BYTES = 64, 48
+#: What a body takes in all, in times its own size: received, parsed, and encoded for the database.
+#: Of a body above SMALL also its objects, lists and values are counted.
+TIMES = 4
+CONTAINER_BYTES, VALUE_BYTES = 96, 48
 #: Files that one gzip body may consist of.
 MOST_MEMBERS = 20
 
@@ -39,7 +39,7 @@ class Budget:
 
     def take(self, size: int, own: int) -> None:
         """Count bytes of a request that holds `own` already; raises OverCapacity."""
-        small = own + size <= (TIMES + 2) * SMALL
+        small = own + size <= 2 * TIMES * SMALL  # packed and unpacked
         limit = 2 * self._largest if small else self._largest
         if self._held + size > limit and self._held > own:
             raise OverCapacity("too many bytes are being received")
@@ -71,7 +71,12 @@ class Held:
         trace: TracebackType | None,
     ) -> None:
         """Give back what was held."""
+        self.give_back()
+
+    def give_back(self) -> None:
+        """Hold nothing any more."""
         self._budget.give_back(self._size)
+        self._size = 0
 
     def take(self, size: int) -> None:
         """Hold more; raises OverCapacity."""
@@ -85,21 +90,33 @@ async def read(request: Request, largest: int, held: Held) -> bytes:
     Raises BodyTooLarge above `largest` bytes, BodyUnreadable for another coding than gzip and for
     gzip that is broken, OverCapacity when other bodies leave no room.
     """
-    chunks, size = [], 0
+    chunks: list[bytes] = []
+    size, refused = 0, None
     async for chunk in request.stream():
         size += len(chunk)
         if size > largest:
             raise BodyTooLarge(f"more than {largest} bytes")
-        held.take(len(chunk))
-        chunks.append(chunk)
+        if refused is None:
+            try:
+                held.take(TIMES * len(chunk))
+                chunks.append(chunk)
+            except OverCapacity as error:
+                # The rest is read and forgotten: who still sends would not hear that it was refused
+                # and when to come again, but that the connection broke.
+                refused = error
+                chunks.clear()
+                held.give_back()
+    if refused is not None:
+        raise refused
     body = held.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
     coding = request.headers.get("content-encoding", "").strip().lower()
     if coding in GZIP:
         body = held.body = _unzip(body, largest)
-        held.take(len(body))
+        held.take(TIMES * len(body))
     elif coding not in ("", "identity"):
         raise BodyUnreadable(f"Content-Encoding {coding[:40]!r} is not understood; gzip is")
-    held.take(_becomes(body))
+    if len(body) > SMALL:
+        held.take(_values(body))
     return body
 
 
@@ -122,15 +139,13 @@ def _unzip(body: bytes, largest: int) -> bytes:
     raise BodyUnreadable(f"the gzip body consists of more than {MOST_MEMBERS} files")
 
 
-def _becomes(body: bytes) -> int:
-    """Return how many bytes a body will take beside itself.
+def _values(body: bytes) -> int:
+    """Return how many bytes the values of a body take beside their text.
 
     Refuses a body of very many tiny values before it becomes many times its size in memory.
     """
-    if len(body) <= SMALL:
-        return TIMES * len(body)
     containers = body.count(b"{") + body.count(b"[")
     values = body.count(b",")
     if len(body) > LOOKED_AT and (containers > MOST_CONTAINERS or values > MOST_VALUES):
         raise BodyTooLarge("too many values in one request")
-    return TIMES * len(body) + CONTAINER_BYTES * containers + VALUE_BYTES * values
+    return CONTAINER_BYTES * containers + VALUE_BYTES * values

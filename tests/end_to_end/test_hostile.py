@@ -304,7 +304,7 @@ def test_gzip_bombs_slow_bodies_and_huge_batches_leave_memory_below_300_mb(
         return list(await asyncio.gather(*(slowly(port, slow, 4) for _ in range(40))))
 
     statuses = Counter(asyncio.run(forty()))
-    assert set(statuses) <= {200, 503, 0}, statuses
+    assert set(statuses) <= {200, 503}, statuses
     assert statuses[200] > 0
     measure("MB after 40 slow bodies of 4.5 MB", (memory.most() >> 20, dict(statuses)))
 
