@@ -57,9 +57,6 @@ write_key = WriteKey(
 
 #: What refuses a request whole and is counted for its source.
 REFUSED = (BodyUnreadable, BodyTooLarge, OriginNotAllowed, RateLimited)
-#: A request with so many times the events it may have is refused whole: nobody reads a list of
-#: a million rejections.
-FAR_TOO_MANY = 4
 
 EVENT = {
     "userId": "u-42",
@@ -185,7 +182,7 @@ async def _note_refusal(
 def _read(door: Door, messages: list[Any], received_at: datetime) -> Batch:
     """Read the messages of a request; beyond the limit they are not even looked at."""
     most, largest = door.most_events, door.largest_event
-    if len(messages) > FAR_TOO_MANY * most:
+    if len(messages) > door.far_too_many:
         raise BodyTooLarge(f"{len(messages)} events; a request has at most {most}")
     read = [
         envelope.read(message, received_at=received_at, largest=largest)

@@ -38,11 +38,6 @@ class Bucket:
         return (needed - self._level) / self.rate
 
     def change(self, rate: float, burst: float) -> None:
-        """Go on at another rate and size; what was taken stays taken."""
-        self._level += burst - self.burst
+        """Go on at another rate and size, with what is left; a larger one has yet to fill."""
+        self._level = min(self._level, burst)
         self.rate, self.burst = rate, burst
-
-    @property
-    def left(self) -> int:
-        """How many events would pass now."""
-        return max(0, math.floor(self._level))

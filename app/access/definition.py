@@ -49,7 +49,7 @@ class SourceDefinition(BaseModel):
     )
     events_per_second: float | None = Field(
         default=None,
-        gt=0,
+        ge=0.001,
         le=1_000_000,
         allow_inf_nan=False,
         description="Events per second on average, in each server process; any when null.",

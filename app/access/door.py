@@ -8,11 +8,23 @@ from app.access.sources import SourceSettings
 from app.errors import BodyTooLarge, OriginNotAllowed, RateLimited
 from app.settings import Settings
 
+#: A request with so many times the events it may have is refused whole: nobody reads a list of
+#: a million rejections.
+FAR_TOO_MANY = 4
+
 
 class Door:
     """Lets the requests of one source in, or says why not; its keys share one."""
 
-    __slots__ = ("_bucket", "_origins", "largest_body", "largest_event", "most_events", "source")
+    __slots__ = (
+        "_bucket",
+        "_origins",
+        "far_too_many",
+        "largest_body",
+        "largest_event",
+        "most_events",
+        "source",
+    )
 
     def __init__(self, source: SourceSettings, server: Settings) -> None:
         """Open with the limits of the source; where it has none, those of the server."""
@@ -20,10 +32,11 @@ class Door:
         self.change(source, server)
 
     def change(self, source: SourceSettings, server: Settings) -> None:
-        """Take over new settings; what was taken of the rate limit stays taken."""
+        """Take over new settings; the rate limit goes on with what is left of it."""
         self.source = source
         self.largest_event = source.max_event_bytes or server.max_event_bytes
         self.most_events = source.max_batch_events or server.max_batch_events
+        self.far_too_many = FAR_TOO_MANY * max(self.most_events, server.max_batch_events)
         self.largest_body = min(source.max_batch_bytes or math.inf, server.max_body_bytes)
         self._origins = origins.pattern(source.allowed_origins)
         rate = source.events_per_second

@@ -90,6 +90,7 @@ WRONG: list[dict[str, Any]] = [
     {"max_batch_bytes": 2**70},
     {"max_batch_events": 0},
     {"events_per_second": 0},
+    {"events_per_second": 1e-300},
     {"events_per_second": "fast"},
     {"burst": 5},
     {"burst": 0, "events_per_second": 5},

@@ -126,6 +126,14 @@ def test_sizes_are_those_of_the_source(server: TestClient, sessions: Sessions, a
     wait_until(lambda: day(sessions).rejected == counted or None, 5, what="counted")
 
 
+def test_a_small_limit_of_events_rejects_those_beyond_it_and_no_whole_request(
+    server: TestClient, add: Add
+) -> None:
+    key = add(max_batch_events=1)
+    answer = server.post("/v1/batch", json=batch(40), auth=(key, "")).json()
+    assert (answer["accepted"], len(answer["rejected"])) == (1, 39)
+
+
 def test_a_source_may_be_allowed_larger_events_than_others(server: TestClient, add: Add) -> None:
     key = add(max_event_bytes=200_000)
     large = {"type": "track", "event": "x", "userId": "u", "properties": {"p": "x" * 100_000}}

@@ -33,13 +33,17 @@ def test_a_batch_above_the_burst_passes_when_it_is_full_and_is_owed() -> None:
     assert bucket.take(100, now=10) == 0
 
 
-def test_new_settings_keep_what_was_taken() -> None:
+def test_new_settings_go_on_with_what_is_left() -> None:
     bucket = Bucket(rate=1, burst=10)
-    bucket.take(10, now=0)
+    bucket.take(4, now=0)
     bucket.change(rate=2, burst=30)
-    assert bucket.take(20, now=0) == 0
+    assert bucket.take(6, now=0) == 0
     assert bucket.take(1, now=0) == 0.5
-    assert bucket.take(1, now=0.5) == 0
+    assert bucket.take(30, now=15) == 0
+    full = Bucket(rate=1, burst=1_000)
+    full.change(rate=1, burst=5)
+    assert full.take(5, now=0) == 0
+    assert full.take(5, now=0) == 5
 
 
 @given(
