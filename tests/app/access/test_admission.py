@@ -105,7 +105,8 @@ def test_a_batch_larger_than_the_burst_passes_when_nothing_else_came(
     key = add(events_per_second=5)
     assert server.post("/v1/batch", json=batch(50), auth=(key, "")).json()["accepted"] == 50
     answer = server.post("/v1/batch", json=batch(1), auth=(key, ""))
-    assert (answer.status_code, answer.headers["retry-after"]) == (429, "10")
+    assert answer.status_code == 429
+    assert 5 <= int(answer.headers["retry-after"]) <= 10  # less by as long as the answer took
 
 
 def test_sizes_are_those_of_the_source(server: TestClient, sessions: Sessions, add: Add) -> None:
