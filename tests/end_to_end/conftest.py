@@ -17,6 +17,8 @@ from tests.end_to_end.sdk import install
 Measure = Callable[[str, object], None]
 
 
+# Before xdist reads the groups, also when this directory was named on the command line.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give the tests that share a server to one process, or each process starts it anew."""
     for item in items:

@@ -151,6 +151,7 @@ def test_the_worker_gets_past_all_of_it_and_every_read_answers(product: Product)
     )
     with product.tables() as session:
         last = session.scalar(sa.text("SELECT max(id) FROM app.event"))
+    assert last, "the test before this one sends what this one looks at"
 
     def copied() -> bool:
         with product.tables() as session:
