@@ -46,7 +46,7 @@ def record(
     given = _given(session, {speaker for n, speaker in pairs if stamps[n].whole}, now)
     choices = _choices(items, stamps, pairs, given, changes, memory)
     written = consent.record(session, choices, received_at=now, repeat=False, changes=changes)
-    memory.wrote(written)
+    memory.wrote(session, written)
     _remember(session, items, stamps, pairs, memory, now)
     return written
 

@@ -141,11 +141,18 @@ class Memory:
         known = voice.standings.get(purpose) if voice else None
         return known[:2] if known and known[2] <= at < known[3] else None
 
-    def wrote(self, written: Iterable[consent.Written]) -> None:
-        """Forget what our own new records say otherwise; they need not be told to us again."""
+    def wrote(self, session: Session, written: Iterable[consent.Written]) -> None:
+        """Forget what our own new records say otherwise; they need not be told to us again.
+
+        Ours is only what was committed: after a crash of PostgreSQL the number of a transaction
+        that was lost may be another writer's.
+        """
+        own = set()
         for row in written:
-            self._own.add(row.transaction)
+            own.add(row.transaction)
             self._voices.pop((row.namespace, row.value), None)
+        if own:
+            after_commit(session, lambda: self._own.update(own))
 
     def keep_heard(self, session: Session, heard: Mapping[Speaker, Heard]) -> None:
         """Remember, once committed, what these identifiers' events said."""

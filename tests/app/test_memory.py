@@ -299,3 +299,46 @@ def _singly(step: Step) -> list[Step]:
     return [
         ("batch", (now, writer, [event])) for event in sorted(events, key=lambda e: e["timestamp"])
     ]
+
+
+def test_a_transaction_that_was_lost_is_not_taken_for_our_own(sessions: Sessions) -> None:
+    """After a crash of PostgreSQL its number may be another writer's, whose records must count."""
+    with sessions.begin() as session:
+        added, _ = sources.add(session, "web")
+        source = sources.settings_of(added)
+    now = datetime.now(UTC)
+    memory = Memory()
+
+    def event(number: int, allowed: bool) -> Item:
+        said = {"categoryPreferences": {"ads.share": allowed}}
+        message = {
+            "type": "track", "event": "x", "userId": "u-1", "messageId": str(number),
+            "timestamp": now.isoformat(), "context": {"consent": said},
+        }  # fmt: skip
+        found = envelope.read(message, received_at=now, largest=9999)
+        assert isinstance(found, Envelope)
+        return Item(source, found, now)
+
+    with sessions.begin() as session:
+        append(session, [event(1, True)], memory)
+    with sessions() as session:
+        append(session, [event(2, False)], memory)
+        lost = session.scalar(sa.text("SELECT pg_current_xact_id()::text"))
+        session.rollback()
+    with sessions.begin() as session:
+        append(session, [event(3, True)], memory)
+    assert memory.heard(("user_id", "u-1")) is not None
+    with sessions.begin() as session:
+        session.execute(
+            sa.text(
+                "INSERT INTO consent.record (namespace, value, purpose, purpose_version, state, "
+                "effective_at, recorded_at, order_time, collected_by, evidence, transaction) VALUES "
+                "('user_id', 'u-1', 'ads.share', 1, 'refused', :now, :now, :now, 'test', '{}', "
+                "CAST(CAST(:lost AS text) AS xid8))"
+            ),
+            {"now": now, "lost": lost},
+        )
+    with sessions.begin() as session:
+        memory._mark = min(memory._mark, int(lost or 0))  # as a reader whose mark is still there
+        memory.refresh(session)
+    assert memory.heard(("user_id", "u-1")) is None
