@@ -333,8 +333,8 @@ def test_a_transaction_that_was_lost_is_not_taken_for_our_own(sessions: Sessions
             sa.text(
                 "INSERT INTO consent.record (namespace, value, purpose, purpose_version, state, "
                 "effective_at, recorded_at, order_time, collected_by, evidence, transaction) "
-                "VALUES ('user_id', 'u-1', 'ads.share', 1, 'refused', :now, :now, :now, 'test', '{}', "
-                "CAST(CAST(:lost AS text) AS xid8))"
+                "VALUES ('user_id', 'u-1', 'ads.share', 1, 'refused', :now, :now, :now, 'test', "
+                "'{}', CAST(CAST(:lost AS text) AS xid8))"
             ),
             {"now": now, "lost": lost},
         )
