@@ -179,7 +179,7 @@ def outside_transaction(sessions: Sessions, commands: Iterable[str]) -> None:
 
 
 def listen(url: str, channel: str, stop: Callable[[], bool], wait: float) -> Iterator[str]:
-    """Yield the payload of each NOTIFY on a channel, and "" after each quiet `wait` seconds.
+    """Yield each NOTIFY's payload on a channel, and "" at once and after each quiet `wait` seconds.
 
     Ends when `stop()` is true or the connection breaks; the caller then looks for work anyway,
     so a lost notification costs `wait` seconds and never an event.
@@ -189,6 +189,7 @@ def listen(url: str, channel: str, stop: Callable[[], bool], wait: float) -> Ite
         address.render_as_string(hide_password=False), autocommit=True
     ) as connection:
         connection.execute(psycopg_sql.SQL("LISTEN {}").format(psycopg_sql.Identifier(channel)))
+        yield ""  # what was notified before anybody listened
         while not stop():
             heard = False
             for notice in connection.notifies(timeout=wait, stop_after=1):
