@@ -29,8 +29,9 @@ demo: setup ## Start the product on throw-away data, load a retailer's year, sho
 serve: setup ## Run the product on http://127.0.0.1:8000 with data in ~/.parcours.
 	@$(BIN)/parcours serve
 
+# By file: the tests of one share a server. (pytest-xdist 3.8 reads no groups under pytest 9.2.)
 test: setup chromium ## Run the tests.
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # The browser SDKs run in a real one; where it cannot be had, their tests are skipped and say so.
 chromium:

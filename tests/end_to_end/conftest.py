@@ -17,15 +17,6 @@ from tests.end_to_end.sdk import install
 Measure = Callable[[str, object], None]
 
 
-# Before xdist reads the groups, also when this directory was named on the command line.
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests that share a server to one process, or each process starts it anew."""
-    for item in items:
-        if "product" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
-
-
 @contextmanager
 def _home() -> Iterator[Path]:
     """A data directory outside pytest's own, which every new run of pytest closes to others.
