@@ -1,12 +1,10 @@
 """Refuses a request body that is too large before anybody gathers it in memory."""
 
-from collections.abc import Awaitable, Callable
-
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import problems
+from api.request_body import declared
 from app.errors import BodyTooLarge
 
 
@@ -14,27 +12,21 @@ class BodyLimit:
     """Counts the bytes of every request as they arrive, on whatever route and before any check.
 
     Without it a client without a token could send 200 MB to any route and the server held them
-    (176 MB grew to 749 MB, measured). The tracking routes count again what gzip unpacks to.
+    (176 MB grew to 749 MB, measured). Tracking calls are counted by `api.request_body` instead,
+    which knows what gzip unpacks to, and for whom a refusal counts.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        largest: int,
-        on_refusal: Callable[[Request, Exception], Awaitable[None]],
-    ) -> None:
-        """Let at most `largest` bytes through to `app`, and tell of every request that has more."""
+    def __init__(self, app: ASGIApp, largest: int) -> None:
+        """Let at most `largest` bytes through to `app`."""
         self._app = app
         self._largest = largest
-        self._on_refusal = on_refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 413."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdigit() and int(declared) > self._largest:
+        if declared(Request(scope)) > self._largest:
             await self._refuse(scope, receive, send)
             return
         size, started = 0, False
@@ -57,14 +49,12 @@ class BodyLimit:
 
         try:
             await self._app(scope, counted, noted)
-        except BodyTooLarge:
-            pass
+        except Exception:
+            if size <= self._largest or started:
+                raise
         if size > self._largest and not started:
             await self._refuse(scope, receive, send)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request, error = Request(scope), BodyTooLarge(f"more than {self._largest} bytes")
-        await self._on_refusal(request, error)
-        answer = problems.answer(request, error)
-        answer.headers["Request-Id"] = problems.request_id(request)
-        await answer(scope, receive, send)
+        error = BodyTooLarge(f"more than {self._largest} bytes")
+        await problems.answer(Request(scope), error)(scope, receive, send)

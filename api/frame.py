@@ -1,7 +1,7 @@
 """Gives every request an id, and every unforeseen error an answer that says nothing inside."""
 
 import logging
-from uuid import uuid4
+from secrets import token_hex
 
 import sqlalchemy as sa
 from pydantic_core import PydanticSerializationError
@@ -33,7 +33,7 @@ class Frame:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = uuid4().hex
+        request_id = token_hex(16)
         scope.setdefault("state", {})["request_id"] = request_id
         header = (b"request-id", request_id.encode())
         started = False

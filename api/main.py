@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from api import problems
 from api.body_limit import BodyLimit
 from api.cors import TrackingCors
+from api.direct import Direct
 from api.forwarded import Forwarded
 from api.frame import Frame
 from api.known_sources import KnownSources
@@ -98,6 +99,8 @@ def create_app(settings: Settings, sessions: Sessions) -> FastAPI:
         summary="Consent-first customer data platform with identity resolution.",
         description=DESCRIPTION,
         lifespan=lifespan,
+        # Spans carry paths, and paths name people. To ask for it costs 8 µs at each request.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     server.state.settings = settings
@@ -110,17 +113,18 @@ def create_app(settings: Settings, sessions: Sessions) -> FastAPI:
     for module in RESOURCES:
         server.include_router(module.router, responses=problems.invalid_documented())
     problems.install(server)
+    # From the innermost layer to the outermost. Tracking calls go no further than Direct: nothing
+    # in them hangs on who passed them on, and their bodies are bounded where they are read.
+    server.add_middleware(Forwarded, trusted=settings.trusted_proxies)
+    server.add_middleware(BodyLimit, largest=settings.max_body_bytes)
+    server.add_middleware(Direct, handlers=collect.HANDLERS)
     server.add_middleware(Frame)
-    server.add_middleware(
-        BodyLimit, largest=settings.max_body_bytes, on_refusal=collect.note_oversized
-    )
     # Outside of everything that answers, so that every answer carries the headers, errors included.
     server.add_middleware(
         TrackingCors,
         paths=[route.path for module in TRACKING for route in module.router.routes],
         also={("POST", "/v1/consents")},
     )
-    server.add_middleware(Forwarded, trusted=settings.trusted_proxies)
     return server
 
 

@@ -4,7 +4,7 @@ import zlib
 from types import TracebackType
 from typing import Self
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 
 from app.errors import BodyTooLarge, BodyUnreadable, OverCapacity
 
@@ -84,19 +84,46 @@ class Held:
         self._size += size
 
 
+def declared(request: HTTPConnection) -> int:
+    """Return how many bytes a request says that its body has; 0 when it does not say."""
+    said = request.headers.get("content-length", "")
+    return int(said) if said.isdecimal() else 0
+
+
 async def read(request: Request, largest: int, held: Held) -> bytes:
     """Return the body, unpacked.
 
-    Raises BodyTooLarge above `largest` bytes, BodyUnreadable for another coding than gzip and for
-    gzip that is broken, OverCapacity when other bodies leave no room.
+    Raises BodyTooLarge above `largest` bytes, unread when the request says so itself,
+    BodyUnreadable for another coding than gzip and for gzip that is broken, OverCapacity when other
+    bodies leave no room, ClientDisconnect.
     """
+    body = held.body = await _received(request, largest, held)
+    coding = request.headers.get("content-encoding", "").strip().lower()
+    if coding in GZIP:
+        body = held.body = _unzip(body, largest)
+        held.take(TIMES * len(body))
+    elif coding not in ("", "identity"):
+        raise BodyUnreadable(f"Content-Encoding {coding[:40]!r} is not understood; gzip is")
+    if len(body) > SMALL:
+        held.take(_values(body))
+    return body
+
+
+async def _received(request: Request, largest: int, held: Held) -> bytes:
+    """Receive the body as it was sent."""
+    if declared(request) > largest:
+        raise BodyTooLarge(f"more than {largest} bytes")
     chunks: list[bytes] = []
-    size, refused = 0, None
-    async for chunk in request.stream():
+    size, refused, more = 0, None, True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk, more = message.get("body", b""), message.get("more_body", False)
         size += len(chunk)
         if size > largest:
             raise BodyTooLarge(f"more than {largest} bytes")
-        if refused is None:
+        if chunk and refused is None:
             try:
                 held.take(TIMES * len(chunk))
                 chunks.append(chunk)
@@ -108,16 +135,7 @@ async def read(request: Request, largest: int, held: Held) -> bytes:
                 held.give_back()
     if refused is not None:
         raise refused
-    body = held.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    coding = request.headers.get("content-encoding", "").strip().lower()
-    if coding in GZIP:
-        body = held.body = _unzip(body, largest)
-        held.take(TIMES * len(body))
-    elif coding not in ("", "identity"):
-        raise BodyUnreadable(f"Content-Encoding {coding[:40]!r} is not understood; gzip is")
-    if len(body) > SMALL:
-        held.take(_values(body))
-    return body
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def _unzip(body: bytes, largest: int) -> bytes:

@@ -2,14 +2,13 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Security
 from fastapi.responses import JSONResponse, Response
-from fastapi.routing import APIRoute
 from fastapi.security import HTTPBasic
 from starlette.requests import HTTPConnection
 
@@ -40,20 +39,14 @@ class WriteKey(HTTPBasic):
         """Leave the header alone: five other places are as good."""
 
 
-class Direct(APIRoute):
-    """A route whose function takes the request as it is, without FastAPI's work on parameters."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the function itself."""
-        return self.endpoint
-
-
-router = APIRouter(tags=["tracking"], route_class=Direct)
+router = APIRouter(tags=["tracking"])
 write_key = WriteKey(
     scheme_name="WriteKey",
     description="A source's write key as user name, without a password. It may also stand in the "
     "body or the query as `writeKey`, in `X-Write-Key`, or as a bearer token.",
 )
+
+Handler = Callable[[Request], Awaitable[Response]]
 
 #: What refuses a request whole and is counted for its source.
 REFUSED = (BodyUnreadable, BodyTooLarge, OriginNotAllowed, RateLimited)
@@ -88,8 +81,8 @@ def _operation(example: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _route(path: str, kind: str | None) -> None:
-    """Declare the route of one path."""
+def _route(path: str, kind: str | None) -> Handler:
+    """Declare the route of one path, and return its function."""
 
     async def collect(request: Request) -> Response:
         return await receive(request, kind)
@@ -110,10 +103,11 @@ def _route(path: str, kind: str | None) -> None:
         openapi_extra=_operation(example),
         responses=documented(*REFUSED, UnknownWriteKey, OverCapacity, ok=ANSWER),
     )
+    return collect
 
 
-for _path, _kind in calls.PATHS.items():
-    _route(_path, _kind)
+#: What answers a POST to each path; `api.direct` calls it before the framework looks for the route.
+HANDLERS = {path: _route(path, kind) for path, kind in calls.PATHS.items()}
 
 
 @router.post("/v1/m", include_in_schema=False)
@@ -153,12 +147,6 @@ async def receive(request: Request, kind: str | None) -> Response:
         )
 
 
-async def note_oversized(request: Request, error: Exception) -> None:
-    """Count a request that was cut off before its route had it, or while it had."""
-    if request.url.path in calls.PATHS and not getattr(request.state, "noted", False):
-        await _note_refusal(request, None, error)
-
-
 async def _note_refusal(
     request: Request, known: Known | None, error: Exception, *, events: int = 1, body: bytes = b""
 ) -> None:
@@ -166,7 +154,6 @@ async def _note_refusal(
 
     Nothing is done when it cannot be told whose it is.
     """
-    request.state.noted = True
     state = request.app.state
     if known is None:  # the body was not read: the key may stand outside of it
         try:
