@@ -1,20 +1,21 @@
 """Appends events: consent first, then one set-based insert that drops what was seen before."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+import consent
 from app import work
 from app.consents import record as consents_record
-from app.events import choices, collection, findings, held, tally
+from app.events import alike, choices, collection, findings, held, tally
+from app.events.alike import Alike
 from app.events.envelope import Rejection
 from app.events.held import Holding
-from app.events.insert import Row, insert
+from app.events.insert import Key, Row, insert
 from app.events.item import ACCEPTED, DUPLICATE, Item, Outcome
 from app.events.memory import Memory
-from consent.signals.segment import Stamp
 
 
 def append(
@@ -48,10 +49,9 @@ def append(
     memory.refresh(session)
     sent = items
     items, found = findings.put(session, sent, memory.plans)
-    stamps = [choices.stamp(item, memory) for item in items]
-    speakers = [item.speakers for item in items]
-    written = [] if released else choices.record(session, items, stamps, speakers, memory, now)
-    decided = collection.denied(session, items, stamps, speakers, memory, now)
+    groups = alike.grouped(items, memory)
+    written = [] if released else choices.record(session, items, groups, memory, now)
+    decided = collection.denied(session, groups, memory, now)
     denied = decided.reasons
     refused = findings.refused(found, denied)
     kept = held.keep(
@@ -60,19 +60,7 @@ def append(
     lost = {n: why for n, why in denied.items() if n not in kept or kept[n].state == "rejected"}
     collection.count(session, items, lost, now)
     out = denied.keys() | refused.keys()
-    chosen = {(row.namespace, row.value) for row in written}
-    named = {i for n, item in enumerate(items) if n not in out for i in item.envelope.identifiers}
-    ids = memory.ids(session, named | chosen)
-    first: dict[tuple[int, str], int] = {}
-    for n, item in enumerate(items):
-        if n not in out:
-            first.setdefault(item.key, n)
-    rows = {key: _row(items[n], ids, stamps[n], memory) for key, n in first.items()}
-    seen = insert(session, rows, copy=copy)
-    consents_record.touch(session, written, ids)
-    if len(seen) < len(first):
-        work.wake(session)
-    fresh = {n for key, n in first.items() if key not in seen}
+    fresh = _store(session, items, groups, out, written, memory, copy=copy)
     if found:
         findings.count(session, items, found, fresh | refused.keys())
     outcomes = [
@@ -81,6 +69,41 @@ def append(
     if not released:
         _count(session, items, outcomes, now)
     return outcomes
+
+
+def _store(
+    session: Session,
+    items: Sequence[Item],
+    groups: Sequence[Alike],
+    out: Collection[int],
+    written: Sequence[consent.Written],
+    memory: Memory,
+    *,
+    copy: bool,
+) -> set[int]:
+    """Write the events that are not out, and have the worker look at them and at what was said.
+
+    Return the places of those that were not stored before.
+    """
+    chosen = {(row.namespace, row.value) for row in written}
+    staying = [g for g in groups if not out or any(n not in out for n in g.numbers)]
+    named = {i for group in staying for i in group.identifiers}
+    ids = memory.ids(session, named | chosen)
+    rows: dict[int, Row] = {}
+    for group in staying:
+        theirs = [ids[i] for i in group.identifiers]
+        never = collection.refused(group.stamp, memory.purposes)
+        for n in group.numbers:
+            if n not in out:
+                rows[n] = _row(items[n], theirs, never)
+    first: dict[Key, int] = {}
+    for n in sorted(rows):
+        first.setdefault((rows[n].source_id, rows[n].message_id), n)
+    seen = insert(session, {key: rows[n] for key, n in first.items()}, copy=copy)
+    consents_record.touch(session, written, ids)
+    if len(seen) < len(first):
+        work.wake(session)
+    return {n for key, n in first.items() if key not in seen}
 
 
 def _count(
@@ -95,21 +118,21 @@ def _count(
     tally.add(session, counts, now)
 
 
-def _row(item: Item, ids: Mapping[tuple[str, str], int], stamp: Stamp, memory: Memory) -> Row:
+def _row(item: Item, ids: list[int], refused: list[str]) -> Row:
     envelope = item.envelope
     return Row(
         item.source.id,
         envelope.message_id,
         envelope.type,
         envelope.name,
-        [ids[i] for i in envelope.identifiers],
+        ids,
         envelope.user_id,
         envelope.anonymous_id,
         envelope.occurred_at,
         item.received_at,
         envelope.sent_at,
         envelope.source_seq,
-        collection.refused(stamp, memory.purposes),
+        refused,
         envelope.properties,
         envelope.context,
         envelope.rest,

@@ -1,27 +1,22 @@
 """What the consent stamps of events say, put on record: one record per change of mind."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
 import consent
+from app.events.alike import Alike
 from app.events.item import Item, Speaker
 from app.events.memory import NEVER, Heard, Memory
-from consent.signals.segment import PREFERENCE_EVENT, Stamp
-
-
-def stamp(item: Item, memory: Memory) -> Stamp:
-    """Return what one event says about consent."""
-    envelope = item.envelope
-    return memory.stamp(item.source, envelope.context, snapshot=envelope.name == PREFERENCE_EVENT)
+from consent.signals.segment import Stamp
 
 
 def record(
     session: Session,
     items: Sequence[Item],
-    stamps: Sequence[Stamp],
-    speakers: Sequence[Sequence[Speaker]],
+    groups: Sequence[Alike],
     memory: Memory,
     now: datetime,
 ) -> list[consent.Written]:
@@ -30,63 +25,77 @@ def record(
     A browser stamps every event. Only of identifiers that say something else than what they are
     remembered to have said anything is built: else the choices cost two thirds of a batch's time.
     """
-    told = [
-        n
-        for n, said in enumerate(stamps)
-        if said.whole or ((said.given or said.refused) and items[n].source.stamp_is_evidence)
-    ]
-    news = _news(items, stamps, speakers, told, memory)
+    told = [group for group in groups if _tells(group)]
+    news = {speaker for group in told for speaker in _news(items, group, memory)}
     if not news:
         return []
     # In the order of their times, so that a banner's answer also withdraws what an event of the
     # same batch gave.
-    told.sort(key=lambda n: items[n].envelope.occurred_at)
-    pairs = [(n, speaker) for n in told for speaker in speakers[n] if speaker in news]
-    changes = _changes(session, items, pairs)
-    given = _given(session, {speaker for n, speaker in pairs if stamps[n].whole}, now)
-    choices = _choices(items, stamps, pairs, given, changes, memory)
+    moments = sorted(
+        (items[n].envelope.occurred_at, n, group)
+        for group in told
+        if not news.isdisjoint(group.speakers)
+        for n in group.numbers
+    )
+    said = [
+        Said(items[n], group.stamp, speaker)
+        for _, n, group in moments
+        for speaker in group.speakers
+        if speaker in news
+    ]
+    changes = _changes(session, said)
+    given = _given(session, {one.speaker for one in said if one.stamp.whole}, now)
+    choices = _choices(said, given, changes, memory)
     written = consent.record(session, choices, received_at=now, repeat=False, changes=changes)
     memory.wrote(session, written)
-    _remember(session, items, stamps, pairs, memory, now)
+    _remember(session, said, memory, now)
     return written
 
 
-def _news(
-    items: Sequence[Item],
-    stamps: Sequence[Stamp],
-    speakers: Sequence[Sequence[Speaker]],
-    told: Sequence[int],
-    memory: Memory,
-) -> set[Speaker]:
-    """Return the identifiers whose events say anything that may not be on record yet."""
-    news: set[Speaker] = set()
-    for n in told:
-        said, at = stamps[n], items[n].envelope.occurred_at
-        for speaker in speakers[n]:
-            heard = memory.heard(speaker)
-            if (
-                heard is None
-                or (heard.stamp is not said and heard.stamp != said)
-                or said.whole
-                or not heard.since <= at < heard.until
-            ):
-                news.add(speaker)
-    return news
+class Said(NamedTuple):
+    """What one event says about consent on behalf of one of its identifiers."""
+
+    item: Item
+    stamp: Stamp
+    speaker: Speaker
+
+
+def _tells(group: Alike) -> bool:
+    """Say whether these events say anything that goes on record."""
+    said = group.stamp
+    return said.whole or (bool(said.given or said.refused) and group.source.stamp_is_evidence)
+
+
+def _news(items: Sequence[Item], group: Alike, memory: Memory) -> Iterator[Speaker]:
+    """Yield the identifiers for which one of these events may say what is not on record yet."""
+    said = group.stamp
+    if said.whole:
+        yield from group.speakers
+        return
+    times = [items[n].envelope.occurred_at for n in group.numbers]
+    first, last = min(times), max(times)
+    for speaker in group.speakers:
+        heard = memory.heard(speaker)
+        if (
+            heard is None
+            or (heard.stamp is not said and heard.stamp != said)
+            or first < heard.since
+            or last >= heard.until
+        ):
+            yield speaker
 
 
 def _choices(
-    items: Sequence[Item],
-    stamps: Sequence[Stamp],
-    pairs: Sequence[tuple[int, Speaker]],
+    said: Sequence[Said],
     given: dict[Speaker, set[str]],
     changes: consent.Moments,
     memory: Memory,
 ) -> list[consent.Choice]:
     """Return what the stamps say; a repetition only where it may say something new."""
     choices = []
-    said: dict[tuple[Speaker, str], tuple[str, bool, datetime]] = {}
-    for n, speaker in pairs:
-        stamp, at = stamps[n], items[n].envelope.occurred_at
+    before_it: dict[tuple[Speaker, str], tuple[str, bool, datetime]] = {}
+    for item, stamp, speaker in said:
+        at = item.envelope.occurred_at
         before = given.setdefault(speaker, set())
         silent = before - stamp.given if stamp.whole else set()
         states = dict.fromkeys(stamp.refused | silent, "refused")
@@ -95,14 +104,14 @@ def _choices(
         given[speaker] = before | stamp.given
         for key, state in states.items():
             purpose = memory.purposes[key]
-            last = said.get((speaker, key))
+            last = before_it.get((speaker, key))
             if (
                 last is None
                 or last[:2] != (state, stamp.whole)
                 or _outdated(last[2], at, purpose, changes.get(speaker, ()))
             ):
-                said[speaker, key] = state, stamp.whole, at
-                choices.append(_choice(items[n], speaker, purpose, state, stamp))
+                before_it[speaker, key] = state, stamp.whole, at
+                choices.append(_choice(item, speaker, purpose, state, stamp))
     return choices
 
 
@@ -115,14 +124,12 @@ def _outdated(
     return bool(changes) and consent.changes_within(changes, said, at)
 
 
-def _changes(
-    session: Session, items: Sequence[Item], pairs: Sequence[tuple[int, Speaker]]
-) -> consent.Moments:
+def _changes(session: Session, said: Sequence[Said]) -> consent.Moments:
     """Return when what is on record of those who speak more than once changes after the first."""
     first: dict[Speaker, datetime] = {}
     several: dict[Speaker, datetime] = {}
-    for n, speaker in pairs:
-        at = items[n].envelope.occurred_at
+    for item, _, speaker in said:
+        at = item.envelope.occurred_at
         if first.setdefault(speaker, at) != at:
             several[speaker] = first[speaker]
     return consent.moments(session, several) if several else {}
@@ -168,9 +175,7 @@ def _given(session: Session, speakers: set[Speaker], now: datetime) -> dict[Spea
 
 def _remember(
     session: Session,
-    items: Sequence[Item],
-    stamps: Sequence[Stamp],
-    pairs: Sequence[tuple[int, Speaker]],
+    said: Sequence[Said],
     memory: Memory,
     now: datetime,
 ) -> None:
@@ -182,12 +187,11 @@ def _remember(
     """
     last: dict[Speaker, tuple[Stamp, datetime]] = {}
     several: set[Speaker] = set()
-    for n, speaker in pairs:
-        stamp, at = stamps[n], items[n].envelope.occurred_at
+    for item, stamp, speaker in said:
         before = last.get(speaker)
         if stamp.whole or (before is not None and before[0] != stamp):
             several.add(speaker)
-        last[speaker] = stamp, at
+        last[speaker] = stamp, item.envelope.occurred_at
     wanted = {speaker: at for speaker, (_, at) in last.items() if speaker not in several}
     if not wanted:
         return

@@ -1,13 +1,14 @@
 """May this event be collected at all? Decided before anything is written, and failing closed."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy.orm import Session
 
 import consent
+from app.events.alike import Alike
 from app.events.item import Item, Speaker
 from app.events.memory import NEVER, Memory
 from consent.resolve import UNCONDITIONAL
@@ -25,36 +26,25 @@ class Denied:
     unanswered: set[int] = field(default_factory=set)
 
 
-def denied(
-    session: Session,
-    items: Sequence[Item],
-    stamps: Sequence[Stamp],
-    speakers: Sequence[Sequence[Speaker]],
-    memory: Memory,
-    now: datetime,
-) -> Denied:
+def denied(session: Session, groups: Iterable[Alike], memory: Memory, now: datetime) -> Denied:
     """Return the events that may not be collected, with the reason."""
     found = Denied()
-    out = found.reasons
-    asking: dict[str, list[int]] = {}
-    conditional: dict[str, bool] = {}
-    for n, item in enumerate(items):
-        key = item.source.collection_purpose
-        if key not in conditional:
-            purpose = memory.purposes.get(key)
-            conditional[key] = purpose is None or purpose.lawful_basis not in UNCONDITIONAL
-        if not conditional[key]:
+    asking: dict[str, list[Alike]] = {}
+    for group in groups:
+        key = group.source.collection_purpose
+        purpose = memory.purposes.get(key)
+        if purpose is None:
+            found.reasons |= dict.fromkeys(group.numbers, "unknown_purpose")
+        elif purpose.lawful_basis in UNCONDITIONAL:
             continue
-        if key not in memory.purposes:
-            out[n] = "unknown_purpose"
-        elif not stamps[n].readable:
-            out[n] = "signal_unparsable"
-        elif key in stamps[n].refused:
-            out[n] = "refused"
+        elif not group.stamp.readable:
+            found.reasons |= dict.fromkeys(group.numbers, "signal_unparsable")
+        elif key in group.stamp.refused:
+            found.reasons |= dict.fromkeys(group.numbers, "refused")
         else:
-            asking.setdefault(key, []).append(n)
-    for key, numbers in asking.items():
-        _ask(session, memory.purposes[key], speakers, numbers, memory, now, found)
+            asking.setdefault(key, []).append(group)
+    for key, asked in asking.items():
+        _ask(session, memory.purposes[key], asked, memory, now, found)
     return found
 
 
@@ -90,30 +80,21 @@ def refused(stamp: Stamp, purposes: Mapping[str, consent.Purpose]) -> list[str]:
 def _ask(
     session: Session,
     purpose: consent.Purpose,
-    speakers: Sequence[Sequence[Speaker]],
-    numbers: Sequence[int],
+    groups: Sequence[Alike],
     memory: Memory,
     now: datetime,
     found: Denied,
 ) -> None:
     """Decide events of one collection purpose by the records of their own identifiers."""
-    asked = {speaker for n in numbers for speaker in speakers[n]}
+    asked = {speaker for group in groups for speaker in group.speakers}
     standings = _standings(session, purpose.key, asked, now, memory)
-    reasons: dict[tuple[Speaker, ...], str | None] = {}
-    quiet: set[tuple[Speaker, ...]] = set()
-    for n in numbers:
-        who = tuple(speakers[n])
-        if who not in reasons:
-            voices = [consent.Voice(*speaker, *standings[speaker]) for speaker in who]
-            decision = consent.decide(purpose, voices, acting=voices[0] if voices else None)
-            reasons[who] = None if decision.allow else decision.reason
-            if not decision.allow and silent(voices):
-                quiet.add(who)
-        why = reasons[who]
-        if why is not None:
-            found.reasons[n] = why
-            if who in quiet:
-                found.unanswered.add(n)
+    for group in groups:
+        voices = [consent.Voice(*speaker, *standings[speaker]) for speaker in group.speakers]
+        decision = consent.decide(purpose, voices, acting=voices[0] if voices else None)
+        if not decision.allow:
+            found.reasons |= dict.fromkeys(group.numbers, decision.reason)
+            if silent(voices):
+                found.unanswered.update(group.numbers)
 
 
 def _standings(

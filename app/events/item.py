@@ -1,6 +1,6 @@
 """One event of one source on its way in, and what became of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,6 +13,11 @@ from app.events.envelope import Envelope, Rejection
 Speaker = tuple[str, str]
 #: Identifiers that an address book also holds: a choice made on a device is not theirs.
 ADDRESSES = frozenset({"email", "phone", "device_id"})
+
+
+def speaking(identifiers: Iterable[Speaker]) -> tuple[Speaker, ...]:
+    """Return those of an event's identifiers on whose behalf its consent speaks."""
+    return tuple([i for i in identifiers if i[0] not in ADDRESSES])
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -28,9 +33,9 @@ class Item(msgspec.Struct, frozen=True):
         return self.source.id, self.envelope.message_id
 
     @property
-    def speakers(self) -> list[Speaker]:
+    def speakers(self) -> tuple[Speaker, ...]:
         """The identifiers on whose behalf the event's consent speaks."""
-        return [i for i in self.envelope.identifiers if i[0] not in ADDRESSES]
+        return speaking(self.envelope.identifiers)
 
 
 @dataclass(frozen=True, slots=True)
