@@ -33,8 +33,8 @@ class Frame:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        # An id is no secret: uuid4 asks the system, and hands the interpreter to the writer's thread
-        # meanwhile, which took 60 µs of a busy server's requests.
+        # An id is no secret. uuid4 asks the system for each, and the writer's thread gets the
+        # interpreter meanwhile: that took 60 µs of a busy server's requests.
         request_id = f"{random.getrandbits(128):032x}"
         scope.setdefault("state", {})["request_id"] = request_id
         header = (b"request-id", request_id.encode())
