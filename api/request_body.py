@@ -17,9 +17,12 @@ GZIP = ("gzip", "x-gzip")
 MOST_CONTAINERS = 250_000
 MOST_VALUES = 600_000
 #: What a body takes in all, in times its own size: received, parsed, and encoded for the database.
-#: Of a body above SMALL also its objects, lists and values are counted.
+#: Of a body above SMALL also its messages are counted, at most one for each comma, or where it has
+#: to be parsed its objects, lists and values.
 TIMES = 4
 CONTAINER_BYTES, VALUE_BYTES = 96, 48
+#: What a message takes beside its text while it is text.
+MESSAGE_BYTES = 80
 #: Files that one gzip body may consist of.
 MOST_MEMBERS = 20
 
@@ -78,6 +81,15 @@ class Held:
         self._budget.give_back(self._size)
         self._size = 0
 
+    def unpack(self, body: bytes) -> None:
+        """Hold what the values of a body take beside their text.
+
+        Refuses a body of very many tiny values before it becomes many times its size in memory:
+        raises BodyTooLarge and OverCapacity.
+        """
+        if len(body) > SMALL:
+            self.take(_values(body))
+
     def take(self, size: int) -> None:
         """Hold more; raises OverCapacity."""
         self._budget.take(size, self._size)
@@ -104,8 +116,10 @@ async def read(request: Request, largest: int, held: Held) -> bytes:
         held.take(TIMES * len(body))
     elif coding not in ("", "identity"):
         raise BodyUnreadable(f"Content-Encoding {coding[:40]!r} is not understood; gzip is")
-    if len(body) > SMALL:
-        held.take(_values(body))
+    if len(body) > LOOKED_AT:
+        held.unpack(body)
+    elif len(body) > SMALL:
+        held.take(MESSAGE_BYTES * body.count(b","))
     return body
 
 

@@ -40,6 +40,7 @@ from app.access.sources import SourceSettings
 from app.db import Sessions
 from app.events import envelope, stream
 from app.events.append import append
+from app.events.body import to_message
 from app.events.envelope import Envelope
 from app.events.item import Item
 from app.events.memory import Memory
@@ -224,7 +225,9 @@ class Run:
 
     def _read(self, messages: Sequence[Message]) -> list[Item]:
         received_at = datetime.now(UTC)
-        read = [envelope.read(m, received_at=received_at, largest=32_768) for m in messages]
+        read = [
+            envelope.read(to_message(m), received_at=received_at, largest=32_768) for m in messages
+        ]
         return [Item(self.source, e, received_at) for e in read if isinstance(e, Envelope)]
 
     def _measure(self, name: str, items: Sequence[Item]) -> tuple[float, float]:

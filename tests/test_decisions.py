@@ -15,6 +15,7 @@ from api import deps
 from app.access import clients, sources, write_keys
 from app.db import Sessions
 from app.events import envelope
+from app.events.body import to_message
 from app.lake import copy
 from app.lake.duckdb_engine import open_lake
 from app.settings import Settings
@@ -119,7 +120,7 @@ def test_a_clock_is_corrected_only_when_it_is_off_by_two_seconds_and_less_than_a
             "timestamp": (happened - behind).isoformat(),
             "sentAt": (received - behind).isoformat(),
         }
-        read = envelope.read(message, received_at=received, largest=10_000)
+        read = envelope.read(to_message(message), received_at=received, largest=10_000)
         assert isinstance(read, envelope.Envelope)
         return read.occurred_at
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from msgspec import Raw
 
 from api.cli.session import AsJson, DataDir, opened, settings, show
 from app.errors import DefinitionInvalid
-from app.events import envelope, planned
+from app.events import body, envelope, planned
 from app.plans import arrivals, definition, versions, violations
 from app.plans.check import Plan
 
@@ -191,7 +192,7 @@ def _put_to(made: Plan, events: Path) -> list[dict[str, Any]]:
         if not line.strip():
             continue
         read: Any = envelope.read(
-            envelope.parse(line), received_at=datetime.now(UTC), largest=10_000_000
+            Raw(body.storable(line)), received_at=datetime.now(UTC), largest=10_000_000
         )
         found: Any = ()
         if isinstance(read, envelope.Envelope):

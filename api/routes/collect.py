@@ -27,8 +27,10 @@ from app.errors import (
     UnknownWriteKey,
 )
 from app.events import envelope, kept
+from app.events.body import Body, parse
 from app.events.envelope import Rejection
 from app.events.item import Batch, Outcome
+from app.events.message import whole
 from app.settings import Settings
 
 
@@ -126,18 +128,19 @@ async def receive(request: Request, kind: str | None) -> Response:
     with Held(state.budget) as held:
         try:
             packed = await read(request, settings.max_body_bytes, held)
-            body = envelope.parse(packed)
-            known = found = await state.sources.find(keys.find(request, body))
+            body = parse(packed, kind, held.unpack)
+            known = found = await state.sources.find(keys.find(request, body.write_key))
             state.meter.used(found.key_id, received_at)
-            messages = envelope.messages(body, kind)
-            events = len(messages)
+            if body.messages is None:
+                raise BodyUnreadable("batch must be a list of messages")
+            events = len(body.messages)
             found.door.admit(
                 origin=request.headers.get("origin"),
                 size=len(packed),
                 events=events,
                 now=time.monotonic(),
             )
-            batch = _read(found.door, messages, received_at)
+            batch = _read(found.door, body, kind, received_at)
         except REFUSED as error:
             await _note_refusal(request, known, error, events=events, body=held.body)
             raise
@@ -157,7 +160,7 @@ async def _note_refusal(
     state = request.app.state
     if known is None:  # the body was not read: the key may stand outside of it
         try:
-            known = await state.sources.find(keys.find(request, {}))
+            known = await state.sources.find(keys.find(request, None))
         except UnknownWriteKey:
             return
     state.meter.refused(known.source.id, slug(type(error)), events)
@@ -166,17 +169,23 @@ async def _note_refusal(
         await state.writer.submit(Batch(known.source, [rejection], datetime.now(UTC)))
 
 
-def _read(door: Door, messages: list[Any], received_at: datetime) -> Batch:
+def _read(door: Door, body: Body, call: str | None, received_at: datetime) -> Batch:
     """Read the messages of a request; beyond the limit they are not even looked at."""
     most, largest = door.most_events, door.largest_event
+    messages = body.messages or []
     if len(messages) > door.far_too_many:
         raise BodyTooLarge(f"{len(messages)} events; a request has at most {most}")
     read = [
-        envelope.read(message, received_at=received_at, largest=largest)
+        envelope.read(
+            message, received_at=received_at, largest=largest, call=call, sent_at=body.sent_at
+        )
         for message in messages[:most]
     ]
     why = f"a request has at most {most} events"
-    rest = [Rejection("too_many", why, raw=message) for message in messages[most:]]
+    rest = [
+        Rejection("too_many", why, raw=whole(message, call, body.sent_at))
+        for message in messages[most:]
+    ]
     return Batch(door.source, [*read, *rest] if rest else read, received_at)
 
 

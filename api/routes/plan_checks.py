@@ -11,7 +11,8 @@ from api.deps import Configuration, Cursor, Db, Limit
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
 from app.errors import CursorInvalid, SourceNotFound, TrackingPlanNotFound
-from app.events import envelope, planned
+from app.events import body, envelope, planned
+from app.events.body import to_message
 from app.plans import arrivals, in_force, versions, violations
 from app.plans.check import Violation
 
@@ -139,7 +140,9 @@ def validate_event(
         else versions.newest(session, plan)
     )
     read = envelope.read(
-        wanted.event, received_at=datetime.now(UTC), largest=configuration.max_event_bytes
+        to_message(wanted.event),
+        received_at=datetime.now(UTC),
+        largest=configuration.max_event_bytes,
     )
     found: tuple[Violation, ...] = ()
     if isinstance(read, envelope.Envelope):
@@ -151,7 +154,12 @@ def validate_event(
     if isinstance(read, envelope.Rejection):
         return {**answer, "outcome": "rejected", "code": read.code, "message": read.message}
     values = "traits" if read.type in ("identify", "group") else "properties"
-    event = {"type": read.type, "name": read.name, values: read.properties, "context": read.context}
+    event = {
+        "type": read.type,
+        "name": read.name,
+        values: body.values_of(read.properties),
+        "context": body.values_of(read.context),
+    }
     return {**answer, "outcome": "accepted", "event": event}
 
 

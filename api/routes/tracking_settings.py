@@ -71,7 +71,7 @@ def settings_for_customer_io(
 )
 def source_config(request: Request, session: Db) -> Response:
     """Return a source without destinations, so that the SDK loads no code of other makers."""
-    key = write_key.find(request, {})
+    key = write_key.find(request, None)
     found = sources.find_by_key(session, key)
     if found is None:
         raise UnknownWriteKey("the write key is unknown")

@@ -31,7 +31,7 @@ def grouped(items: Iterable[Item], memory: Memory) -> list[Alike]:
     groups: dict[tuple[int, int, Sequence[Speaker]], Alike] = {}
     for n, item in enumerate(items):
         source, envelope = item.source, item.envelope
-        stamp = memory.stamp(source, envelope.context, snapshot=envelope.name == PREFERENCE_EVENT)
+        stamp = memory.stamp(source, envelope.consent, snapshot=envelope.name == PREFERENCE_EVENT)
         key = (id(source), id(stamp), envelope.identifiers)
         group = groups.get(key)
         if group is None:

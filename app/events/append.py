@@ -135,7 +135,7 @@ def _row(item: Item, ids: list[int], refused: list[str]) -> Row:
         refused,
         envelope.properties,
         envelope.context,
-        envelope.rest,
+        envelope.rest or None,
     )
 
 

@@ -1,8 +1,5 @@
 """Reads what tracking SDKs send into one form: ids, time, name, properties; no database."""
 
-import json
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -11,8 +8,21 @@ from typing import Any
 from uuid import uuid4
 
 import msgspec
+from msgspec import Raw
 
-from app.errors import BodyUnreadable
+from app.events.body import NONE, compact, values_of, with_members
+from app.events.message import (
+    OBJECT,
+    REST,
+    Context,
+    Message,
+    decode_addresses,
+    decode_context,
+    decode_identified,
+    decode_named,
+    members,
+    whole,
+)
 from identity import identifiers
 
 TYPES = ("track", "identify", "page", "screen", "group", "alias")
@@ -30,21 +40,20 @@ MOST_IDENTIFIERS = 25
 MOST_LEVELS = 100
 #: Longer values are not remembered, so that what is remembered stays within some megabytes.
 REMEMBERED_LENGTH = 128
-#: The members of a message that are kept in their own columns; the others go to `rest`.
-OWN = frozenset(
-    {
-        "type", "event", "name", "messageId", "userId", "anonymousId", "timestamp", "sentAt",
-        "originalTimestamp", "properties", "traits", "context", "writeKey", "receivedAt",
-        "sourceSeq",
-    }
-)  # fmt: skip
 _EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
 
 
-class Envelope(msgspec.Struct, frozen=True):
+Identifiers = tuple[tuple[str, str], ...]
+#: The canonical user id and anonymous id of a message, and both as identifiers.
+Pair = tuple[str | None, str | None, Identifiers]
+
+
+class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     """One event as it will be stored. `identifiers` are canonical; the first one acts.
 
-    A Struct and not a dataclass: one is made per event, at a third of the time.
+    `properties`, `context`, `rest` and the consent object of the context are the JSON text that
+    was sent: nothing is built of it unless somebody asks. A Struct and not a dataclass: one is
+    made per event, at a third of the time.
     """
 
     type: str
@@ -52,159 +61,123 @@ class Envelope(msgspec.Struct, frozen=True):
     message_id: str
     user_id: str | None
     anonymous_id: str | None
-    identifiers: tuple[tuple[str, str], ...]
+    identifiers: Identifiers
     occurred_at: datetime
     sent_at: datetime | None
     source_seq: int | None
-    properties: dict[str, Any]
-    context: dict[str, Any]
-    rest: dict[str, Any] | None
+    properties: Raw
+    context: Raw
+    rest: Raw = NONE
+    consent: Raw = NONE
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """An event that cannot be accepted, and why.
 
-    `raw` is the message as it was parsed (bytes: a body that was not), so that it can be kept and
-    replayed. `details` say where in it something is wrong: `{"pointer", "detail"}` each, without
-    the value that stands there.
+    `raw` is the message as it was sent (bytes: a body in which none was found), so that it can be
+    kept and replayed. `details` say where in it something is wrong: `{"pointer", "detail"}` each,
+    without the value that stands there.
     """
 
     code: str
     message: str
     message_id: str | None = None
-    raw: Any = None
-    details: tuple[Mapping[str, Any], ...] = ()
+    raw: Raw | bytes | None = None
+    details: tuple[dict[str, Any], ...] = ()
 
 
-def parse(body: bytes) -> dict[str, Any]:
-    """Parse a request body, whatever is in it that PostgreSQL could not store.
-
-    NUL characters are removed, lone surrogates become U+FFFD, NaN and infinities become null:
-    official SDKs send all of these (research/sdk-contract.md rules 8, 15). Of duplicate keys the
-    last counts. Raises BodyUnreadable when it is not a JSON object.
-    """
-    try:
-        parsed = msgspec.json.decode(body)
-        clean = b"\\u0000" not in body
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        parsed, clean = _parse_leniently(body), False
-    if not isinstance(parsed, dict):
-        raise BodyUnreadable("the body must be a JSON object")
-    if clean:
-        return parsed
-    try:
-        cleaned: dict[str, Any] = _clean(parsed)
-    except RecursionError as error:
-        raise BodyUnreadable("the body is nested too deeply") from error
-    return cleaned
-
-
-def _parse_leniently(body: bytes) -> Any:
-    try:
-        return json.loads(body.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise BodyUnreadable("the body is not UTF-8") from error
-    except (ValueError, RecursionError) as error:
-        raise BodyUnreadable(f"the body is not JSON: {str(error)[:200]}") from error
-
-
-def _clean(value: Any) -> Any:
-    if isinstance(value, str):
-        return (
-            value.replace("\x00", "").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        )
-    if isinstance(value, dict):
-        return {_clean(k): _clean(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_clean(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
-def messages(body: Mapping[str, Any], call: str | None) -> list[Any]:
-    """Return the messages of a request: those of a batch, or the one that a single call is.
-
-    What stands at the top of a batch (`context`, `integrations`, `sentAt`) holds for each of its
-    messages that does not say otherwise, and is written into them. Raises BodyUnreadable when
-    `batch` is not a list.
-    """
-    if call is not None:
-        return [{**body, "type": call}]
-    batch = body.get("batch")
-    if not isinstance(batch, list):
-        raise BodyUnreadable("batch must be a list of messages")
-    shared = [(k, body[k]) for k in ("sentAt", "integrations") if k in body]
-    context = body.get("context")
-    for message in batch:
-        if type(message) is dict:
-            for key, value in shared:
-                message.setdefault(key, value)
-            if type(context) is dict:
-                own = message.get("context")
-                message["context"] = {**context, **(own if isinstance(own, dict) else {})}
-    return batch
-
-
-def read(message: Any, *, received_at: datetime, largest: int) -> Envelope | Rejection:
+def read(
+    message: Raw,
+    *,
+    received_at: datetime,
+    largest: int,
+    call: str | None = None,
+    sent_at: Raw = NONE,
+) -> Envelope | Rejection:
     """Read one message, or say why it is not accepted. Never raises.
 
-    `largest` is the size limit of one event in bytes of JSON.
+    The message is text as `body.parse` leaves it. `largest` is the size limit of one event in bytes
+    as sent. `call` is what the call is, whatever the message says; `sent_at` is when the message
+    was sent, where it does not say so itself.
     """
-    if type(message) is not dict:
+    text = bytes(message)
+    if text[:1] != b"{":
         return Rejection("not_an_object", "a message must be a JSON object", raw=message)
-    payload = msgspec.json.encode(message)
-    message_id = _message_id(message.get("messageId"))
-
-    def rejected(code: str, why: str) -> Rejection:
-        return Rejection(code, why, message_id, message)
-
-    if len(payload) > largest:
-        return rejected("too_large", f"{len(payload)} bytes; the limit is {largest}")
+    if len(text) > largest and len(text := bytes(compact(message, largest))) > largest:
+        why = f"{len(text)} bytes; the limit is {largest}"
+        return Rejection("too_large", why, _own_id(text), whole(message, call, sent_at))
     # So many levels take so many brackets: counting these costs nothing, and is mostly enough.
-    if payload.count(b"{") + payload.count(b"[") > MOST_LEVELS and _too_deep(message):
-        return Rejection("nested_too_deeply", f"more than {MOST_LEVELS} levels", message_id)
-    kind = message.get("type")
+    if text.count(b"{") + text.count(b"[") > MOST_LEVELS and _too_deep(text):
+        return Rejection("nested_too_deeply", f"more than {MOST_LEVELS} levels", _own_id(text))
+    said, others = members(text)
+    message_id = _message_id(said.message_id)
+    found = _read(said, call or said.type, message_id, received_at, sent_at, others)
+    if isinstance(found, Envelope):
+        return found
+    return Rejection(*found, message_id, whole(message, call, sent_at))
+
+
+def _read(
+    said: Message,
+    kind: object,
+    message_id: str,
+    received_at: datetime,
+    sent_at: Raw,
+    others: dict[str, Raw],
+) -> Envelope | tuple[str, str]:
+    """Return the event, or the code and the reason why there is none."""
     if type(kind) is not str or kind not in CALLS:
-        return rejected("unknown_type", f"type must be one of {', '.join(TYPES)}")
-    name = _name(kind, message)
+        return "unknown_type", f"type must be one of {', '.join(TYPES)}"
+    try:
+        context, seen = said.context, decode_context(said.context)
+    except msgspec.ValidationError:  # no object
+        context, seen = OBJECT, Context()
+    properties = _properties(kind, said, seen)
+    name = _name(kind, said, properties)
     if kind == "track" and not name:
-        return rejected("event_missing", "a track call needs the name of its event")
-    context = message.get("context")
-    if type(context) is not dict:
-        context = {}
-    properties = _properties(kind, message, context)
-    user = _identifier("user_id", message.get("userId"))
-    device = _identifier("anonymous_id", message.get("anonymousId"))
-    found = _identifiers(kind, message, context, properties, user, device)
+        return "event_missing", "a track call needs the name of its event"
+    user, device, found = _who(said.user_id, said.anonymous_id)
+    if kind in ("identify", "alias") or seen.externalIds is not None or seen.device is not None:
+        found = _identifiers(kind, said, seen, properties, found)
     if not found:
-        return rejected(
-            "no_user_anon_id", "neither userId, anonymousId nor an external id is given"
-        )
+        return "no_user_anon_id", "neither userId, anonymousId nor an external id is given"
     if len(found) > MOST_IDENTIFIERS:
-        return rejected("too_many_identifiers", f"an event has at most {MOST_IDENTIFIERS}")
-    sent_at = _sent_at(message.get("sentAt"))
-    seq = message.get("sourceSeq")
+        return "too_many_identifiers", f"an event has at most {MOST_IDENTIFIERS}"
+    sent = said.sent_at
+    if sent is None and sent_at:
+        sent = values_of(sent_at) if len(sent_at) < REMEMBERED_LENGTH else None
+    sent = _sent_at(sent)
+    seq = said.source_seq
     return Envelope(
         type=kind,
         name=name,
         message_id=message_id,
-        user_id=user and user[1],
-        anonymous_id=device and device[1],
+        user_id=user,
+        anonymous_id=device,
         identifiers=found,
-        occurred_at=_occurred_at(message, sent_at, received_at),
-        sent_at=sent_at,
+        occurred_at=_occurred_at(said, sent, received_at),
+        sent_at=sent,
         source_seq=seq if type(seq) is int and abs(seq) < 2**62 else None,  # true is no number
         properties=properties,
         context=context,
-        rest=_rest(message),
+        rest=_rest(said, others),
+        consent=seen.consent,
     )
 
 
-def _too_deep(message: dict[str, Any]) -> bool:
+def _own_id(text: bytes) -> str:
+    """Return the id of a message that is not read; of a list nothing is built."""
+    own = decode_identified(text).messageId
+    return _message_id(None if bytes(own)[:1] in (b"", b"{", b"[") else values_of(own))
+
+
+def _too_deep(text: bytes) -> bool:
     """Say whether a message has more levels than it may, without following them by recursion."""
-    level: list[Any] = [message]
+    try:
+        level: list[Any] = [values_of(text)]
+    except RecursionError:
+        return True
     for _ in range(MOST_LEVELS):
         level = [
             inner
@@ -217,10 +190,10 @@ def _too_deep(message: dict[str, Any]) -> bool:
     return True
 
 
-def message_of(event: Envelope) -> dict[str, Any]:
+def message_of(event: Envelope) -> Raw:
     """Return a message that is read as this event again, whose time is corrected already."""
     traits = event.type in ("identify", "group")
-    said = {
+    said: dict[str, Any] = {
         "type": event.type,
         "event" if event.type == "track" else "name": event.name,
         "messageId": event.message_id,
@@ -231,7 +204,7 @@ def message_of(event: Envelope) -> dict[str, Any]:
         "traits" if traits else "properties": event.properties,
         "context": event.context,
     }
-    return {**(event.rest or {}), **{k: v for k, v in said.items() if v is not None}}
+    return with_members(event.rest or OBJECT, {k: v for k, v in said.items() if v is not None})
 
 
 def _message_id(value: object) -> str:
@@ -246,10 +219,10 @@ def _message_id(value: object) -> str:
     return text
 
 
-def _name(kind: str, message: Mapping[str, Any]) -> str | None:
-    value = message.get("event") if kind == "track" else message.get("name")
+def _name(kind: str, said: Message, properties: Raw) -> str | None:
+    value = said.event if kind == "track" else said.name
     if value is None and kind in ("page", "screen"):
-        value = _object(message.get("properties")).get("name")  # Jitsu names pages there only
+        value = decode_named(properties).name  # Jitsu names pages there only
     if type(value) is str:
         return value[:LONGEST_NAME] or None
     if value is None or isinstance(value, dict | list):
@@ -257,63 +230,85 @@ def _name(kind: str, message: Mapping[str, Any]) -> str | None:
     return str(value)[:LONGEST_NAME] or None
 
 
-def _object(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+def _object(value: Raw) -> Raw | None:
+    return value if bytes(value)[:1] == b"{" else None
 
 
-def _properties(kind: str, message: Mapping[str, Any], context: dict[str, Any]) -> dict[str, Any]:
+def _properties(kind: str, said: Message, context: Context) -> Raw:
     """Return properties, or traits for identify and group.
 
     Some SDKs put the traits of an identify call in `context.traits` only; on other calls that
     place holds the current user's traits and sets nothing (research/sdk-contract.md rule 18).
     """
     if kind not in ("identify", "group"):
-        return _object(message.get("properties"))
-    traits = message.get("traits")
-    if kind == "identify" and not isinstance(traits, dict):
-        traits = context.get("traits")
-    return _object(traits)
+        return _object(said.properties) or OBJECT
+    traits = _object(said.traits)
+    if kind == "identify" and traits is None:
+        traits = _object(context.traits)
+    return traits or OBJECT
 
 
-def _rest(message: Mapping[str, Any]) -> dict[str, Any] | None:
+def _rest(said: Message, others: dict[str, Raw]) -> Raw:
     """Return the members that have no column of their own."""
-    if OWN.issuperset(message):
-        return None
-    others = message.keys() - OWN
-    return {k: v for k, v in message.items() if k in others and v is not None} or None
+    for attribute, name in REST.items():
+        value = getattr(said, attribute)
+        if value is not NONE:
+            others[name] = value
+    if not others:
+        return NONE
+    rest = {name: value for name, value in others.items() if bytes(value) != b"null"}
+    return Raw(msgspec.json.encode(rest)) if rest else NONE
 
 
 def _identifiers(
     kind: str,
-    message: Mapping[str, Any],
-    context: Mapping[str, Any],
-    properties: Mapping[str, Any],
-    user: tuple[str, str] | None,
-    device: tuple[str, str] | None,
-) -> tuple[tuple[str, str], ...]:
+    said: Message,
+    context: Context,
+    properties: Raw,
+    pair: Identifiers,
+) -> Identifiers:
     """Return the canonical identifiers of a message, the strongest first; () when none acts."""
-    acting = [i for i in (user, device) if i]
-    external = context.get("externalIds")
+    acting = [*pair]
+    external = context.externalIds
     if type(external) is list:
         acting += _external(external)
         acting.sort(key=lambda i: identifiers.namespace(i[0]).priority)
-    if kind == "alias":
-        before = _identifier("anonymous_id", message.get("previousId"))
+    if kind == "alias" and said.previous_id:
+        before = _identifier("anonymous_id", values_of(said.previous_id))
         if before:
             acting.append(before)
     if not acting:
         return ()
     if kind == "identify":
-        for namespace in ("email", "phone"):
-            address = _identifier(namespace, properties.get(namespace))
+        addresses = decode_addresses(properties)
+        for namespace, value in (("email", addresses.email), ("phone", addresses.phone)):
+            address = _identifier(namespace, value)
             if address:
                 acting.append(address)
-    hardware = context.get("device")
+    hardware = context.device
     if type(hardware) is dict:
         unit = _identifier("device_id", hardware.get("id"))
         if unit:
             acting.append(unit)
     return tuple(acting) if len(acting) == 1 else tuple(dict.fromkeys(acting))
+
+
+def _who(user: object, device: object) -> Pair:
+    """Return the same as `_pair`, from memory where both are texts of usual length."""
+    if (user is None or (type(user) is str and len(user) <= REMEMBERED_LENGTH)) and (
+        device is None or (type(device) is str and len(device) <= REMEMBERED_LENGTH)
+    ):
+        return _remembered_pair(user, device)
+    return _pair(user, device)
+
+
+def _pair(user: object, device: object) -> Pair:
+    """Return the canonical user id and anonymous id, and both as identifiers."""
+    one, other = _identifier("user_id", user), _identifier("anonymous_id", device)
+    return one and one[1], other and other[1], tuple(i for i in (one, other) if i)
+
+
+_remembered_pair = lru_cache(maxsize=50_000)(_pair)
 
 
 def _external(entries: list[Any]) -> list[tuple[str, str]]:
@@ -374,15 +369,13 @@ def _remembered_time(value: str) -> datetime | None:
     return _time(value)
 
 
-def _occurred_at(
-    message: Mapping[str, Any], sent_at: datetime | None, received_at: datetime
-) -> datetime:
+def _occurred_at(said: Message, sent_at: datetime | None, received_at: datetime) -> datetime:
     """Return when it happened by our clock: `received - (sent - original)` [Segment].
 
     Only a clock that is visibly wrong is corrected. Without a readable time it happened when it
     was received.
     """
-    original = _time(message.get("timestamp")) or _time(message.get("originalTimestamp"))
+    original = _time(said.timestamp) or _time(said.original_timestamp)
     if original is None:
         return received_at
     if sent_at is None:

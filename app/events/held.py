@@ -1,6 +1,5 @@
 """Holds events that wait for their visitor's answer, and says what the answer means for them."""
 
-import json
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -80,13 +79,10 @@ def _waiting(item: Item) -> Waiting:
 
 
 def read(content: bytes) -> Content | None:
-    """Read what was sealed; None where another version of this program wrote it otherwise.
-
-    By the standard library's parser, which keeps whole numbers of any length as they are.
-    """
+    """Read what was sealed; None where another version of this program wrote it otherwise."""
     try:
-        return msgspec.convert(json.loads(content), Content)
-    except (ValueError, msgspec.ValidationError):
+        return msgspec.json.decode(content, type=Content)
+    except msgspec.DecodeError:
         return None
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from msgspec import Raw
 from sqlalchemy.orm import Session
 
 from app.db import copy_csv, statement
@@ -36,9 +36,9 @@ class Row(msgspec.Struct, frozen=True):
     sent_at: datetime | None
     source_seq: int | None
     refused: list[str]
-    properties: dict[str, Any]
-    context: dict[str, Any]
-    rest: dict[str, Any] | None
+    properties: Raw
+    context: Raw
+    rest: Raw | None
 
 
 def insert(session: Session, rows: Mapping[Key, Row], *, copy: bool) -> set[Key]:
@@ -105,9 +105,9 @@ def _line(part: int, row: Row) -> bytes:
         _encode(row.sent_at)[1:-1] if row.sent_at else b"",
         b"" if row.source_seq is None else b"%d" % row.source_seq,
         _array(row.refused) if row.refused else b"{}",
-        _encode(row.properties),
-        _encode(row.context),
-        _encode(row.rest) if row.rest else b"",
+        row.properties,
+        row.context,
+        row.rest or b"",
     )
 
 

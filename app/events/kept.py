@@ -1,14 +1,16 @@
 """What of a rejected event is kept, and how much of it: rules without a database."""
 
-import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import Raw
 
-from app.events.envelope import LONGEST_MESSAGE_ID, LONGEST_NAME, Rejection, parse
+from app.events.body import NONE, compact, members_of, values_of
+from app.events.envelope import LONGEST_MESSAGE_ID, LONGEST_NAME, Rejection
+from app.events.message import decode_context
 from consent.purposes import Purpose
 from consent.resolve import UNCONDITIONAL
 from consent.signals import segment
@@ -25,6 +27,8 @@ BYTES_PER_MINUTE = 16_000_000
 #: What one source may have kept at all; beyond it the oldest go (at the next clean-up).
 MOST_PER_SOURCE = 100_000
 BYTES_PER_SOURCE = 256_000_000
+#: A consent object that is longer is not read: nothing says that its person agreed.
+LONGEST_CONSENT = 65_536
 #: The code of a request that could not be read as a whole.
 UNREADABLE = "body_unreadable"
 _WRITE_KEY = re.compile(r'(wk_|"writeKey"\s*:\s*")[^"&\s]+')
@@ -57,13 +61,21 @@ def may_keep(
         return False
     if rejection.code == "consent_denied":
         return False
-    if not isinstance(rejection.raw, dict):
+    members = _members(rejection.raw)
+    if members is None:
         return True
-    stamp = segment.read(rejection.raw.get("context"), known=known, categories=categories)
+    try:
+        said = decode_context(members.get("context", NONE)).consent
+    except msgspec.DecodeError:  # no object
+        return True
+    if len(said) > LONGEST_CONSENT:
+        return False
+    context = {"consent": values_of(said)} if said else {}
+    stamp = segment.read(context, known=known, categories=categories)
     return purpose.key not in stamp.refused
 
 
-def text_of(raw: Any) -> Text | None:
+def text_of(raw: Raw | bytes | None) -> Text | None:
     """Return a message (or, as bytes, a body) as text that PostgreSQL can hold; None of nothing.
 
     A write key is no part of it: it is a secret of the source, and not of the event.
@@ -73,25 +85,24 @@ def text_of(raw: Any) -> Text | None:
     if isinstance(raw, bytes):
         text = raw[:BODY_BYTES].decode("utf-8", "replace").replace("\x00", "")
         return Text(_WRITE_KEY.sub(r"\1…", text), len(raw), len(raw) > BODY_BYTES, False)
-    if isinstance(raw, dict) and "writeKey" in raw:
-        raw = {k: v for k, v in raw.items() if k != "writeKey"}
-    encoded = encode(raw)
-    whole = len(encoded) <= WHOLE_BYTES
-    text = encoded[:WHOLE_BYTES].decode("utf-8", "ignore")
-    return Text(text, len(encoded), not whole, whole and isinstance(raw, dict))
+    members = _members(raw)
+    if members is not None and "writeKey" in members:
+        del members["writeKey"]
+        raw = Raw(msgspec.json.encode(members))
+    raw = compact(raw, WHOLE_BYTES)
+    whole = len(raw) <= WHOLE_BYTES
+    text = bytes(raw)[:WHOLE_BYTES].decode("utf-8", "ignore")
+    return Text(text, len(raw), not whole, whole and members is not None)
 
 
-def encode(value: Any) -> bytes:
-    """Return a value as JSON, also when half a character is in it."""
-    try:
-        return msgspec.json.encode(value)
-    except UnicodeEncodeError:
-        return json.dumps(value).encode()
+def _members(raw: Raw | bytes | None) -> dict[str, Raw] | None:
+    return members_of(raw) if isinstance(raw, Raw) else None
 
 
-def clean(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an event as the tracking API would read it: see `envelope.parse`."""
-    return parse(json.dumps(event).encode())
+def _value(members: Mapping[str, Raw], name: str) -> str | None:
+    """Return a member that is a text; of anything else nothing is built."""
+    value = members.get(name, NONE)
+    return str(values_of(value)) if bytes(value)[:1] == b'"' else None
 
 
 def plain(value: object, longest: int = LONGEST_NAME) -> str | None:
@@ -104,16 +115,15 @@ def plain(value: object, longest: int = LONGEST_NAME) -> str | None:
 
 def message_id(rejection: Rejection) -> str | None:
     """Return the id of what was rejected: the one its sender was told, or else its own."""
-    own = rejection.raw.get("messageId") if isinstance(rejection.raw, dict) else None
+    own = _value(_members(rejection.raw) or {}, "messageId")
     return plain(rejection.message_id or own, LONGEST_MESSAGE_ID)
 
 
-def type_and_name(raw: Any) -> tuple[str | None, str | None]:
+def type_and_name(raw: Raw | bytes | None) -> tuple[str | None, str | None]:
     """Return the type and the event name of a rejected message, where it has them."""
-    if not isinstance(raw, dict):
-        return None, None
-    kind = plain(raw.get("type"), 100)
-    return kind, plain(raw.get("event") if kind == "track" else raw.get("name"))
+    members = _members(raw) or {}
+    kind = plain(_value(members, "type"), 100)
+    return kind, plain(_value(members, "event" if kind == "track" else "name"))
 
 
 def details(rejection: Rejection) -> list[dict[str, Any]] | None:

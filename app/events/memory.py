@@ -103,21 +103,18 @@ class Memory:
             self._ids.clear()
         self._ids.update(ids)
 
-    def stamp(
-        self, source: SourceSettings, context: Mapping[str, object], *, snapshot: bool
-    ) -> Stamp:
-        """Return what an event says about consent; the same object for the same words."""
-        said = context.get("consent")
-        if said is None and not snapshot:
+    def stamp(self, source: SourceSettings, said: msgspec.Raw, *, snapshot: bool) -> Stamp:
+        """Return what an event's consent object says; the same object for the same words."""
+        words = bytes(said)
+        if not words and not snapshot:
             return ABSENT
-        words = msgspec.json.encode(said)
         stamps = self._stamps.get(source.id)
         if stamps is None or stamps.categories != source.categories:
             stamps = self._stamps[source.id] = _Stamps(source.categories)
         found = stamps.read.get((words, snapshot))
         if found is None:
             found = consent.segment.read(
-                context,
+                {"consent": msgspec.json.decode(words) if words else None},
                 known=self.purposes.keys(),
                 categories=source.categories,
                 snapshot=snapshot,

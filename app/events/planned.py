@@ -1,9 +1,12 @@
 """Puts an event to the tracking plan of its source, between being read and being written."""
 
+from functools import cached_property
 from typing import Any
 
 import msgspec
+from msgspec import Raw
 
+from app.events.body import values_of
 from app.events.envelope import Envelope, Rejection, message_of
 from app.plans.check import Plan, Verdict, Violation
 from consent.signals.segment import PREFERENCE_EVENT
@@ -19,7 +22,8 @@ def put(plan: Plan, envelope: Envelope) -> tuple[Envelope | Rejection, tuple[Vio
     The answer of a consent banner is never put to a plan: a refusal counts, however it is worded.
     Never raises.
     """
-    verdict = plan.check(envelope) if envelope.name != PREFERENCE_EVENT else None
+    event = _Event(envelope)
+    verdict = plan.check(event) if envelope.name != PREFERENCE_EVENT else None
     if verdict is None:
         return envelope, ()
     if verdict.rejected:
@@ -29,14 +33,30 @@ def put(plan: Plan, envelope: Envelope) -> tuple[Envelope | Rejection, tuple[Vio
         return rejection, verdict.violations
     if verdict.properties is None and verdict.context is None:
         return envelope, verdict.violations
-    return _without(envelope, verdict), verdict.violations
+    return _without(event, verdict), verdict.violations
 
 
-def _without(envelope: Envelope, verdict: Verdict) -> Envelope:
+class _Event:
+    """An event whose values are built only when its plan has a rule for them."""
+
+    def __init__(self, envelope: Envelope) -> None:
+        self.envelope = envelope
+        self.type, self.name = envelope.type, envelope.name
+
+    @cached_property
+    def properties(self) -> dict[str, Any]:
+        return dict(values_of(self.envelope.properties))
+
+    @cached_property
+    def context(self) -> dict[str, Any]:
+        return dict(values_of(self.envelope.context))
+
+
+def _without(event: _Event, verdict: Verdict) -> Envelope:
     """Return the event without what the plan takes out: its values, and who it said it was."""
-    before = envelope.properties
+    before = event.properties
     properties = before if verdict.properties is None else verdict.properties
-    context = envelope.context if verdict.context is None else verdict.context
+    context = event.context if verdict.context is None else verdict.context
     if verdict.properties is not None and context.get("traits") == before:
         context = {**context, "traits": properties}  # the same traits in their second place
     gone = {
@@ -44,9 +64,12 @@ def _without(envelope: Envelope, verdict: Verdict) -> Envelope:
         for name in ("email", "phone")
         if name in before and name not in properties
     } - _named(context)
-    kept = tuple(i for i in envelope.identifiers if i not in gone)
+    kept = tuple(i for i in event.envelope.identifiers if i not in gone)
     return msgspec.structs.replace(
-        envelope, properties=properties, context=context, identifiers=kept
+        event.envelope,
+        properties=Raw(msgspec.json.encode(properties)),
+        context=Raw(msgspec.json.encode(context)),
+        identifiers=kept,
     )
 
 

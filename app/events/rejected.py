@@ -19,6 +19,7 @@ from app.access.tables import Source
 from app.db import statement
 from app.errors import CorrectionInvalid, RejectedEventClosed, RejectedEventNotFound
 from app.events import kept, tally
+from app.events.body import to_message
 from app.events.envelope import Rejection
 from app.events.item import Item, Outcome
 from app.events.tables import RejectedCount, RejectedEvent
@@ -210,10 +211,11 @@ def take(session: Session, rejected_id: int) -> RejectedEvent:
 
 def correct(row: RejectedEvent, event: Mapping[str, Any], *, by: str, now: datetime) -> None:
     """Put a corrected event in the place of what was sent; raises CorrectionInvalid."""
-    text = kept.text_of(kept.clean(event))
+    raw = to_message(event)
+    text = kept.text_of(raw)
     if text is None or not text.replayable:
         raise CorrectionInvalid(f"it has more than {kept.WHOLE_BYTES} bytes")
-    row.type, row.name = kept.type_and_name(event)
+    row.type, row.name = kept.type_and_name(raw)
     row.payload, row.size = text.text, text.size
     row.truncated, row.replayable = False, True
     row.corrected_at, row.corrected_by = now, by

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from msgspec import Raw
 from sqlalchemy.orm import Session
 
 from app.access.sources import SourceSettings, settings_of
@@ -14,7 +15,8 @@ from app.db import DataRefused
 from app.errors import BodyUnreadable, CorrectionRequired
 from app.events import kept, rejected
 from app.events.append import append
-from app.events.envelope import Envelope, Rejection, parse, read
+from app.events.body import NONE, members_of, storable, with_members
+from app.events.envelope import Envelope, Rejection, read
 from app.events.item import Item, Outcome
 from app.events.memory import Memory
 from app.events.tables import RejectedEvent
@@ -161,11 +163,12 @@ def _read(row: RejectedEvent, source: SourceSettings | None, largest: int) -> It
     if source is None:
         return Rejection("source_removed", "its source was removed", row.message_id)
     try:
-        message = parse((row.payload or "").encode())
+        message = Raw(storable((row.payload or "").encode()))
     except BodyUnreadable as error:  # what is kept as a whole object can be parsed
         return Rejection(kept.UNREADABLE, str(error), row.message_id)
-    if not message.get("messageId") and row.message_id:
-        message["messageId"] = row.message_id
+    own = (members_of(message) or {}).get("messageId", NONE)
+    if row.message_id and bytes(own) in (b"", b"null", b'""'):
+        message = with_members(message, {"messageId": row.message_id})
     entry = read(message, received_at=row.received_at, largest=source.max_event_bytes or largest)
     return Item(source, entry, row.received_at) if isinstance(entry, Envelope) else entry
 

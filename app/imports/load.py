@@ -12,9 +12,11 @@ import consent
 from app.access.sources import SourceSettings
 from app.consents import record as consents_record
 from app.db import Sessions
+from app.errors import BodyUnreadable
 from app.events import rejected
 from app.events.append import append
-from app.events.envelope import Envelope, read
+from app.events.body import to_message
+from app.events.envelope import Envelope, Rejection, read
 from app.events.item import Item
 from app.events.memory import Memory
 
@@ -65,7 +67,7 @@ def load(
         for place, message in enumerate(batch):
             number += 1
             at = received_at + timedelta(microseconds=place)
-            entry = read(message, received_at=received_at, largest=LARGEST_EVENT)
+            entry = _read(message, received_at)
             if isinstance(entry, Envelope):
                 items.append(Item(source, entry, at))
             else:
@@ -86,6 +88,14 @@ def load(
         if progress:
             progress(number)
     return report
+
+
+def _read(message: Any, received_at: datetime) -> Envelope | Rejection:
+    try:
+        raw = to_message(message)
+    except BodyUnreadable as error:
+        return Rejection("unstorable", str(error))
+    return read(raw, received_at=received_at, largest=LARGEST_EVENT)
 
 
 def _in_batches(messages: Iterable[Any]) -> Iterable[list[Any]]:

@@ -98,7 +98,7 @@ def test_an_error_that_nobody_foresaw_can_be_read_too(
     def fails(*_: object) -> None:
         raise ZeroDivisionError("inside")
 
-    monkeypatch.setattr("api.routes.collect.envelope.messages", fails)
+    monkeypatch.setattr("api.routes.collect.parse", fails)
     answer = server.post("/v1/t", json={}, headers=ORIGIN, auth=(write_key, ""))
     assert (answer.status_code, answer.json()["code"]) == (500, "internal-error")
     assert answer.headers["access-control-allow-origin"] == "*"

@@ -2,8 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 import sqlalchemy as sa
+from msgspec import Raw
 from sqlalchemy.orm import Session
 
 from app.db import Sessions
@@ -19,6 +21,10 @@ COLUMNS = (
     "occurred_at, received_at, sent_at, source_seq, refused, properties::text AS properties, "
     "context::text AS context, rest::text AS rest"
 )
+
+
+def text(value: object) -> Raw:
+    return Raw(msgspec.json.encode(value))
 
 
 def rows(source: int) -> dict[Key, Row]:
@@ -38,9 +44,9 @@ def rows(source: int) -> dict[Key, Row]:
             NOW if number % 5 else None,
             number if number % 7 else None,
             ["ads.share", "profile.link"][: number % 3],
-            {odd: [odd, number, 1.5, None, {"nested": odd}]},
-            {} if number % 4 else {"page": odd},
-            {"integrations": {odd: True}} if number % 6 else None,
+            text({odd: [odd, number, 1.5, None, {"nested": odd}]}),
+            text({} if number % 4 else {"page": odd}),
+            text({"integrations": {odd: True}}) if number % 6 else None,
         )
         made[row.source_id, row.message_id] = row
     return made

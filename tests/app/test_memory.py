@@ -17,6 +17,7 @@ from app.consents import record as consents
 from app.db import Sessions
 from app.events import envelope
 from app.events.append import append
+from app.events.body import to_message
 from app.events.envelope import Envelope
 from app.events.item import Batch, Item
 from app.events.memory import Memory
@@ -138,7 +139,7 @@ def _items(world: World, now: datetime, events: Iterable[dict[str, Any]]) -> lis
         for key in ("userId", "anonymousId"):
             if key in message:
                 message[key] = world.value(message[key])
-        read = envelope.read(message, received_at=now, largest=100_000)
+        read = envelope.read(to_message(message), received_at=now, largest=100_000)
         if isinstance(read, Envelope):
             at = now + timedelta(microseconds=place)
             items.append(Item(world.sources[event["source"]], read, at))
@@ -254,7 +255,7 @@ def test_a_withdrawal_while_a_slow_body_arrives_counts_for_the_events_in_it(
                 collected_by="test", received_at=at,
             )  # fmt: skip
     message = {"type": "track", "event": "Read", "userId": "ada"}
-    read = envelope.read(message, received_at=began, largest=100_000)
+    read = envelope.read(to_message(message), received_at=began, largest=100_000)
     with sessions.begin() as session:
         [[outcome]] = write(session, [Batch(source, [read], began)], Memory())
     assert (outcome.state, outcome.code) == ("rejected", "consent_denied")
@@ -271,7 +272,7 @@ def test_a_banner_also_takes_back_a_grant_that_a_fast_clock_dates_in_the_future(
         context = {"consent": {"categoryPreferences": answers}}
         message = {"type": "track", "event": name, "userId": "eve", "context": context}
         message["timestamp"] = at.isoformat()
-        read = envelope.read(message, received_at=received_at, largest=100_000)
+        read = envelope.read(to_message(message), received_at=received_at, largest=100_000)
         assert isinstance(read, Envelope)
         with sessions.begin() as session:
             append(session, [Item(source, read, received_at)], memory, now=received_at)
@@ -315,7 +316,7 @@ def test_a_transaction_that_was_lost_is_not_taken_for_our_own(sessions: Sessions
             "type": "track", "event": "x", "userId": "u-1", "messageId": str(number),
             "timestamp": now.isoformat(), "context": {"consent": said},
         }  # fmt: skip
-        found = envelope.read(message, received_at=now, largest=9999)
+        found = envelope.read(to_message(message), received_at=now, largest=9999)
         assert isinstance(found, Envelope)
         return Item(source, found, now)
 

@@ -16,6 +16,7 @@ from app.db import Sessions, statement
 from app.errors import PartitionBusy
 from app.events import partitions, stream
 from app.events.append import append
+from app.events.body import to_message
 from app.events.envelope import Envelope, read
 from app.events.item import Item
 from app.events.memory import Memory
@@ -37,7 +38,7 @@ def write(session: Session, source: sources.SourceSettings, *message_ids: str) -
     items = []
     for message_id in message_ids:
         message = {"type": "track", "event": "E", "userId": "ada", "messageId": message_id}
-        envelope = read(message, received_at=NOW, largest=9_999)
+        envelope = read(to_message(message), received_at=NOW, largest=9_999)
         assert isinstance(envelope, Envelope)
         items.append(Item(source, envelope, NOW))
     return [outcome.state for outcome in append(session, items, Memory())]

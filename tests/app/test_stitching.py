@@ -20,6 +20,7 @@ from app import db, pipeline
 from app.access import sources
 from app.db import Sessions
 from app.events.append import append
+from app.events.body import to_message
 from app.events.envelope import Envelope, read
 from app.events.item import Item
 from app.events.memory import Memory
@@ -100,7 +101,7 @@ class World:
             stamp = {consent.LINK: dice.random() < 0.7}
             message["context"]["consent"] = {"categoryPreferences": stamp}
         received = START + timedelta(hours=1)
-        envelope = read(message, received_at=received, largest=9_999)
+        envelope = read(to_message(message), received_at=received, largest=9_999)
         assert isinstance(envelope, Envelope)
         return Item(self.source, envelope, received)
 

@@ -13,6 +13,7 @@ from app.access import sources
 from app.db import Sessions, statement
 from app.events import stream
 from app.events.append import append
+from app.events.body import to_message
 from app.events.envelope import Envelope, read
 from app.events.item import Item
 from app.events.memory import Memory
@@ -24,7 +25,7 @@ def write(session: Session, source: sources.SourceSettings, *names: str) -> None
     items = []
     for name in names:
         message = {"type": "track", "event": name, "userId": f"u-{name}", "messageId": name}
-        envelope = read(message, received_at=NOW, largest=9_999)
+        envelope = read(to_message(message), received_at=NOW, largest=9_999)
         assert isinstance(envelope, Envelope)
         items.append(Item(source, envelope, NOW))
     append(session, items, Memory())

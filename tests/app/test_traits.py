@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from app.access import sources
 from app.events import stream
 from app.events.append import append
+from app.events.body import to_message
 from app.events.envelope import Envelope, read
 from app.events.item import Item
 from app.events.memory import Memory
@@ -28,7 +29,7 @@ def test_a_clock_in_the_future_does_not_speak_the_last_word(session: Session) ->
             "timestamp": at.isoformat(),
         }  # fmt: skip
         received_at = NOW + number * 2 * HOUR
-        event = read(message, received_at=received_at, largest=9999)
+        event = read(to_message(message), received_at=received_at, largest=9999)
         assert isinstance(event, Envelope)
         append(session, [Item(sources.settings_of(source), event, received_at)], Memory())
     session.execute(sa.text("UPDATE app.event SET transaction = '1'"))  # as if committed

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from app.access import sources
 from app.db import Sessions
 from app.events import envelope, tally
+from app.events.body import to_message
 from app.events.item import Batch
 from app.events.memory import Memory
 from app.events.writer import write
@@ -89,7 +90,7 @@ def test_sixteen_writers_on_one_database_store_each_event_once(sessions: Session
         said: Counter[str] = Counter()
         for part in in_batches(random.Random(number)):  # noqa: S311  # another order for each
             now = datetime.now(UTC)
-            entries = [envelope.read(m, received_at=now, largest=32_768) for m in part]
+            entries = [envelope.read(to_message(m), received_at=now, largest=32_768) for m in part]
             with sessions.begin() as session:
                 [outcomes] = write(session, [Batch(source, entries, now)], memory)
             said.update(outcome.state for outcome in outcomes)

@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from app.consents import record as consents_record
 from app.db import Sessions
 from app.events import envelope, held
+from app.events.body import to_message
 from app.events.envelope import Envelope
 from app.events.held import Holding
 from app.events.item import Item
@@ -33,7 +34,7 @@ from tests.app.pending.waiting import (
 def arriving(sessions: Sessions, name: str) -> Item:
     """An event of the source that waits, as it comes in."""
     now = datetime.now(UTC)
-    read = envelope.read(track(name), received_at=now, largest=10_000)
+    read = envelope.read(to_message(track(name)), received_at=now, largest=10_000)
     assert isinstance(read, Envelope)
     return Item(source_settings(sessions), read, now)
 

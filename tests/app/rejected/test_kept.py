@@ -16,6 +16,7 @@ from app.access import sources
 from app.access.tables import Source
 from app.db import Sessions
 from app.events import envelope, kept, rejected
+from app.events.body import to_message
 from app.events.envelope import Rejection
 from app.events.item import Batch, Outcome
 from app.events.writer import Writer
@@ -100,7 +101,7 @@ def test_of_a_huge_event_the_beginning_is_kept_and_of_a_large_one_all(
     assert huge["size"] > 300_000
     assert (huge["truncated"], huge["replayable"]) == (True, False)
     assert 131_000 < len(huge["payload"].encode()) <= kept.WHOLE_BYTES
-    assert huge["payload"].startswith('{"type":"track"')
+    assert huge["payload"].startswith('{"type": "track"')
     assert (large["truncated"], large["replayable"]) == (False, True)
     assert len(large["payload"]["properties"]["x"]) == 30_000
 
@@ -227,7 +228,7 @@ def test_what_the_database_refuses_is_kept_as_it_would_have_been_stored(
         source = sources.settings_of(sources.find(session, "web"))
     now = datetime.now(UTC)
     message = {"type": "track", "event": "Seen", "userId": "u-1", "previousId": "p"}
-    read = envelope.read(message, received_at=now, largest=1_000)
+    read = envelope.read(to_message(message), received_at=now, largest=1_000)
     assert isinstance(read, envelope.Envelope)
     bad = msgspec.structs.replace(read, name="a\x00b", message_id="bad")
     writer = Writer(sessions)
@@ -263,7 +264,9 @@ def test_writers_who_keep_events_of_the_same_sources_do_not_block_each_other(
     with sessions.begin() as session:
         made = [sources.settings_of(sources.add(session, f"s-{n}")[0]) for n in range(4)]
     now = datetime.now(UTC)
-    refused = [rejected.Refused(s, now, Rejection("x", "", raw={"type": "x"})) for s in made]
+    refused = [
+        rejected.Refused(s, now, Rejection("x", "", raw=to_message({"type": "x"}))) for s in made
+    ]
 
     def keep(worker: int) -> None:
         mine = refused if worker % 2 else refused[::-1]

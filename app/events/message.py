@@ -1,0 +1,101 @@
+"""What of a tracking message is looked at: the rest stays the text that it is."""
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from app.events.body import NONE, members_of, with_members
+
+OBJECT = Raw(b"{}")
+
+
+class Message(msgspec.Struct, rename="camel"):
+    """What a message may have. What is Raw is kept or left out, and not looked into here."""
+
+    type: Any = None
+    event: Any = None
+    name: Any = None
+    message_id: Any = None
+    user_id: Any = None
+    anonymous_id: Any = None
+    previous_id: Raw = NONE
+    timestamp: Any = None
+    original_timestamp: Any = None
+    sent_at: Any = None
+    source_seq: Any = None
+    properties: Raw = OBJECT
+    traits: Raw = NONE
+    context: Raw = OBJECT
+    write_key: Raw = NONE
+    received_at: Raw = NONE
+    integrations: Raw = NONE
+    category: Raw = NONE
+    group_id: Raw = NONE
+    channel: Raw = NONE
+    version: Raw = NONE
+    metadata: Raw = msgspec.field(default=NONE, name="_metadata")
+
+
+class _Exact(Message, forbid_unknown_fields=True):
+    """A message without any member that nobody foresaw."""
+
+
+class Context(msgspec.Struct):
+    """What is looked at in a context."""
+
+    consent: Raw = NONE
+    externalIds: Any = None
+    device: Any = None
+    traits: Raw = NONE
+
+
+class _Addresses(msgspec.Struct):
+    """What is looked at in the traits of an identify call."""
+
+    email: Any = None
+    phone: Any = None
+
+
+class _Named(msgspec.Struct):
+    """What is looked at in the properties of a page."""
+
+    name: Any = None
+
+
+class _Identified(msgspec.Struct):
+    """What is looked at in a message that is too large."""
+
+    messageId: Raw = NONE
+
+
+_decode_exact = msgspec.json.Decoder(_Exact).decode
+_decode_message = msgspec.json.Decoder(Message).decode
+decode_context = msgspec.json.Decoder(Context).decode
+decode_addresses = msgspec.json.Decoder(_Addresses).decode
+decode_named = msgspec.json.Decoder(_Named).decode
+decode_identified = msgspec.json.Decoder(_Identified).decode
+
+_KNOWN = frozenset(Message.__struct_encode_fields__)
+#: The members that have no column of their own and are stored together.
+REST = {
+    "previous_id": "previousId", "integrations": "integrations", "category": "category",
+    "group_id": "groupId", "channel": "channel", "version": "version", "metadata": "_metadata",
+}  # fmt: skip
+
+
+def members(text: bytes) -> tuple[Message, dict[str, Raw]]:
+    """Return what a message says, and the members that nobody foresaw."""
+    try:
+        return _decode_exact(text), {}
+    except msgspec.ValidationError:
+        every = members_of(text) or {}
+        return _decode_message(text), {k: v for k, v in every.items() if k not in _KNOWN}
+
+
+def whole(message: Raw, call: str | None, sent_at: Raw) -> Raw:
+    """Return a message with what its request says of it."""
+    others: dict[str, Raw | str] = {"type": call} if call is not None else {}
+    if sent_at and "sentAt" not in (members_of(message) or {}):
+        others["sentAt"] = sent_at
+    return with_members(message, others) if others else message
