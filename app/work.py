@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -42,12 +43,10 @@ def beat(session: Session, job: str) -> None:
 
 def touch(session: Session, touched: Iterable[tuple[int, str, Mapping[str, Any]]]) -> None:
     """Have the worker look again at the people of these identifiers, once this commits."""
-    rows = [
-        {"identifier_id": i, "why": why, "details": dict(details)} for i, why, details in touched
-    ]
+    rows = [{"identifier_id": i, "why": why, "details": details} for i, why, details in touched]
     if rows:
-        session.execute(sa.insert(Touched), rows)
-        wake(session)
+        encoded = msgspec.json.encode(rows).decode()
+        session.execute(statement("app", "touch"), {"rows": encoded, "channel": CHANNEL})
 
 
 def take(session: Session, limit: int) -> list[sa.Row[Any]]:

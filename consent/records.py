@@ -1,6 +1,5 @@
 """Writing consent records, and reading what they amount to."""
 
-import json
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.resources import files
 from typing import Any
+from uuid import UUID
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
@@ -53,6 +54,10 @@ class Written:
     purpose: str
     state: str
     transaction: int
+    #: Since when it counts.
+    order_time: datetime
+    #: When it counts, begins or lapses.
+    moments: tuple[datetime, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,10 @@ class Changes:
 @cache
 def _statement(name: str) -> sa.TextClause:
     return sa.text((files("consent") / "sql" / f"{name}.sql").read_text(encoding="utf-8"))
+
+
+def _json(rows: Sequence[Mapping[str, Any]]) -> str:
+    return msgspec.json.encode(rows).decode()
 
 
 def record(
@@ -92,12 +101,26 @@ def record(
     for part in (
         [list(choices)] if repeat else _rounds(session, list(choices), received_at, changes)
     ):
-        rows = json.dumps([_row(choice, received_at) for choice in part])
-        written += [
-            Written(str(w.id), w.namespace, w.value, w.purpose, w.state, int(w.transaction))
-            for w in session.execute(_statement("record"), {"rows": rows, "repeat": repeat})
-        ]
+        rows = _json([_row(choice, received_at) for choice in part])
+        found = session.execute(_statement("record"), {"rows": rows, "repeat": repeat})
+        written += [_written(*row) for row in found]
     return written
+
+
+def _written(
+    record_id: UUID,
+    namespace: str,
+    value: str,
+    purpose: str,
+    state: str,
+    transaction: str,
+    order_time: datetime,
+    effective_at: datetime,
+    valid_until: datetime | None,
+) -> Written:
+    moments = (order_time, effective_at, *((valid_until,) if valid_until else ()))
+    key = (str(record_id), namespace, value, purpose, state)
+    return Written(*key, int(transaction), order_time, moments)
 
 
 def _rounds(
@@ -175,17 +198,16 @@ def _lapses(choice: Choice) -> datetime | None:
 
 
 def _row(choice: Choice, received_at: datetime) -> dict[str, Any]:
-    lapses = _lapses(choice)
     return {
         "namespace": choice.namespace,
         "value": choice.value,
         "purpose": choice.purpose,
         "purpose_version": choice.purpose_version,
         "state": choice.state,
-        "effective_at": choice.effective_at.isoformat(),
-        "recorded_at": received_at.isoformat(),
-        "order_time": min(choice.effective_at, received_at).isoformat(),
-        "valid_until": lapses.isoformat() if lapses else None,
+        "effective_at": choice.effective_at,
+        "recorded_at": received_at,
+        "order_time": min(choice.effective_at, received_at),
+        "valid_until": _lapses(choice),
         "notice": choice.notice,
         "collected_by": choice.collected_by,
         "evidence": choice.evidence,
@@ -248,18 +270,36 @@ def bounds(
     return {(r.namespace, r.value): Bounds(r.newest, r.since, r.next) for r in found}
 
 
-def moments(session: Session, identifiers: Mapping[tuple[str, str], datetime]) -> Moments:
-    """Return, of identifiers with any, the moments after a time at which their records change."""
-    out: dict[tuple[str, str], list[datetime]] = {}
-    for row in session.execute(_statement("moments"), {"rows": _times(identifiers)}):
-        out.setdefault((row.namespace, row.value), []).append(row.moment)
+def bounds_of(
+    written: Iterable[Written], identifiers: Mapping[tuple[str, str], datetime]
+) -> dict[tuple[str, str], Bounds]:
+    """Return the `bounds` of those of the identifiers that have no records but these."""
+    theirs: dict[tuple[str, str], list[Written]] = {}
+    for row in written:
+        if (row.namespace, row.value) in identifiers:
+            theirs.setdefault((row.namespace, row.value), []).append(row)
+    out = {}
+    for who, rows in theirs.items():
+        at, moments = identifiers[who], {m for row in rows for m in row.moments}
+        out[who] = Bounds(
+            max(row.order_time for row in rows),
+            max((m for m in moments if m <= at), default=None),
+            min((m for m in moments if m > at), default=None),
+        )
     return out
 
 
+def moments(session: Session, identifiers: Mapping[tuple[str, str], datetime]) -> Moments:
+    """Return, of identifiers with records, the moments after a time at which these change.
+
+    Whoever has no record at all is not in it.
+    """
+    found = session.execute(_statement("moments"), {"rows": _times(identifiers)})
+    return {(row.namespace, row.value): row.moments or () for row in found}
+
+
 def _times(identifiers: Mapping[tuple[str, str], datetime]) -> str:
-    return json.dumps(
-        [{"namespace": n, "value": v, "at": at.isoformat()} for (n, v), at in identifiers.items()]
-    )
+    return _json([{"namespace": n, "value": v, "at": at} for (n, v), at in identifiers.items()])
 
 
 def standings(
@@ -294,7 +334,7 @@ def count_denials(
         if n
     ]
     if rows:
-        session.execute(_statement("count_denials"), {"rows": json.dumps(rows)})
+        session.execute(_statement("count_denials"), {"rows": _json(rows)})
 
 
 def denials(session: Session) -> list[dict[str, Any]]:

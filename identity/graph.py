@@ -87,8 +87,9 @@ def identify(
     if not wanted:
         return {}
     rows = rows_of([{"namespace": n, "value": v} for n, v in wanted])
-    session.execute(statement("identify"), {"rows": rows})
-    found = session.execute(statement("find_identifiers"), {"rows": rows})
+    found = session.execute(statement("identify"), {"rows": rows}).all()
+    if len(found) < len(wanted):  # another transaction made some meanwhile, and has committed
+        found = session.execute(statement("find_identifiers"), {"rows": rows}).all()
     return {(row.namespace, row.value): row.id for row in found}
 
 

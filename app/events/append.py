@@ -67,7 +67,9 @@ def append(
         kept.get(n) or _outcome(item, n, denied, refused, fresh) for n, item in enumerate(items)
     ]
     if not released:
-        _count(session, items, outcomes, now)
+        _count(session, items, outcomes, now, wake=bool(fresh))
+    elif fresh:
+        work.wake(session)
     return outcomes
 
 
@@ -81,7 +83,7 @@ def _store(
     *,
     copy: bool,
 ) -> set[int]:
-    """Write the events that are not out, and have the worker look at them and at what was said.
+    """Write the events that are not out, and have the worker look at whose consent changed.
 
     Return the places of those that were not stored before.
     """
@@ -101,13 +103,16 @@ def _store(
         first.setdefault((rows[n].source_id, rows[n].message_id), n)
     seen = insert(session, {key: rows[n] for key, n in first.items()}, copy=copy)
     consents_record.touch(session, written, ids)
-    if len(seen) < len(first):
-        work.wake(session)
     return {n for key, n in first.items() if key not in seen}
 
 
 def _count(
-    session: Session, items: Sequence[Item], outcomes: Sequence[Outcome], now: datetime
+    session: Session,
+    items: Sequence[Item],
+    outcomes: Sequence[Outcome],
+    now: datetime,
+    *,
+    wake: bool,
 ) -> None:
     """Count what became of the events of each source; what is to be kept, its keeper counts."""
     counts = Counter(
@@ -115,7 +120,7 @@ def _count(
         for item, outcome in zip(items, outcomes, strict=True)
         if outcome.rejection is None
     )
-    tally.add(session, counts, now)
+    tally.add(session, counts, now, wake=wake)
 
 
 def _row(item: Item, ids: list[int], refused: list[str]) -> Row:

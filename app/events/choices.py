@@ -1,6 +1,6 @@
 """What the consent stamps of events say, put on record: one record per change of mind."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -48,7 +48,7 @@ def record(
     choices = _choices(said, given, changes, memory)
     written = consent.record(session, choices, received_at=now, repeat=False, changes=changes)
     memory.wrote(session, written)
-    _remember(session, said, memory, now)
+    _remember(session, said, written, changes.keys(), memory, now)
     return written
 
 
@@ -125,14 +125,14 @@ def _outdated(
 
 
 def _changes(session: Session, said: Sequence[Said]) -> consent.Moments:
-    """Return when what is on record of those who speak more than once changes after the first."""
+    """Return when what is on record of each changes after the first thing said in their name.
+
+    Whoever has nothing on record is not in it.
+    """
     first: dict[Speaker, datetime] = {}
-    several: dict[Speaker, datetime] = {}
     for item, _, speaker in said:
-        at = item.envelope.occurred_at
-        if first.setdefault(speaker, at) != at:
-            several[speaker] = first[speaker]
-    return consent.moments(session, several) if several else {}
+        first.setdefault(speaker, item.envelope.occurred_at)
+    return consent.moments(session, first)
 
 
 def _choice(
@@ -176,6 +176,8 @@ def _given(session: Session, speakers: set[Speaker], now: datetime) -> dict[Spea
 def _remember(
     session: Session,
     said: Sequence[Said],
+    written: Sequence[consent.Written],
+    recorded: Collection[Speaker],
     memory: Memory,
     now: datetime,
 ) -> None:
@@ -196,7 +198,14 @@ def _remember(
     if not wanted:
         return
     heard: dict[Speaker, Heard] = {}
-    for speaker, found in consent.bounds(session, wanted).items():
+    # Most have nothing on record but what was written just now. Should another writer have added
+    # something meanwhile, the next `Memory.refresh` names them and they are forgotten.
+    new = {speaker: at for speaker, at in wanted.items() if speaker not in recorded}
+    bounds = consent.bounds_of(written, new)
+    if len(new) < len(wanted):
+        others = {speaker: at for speaker, at in wanted.items() if speaker in recorded}
+        bounds |= consent.bounds(session, others)
+    for speaker, found in bounds.items():
         if found.since is not None and found.newest <= min(wanted[speaker], now):
             heard[speaker] = Heard(last[speaker][0], found.since, found.until or NEVER)
     memory.keep_heard(session, heard)

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
-import sqlalchemy as sa
 from msgspec import Raw
 from sqlalchemy.orm import Session
 
@@ -59,7 +58,6 @@ def insert(session: Session, rows: Mapping[Key, Row], *, copy: bool) -> set[Key]
 
 
 def _copy(session: Session, rows: Mapping[Key, Row]) -> set[Key]:
-    session.execute(sa.text("LOCK TABLE ONLY app.event IN ROW EXCLUSIVE MODE"))
     asked = _encode([{"s": s, "m": m} for s, m in rows]).decode()
     probe = session.execute(statement("app.events", "probe"), {"keys": asked}).one()
     seen = {(source_id, message_id) for source_id, message_id in probe.seen}

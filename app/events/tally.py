@@ -13,6 +13,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app import work
 from app.db import statement
 from app.events.tables import Tally
 
@@ -62,9 +63,16 @@ class Recent:
     last_seen: datetime | None = None
 
 
-def add(session: Session, counts: Mapping[tuple[int, str, str], int], at: datetime) -> None:
-    """Count events by (source id, outcome, reason), in this transaction.
+def add(
+    session: Session,
+    counts: Mapping[tuple[int, str, str], int],
+    at: datetime,
+    *,
+    wake: bool = False,
+) -> None:
+    """Count events by (source id, outcome, reason), in this transaction; `wake` also the worker.
 
+    Waking it with a statement of its own costs every batch one more round trip.
     The outcomes are accepted, duplicate, rejected and held, and for what was held before released
     and destroyed; the reason is "" but for rejected and destroyed.
     """
@@ -75,7 +83,10 @@ def add(session: Session, counts: Mapping[tuple[int, str, str], int], at: dateti
     ]
     if rows:
         encoded = msgspec.json.encode(rows).decode()
-        session.execute(statement("app.events", "tally_add"), {"rows": encoded, "at": at})
+        session.execute(
+            statement("app.events", "tally_add"),
+            {"rows": encoded, "at": at, "channel": work.CHANNEL if wake else None},
+        )
 
 
 def read(session: Session, source_id: int, now: datetime) -> Recent:

@@ -29,4 +29,5 @@ WHERE :repeat
    OR r.state = 'given' AND stood.state <> 'given' AND (stood.stamp OR NOT said.stamp)
    OR r.state <> 'given' AND (stood.state = 'given' OR stood.stamp AND NOT said.stamp)
 ORDER BY r.order_time
-RETURNING id, namespace, value, purpose, state, CAST(transaction AS text) AS transaction;
+RETURNING id, namespace, value, purpose, state, CAST(transaction AS text) AS transaction,
+          order_time, effective_at, valid_until;

@@ -1,8 +1,21 @@
--- Make identifiers that are new. Ordered, so that concurrent writers wait instead of deadlocking.
-INSERT INTO identity.identifier (namespace, value)
-SELECT r.namespace, r.value
-FROM json_to_recordset(CAST(:rows AS json)) AS r(namespace text, value text)
-WHERE NOT EXISTS (
-  SELECT FROM identity.identifier i WHERE i.namespace = r.namespace AND i.value = r.value)
-ORDER BY r.namespace, r.value
-ON CONFLICT (namespace, value) DO NOTHING;
+-- The ids of identifiers, made where they are new. Ordered, so that concurrent writers wait instead
+-- of deadlocking. One that another transaction made at the same time is not returned: it is neither
+-- in this snapshot nor inserted here.
+WITH wanted AS MATERIALIZED (
+  SELECT namespace, value FROM json_to_recordset(CAST(:rows AS json)) AS r(namespace text, value text)
+), found AS MATERIALIZED (
+  SELECT i.id, i.namespace, i.value
+  FROM wanted w
+  JOIN identity.identifier i ON i.namespace = w.namespace AND i.value = w.value
+), made AS (
+  INSERT INTO identity.identifier (namespace, value)
+  SELECT w.namespace, w.value
+  FROM wanted w
+  WHERE NOT EXISTS (SELECT FROM found f WHERE f.namespace = w.namespace AND f.value = w.value)
+  ORDER BY w.namespace, w.value
+  ON CONFLICT (namespace, value) DO NOTHING
+  RETURNING id, namespace, value
+)
+SELECT id, namespace, value FROM found
+UNION ALL
+SELECT id, namespace, value FROM made;

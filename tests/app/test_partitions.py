@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.access import sources
 from app.db import Sessions, statement
 from app.errors import PartitionBusy
-from app.events import partitions, stream
+from app.events import insert, partitions, stream
 from app.events.append import append
 from app.events.body import to_message
 from app.events.envelope import Envelope, read
@@ -33,7 +33,9 @@ def source(sessions: Sessions) -> sources.SourceSettings:
         return sources.settings_of(sources.add(session, "web")[0])
 
 
-def write(session: Session, source: sources.SourceSettings, *message_ids: str) -> list[str]:
+def write(
+    session: Session, source: sources.SourceSettings, *message_ids: str, copy: bool = False
+) -> list[str]:
     """Append one event for each id, all of one visitor; return what became of each."""
     items = []
     for message_id in message_ids:
@@ -41,7 +43,7 @@ def write(session: Session, source: sources.SourceSettings, *message_ids: str) -
         envelope = read(to_message(message), received_at=NOW, largest=9_999)
         assert isinstance(envelope, Envelope)
         items.append(Item(source, envelope, NOW))
-    return [outcome.state for outcome in append(session, items, Memory())]
+    return [outcome.state for outcome in append(session, items, Memory(), copy=copy)]
 
 
 def stored(sessions: Sessions) -> dict[str, int]:
@@ -76,19 +78,25 @@ def waiting(sessions: Sessions) -> int:
         )
 
 
+@pytest.mark.parametrize("copy", [False, True], ids=["insert", "copy"])
 @pytest.mark.parametrize("warm", [0, 8], ids=["planned anew", "prepared plan"])
 def test_who_waits_for_a_roll_over_sees_what_was_written_before_it(
-    sessions: Sessions, source: sources.SourceSettings, warm: int
+    sessions: Sessions,
+    source: sources.SourceSettings,
+    warm: int,
+    copy: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(insert, "WORTH_A_COPY", 1)
     with ThreadPoolExecutor(2) as pool, sessions() as early, sessions() as late:
         for n in range(warm):  # from the fifth time on psycopg sends the statement prepared
-            write(late, source, f"warm-{n}")
+            write(late, source, f"warm-{n}", copy=copy)
             late.commit()
-        assert write(early, source, "m-1", "m-2") == ["accepted"] * 2
+        assert write(early, source, "m-1", "m-2", copy=copy) == ["accepted"] * 2
         rolling = pool.submit(partitions.close_open, sessions)
         until(lambda: waiting(sessions) == 1)
         # It has not even read which partition is open when it starts to wait.
-        again: Future[list[str]] = pool.submit(write, late, source, "m-2", "m-3", "m-1")
+        again: Future[list[str]] = pool.submit(write, late, source, "m-2", "m-3", "m-1", copy=copy)
         until(lambda: waiting(sessions) == 2)
         early.commit()
         assert rolling.result(10) == 2
