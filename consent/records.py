@@ -274,18 +274,22 @@ def bounds_of(
     written: Iterable[Written], identifiers: Mapping[tuple[str, str], datetime]
 ) -> dict[tuple[str, str], Bounds]:
     """Return the `bounds` of those of the identifiers that have no records but these."""
-    theirs: dict[tuple[str, str], list[Written]] = {}
+    out: dict[tuple[str, str], Bounds] = {}
     for row in written:
-        if (row.namespace, row.value) in identifiers:
-            theirs.setdefault((row.namespace, row.value), []).append(row)
-    out = {}
-    for who, rows in theirs.items():
-        at, moments = identifiers[who], {m for row in rows for m in row.moments}
-        out[who] = Bounds(
-            max(row.order_time for row in rows),
-            max((m for m in moments if m <= at), default=None),
-            min((m for m in moments if m > at), default=None),
+        who = (row.namespace, row.value)
+        at = identifiers.get(who)
+        if at is None:
+            continue
+        found = out.get(who)
+        newest, since, until = (
+            (found.newest, found.since, found.until) if found else (row.order_time, None, None)
         )
+        for moment in row.moments:
+            if moment > at:
+                until = moment if until is None else min(until, moment)
+            else:
+                since = moment if since is None else max(since, moment)
+        out[who] = Bounds(max(newest, row.order_time), since, until)
     return out
 
 

@@ -48,6 +48,24 @@ def states(session: Session, value: str = "ada") -> list[str]:
     return [r.state for r in consent.history(session, [("user_id", value)])]
 
 
+@pytest.mark.parametrize("hours", [-30, -1, 0, 1, 30, 900])
+def test_the_bounds_of_who_was_new_are_those_of_what_was_written(
+    session: Session, hours: int
+) -> None:
+    at = NOON + timedelta(hours=hours)
+    choices = [
+        choice("given", NOON - DAY, valid_days=2),
+        choice("refused", NOON, purpose="analytics.audience"),
+        choice("given", NOON + 9 * DAY, purpose="profile.link"),
+        choice("given", value="bob", valid_days=30),
+        choice("refused", value="eve"),
+    ]
+    written = consent.record(session, choices, received_at=NOON, repeat=False)
+    asked = {("user_id", "ada"): at, ("user_id", "bob"): at, ("user_id", "nobody"): at}
+    assert consent.bounds_of(written, asked) == consent.bounds(session, asked)
+    assert consent.bounds_of(written, asked).keys() == {("user_id", "ada"), ("user_id", "bob")}
+
+
 @pytest.mark.parametrize(
     "statement",
     [

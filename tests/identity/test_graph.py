@@ -2,12 +2,14 @@
 
 import json
 import random
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.db import Sessions
 from identity import explain, graph, people, records, reviews
 from identity.components import Edge, Node, resolve
 from identity.errors import MergeAlreadyUndone, MergeNotFound, ReviewDecided
@@ -135,6 +137,24 @@ class World:
             {i: (found.group[i], found.person[i]) for i in nodes},
             {key: found.held.get(n) for n, (key, _) in edges.items()},
         )
+
+
+def test_an_identifier_that_two_writers_make_at_the_same_time_has_one_id(
+    sessions: Sessions,
+) -> None:
+    both = [("user_id", "ada"), ("user_id", "bob")]
+    with ThreadPoolExecutor(1) as pool, sessions() as first, sessions() as second:
+        mine = graph.identify(first, both[:1])
+        theirs = pool.submit(graph.identify, second, both)
+        with pytest.raises(TimeoutError):
+            theirs.result(0.3)  # it waits for the other's commit
+        first.commit()
+        found = theirs.result(10)
+        second.commit()
+    assert found.keys() == set(both)
+    assert mine.items() <= found.items()
+    with sessions() as session:
+        assert graph.identify(session, both) == found
 
 
 @pytest.mark.parametrize("seed", range(12))
