@@ -12,6 +12,7 @@ from msgspec import Raw
 
 from app.events.body import NONE, compact, values_of, with_members
 from app.events.message import (
+    NO_REST,
     OBJECT,
     REST,
     Context,
@@ -21,6 +22,7 @@ from app.events.message import (
     decode_identified,
     decode_named,
     members,
+    rest_of,
     whole,
 )
 from identity import identifiers
@@ -250,13 +252,11 @@ def _properties(kind: str, said: Message, context: Context) -> Raw:
 
 def _rest(said: Message, others: dict[str, Raw]) -> Raw:
     """Return the members that have no column of their own."""
-    for attribute, name in REST.items():
-        value = getattr(said, attribute)
-        if value is not NONE:
-            others[name] = value
-    if not others:
+    values = rest_of(said)
+    if values == NO_REST and not others:
         return NONE
-    rest = {name: value for name, value in others.items() if bytes(value) != b"null"}
+    every = {**others, **dict(zip(REST, values, strict=True))}
+    rest = {name: value for name, value in every.items() if bytes(value) not in (b"", b"null")}
     return Raw(msgspec.json.encode(rest)) if rest else NONE
 
 

@@ -1,5 +1,6 @@
 """What of a tracking message is looked at: the rest stays the text that it is."""
 
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -78,10 +79,12 @@ decode_identified = msgspec.json.Decoder(_Identified).decode
 
 _KNOWN = frozenset(Message.__struct_encode_fields__)
 #: The members that have no column of their own and are stored together.
-REST = {
-    "previous_id": "previousId", "integrations": "integrations", "category": "category",
-    "group_id": "groupId", "channel": "channel", "version": "version", "metadata": "_metadata",
-}  # fmt: skip
+REST = ("previousId", "integrations", "category", "groupId", "channel", "version", "_metadata")
+#: Their values, in one call: one by one they take a tenth of the time in which an event is read.
+rest_of = attrgetter(
+    "previous_id", "integrations", "category", "group_id", "channel", "version", "metadata"
+)
+NO_REST = (NONE,) * len(REST)
 
 
 def members(text: bytes) -> tuple[Message, dict[str, Raw]]:
