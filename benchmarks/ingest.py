@@ -4,7 +4,7 @@
 
 The server is `parcours serve --no-worker` in a process of its own; the events are a website's:
 5,000 visitors who come again and one in ten new, consent stamp on every event. They are sent over
-loopback in requests of 100 and of 20 events by 8 connections and one by one by 32 (to the version
+loopback by 32 connections in requests of 100 and of 20 events and one by one (to the version
 for comparison by one connection, because several make it answer 500 when they meet). The limit is
 COPY of rows that the server wrote, under new ids, into app.event itself, hence with its indexes and
 partitions. For comparison the same requests go to a plain FastAPI and ORM version of the same work
@@ -52,8 +52,8 @@ class Variant:
 
 
 VARIANTS = (
-    Variant("100 a request", False, 100, 8),
-    Variant("20 a request", False, 20, 8),
+    Variant("100 a request", False, 100, 32),
+    Variant("20 a request", False, 20, 32),
     Variant("1 a request", False, 1, 32, 0.2),
     Variant("ORM, 100 a request", True, 100, 1, 0.1),
     Variant("ORM, 20 a request", True, 20, 1, 0.1),
