@@ -1,7 +1,8 @@
 """Puts the events of many requests into one transaction: a micro-batch clocks itself.
 
-While one batch is being committed the next one gathers, so that a busy server commits rarely and
-an idle one at once. Nothing waits for a timer (a linger of 3 ms brought nothing: performance.md).
+While one batch is being committed the next one gathers, and a batch begins when the event loop has
+nothing more at hand: a busy server commits rarely, an idle one at once. Nothing waits for a timer
+(a linger of 3 ms brought nothing: performance.md).
 """
 
 import asyncio
@@ -31,6 +32,9 @@ log = logging.getLogger("parcours.writer")
 LARGEST_BATCH = 2_000
 #: Events that may wait. Beyond it requests are refused with 503, so that memory stays flat.
 MOST_WAITING = 20_000
+
+#: So long, in seconds, may the event loop take to say whether it has more at hand.
+LONGEST_TURN = 0.02
 
 #: So long after a write that failed for a reason of the server's `readyz` says so.
 FAILING_SECONDS = 10.0
@@ -132,6 +136,8 @@ class Writer:
             size += len(entry.batch.entries)
             if size >= LARGEST_BATCH:
                 return requests, True
+            if self._queue.empty():
+                _let_turn(entry.loop)
             try:
                 entry = self._queue.get_nowait()
             except queue.Empty:
@@ -248,6 +254,21 @@ def _refused(batch: Batch) -> Iterable[rejected.Refused]:
         if isinstance(entry, Rejection):
             at = batch.received_at + timedelta(microseconds=place)
             yield rejected.Refused(batch.source, at, entry)
+
+
+def _let_turn(loop: asyncio.AbstractEventLoop) -> None:
+    """Let the event loop go round, so that requests that have arrived are handed in as well.
+
+    It reads what has come in one turn, and its handlers run in the next. Without this a batch began
+    with the first of 32 requests, and the others made the next: 1.4 times the CPU of an event that
+    comes alone.
+    """
+    turned = threading.Event()
+    try:
+        loop.call_soon_threadsafe(loop.call_soon, turned.set)
+    except RuntimeError:  # the loop is closed: nothing comes any more
+        return
+    turned.wait(LONGEST_TURN)
 
 
 def _answer(requests: Sequence[_Request], written: Sequence[list[Outcome] | Exception]) -> None:
