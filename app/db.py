@@ -1,7 +1,7 @@
 """The only door to psycopg: engine, sessions, COPY and the SQL files."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
@@ -178,9 +178,12 @@ def outside_transaction(sessions: Sessions, commands: Iterable[str]) -> None:
             connection.execute(sa.text(command))
 
 
-def listen(url: str, channel: str, stop: Callable[[], bool], wait: float) -> Iterator[str]:
-    """Yield each NOTIFY's payload on a channel, and "" at once and after each quiet `wait` seconds.
+def listen(
+    url: str, channel: str, stop: Callable[[], bool], wait: float
+) -> Generator[str, None, None]:
+    """Yield "" at once, the last payload of each burst of NOTIFYs, "" after `wait` quiet seconds.
 
+    What came while the caller was busy is one burst: it has to look once, and not once for each.
     Ends when `stop()` is true or the connection breaks; the caller then looks for work anyway,
     so a lost notification costs `wait` seconds and never an event.
     """
@@ -191,9 +194,5 @@ def listen(url: str, channel: str, stop: Callable[[], bool], wait: float) -> Ite
         connection.execute(psycopg_sql.SQL("LISTEN {}").format(psycopg_sql.Identifier(channel)))
         yield ""  # what was notified before anybody listened
         while not stop():
-            heard = False
-            for notice in connection.notifies(timeout=wait, stop_after=1):
-                heard = True
-                yield notice.payload
-            if not heard:
-                yield ""
+            heard = [n.payload for n in connection.notifies(timeout=wait, stop_after=1)]
+            yield heard[-1] if heard else ""

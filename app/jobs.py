@@ -29,6 +29,8 @@ log = logging.getLogger("parcours.jobs")
 
 #: How long a job sleeps when nobody wakes it, in seconds.
 PIPELINE_SECONDS = 1.0
+#: How long it rests after a step, in seconds: so late may an event be seen at most for that.
+PIPELINE_PAUSE_SECONDS = 0.05
 DELIVERY_SECONDS = 0.5
 LAKE_SECONDS = 5.0
 SEGMENT_SECONDS = 60.0
@@ -96,14 +98,19 @@ class Worker:
                 self._stop.wait(1.0)
 
     def _pipeline(self) -> None:
-        """Step whenever a commit says that there is work, and once a second in any case."""
+        """Step whenever a commit says that there is work, and once a second in any case.
+
+        After that it waits a moment, because a step has a price (some twenty statements) that the
+        events of all commits of that moment share.
+        """
         for _ in listen(self._url, CHANNEL, self._stop.is_set, PIPELINE_SECONDS):
-            idle = False
-            while not idle and not self._stop.is_set():
+            more = True
+            while more and not self._stop.is_set():
                 with self._sessions.begin() as session:
-                    idle = pipeline.step(session).idle
+                    more = pipeline.step(session).more
             self._send.set()
             self._beat("pipeline")
+            self._stop.wait(PIPELINE_PAUSE_SECONDS)
 
     def _deliveries(self) -> None:
         timeout = httpx.Timeout(self._settings.webhook_timeout_seconds)

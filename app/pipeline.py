@@ -34,10 +34,11 @@ BATCH = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one step did."""
+    """What one step did; `more` says that it stopped at its limit and not for want of work."""
 
     events: int = 0
     touched: int = 0
+    more: bool = False
 
     @property
     def idle(self) -> bool:
@@ -69,7 +70,7 @@ def step(session: Session, *, limit: int = BATCH) -> Step:
         advance(session, listed, set(persons.values()) | moved.people, moved, now=now)
         if events:
             stream.done(session, "pipeline", events[-1])
-        return Step(len(events), len(touched))
+        return Step(len(events), len(touched), max(len(events), len(touched)) == limit)
 
 
 def advance(

@@ -2,6 +2,7 @@
 
 import random
 import re
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -9,8 +10,9 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app import work
 from app.access import sources
-from app.db import Sessions, statement
+from app.db import Sessions, listen, statement
 from app.events import stream
 from app.events.append import append
 from app.events.body import to_message
@@ -142,3 +144,17 @@ def test_in_any_interleaving_every_event_is_read_exactly_once(sessions: Sessions
         read_ += batch
     assert len(read_) == len(set(read_))
     assert sorted(read_) == sorted(written)
+
+
+def test_what_was_written_while_the_worker_was_busy_wakes_it_once(
+    database_url: str, sessions: Sessions
+) -> None:
+    """Looking once for each commit cost three statements each, for nothing."""
+    bursts = listen(database_url, work.CHANNEL, lambda: False, 0.2)
+    assert next(bursts) == ""
+    for _ in range(5):
+        with sessions.begin() as session:
+            session.execute(sa.text(f"NOTIFY {work.CHANNEL}, 'events'"))
+    time.sleep(0.3)
+    assert [next(bursts), next(bursts)] == ["events", ""]
+    bursts.close()
