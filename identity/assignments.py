@@ -12,26 +12,23 @@ Key = tuple[str, str]
 
 def people(session: Session) -> Mapping[Key, int]:
     """Return the person of every identifier, by (namespace, value)."""
-    query = sa.select(Identifier.namespace, Identifier.value, Identifier.id, Identifier.person_id)
-    return {(r.namespace, r.value): r.person_id or r.id for r in session.execute(query)}
+    query = sa.select(Identifier.namespace, Identifier.value, Identifier.person_id)
+    return {(r.namespace, r.value): r.person_id for r in session.execute(query)}
 
 
 def groups(session: Session) -> Mapping[Key, int]:
     """Return, for every identifier, the part of its person that events alone hold together."""
-    query = sa.select(Identifier.namespace, Identifier.value, Identifier.id, Identifier.group_id)
-    return {(r.namespace, r.value): r.group_id or r.id for r in session.execute(query)}
+    query = sa.select(Identifier.namespace, Identifier.value, Identifier.group_id)
+    return {(r.namespace, r.value): r.group_id for r in session.execute(query)}
 
 
 def willing(session: Session) -> set[Key]:
     """Return the identifiers of groups in which `profile.link` was given and nobody refused it."""
     query = sa.select(
-        Identifier.namespace, Identifier.value, Identifier.id, Identifier.group_id,
-        Identifier.link_consent,
-    )  # fmt: skip
+        Identifier.namespace, Identifier.value, Identifier.group_id, Identifier.link_consent
+    )
     rows = session.execute(query).all()
-    given = {r.group_id or r.id for r in rows if r.link_consent == "given"}
+    given = {r.group_id for r in rows if r.link_consent == "given"}
     return {
-        (r.namespace, r.value)
-        for r in rows
-        if (r.group_id or r.id) in given and r.link_consent != "refused"
+        (r.namespace, r.value) for r in rows if r.group_id in given and r.link_consent != "refused"
     }

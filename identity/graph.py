@@ -157,7 +157,7 @@ class _Around:
     """Everything that is connected to some identifiers, as it stands in the tables."""
 
     nodes: dict[int, Node] = field(default_factory=dict)
-    #: Group and person of each identifier before; `fresh` had none.
+    #: Group and person of each identifier before; of `fresh` nobody was told yet.
     before: dict[int, tuple[int, int]] = field(default_factory=dict)
     fresh: set[int] = field(default_factory=set)
     edges: list[Edge] = field(default_factory=list)
@@ -185,12 +185,12 @@ def _around(session: Session, touched: Collection[int]) -> _Around:
         frontier = found - reached
         reached |= frontier
     for row in session.execute(statement("nodes"), {"ids": array(reached)}).all():
-        group, person, apart, i = row[:4]
-        around.nodes[i] = Node(*row[3:])
-        around.before[i] = group or i, person or i
+        group, person, settled, apart, i = row[:5]
+        around.nodes[i] = Node(*row[4:])
+        around.before[i] = group, person
         if apart:
             around.apart += [(i, other) for other in apart]
-        if person is None:
+        if not settled:
             around.fresh.add(i)
     return around
 
@@ -239,6 +239,6 @@ def _record_moves(session: Session, around: _Around, people: People, at: datetim
 
 
 def settle(session: Session, identifiers: Collection[int]) -> list[int]:
-    """Make a person of each of these identifiers that has none yet; return those made."""
+    """Note that these identifiers are people of whom somebody is told now; return the new ones."""
     made = session.execute(statement("settle"), {"ids": array(identifiers)})
     return sorted(row.id for row in made)

@@ -16,12 +16,11 @@ from identity.tables import CannotLink, Identifier, Link, Merge
 
 def find(session: Session, namespace: str, value: str) -> int | None:
     """Return the person an identifier belongs to now, or None."""
-    row = session.execute(
-        sa.select(Identifier.id, Identifier.person_id).where(
+    return session.scalar(
+        sa.select(Identifier.person_id).where(
             Identifier.namespace == namespace, Identifier.value == value
         )
-    ).first()
-    return (row.person_id or row.id) if row else None
+    )
 
 
 def find_identifier(session: Session, namespace: str, value: str) -> int | None:
@@ -33,10 +32,9 @@ def find_identifier(session: Session, namespace: str, value: str) -> int | None:
 
 def find_profile(session: Session, profile_id: UUID) -> int | None:
     """Return the person a profile id stands for now: ids of merged people keep answering."""
-    row = session.execute(
-        sa.select(Identifier.id, Identifier.person_id).where(Identifier.profile_id == profile_id)
-    ).first()
-    return (row.person_id or row.id) if row else None
+    return session.scalar(
+        sa.select(Identifier.person_id).where(Identifier.profile_id == profile_id)
+    )
 
 
 def profile_ids(session: Session, people: Collection[int]) -> dict[int, UUID]:
@@ -63,7 +61,7 @@ def people_of(session: Session, identifiers: Collection[int]) -> dict[int, int]:
     query = sa.select(Identifier.id, Identifier.person_id).where(
         graph.among(Identifier.id, identifiers)
     )
-    return {row.id: row.person_id or row.id for row in session.execute(query)}
+    return {row.id: row.person_id for row in session.execute(query)}
 
 
 def merges(
@@ -187,9 +185,7 @@ def _let_together(session: Session, one: int, other: int) -> None:
 
 def links(session: Session, person: int) -> list[Link]:
     """Return every link that touches a person's identifiers: followed, held and revoked."""
-    mine = sa.select(Identifier.id).where(
-        sa.or_(Identifier.person_id == person, Identifier.id == person)
-    )
+    mine = sa.select(Identifier.id).where(Identifier.person_id == person)
     query = sa.select(Link).where(sa.or_(Link.left_id.in_(mine), Link.right_id.in_(mine)))
     return list(session.scalars(query.order_by(Link.id)))
 

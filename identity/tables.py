@@ -24,7 +24,8 @@ class Identifier(Base):
     """A value by which somebody is known, and the person it now belongs to.
 
     `person_id` is the id of the oldest identifier of the person, `group_id` that of the part
-    held together by asserted (deterministic) links alone. `link_consent` mirrors what the
+    held together by asserted (deterministic) links alone; a new identifier is a person of its
+    own. `settled` says that somebody was told of that person. `link_consent` mirrors what the
     consent records say about `profile.link`: given, refused or unknown.
     """
 
@@ -36,8 +37,9 @@ class Identifier(Base):
     profile_id: Mapped[UUID] = mapped_column(
         unique=True, server_default=sa.text("gen_random_uuid()")
     )
-    group_id: Mapped[int | None]
-    person_id: Mapped[int | None]
+    group_id: Mapped[int]
+    person_id: Mapped[int]
+    settled: Mapped[bool] = mapped_column(server_default=sa.text("false"))
     link_consent: Mapped[str] = mapped_column(server_default=sa.text("'unknown'"))
     first_seen_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
 

@@ -1,4 +1,5 @@
 -- Move identifiers to the person they now belong to.
-UPDATE identity.identifier i SET group_id = r.group_id, person_id = r.person_id
+UPDATE identity.identifier i
+   SET group_id = r.group_id, person_id = r.person_id, settled = true
 FROM json_to_recordset(CAST(:rows AS json)) AS r(id bigint, group_id bigint, person_id bigint)
 WHERE i.id = r.id;

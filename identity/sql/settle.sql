@@ -1,4 +1,5 @@
--- An identifier that nothing links is a person of its own.
-UPDATE identity.identifier SET group_id = id, person_id = id
-WHERE id = ANY(CAST(:ids AS bigint[])) AND person_id IS NULL
+-- Note that somebody is told of these; return who was not before. A column that no index has, so
+-- that the row is rewritten in its page and no index is.
+UPDATE identity.identifier SET settled = true
+WHERE id = ANY(CAST(:ids AS bigint[])) AND NOT settled
 RETURNING id;

@@ -130,7 +130,8 @@ def test_a_roll_over_between_two_writers_that_wait_for_each_other_fails_neither(
 ) -> None:
     """One holds an identifier the other needs, the other holds the events the roll-over needs."""
     identifier = sa.text(
-        "INSERT INTO identity.identifier (namespace, value) VALUES ('user_id', 'bob')"
+        "INSERT INTO identity.identifier (namespace, value, group_id, person_id) "
+        "VALUES ('user_id', 'bob', 1, 1)"
     )
     with ThreadPoolExecutor(3) as pool, sessions() as first, sessions() as second:
         first.execute(identifier)

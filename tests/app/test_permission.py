@@ -49,13 +49,12 @@ class Population:
         groups: list[int] = []
         for i in ids:
             groups.append(i if not groups or self.dice.random() < 0.4 else self.dice.choice(groups))
-        unresolved = len(ids) == 1 and self.dice.random() < 0.5
         return [
             {
                 "id": i,
                 "value": f"{name}-{i}",
-                "group_id": None if unresolved else group,
-                "person_id": None if unresolved else ids[0],
+                "group_id": group,
+                "person_id": ids[0],
             }
             for i, group in zip(ids, groups, strict=True)
         ]

@@ -35,14 +35,10 @@ Link = tuple[int, int, str]
 
 @dataclass
 class State:
-    """Who everybody is: by identifier the person and the group, None where nobody asked yet."""
+    """Who everybody is of whom an event was read: by identifier the person and the group."""
 
-    person: dict[int, int | None]
-    group: dict[int, int | None]
-
-    @property
-    def settled(self) -> dict[int, int]:
-        return {i: p for i, p in self.person.items() if p is not None}
+    person: dict[int, int]
+    group: dict[int, int]
 
 
 @dataclass
@@ -114,7 +110,7 @@ class World:
     def decide(self) -> None:
         """Have a person or a matching run decide something."""
         with self.sessions.begin() as session:
-            pairs = sorted(self.state(session).settled)
+            pairs = sorted(self.state(session).person)
             if len(pairs) < 2:
                 return
             one, other = self.dice.sample(pairs, 2)
@@ -146,9 +142,10 @@ class World:
     # What the tables say.
 
     def state(self, session: Session) -> State:
-        rows = session.execute(sa.text("SELECT id, person_id, group_id FROM identity.identifier"))
-        found = rows.all()
-        return State({r.id: r.person_id for r in found}, {r.id: r.group_id for r in found})
+        rows = session.execute(
+            sa.text("SELECT id, person_id, group_id FROM identity.identifier WHERE settled")
+        ).all()
+        return State({r.id: r.person_id for r in rows}, {r.id: r.group_id for r in rows})
 
     def marks(self, session: Session) -> tuple[int, int]:
         """Return the last merge and the last change that are written down."""
@@ -236,9 +233,9 @@ def compare(world: World, old: Snapshot, *, read_: bool) -> None:
     with world.sessions() as session:
         expected = world.expected(session)
         now = world.state(session)
-        settled = now.settled
+        settled = now.person
         assert settled == {i: expected.people.person[i] for i in settled}
-        assert {i: now.group[i] for i in settled} == {i: expected.people.group[i] for i in settled}
+        assert now.group == {i: expected.people.group[i] for i in settled}
         # Nobody waits for a person but those of whom no event was read yet.
         assert not read_ or {i for pair in expected.origin for i in pair} <= settled.keys()
         check_links(session, expected)
@@ -266,10 +263,10 @@ def check_links(session: Session, expected: Expected) -> None:
 def moves(old: State, now: State) -> tuple[list[tuple[int, int, list[int]]], Counter[str]]:
     """Return who was joined (survivor, absorbed, identifiers) and how often the feed says what."""
     parts: dict[Pair, list[int]] = {}
-    for i, person in sorted(old.settled.items()):
-        parts.setdefault((person, now.settled[i]), []).append(i)
-    were = set(old.settled.values())
-    fresh = now.settled.keys() - old.settled.keys()
+    for i, person in sorted(old.person.items()):
+        parts.setdefault((person, now.person[i]), []).append(i)
+    were = set(old.person.values())
+    fresh = now.person.keys() - old.person.keys()
     merged, news = [], Counter[str]()
     for (person, new), members in sorted(parts.items()):
         if new == person:
@@ -279,8 +276,8 @@ def moves(old: State, now: State) -> tuple[list[tuple[int, int, list[int]]], Cou
             news["profile.merged"] += 1
         else:
             news["profile.split"] += 1
-    grown = {now.settled[i] for i in old.settled}
-    news["profile.created"] = len({now.settled[i] for i in fresh} - grown - were)
+    grown = {now.person[i] for i in old.person}
+    news["profile.created"] = len({now.person[i] for i in fresh} - grown - were)
     return merged, +news
 
 
@@ -325,7 +322,7 @@ def check_explanations(world: World) -> None:
     """Whoever asks why is shown each link, what became of it, and the event it goes back to."""
     with world.sessions() as session:
         expected = world.expected(session)
-        persons = set(world.state(session).settled.values())
+        persons = set(world.state(session).person.values())
         shown = {link["id"]: link for p in persons for link in explain.links(session, p)}
         known = session.execute(sa.text("SELECT id, namespace, value FROM identity.identifier"))
         names = {r.id: f"{r.namespace}:{r.value}" for r in known}

@@ -1,12 +1,23 @@
 -- For each identifier (of :people, or of everybody when null): may what it brought be used for
 -- :purpose now, and why. The set form of consent.decide; tests/app/test_permission.py holds the
 -- two equal on random histories. A grant flows over asserted links (group), a refusal over
--- probable ones too (person).
+-- probable ones too (person). Standings are looked up one by one for some people, and joined for
+-- everybody: each is the slower way to do the other (of 200,000: 1 s instead of .2 ms for two
+-- people, 6.6 instead of 4.7 s for all).
 WITH voice AS (
-  SELECT i.identifier_id, i.group_id, i.person_id, coalesce(c.state, 'unknown') AS state
+  SELECT i.identifier_id, i.group_id, i.person_id,
+         coalesce(one.state, every.state, 'unknown') AS state
   FROM identity.current_person i
-  LEFT JOIN consent.current c
-    ON c.namespace = i.namespace AND c.value = i.value AND c.purpose = :purpose
+  LEFT JOIN LATERAL (
+    SELECT s.state FROM consent.current s
+    WHERE s.namespace = i.namespace AND s.value = i.value AND s.purpose = :purpose
+      AND CAST(:people AS bigint[]) IS NOT NULL
+    LIMIT 1
+  ) one ON true
+  LEFT JOIN (
+    SELECT s.namespace, s.value, s.state FROM consent.current s
+    WHERE s.purpose = :purpose AND CAST(:people AS bigint[]) IS NULL
+  ) every ON every.namespace = i.namespace AND every.value = i.value
   WHERE CAST(:people AS bigint[]) IS NULL OR i.person_id = ANY(CAST(:people AS bigint[]))
 ), heard AS (
   SELECT identifier_id, group_id, person_id, state,
