@@ -100,18 +100,3 @@ def node_packages() -> Path:
 def measure(record_property: Callable[[str, object], None]) -> Measure:
     """Note a figure; all are printed at the end of the run."""
     return record_property
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the figures that the tests measured."""
-    reports = [r for kind in ("passed", "failed") for r in terminalreporter.getreports(kind)]
-    figures = [
-        f"{report.nodeid.rpartition('::')[2]}: {name} = {value}"
-        for report in reports
-        if report.when == "call"
-        for name, value in report.user_properties
-    ]
-    if figures:
-        terminalreporter.section("measured")
-        for figure in figures:
-            terminalreporter.write_line(figure)
