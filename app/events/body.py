@@ -18,6 +18,8 @@ from app.errors import BodyUnreadable
 #: A value that is absent.
 NONE = Raw(b"")
 NULL = b"null"
+#: What may stand around a JSON text (RFC 8259 §2).
+_BLANKS = b" \t\r\n"
 #: NUL and halves of characters beyond the first plane, which PostgreSQL cannot hold alone.
 _ESCAPES = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 #: Every digit becomes 0, every e small and what ends a number a comma, so that numbers no double
@@ -73,6 +75,7 @@ def parse(
     (`context`, `integrations`, `sentAt`) holds for each of its messages that does not say
     otherwise. Raises BodyUnreadable when it is not a JSON object.
     """
+    body = body.strip(_BLANKS)
     if _odd(body):
         body = _anew(body, on_values)
     try:
@@ -90,6 +93,7 @@ def storable(text: bytes, on_values: Callable[[bytes], None] = lambda body: None
     all of these (research/sdk-contract.md rules 8, 15). Of duplicate keys the last counts, here or
     where it is read. Raises BodyUnreadable when it is not JSON.
     """
+    text = text.strip(_BLANKS)
     if not _odd(text):
         try:
             msgspec.json.decode(text, type=Raw)

@@ -133,6 +133,15 @@ def test_what_stands_at_the_top_of_a_batch_holds_for_each_that_does_not_say_othe
     assert three == 3
 
 
+def test_a_message_begins_where_it_begins_whatever_stands_around_it() -> None:
+    for body in (b' \t{"type": "page"}', b'\r\n{"type": "page"} \n', b'{"type": "page"}'):
+        [message] = parse(body, "page").messages or []
+        assert bytes(message) == bytes(Raw(storable(body))) == b'{"type": "page"}'
+    assert [bytes(m) for m in parse(b' {"batch" : [ {"a": 1} , 2 ]}', None).messages or []] == [
+        b'{"a": 1}', b"2"
+    ]  # fmt: skip
+
+
 def test_the_time_of_sending_of_a_batch_stands_beside_its_messages() -> None:
     found = parse(b'{"batch": [{"type": "page"}, {"sentAt": "own"}], "sentAt": "top"}', None)
     one, two = found.messages or []
