@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import duckdb
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
@@ -169,7 +170,17 @@ def _table(session: Session, events: Sequence[sa.Row[Any]]) -> pa.Table:
     for name in SCHEMA.names:
         if name not in columns:
             columns[name] = [getattr(e, name) for e in events]
+    for name in ("properties", "context"):
+        columns[name] = [_once(text) for text in columns[name]]
     return pa.table({n: columns[n] for n in SCHEMA.names}, schema=SCHEMA)
+
+
+def _once(text: str) -> str:
+    """Return a JSON text with each key once, the last: of two DuckDB reads the first.
+
+    PostgreSQL and Python read the last, and journeys must say what profiles say.
+    """
+    return msgspec.json.encode(msgspec.json.decode(text)).decode()
 
 
 def _write(path: Path, table: pa.Table) -> None:

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from app.db import Sessions
@@ -52,6 +53,23 @@ def test_nobody_else_on_the_machine_may_read_the_lake(
     lake.mkdir(mode=0o755)
     _fill(server, sessions, write_key, lake)
     assert lake.stat().st_mode & 0o077 == 0
+
+
+def test_a_key_that_is_there_twice_means_the_same_to_every_reader(
+    server: TestClient, sessions: Sessions, write_key: str, tmp_path: Path
+) -> None:
+    """PostgreSQL takes the last of two members of one name, DuckDB the first."""
+    body = (
+        b'{"event": "Order", "userId": "u", "writeKey": "%b", "properties": '
+        b'{"total": 1, "in": {"a": 1, "a": 2}, "total": 123456789012345678901}}'
+    )
+    server.post("/v1/track", content=body % write_key.encode()).raise_for_status()
+    copy.copy_new(sessions, tmp_path / "lake")
+    wanted = "properties ->> 'total', properties -> 'in' ->> 'a'"
+    with sessions() as session, open_lake(session, tmp_path / "lake", "service.operation") as lake:
+        seen = lake.connection.execute(f"SELECT {wanted} FROM event").fetchone()  # noqa: S608
+        stored = session.execute(sa.text(f"SELECT {wanted} FROM app.event")).one()  # noqa: S608
+    assert seen == tuple(stored) == ("123456789012345678901", "2")
 
 
 def _parts(sessions: Sessions, lake: Path) -> list[Path]:
