@@ -8,6 +8,10 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS ?= 1
 endif
 
+# Bytecode is kept even where the machine says not to: without it every process compiles all that
+# it imports, 5 instead of 1.5 seconds of CPU for `parcours --help`.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup demo serve test chromium check lint types contracts bench lock format
 .DEFAULT_GOAL := help
 
@@ -19,8 +23,9 @@ setup: .venv/.done ## Make .venv with everything, from the lock file.
 .venv/.done: $(LOCK) pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes $(LOCK)
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes $(LOCK)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q api app consent identity migrations
 	@touch $@
 
 demo: setup ## Start the product on throw-away data, load a retailer's year, show the result.

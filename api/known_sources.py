@@ -2,19 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from starlette.concurrency import run_in_threadpool
 
+import consent
 from app.access import sources
 from app.access.door import Door
 from app.access.sources import Sender, SourceSettings
 from app.access.write_keys import hash_key
-from app.db import Sessions
+from app.db import Sessions, unavailable
 from app.errors import OverCapacity, UnknownWriteKey
 from app.settings import Settings
+from consent.resolve import UNCONDITIONAL
 
 #: How long a key is remembered, in seconds: so long may a removed one go on working, and so long
 #: does one that was tried before it existed go on being unknown.
@@ -24,17 +26,25 @@ REMEMBERED = 2.0
 PAUSE = 0.02
 #: Most keys remembered of each kind; when there are more, all of that kind are forgotten.
 MOST_REMEMBERED = 10_000
+#: So long, in seconds, does a key that was known go on being known while the database is away:
+#: a browser SDK that finds no settings does not start, and its page's events are lost.
+REMEMBERED_IN_AN_OUTAGE = 3_600.0
 #: Ours have 35 characters.
 LONGEST_KEY = 200
 
 
 @dataclass(slots=True)
 class Known:
-    """A key, the door of its source, and until when (time.monotonic) this is taken for true."""
+    """A key, the door of its source, and until when (time.monotonic) this is taken for true.
+
+    `asks` is whether its source collects by consent; `ends` is when the key itself does.
+    """
 
     key_id: int
     door: Door
+    asks: bool
     until: float
+    ends: float
 
     @property
     def source(self) -> SourceSettings:
@@ -54,6 +64,15 @@ class KnownSources:
         self._doors: dict[int, Door] = {}
         self._waiting: dict[str, asyncio.Future[Known | None]] = {}
         self._looking: asyncio.Task[None] | None = None
+
+    async def find_first(self, keys: Iterable[str]) -> tuple[str, Known]:
+        """Return the first of these keys that is one, and its source; raises UnknownWriteKey."""
+        for key in keys:
+            try:
+                return key, await self.find(key)
+            except UnknownWriteKey:
+                continue
+        raise UnknownWriteKey("the write key is missing or unknown")
 
     async def find(self, key: str) -> Known:
         """Return what is known of a key; raises UnknownWriteKey."""
@@ -82,9 +101,12 @@ class KnownSources:
             while self._waiting:
                 asked, self._waiting = self._waiting, {}
                 try:
-                    found = self._remember(asked, await run_in_threadpool(self._read, asked))
+                    found = self._remember(asked, *await run_in_threadpool(self._read, asked))
                 except Exception as error:
-                    _fail(asked.values(), error)
+                    found = self._kept(asked) if unavailable(error) else {}
+                    _fail((asked[key] for key in asked.keys() - found), error)
+                    for key, known in found.items():
+                        asked[key].set_result(known)
                 else:
                     for key, waiting in asked.items():
                         waiting.set_result(found.get(key))
@@ -93,20 +115,34 @@ class KnownSources:
             self._looking = None
             _fail([*asked.values(), *self._waiting.values()], OverCapacity("the server stops"))
 
-    def _read(self, keys: Iterable[str]) -> dict[str, Sender]:
+    def _read(self, keys: Iterable[str]) -> tuple[dict[str, Sender], set[str]]:
+        """Return the keys that are in use, and the purposes that need no consent."""
         hashes = {hash_key(key): key for key in keys}
         with self._sessions() as session:
-            return {
-                hashes[sender.key_hash]: sender
-                for sender in sources.find_by_hashes(session, list(hashes))
-            }
+            senders = sources.find_by_hashes(session, list(hashes))
+            purposes = consent.catalogue.purposes(session) if senders else {}
+            free = {k for k, p in purposes.items() if p.lawful_basis in UNCONDITIONAL}
+        return {hashes[sender.key_hash]: sender for sender in senders}, free
 
-    def _remember(self, asked: Iterable[str], found: dict[str, Sender]) -> dict[str, Known]:
+    def _kept(self, keys: Iterable[str]) -> dict[str, Known]:
+        """Return what is still remembered of keys that cannot be looked up now."""
+        now = time.monotonic()
+        kept = {}
+        for key in keys:
+            known = self._known.get(key)
+            if known and known.ends > now and now < known.until + REMEMBERED_IN_AN_OUTAGE:
+                kept[key] = known
+        return kept
+
+    def _remember(
+        self, asked: Iterable[str], found: dict[str, Sender], free: Collection[str]
+    ) -> dict[str, Known]:
         until = time.monotonic() + REMEMBERED
-        known = {
-            key: Known(sender.key_id, self._door(sender), min(until, _end(sender.expires_at)))
-            for key, sender in found.items()
-        }
+        known = {}
+        for key, sender in found.items():
+            ends = _end(sender.expires_at)
+            asks = sender.source.collection_purpose not in free
+            known[key] = Known(sender.key_id, self._door(sender), asks, min(until, ends), ends)
         for key in asked:
             self._known.pop(key, None)
             if key not in known:

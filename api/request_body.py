@@ -110,11 +110,12 @@ async def read(request: Request, largest: int, held: Held) -> bytes:
     bodies leave no room, ClientDisconnect.
     """
     body = held.body = await _received(request, largest, held)
-    coding = request.headers.get("content-encoding", "").strip().lower()
+    codings = request.headers.get("content-encoding", "").lower().split(",")
+    coding = ",".join(one for one in map(str.strip, codings) if one not in ("", "identity"))
     if coding in GZIP:
         body = held.body = _unzip(body, largest)
         held.take(TIMES * len(body))
-    elif coding not in ("", "identity"):
+    elif coding:
         raise BodyUnreadable(f"Content-Encoding {coding[:40]!r} is not understood; gzip is")
     if len(body) > LOOKED_AT:
         held.unpack(body)
@@ -165,7 +166,7 @@ def _unzip(body: bytes, largest: int) -> bytes:
             raise BodyTooLarge(f"more than {largest} bytes unpacked")
         if not unpacker.eof:
             raise BodyUnreadable("the gzip body is cut short")
-        body = unpacker.unused_data
+        body = unpacker.unused_data.lstrip(b"\0")  # padding, which gzip(1) ignores as well
         if not body:
             return out
     raise BodyUnreadable(f"the gzip body consists of more than {MOST_MEMBERS} files")

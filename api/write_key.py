@@ -9,23 +9,25 @@ from starlette.requests import Request
 from app.errors import UnknownWriteKey
 
 
-def find(request: Request, in_body: str | None) -> str:
-    """Return the write key of a request.
+def candidates(request: Request, in_body: str | None) -> list[str]:
+    """Return what may be the write key of a request, the likeliest first.
 
     It stands in one of six places (research/sdk-contract.md rule 3): as Basic user name, as
     `writeKey` in the body or the query, in `X-Write-Key`, or as bearer token, where Segment's OAuth
-    puts a token beside the `writeKey` of the body. Raises UnknownWriteKey when there is none.
+    puts a token beside the `writeKey` of the body. Several may be filled: a browser adds the
+    site's own Basic login to calls of a page behind one. Raises UnknownWriteKey when none is.
     """
-    for candidate in _candidates(request, in_body):
-        if candidate:
-            # Jitsu sends `key:secret`, and `key:***` in the body.
-            return candidate.partition(":")[0]
-    raise UnknownWriteKey("send the write key as Basic user name or as writeKey in the body")
+    # Jitsu sends `key:secret`, and `key:***` in the body.
+    filled = (place.partition(":")[0] for place in _places(request, in_body) if place)
+    keys = [key for key in dict.fromkeys(filled) if key]
+    if not keys:
+        raise UnknownWriteKey("send the write key as Basic user name or as writeKey in the body")
+    return keys
 
 
-def _candidates(request: Request, in_body: str | None) -> Iterator[str | None]:
-    scheme, _, value = request.headers.get("authorization", "").partition(" ")
-    scheme = scheme.lower()
+def _places(request: Request, in_body: str | None) -> Iterator[str | None]:
+    scheme, _, value = request.headers.get("authorization", "").strip().partition(" ")
+    scheme, value = scheme.lower(), value.strip()
     if scheme == "basic":
         yield basic_user(value)
     yield in_body
@@ -38,6 +40,11 @@ def _candidates(request: Request, in_body: str | None) -> Iterator[str | None]:
 def basic_user(value: str) -> str | None:
     """Return the user name of Basic credentials, or None when they are malformed."""
     try:
-        return base64.b64decode(value, validate=True).decode().partition(":")[0]
+        value = value.rstrip("=")
+        return (
+            base64.b64decode(value + "=" * (-len(value) % 4), validate=True)
+            .decode()
+            .partition(":")[0]
+        )
     except (binascii.Error, ValueError):
         return None

@@ -15,11 +15,17 @@ PATHS: dict[str, str | None] = {
     # Jitsu, from browsers and from servers.
     **{f"/api/s/{kind}": kind for kind in TYPES},
     **{f"/api/s/s2s/{kind}": kind for kind in TYPES},
+    "/api/s/batch": None,
+    "/api/s/s2s/batch": None,
     # Dittofeed.
     **{f"/api/public/apps/{kind}": kind for kind in TYPES},
     "/api/public/apps/batch": None,
-    # Clients that were given the host without /v1.
+    # Clients that were given the host without /v1; analytics-react-native adds /b to it.
+    **{f"/{kind}": kind for kind in TYPES},
+    **{f"/{kind[0]}": kind for kind in TYPES},
     "/batch": None,
+    "/import": None,
+    "/b": None,
 }
 
 

@@ -15,7 +15,7 @@ from starlette.requests import HTTPConnection
 from api import write_key as keys
 from api.known_sources import Known
 from api.problems import documented, slug
-from api.request_body import Held, read
+from api.request_body import TIMES, Held, read
 from api.routes import calls
 from app.access.door import Door
 from app.errors import (
@@ -30,7 +30,6 @@ from app.events import envelope, kept
 from app.events.body import Body, parse
 from app.events.envelope import Rejection
 from app.events.item import Batch, Outcome
-from app.events.message import whole
 from app.settings import Settings
 
 
@@ -129,17 +128,19 @@ async def receive(request: Request, kind: str | None) -> Response:
         try:
             packed = await read(request, settings.max_body_bytes, held)
             body = parse(packed, kind, held.unpack)
-            known = found = await state.sources.find(keys.find(request, body.write_key))
+            places = keys.candidates(request, body.write_key)
+            _, known = _, found = await state.sources.find_first(places)
             state.meter.used(found.key_id, received_at)
             if body.messages is None:
                 raise BodyUnreadable("batch must be a list of messages")
             events = len(body.messages)
             found.door.admit(
                 origin=request.headers.get("origin"),
-                size=len(packed),
+                size=max(len(packed), body.size),
                 events=events,
                 now=time.monotonic(),
             )
+            held.take(TIMES * body.size if body.shared else 0)
             batch = _read(found.door, body, kind, received_at)
         except REFUSED as error:
             await _note_refusal(request, known, error, events=events, body=held.body)
@@ -160,7 +161,7 @@ async def _note_refusal(
     state = request.app.state
     if known is None:  # the body was not read: the key may stand outside of it
         try:
-            known = await state.sources.find(keys.find(request, None))
+            _, known = await state.sources.find_first(keys.candidates(request, None))
         except UnknownWriteKey:
             return
     state.meter.refused(known.source.id, slug(type(error)), events)
@@ -177,13 +178,17 @@ def _read(door: Door, body: Body, call: str | None, received_at: datetime) -> Ba
         raise BodyTooLarge(f"{len(messages)} events; a request has at most {most}")
     read = [
         envelope.read(
-            message, received_at=received_at, largest=largest, call=call, sent_at=body.sent_at
+            body.completed(message),
+            received_at=received_at,
+            largest=largest,
+            call=call,
+            sent_at=body.sent_at,
         )
         for message in messages[:most]
     ]
     why = f"a request has at most {most} events"
     rest = [
-        Rejection("too_many", why, raw=whole(message, call, body.sent_at))
+        envelope.beyond(message, why, call=call, sent_at=body.sent_at)
         for message in messages[most:]
     ]
     return Batch(door.source, [*read, *rest] if rest else read, received_at)

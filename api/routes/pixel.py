@@ -7,10 +7,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Security
 from fastapi.responses import Response
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import Message
 
 from api import problems
 from api.routes import collect
+from app.db import unavailable
 from app.errors import AppError, BodyUnreadable, DatabaseUnavailable, OverCapacity, StorageFull
 from app.events.envelope import TYPES
 
@@ -58,7 +60,17 @@ async def pixel(
         return _image(problems.slug(type(error)), status=503)
     except AppError as error:
         return _image(problems.slug(type(error)))
+    except SQLAlchemyError as error:
+        if unavailable(error) is None:
+            raise
+        return _image(problems.slug(DatabaseUnavailable), status=503)
     return _image(_outcome(json.loads(bytes(answer.body))))
+
+
+@router.head("/v1/pixel/{call}", include_in_schema=False)
+def look(call: str) -> Response:
+    """Say that the image is there. Mail proxies ask before they fetch it: that is no event."""
+    return _image("none")
 
 
 def _decoded(data: str) -> bytes:

@@ -1,25 +1,22 @@
 """What browser SDKs ask for before they start: where to deliver, and the consent categories."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Request, Security
 from fastapi.responses import JSONResponse, Response
 
-import consent
-from api import write_key
-from api.deps import Configuration, Db
+from api import write_key as keys
 from api.forwarded import public_address
+from api.known_sources import KnownSources
 from api.problems import documented
 from api.routes.collect import write_key as write_key_scheme
-from app.access import sources
-from app.access.sources import SourceSettings
 from app.errors import SourceNotFound, UnknownWriteKey
-from consent.resolve import UNCONDITIONAL
 
 router = APIRouter(tags=["tracking"])
 
 #: Fetched on every page load. Short, because a page learns of new categories no sooner.
-CACHED = {"Cache-Control": "public, max-age=300"}
+BRIEFLY = "max-age=300"
 SEGMENT = "Segment.io"
 #: Customer.io's fork of the browser SDK looks for itself under this name, and posts to its maker
 #: when it does not find it. Two names in one answer make Segment's SDK fetch code from its maker.
@@ -48,19 +45,22 @@ EXAMPLE = {
     "pages with a consent wrapper.",
     responses=documented(SourceNotFound, ok=EXAMPLE),
 )
-def settings_of_source(
-    write_key: str, request: Request, session: Db, settings: Configuration
-) -> Response:
+async def settings_of_source(write_key: str, request: Request) -> Response:
     """Return what @segment/analytics-next reads (research/sdk-contract.md section 5)."""
-    return _answer(SEGMENT, write_key, request, session, settings)
+    return await _answer(SEGMENT, write_key, request)
+
+
+# analytics-react-native asks a `cdnProxy` without /v1.
+@router.get("/projects/{write_key}/settings", include_in_schema=False)
+async def settings_without_version(write_key: str, request: Request) -> Response:
+    """Return the same to clients that were given the host without /v1."""
+    return await _answer(SEGMENT, write_key, request)
 
 
 @router.get("/customerio/v1/projects/{write_key}/settings", include_in_schema=False)
-def settings_for_customer_io(
-    write_key: str, request: Request, session: Db, settings: Configuration
-) -> Response:
+async def settings_for_customer_io(write_key: str, request: Request) -> Response:
     """Return the same for Customer.io's fork, whose `cdnURL` is then `<this server>/customerio`."""
-    return _answer(CUSTOMER_IO, write_key, request, session, settings)
+    return await _answer(CUSTOMER_IO, write_key, request)
 
 
 @router.get(
@@ -69,33 +69,42 @@ def settings_for_customer_io(
     dependencies=[Security(write_key_scheme)],
     responses=documented(UnknownWriteKey, ok={"source": {"id": "7", "enabled": True}}),
 )
-def source_config(request: Request, session: Db) -> Response:
+async def source_config(request: Request) -> Response:
     """Return a source without destinations, so that the SDK loads no code of other makers."""
-    key = write_key.find(request, None)
-    found = sources.find_by_key(session, key)
-    if found is None:
-        raise UnknownWriteKey("the write key is unknown")
+    sources: KnownSources = request.app.state.sources
+    key, known = await sources.find_first(keys.candidates(request, None))
     off = {"enabled": False}
     source = {
-        "id": str(found.id),
-        "name": found.name,
+        "id": str(known.source.id),
+        "name": known.source.name,
         "writeKey": key,
         "enabled": True,
         "workspaceId": "parcours",
         # Or the SDK reports its errors and metrics to its maker.
         "config": {"statsCollection": {"errors": off, "metrics": off}},
         "destinations": [],
+        # The Kotlin and Swift SDKs read no source without it.
+        "updatedAt": (known.source.added_at or datetime.now(UTC)).isoformat(timespec="seconds"),
     }
-    return JSONResponse({"source": source}, headers=CACHED)
+    # The key often stands in a header alone: a proxy must not give one source's to another.
+    return JSONResponse({"source": source}, headers={"Cache-Control": f"private, {BRIEFLY}"})
 
 
-def _answer(
-    name: str, key: str, request: Request, session: Db, settings: Configuration
-) -> Response:
-    source = sources.find_by_key(session, key)
-    if source is None:
-        raise SourceNotFound("no source has this write key")
-    scheme, rest = public_address(request, settings)
+for path in ("/v1/projects/{write_key}/settings", "/sourceConfig"):
+
+    @router.head(path, include_in_schema=False)
+    async def look(request: Request) -> Response:
+        """Say that the settings are there."""
+        return Response(media_type="application/json")
+
+
+async def _answer(name: str, key: str, request: Request) -> Response:
+    sources: KnownSources = request.app.state.sources
+    try:
+        known = await sources.find(key)
+    except UnknownWriteKey as error:
+        raise SourceNotFound("no source has this write key") from error
+    scheme, rest = public_address(request, request.app.state.settings)
     destination = {
         "apiKey": key,
         # Without it the SDK sends the events to its maker.
@@ -117,21 +126,12 @@ def _answer(
         "legacyVideoPluginsEnabled": False,
         "remotePlugins": [],
     }
-    if source.categories:
-        answer["consentSettings"] = _consent_settings(source, session)
-    return JSONResponse(answer, headers=CACHED)
-
-
-def _consent_settings(source: SourceSettings, session: Db) -> dict[str, Any]:
-    """Return Segment's consent settings.
-
-    `hasUnmappedDestinations` is whether the SDK starts although the person agreed to none of the
-    categories. It does where the source collects on a basis other than consent; where it collects
-    by consent, an SDK that never starts is what the person chose.
-    """
-    purpose = consent.catalogue.purposes(session).get(source.collection_purpose)
-    needs_consent = purpose is None or purpose.lawful_basis not in UNCONDITIONAL
-    return {
-        "allCategories": sorted(source.categories),
-        "hasUnmappedDestinations": not needs_consent,
-    }
+    if known.source.categories:
+        answer["consentSettings"] = {
+            "allCategories": sorted(known.source.categories),
+            # Whether the SDK starts although the person agreed to none of the categories. It does
+            # where the source collects on a basis other than consent; where it collects by
+            # consent, an SDK that never starts is what the person chose.
+            "hasUnmappedDestinations": not known.asks,
+        }
+    return JSONResponse(answer, headers={"Cache-Control": f"public, {BRIEFLY}"})

@@ -34,6 +34,7 @@ class SourceSettings:
     burst: int | None = None
     #: How long events wait for the visitor's answer; 0 holds nothing.
     pending_seconds: int = 0
+    added_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,7 @@ def settings_of(source: Source) -> SourceSettings:
         events_per_second=source.events_per_second,
         burst=source.burst,
         pending_seconds=source.pending_seconds,
+        added_at=source.created_at,
     )
 
 

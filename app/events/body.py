@@ -29,7 +29,8 @@ _SHAPES = bytes(
     for c in map(chr, range(256))
 )
 _EXPONENT = re.compile(rb"0e[+-]?000+,")
-_DIGITS = b"0" * 300
+#: With an exponent of two digits so many stay below a double's 10^308.
+_DIGITS = b"0" * 200
 _SAMPLED = len(_DIGITS) // 2
 
 
@@ -58,12 +59,26 @@ _encode = msgspec.json.Encoder().encode
 class Body(msgspec.Struct, frozen=True):
     """What one request brought: its messages, and what stands beside them for all of them.
 
-    `messages` is None when `batch` is no list.
+    `messages` is None when `batch` is no list. `shared` are the batch's `context` and
+    `integrations`, which hold for each message that does not say otherwise: `completed` writes
+    them into one.
     """
 
     messages: list[Raw] | None
     write_key: str | None
     sent_at: Raw = NONE
+    shared: dict[str, Raw] = {}
+
+    @property
+    def size(self) -> int:
+        """How many bytes the messages become with what is shared written into each."""
+        shared = sum(len(value) for value in self.shared.values())
+        messages = self.messages or ()
+        return sum(map(len, messages)) + shared * len(messages)
+
+    def completed(self, message: Raw) -> Raw:
+        """Return a message with what its batch says and it does not say itself."""
+        return _with_shared(message, self.shared) if self.shared else message
 
 
 def parse(
@@ -71,9 +86,8 @@ def parse(
 ) -> Body:
     """Read a request: a batch, or the one message that a call of this kind is.
 
-    The text of its messages is as `storable` returns it. What stands at the top of a batch
-    (`context`, `integrations`, `sentAt`) holds for each of its messages that does not say
-    otherwise. Raises BodyUnreadable when it is not a JSON object.
+    The text of its messages is as `storable` returns it. Raises BodyUnreadable when it is not a
+    JSON object.
     """
     body = body.strip(_BLANKS)
     if _odd(body):
@@ -110,12 +124,9 @@ def _read(body: bytes, call: str | None) -> Body:
         batch = _decode_batch(body)
     except msgspec.ValidationError:
         return Body(None, _key_of(body))
-    key = _text(batch.writeKey)
-    shared = {"integrations": batch.integrations, "context": batch.context}
-    if not any(bytes(value) not in (b"", NULL) for value in shared.values()):
-        return Body(batch.batch, key, batch.sentAt)
-    shared["sentAt"] = batch.sentAt
-    return Body([_with_shared(message, shared) for message in batch.batch], key)
+    both = {"integrations": batch.integrations, "context": batch.context}
+    shared = {name: value for name, value in both.items() if bytes(value) not in (b"", NULL)}
+    return Body(batch.batch, _text(batch.writeKey), batch.sentAt, shared)
 
 
 def to_message(value: object) -> Raw:
@@ -230,12 +241,12 @@ def _text(value: Raw) -> str | None:
 
 
 def _with_shared(message: Raw, shared: Mapping[str, Raw]) -> Raw:
-    """Write into a message what it does not say itself of what its batch says."""
     own = members_of(message)
     if own is None:
         return message
-    others = {k: v for k, v in shared.items() if bytes(v) not in (b"", NULL) and k not in own}
-    context, its = members_of(shared["context"] or NULL), members_of(own.get("context", Raw(NULL)))
+    others = {k: v for k, v in shared.items() if bytes(own.get(k, NONE)) in (b"", NULL)}
+    context = members_of(shared.get("context", Raw(NULL)))
     if context is not None:
+        its = members_of(own.get("context", Raw(NULL)))
         others["context"] = Raw(_encode({**context, **(its or {})}))
     return with_members(message, others)

@@ -1,5 +1,6 @@
 """Reads what tracking SDKs send into one form: ids, time, name, properties; no database."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -38,10 +39,17 @@ LONGEST_MESSAGE_ID = 256
 LONGEST_NAME = 1024
 #: A person is known by a few; an event that names hundreds would join a whole population.
 MOST_IDENTIFIERS = 25
+#: What programs send for the id of a message when they have none.
+NO_IDS = frozenset({"", "undefined", "null", "none", "nil", "nan", "0", "true", "false"})
+NIL_ID = "00000000-0000-0000-0000-000000000000"
 #: Levels of objects and lists in one event. Some 250 are more than what reads it later can follow.
 MOST_LEVELS = 100
 #: Longer values are not remembered, so that what is remembered stays within some megabytes.
 REMEMBERED_LENGTH = 128
+#: Seconds or milliseconds since 1970 as text. Eight digits are a day (ISO 8601 basic form).
+EPOCH = re.compile(r"-?\d{9,15}(\.\d{1,9})?", re.ASCII)
+#: What a time ends in as clients write it; what ends otherwise is tidied first.
+ZONES = frozenset("Z0123456789")
 _EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
 
 
@@ -112,9 +120,13 @@ def read(
     # So many levels take so many brackets: counting these costs nothing, and is mostly enough.
     if text.count(b"{") + text.count(b"[") > MOST_LEVELS and _too_deep(text):
         return Rejection("nested_too_deeply", f"more than {MOST_LEVELS} levels", _own_id(text))
-    said, others = members(text)
-    message_id = _message_id(said.message_id)
-    found = _read(said, call or said.type, message_id, received_at, sent_at, others)
+    message_id = None
+    try:
+        said, others = members(text)
+        message_id = _message_id(said.message_id)
+        found = _read(said, call or said.type, message_id, received_at, sent_at, others)
+    except msgspec.DecodeError:
+        found = "unstorable", "a value in it cannot be read"
     if isinstance(found, Envelope):
         return found
     return Rejection(*found, message_id, whole(message, call, sent_at))
@@ -133,7 +145,9 @@ def _read(
         return "unknown_type", f"type must be one of {', '.join(TYPES)}"
     try:
         context, seen = said.context, decode_context(said.context)
-    except msgspec.ValidationError:  # no object
+    except msgspec.ValidationError:
+        if bytes(said.context)[:1] == b"{":  # what it says of consent must not be lost
+            raise
         context, seen = OBJECT, Context()
     properties = _properties(kind, said, seen)
     name = _name(kind, said, properties)
@@ -146,10 +160,9 @@ def _read(
         return "no_user_anon_id", "neither userId, anonymousId nor an external id is given"
     if len(found) > MOST_IDENTIFIERS:
         return "too_many_identifiers", f"an event has at most {MOST_IDENTIFIERS}"
-    sent = said.sent_at
-    if sent is None and sent_at:
-        sent = values_of(sent_at) if len(sent_at) < REMEMBERED_LENGTH else None
-    sent = _sent_at(sent)
+    sent = _sent_at(said.sent_at)
+    if sent is None and 0 < len(sent_at) < REMEMBERED_LENGTH:
+        sent = _sent_at(values_of(sent_at))
     seq = said.source_seq
     return Envelope(
         type=kind,
@@ -163,15 +176,22 @@ def _read(
         source_seq=seq if type(seq) is int and abs(seq) < 2**62 else None,  # true is no number
         properties=properties,
         context=context,
-        rest=_rest(said, others),
+        rest=_rest(kind, said, others),
         consent=seen.consent,
     )
 
 
 def _own_id(text: bytes) -> str:
-    """Return the id of a message that is not read; of a list nothing is built."""
+    """Return the id of a message that is not read; of what is no text nothing is built."""
     own = decode_identified(text).messageId
-    return _message_id(None if bytes(own)[:1] in (b"", b"{", b"[") else values_of(own))
+    return _message_id(values_of(own) if bytes(own)[:1] == b'"' else None)
+
+
+def beyond(message: Raw, why: str, *, call: str | None, sent_at: Raw) -> Rejection:
+    """Return a message that is one too many: all that is read of it is its id."""
+    text = bytes(message)
+    own = _own_id(text) if text[:1] == b"{" else None
+    return Rejection("too_many", why, own, whole(message, call, sent_at))
 
 
 def _too_deep(text: bytes) -> bool:
@@ -210,12 +230,17 @@ def message_of(event: Envelope) -> Raw:
 
 
 def _message_id(value: object) -> str:
-    """Return the message's id; one that is absent is made, one too long for an index hashed."""
-    if type(value) is str and 0 < len(value) <= LONGEST_MESSAGE_ID:
-        return value
-    if value is None or value == "" or isinstance(value, dict | list | bool):
+    """Return the message's id; one that is absent is made, one too long for an index hashed.
+
+    What a program writes where it has no id is none: all its events would be duplicates of one.
+    """
+    if type(value) is str and 12 <= len(value) <= LONGEST_MESSAGE_ID:
+        return value if value != NIL_ID else f"server-{uuid4()}"
+    if value is None or isinstance(value, dict | list | bool):
         return f"server-{uuid4()}"
     text = str(value)
+    if text.strip().lower() in NO_IDS:
+        return f"server-{uuid4()}"
     if len(text) > LONGEST_MESSAGE_ID:
         return "sha256-" + sha256(text.encode("utf-8", "replace")).hexdigest()
     return text
@@ -250,14 +275,29 @@ def _properties(kind: str, said: Message, context: Context) -> Raw:
     return traits or OBJECT
 
 
-def _rest(said: Message, others: dict[str, Raw]) -> Raw:
-    """Return the members that have no column of their own."""
+def _rest(kind: str, said: Message, others: dict[str, Raw]) -> Raw:
+    """Return the members that have no column of their own, or none in a call of this kind."""
     values = rest_of(said)
+    if kind in ("identify", "group"):
+        unused = said.properties is not OBJECT or said.event is not None
+    else:
+        other = said.name if kind == "track" else said.event
+        unused = said.traits is not NONE or other is not None
+    if unused:
+        others = {**others, **_unused(kind, said)}
     if values == NO_REST and not others:
         return NONE
     every = {**others, **dict(zip(REST, values, strict=True))}
-    rest = {name: value for name, value in every.items() if bytes(value) not in (b"", b"null")}
+    rest = {k: v for k, v in every.items() if bytes(v) not in (b"", b"null", b"{}")}
     return Raw(msgspec.json.encode(rest)) if rest else NONE
+
+
+def _unused(kind: str, said: Message) -> dict[str, Raw]:
+    """Return what stands in a message although its kind of call has no use for it."""
+    traits = kind in ("identify", "group")
+    place, value = ("properties", said.properties) if traits else ("traits", said.traits)
+    other, name = ("name", said.name) if kind == "track" else ("event", said.event)
+    return {place: value, other: Raw(msgspec.json.encode(name))}
 
 
 def _identifiers(
@@ -275,7 +315,8 @@ def _identifiers(
         acting.sort(key=lambda i: identifiers.namespace(i[0]).priority)
     if kind == "alias" and said.previous_id:
         before = _identifier("anonymous_id", values_of(said.previous_id))
-        if before:
+        # analytics-next sends a user's own id for the previous one from a page that knows the user.
+        if before and before[1] not in {value for _, value in pair}:
             acting.append(before)
     if not acting:
         return ()
@@ -312,10 +353,17 @@ _remembered_pair = lru_cache(maxsize=50_000)(_pair)
 
 
 def _external(entries: list[Any]) -> list[tuple[str, str]]:
-    """Read `context.externalIds`: `[{"id", "type", "collection": "users"}]` [Segment]."""
+    """Read `context.externalIds`: `[{"id", "type", "collection": "users"}]` [Segment].
+
+    What is in another collection, such as accounts, identifies no person.
+    """
     found = []
     for entry in entries:
-        if type(entry) is dict and type(entry.get("type")) is str:
+        if (
+            type(entry) is dict
+            and type(entry.get("type")) is str
+            and entry.get("collection") in (None, "", "users")
+        ):
             namespace = identifiers.canonical_namespace(entry["type"])
             if identifiers.NAMESPACE_NAME.match(namespace):
                 identifier = _identifier(namespace, entry.get("id"))
@@ -347,9 +395,14 @@ def _time(value: object) -> datetime | None:
         return None
     try:
         if type(value) is str:
-            time = datetime.fromisoformat(value.strip())
+            if value[4:5] != "-":  # not as nearly every client writes it
+                value = value.strip()
+                if EPOCH.fullmatch(value):
+                    value = float(value)
+        if type(value) is str:
+            time = datetime.fromisoformat(value if value[-1:] in ZONES else value.strip().upper())
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            time = datetime.fromtimestamp(value / 1000 if value > 1e11 else value, UTC)
+            time = datetime.fromtimestamp(value / 1000 if abs(value) > 1e11 else value, UTC)
         else:
             return None
         if time.tzinfo is not UTC:

@@ -70,7 +70,10 @@ def may_keep(
         return True
     if len(said) > LONGEST_CONSENT:
         return False
-    context = {"consent": values_of(said)} if said else {}
+    try:
+        context = {"consent": values_of(said)} if said else {}
+    except msgspec.DecodeError:
+        return False
     stamp = segment.read(context, known=known, categories=categories)
     return purpose.key not in stamp.refused
 

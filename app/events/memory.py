@@ -114,7 +114,7 @@ class Memory:
         found = stamps.read.get((words, snapshot))
         if found is None:
             found = consent.segment.read(
-                {"consent": msgspec.json.decode(words) if words else None},
+                {"consent": _read(words) if words else None},
                 known=self.purposes.keys(),
                 categories=source.categories,
                 snapshot=snapshot,
@@ -181,6 +181,14 @@ class Memory:
     def _make_room(self, wanted: int) -> None:
         if len(self._voices) + wanted > MOST_VOICES:
             self._voices.clear()
+
+
+def _read(words: bytes) -> object:
+    """Return the value of a consent object; of one that cannot be read, what is no such object."""
+    try:
+        return msgspec.json.decode(words)
+    except (msgspec.DecodeError, RecursionError):
+        return "unreadable"
 
 
 def after_commit(session: Session, call: Callable[[], None]) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
@@ -38,6 +39,10 @@ LONGEST_TURN = 0.02
 
 #: So long after a write that failed for a reason of the server's `readyz` says so.
 FAILING_SECONDS = 10.0
+
+#: What an event's own values can cause. It is rejected then; of any other error its sender hears
+#: that the server failed, and sends it again.
+FAULTS = (*DataRefused, msgspec.MsgspecError, ValueError, RecursionError)
 
 Answer = asyncio.Future[list[Outcome]]
 
@@ -152,14 +157,16 @@ class Writer:
                 written = [*self._once_more(batches, copy=True)]
             except DataRefused:  # another writer has the same event in hand, or one is at fault
                 written = [*self._once_more(batches)]
-        except DataRefused:
-            written = [self._divided(batch) for batch in batches]
         except Exception as error:
-            self._failed = time.monotonic(), unavailable(error) or type(error).__name__
-            log.error("%d requests were not written: %s", len(requests), type(error).__name__)
-            _answer(requests, [error] * len(requests))
-            return
-        self._failed = None
+            if not isinstance(error, DataRefused):
+                self._failed = time.monotonic(), unavailable(error) or type(error).__name__
+                log.error("%d requests were not written: %s", len(requests), type(error).__name__)
+            if unavailable(error):
+                written = [error] * len(requests)
+            else:  # one of them is at fault: it must not cost the others anything
+                written = [self._divided(batch) for batch in batches]
+        else:
+            self._failed = None
         _answer(requests, written)
 
     def _once_more(self, batches: Sequence[Batch], *, copy: bool = False) -> list[list[Outcome]]:
@@ -181,11 +188,11 @@ class Writer:
         try:
             [written] = self._once_more([batch])
             return written
-        except DataRefused as error:
-            if len(batch.entries) == 1:
-                return [self._refuse(batch, error)]
         except Exception as error:
-            return error
+            if unavailable(error):
+                return error
+            if len(batch.entries) == 1:
+                return [self._refuse(batch, error)] if isinstance(error, FAULTS) else error
         half = len(batch.entries) // 2
         out: list[Outcome] = []
         for part in (batch.entries[:half], batch.entries[half:]):
@@ -195,10 +202,11 @@ class Writer:
             out += outcomes
         return out
 
-    def _refuse(self, batch: Batch, error: sa.exc.DBAPIError) -> Outcome:
+    def _refuse(self, batch: Batch, error: Exception) -> Outcome:
         """Keep the event as a rejected one."""
-        reason = str(error.orig).splitlines()[0][:200] if error.orig else "refused"
-        log.warning("the database refused an event: %s", type(error.orig).__name__)
+        fault = getattr(error, "orig", None)
+        reason = str(fault).splitlines()[0][:200] if fault else "a value in it cannot be read"
+        log.warning("an event could not be stored: %s", type(fault or error).__name__)
         [entry] = batch.entries
         raw = message_of(entry) if isinstance(entry, Envelope) else entry.raw
         rejection = Rejection("unstorable", reason, entry.message_id, raw)

@@ -27,6 +27,10 @@ from app.events.message import whole
         (b'{"a": NaN, "b": [Infinity, -Infinity, 1e999]}', {"a": None, "b": [None, None, None]}),
         (b'{"a": 1E+400, "b": [-1.5e400 ,2e-400\t]}', {"a": None, "b": [None, 0.0]}),
         (b'{"a": ' + b"9" * 400 + b".5}", {"a": None}),
+        (
+            b'{"a": 1' + b"0" * 250 + b'e99, "b": -1' + b"0" * 230 + b".5E+99}",
+            {"a": None, "b": None},
+        ),
         (b'{"a": 1, "b": 2, "a": 3}', {"a": 3, "b": 2}),
         (b'{"a": 12345678901234567890123}', {"a": 12345678901234567890123}),
         (b'{"a": ' + b"9" * 4000 + b"}", {"a": int("9" * 4000)}),
@@ -127,10 +131,35 @@ def test_what_stands_at_the_top_of_a_batch_holds_for_each_that_does_not_say_othe
     top = {"batch": batch, "sentAt": "top", "context": {"ip": "0", "app": "x"}, "writeKey": "k"}
     found = parse(json.dumps(top).encode(), None)
     assert found.write_key == "k"
-    one, two, three = (values_of(message) for message in found.messages or [])
-    assert one == {"type": "track", "sentAt": "top", "context": {"ip": "0", "app": "x"}}
+    assert bytes(found.sent_at) == b'"top"'
+    one, two, three = (values_of(found.completed(message)) for message in found.messages or [])
+    assert one == {"type": "track", "context": {"ip": "0", "app": "x"}}
     assert two == {"sentAt": "own", "context": {"ip": "1", "app": "x"}}
     assert three == 3
+
+
+def test_what_a_body_becomes_is_known_before_it_does() -> None:
+    shared, messages = {"context": {"a": "x" * 10_000}, "integrations": {"All": True}}, [{}] * 500
+    found = parse(json.dumps({"batch": messages, **shared}).encode(), None)
+    made = sum(len(found.completed(message)) for message in found.messages or [])
+    assert made - 50 * 500 < found.size <= made
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.sampled_from([1, 9, 100, 150, 199, 200, 201, 250, 299, 300, 309, 310, 400]),
+    st.sampled_from(["", ".5", "." + "9" * 250]),
+    st.sampled_from(
+        ["", "e9", "E99", "e+99", "e-99", "e100", "e308", "e-400", "e0099", "e00000001"]
+    ),
+    st.sampled_from(["", "-"]),
+)
+def test_a_number_of_whatever_length_is_read_by_all_or_null(
+    digits: int, fraction: str, exponent: str, sign: str
+) -> None:
+    made = storable(f'{{"a": {sign}1{"0" * (digits - 1)}{fraction}{exponent}}}'.encode())
+    assert set(values_of(made)) == set(json.loads(made)) == {"a"}
+    assert values_of(made) == json.loads(made)
 
 
 def test_a_message_begins_where_it_begins_whatever_stands_around_it() -> None:
