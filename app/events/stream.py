@@ -47,6 +47,7 @@ class Outline(msgspec.Struct, frozen=True, gc=False):
     identifier_ids: list[int]
     occurred_at: datetime
     received_at: datetime
+    source_seq: int | None
     refused: list[str]
     message_id: str | None
     traits: str | None

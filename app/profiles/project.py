@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.db import statement
 from app.events.stream import Outline
+from app.profiles.traits import Order, order
 
 #: Keys of more bytes are no traits but mistakes, and would not fit into an index row.
 LONGEST_KEY = 512
@@ -15,9 +16,8 @@ LONGEST_KEY = 512
 _TRAITS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def _order(event: Outline) -> tuple[Any, ...]:
-    """When an event counts from; of equal times its receipt says which came last, not its id."""
-    return min(event.occurred_at, event.received_at), event.received_at, event.id
+def _order(event: Outline) -> Order:
+    return order(event.occurred_at, event.received_at, event.source_seq, event.id)
 
 
 def project(session: Session, events: Iterable[Outline]) -> set[int]:
@@ -40,6 +40,7 @@ def project(session: Session, events: Iterable[Outline]) -> set[int]:
                 "value": value,
                 "occurred_at": event.occurred_at,
                 "received_at": event.received_at,
+                "source_seq": event.source_seq,
                 "event_id": event.id,
                 "message_id": event.message_id,
                 "source_id": event.source_id,

@@ -95,8 +95,8 @@ def traits(session: Session, view: View) -> dict[str, TraitValue]:
     )
     return fold(
         TraitValue(
-            r.key, r.value, r.occurred_at, r.received_at, r.event_id, r.message_id, r.source,
-            f"{r.namespace}:{r.value_of}",
+            r.key, r.value, r.occurred_at, r.received_at, r.source_seq, r.event_id, r.message_id,
+            r.source, f"{r.namespace}:{r.value_of}",
         )
         for r in rows
     )  # fmt: skip
@@ -115,15 +115,16 @@ def events(
 
     Events whose own stamp refused the purpose are left out for good.
     """
-    after = cursors.decode(cursor, str, str, int) if cursor else (None, None, None)
+    after = cursors.decode(cursor, str, int, str, int) if cursor else (None,) * 4
     rows = session.execute(
         statement("app.profiles", "timeline"),
         {
             "identifiers": list(view.allowed),
             "purpose": view.purpose,
             "at": after[0],
-            "received_at": after[1],
-            "id": after[2],
+            "place": after[1],
+            "received_at": after[2],
+            "id": after[3],
             "limit": limit + 1,
         },
     ).all()
@@ -131,7 +132,9 @@ def events(
     if not more:
         return list(rows), None
     last = rows[limit - 1]
-    mark = cursors.encode(last.occurred_at.isoformat(), last.received_at.isoformat(), last.id)
+    mark = cursors.encode(
+        last.occurred_at.isoformat(), last.place, last.received_at.isoformat(), last.id
+    )
     return list(rows[:limit]), mark
 
 

@@ -29,6 +29,7 @@ class Trait(Base):
     value: Mapped[Any] = mapped_column(JSON)
     occurred_at: Mapped[datetime]
     received_at: Mapped[datetime]
+    source_seq: Mapped[int | None]
     event_id: Mapped[int]
     message_id: Mapped[str]
     source_id: Mapped[int]

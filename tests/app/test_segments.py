@@ -206,7 +206,7 @@ class Random:
         )  # fmt: skip
         rows = session.execute(
             sa.text(
-                "SELECT id, '', source_id, type, identifier_ids, occurred_at, received_at, "
+                "SELECT id, '', source_id, type, identifier_ids, occurred_at, received_at, NULL, "
                 "refused, message_id, CASE WHEN type = 'identify' THEN properties::text END "
                 "FROM app.event WHERE id = any(:ids)"
             ),

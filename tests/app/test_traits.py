@@ -3,16 +3,21 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
+from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session
 
+from app import pipeline
 from app.access import sources
+from app.db import Sessions
 from app.events import stream
 from app.events.append import append
 from app.events.body import to_message
 from app.events.envelope import Envelope, read
 from app.events.item import Item
 from app.events.memory import Memory
+from app.profiles import read as read_profile
 from app.profiles.project import project
 from app.profiles.traits import TraitValue, fold
 
@@ -39,7 +44,8 @@ def test_a_clock_in_the_future_does_not_speak_the_last_word(session: Session) ->
 
 def test_the_same_holds_between_identifiers() -> None:
     def value(text: str, occurred_at: datetime, received_at: datetime, number: int) -> TraitValue:
-        return TraitValue("plan", text, occurred_at, received_at, number, "m", "web", "user_id:1")
+        said = ("m", "web", "user_id:1")
+        return TraitValue("plan", text, occurred_at, received_at, None, number, *said)
 
     ahead = value("gold", NOW + 9999 * HOUR, NOW, 1)
     later = value("silver", NOW + HOUR, NOW + HOUR, 2)
@@ -48,3 +54,29 @@ def test_the_same_holds_between_identifiers() -> None:
     assert fold([ahead, late])["plan"].value == "gold"
     earlier_id = value("second", NOW, NOW + timedelta(microseconds=1), 4)
     assert fold([earlier_id, value("first", NOW, NOW, 5)])["plan"].value == "second"
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_of_equal_times_the_order_of_the_source_decides(
+    server: TestClient, sessions: Sessions, write_key: str, order: tuple[int, ...]
+) -> None:
+    """In traits, in the timeline and over its pages, whatever came first (journeys.md §4.0)."""
+    messages: list[dict[str, Any]] = [
+        {"type": "identify", "userId": "u-1", "traits": {"step": n}, "messageId": f"m-{n}",
+         "timestamp": NOW.isoformat(), "sourceSeq": 10 + n}
+        for n in range(3)
+    ]  # fmt: skip
+    for n in order:
+        body = {"batch": [messages[n]], "writeKey": write_key}
+        server.post("/v1/batch", json=body).raise_for_status()
+        with sessions.begin() as session:
+            pipeline.step(session)
+    with sessions() as session:
+        found = read_profile.find(session, "user_id:u-1")
+        view = read_profile.view(session, found, "service.operation")
+        assert read_profile.traits(session, view)["step"].value == 2
+        seen, cursor = [], None
+        for _ in messages:
+            [row], cursor = read_profile.events(session, view, cursor=cursor, limit=1)
+            seen.append(row.message_id)
+    assert (seen, cursor) == (["m-2", "m-1", "m-0"], None)

@@ -7,7 +7,7 @@ WITH mark AS MATERIALIZED (
           WHERE c.closed_by <= p.transaction) AS passed
   FROM app.progress p WHERE p.reader = :reader)
 SELECT e.id, CAST(e.transaction AS text) AS stream_transaction, e.source_id, e.type,
-       e.identifier_ids, e.occurred_at, e.received_at, e.refused,
+       e.identifier_ids, e.occurred_at, e.received_at, e.source_seq, e.refused,
        CASE WHEN e.type = 'identify' THEN e.message_id END AS message_id,
        CASE WHEN e.type = 'identify' THEN CAST(e.properties AS text) END AS traits
 FROM app.event e
