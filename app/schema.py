@@ -7,6 +7,7 @@ from alembic import command
 from alembic.config import Config
 
 import migrations
+from app import restored
 
 
 def configuration(connection: sa.Connection) -> Config:
@@ -18,11 +19,16 @@ def configuration(connection: sa.Connection) -> Config:
 
 
 def migrate(engine: sa.Engine, revision: str = "head") -> None:
-    """Upgrade the schema in one transaction; a second caller waits and finds nothing to do."""
+    """Upgrade the schema in one transaction; a second caller waits and finds nothing to do.
+
+    A database that was restored from another cluster is ready to go on afterwards.
+    """
     with engine.begin() as connection:
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended('migrate', 0))"))
         config = configuration(connection)
         command.upgrade(config, revision)
+    if revision == "head":
+        restored.go_on(engine)
 
 
 def downgrade(engine: sa.Engine, revision: str) -> None:
