@@ -1,6 +1,7 @@
 """What a reverse proxy says of the request that it passes on."""
 
 import re
+from ipaddress import ip_address
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -25,6 +26,31 @@ class Forwarded:
             if scope["client"][0] in self._inner.trusted_hosts:
                 scope["headers"] = _with_forwarded_host(scope["headers"])
         await self._inner(scope, receive, send)  # type: ignore[arg-type]  # same ASGI
+
+
+class Callers:
+    """Says from which address a request came that did not pass `Forwarded`."""
+
+    def __init__(self, trusted: str) -> None:
+        """`trusted` as in Forwarded."""
+        self._trusted = ProxyHeadersMiddleware(_nobody, trusted).trusted_hosts
+
+    def address(self, request: Request) -> str | None:
+        """Return the caller's address: the first before the proxies that are believed."""
+        if request.client is None:
+            return None
+        host = request.client.host
+        passed = ", ".join(request.headers.getlist("x-forwarded-for"))
+        if passed and host in self._trusted:
+            host = self._trusted.get_trusted_client_address(passed)[0]
+        try:
+            return str(ip_address(host))
+        except ValueError:
+            return None
+
+
+async def _nobody(scope: object, receive: object, send: object) -> None:
+    """Answer nothing: only the list of proxies is asked for."""
 
 
 def _with_forwarded_host(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

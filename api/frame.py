@@ -1,5 +1,6 @@
 """Gives every request an id, and every unforeseen error an answer that says nothing inside."""
 
+import asyncio
 import logging
 import random
 
@@ -12,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api import problems
 from api.errors import ValueUnstorable
 from app.db import unavailable
-from app.errors import DatabaseUnavailable
+from app.errors import DatabaseUnavailable, OverCapacity
 
 log = logging.getLogger("parcours.api")
 
@@ -51,6 +52,11 @@ class Frame:
             await self._app(scope, receive, marked)
         except ClientDisconnect:
             log.debug("request %s: its client left", request_id)
+        except asyncio.CancelledError:  # the server stops, and waits no longer for this request
+            if not started:
+                stops = problems.answer(Request(scope), OverCapacity("the server stops"))
+                await stops(scope, receive, marked)
+            raise
         except Exception as error:
             if started:
                 raise  # half an answer is on its way: the connection must end

@@ -15,7 +15,7 @@ from api import problems
 from api.body_limit import BodyLimit
 from api.cors import TrackingCors
 from api.direct import Direct
-from api.forwarded import Forwarded
+from api.forwarded import Callers, Forwarded
 from api.frame import Frame
 from api.known_sources import KnownSources
 from api.request_body import Budget
@@ -90,8 +90,10 @@ def create_app(settings: Settings, sessions: Sessions) -> FastAPI:
             sessions, Room(settings.home, settings.least_free_bytes), holding=holding
         )
         yield
-        await asyncio.to_thread(server.state.writer.close)
-        await asyncio.to_thread(server.state.meter.close)
+        await asyncio.gather(
+            asyncio.to_thread(server.state.writer.close),
+            asyncio.to_thread(server.state.meter.close),
+        )
 
     server = FastAPI(
         title="Parcours",
@@ -108,6 +110,7 @@ def create_app(settings: Settings, sessions: Sessions) -> FastAPI:
     server.state.probe = Probe(sessions, settings.home, settings.least_free_bytes)
     server.state.budget = Budget(MOST_BYTES)
     server.state.sources = KnownSources(sessions, settings)
+    server.state.callers = Callers(settings.trusted_proxies)
     for module in (*TRACKING, oauth, health):
         server.include_router(module.router)
     for module in RESOURCES:

@@ -18,6 +18,13 @@ Sessions = sessionmaker[Session]
 
 #: So long may the database take to accept a connection.
 CONNECT_SECONDS = 5
+#: A database that vanishes without a word is noticed within some 20 seconds, and not after hours.
+LOST = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 15_000,
+}
 #: Errors that a value can cause: the row is at fault, not the server.
 DataRefused = (sa.exc.DataError, sa.exc.IntegrityError)
 
@@ -78,11 +85,13 @@ def engine(url: str, *, pool_size: int = 10) -> sa.Engine:
         pool_size=pool_size,
         max_overflow=10,
         pool_pre_ping=True,
+        hide_parameters=True,  # an error must not say what a person sent
         json_serializer=lambda value: json.dumps(value, ensure_ascii=False),
         connect_args={
             "options": "-c timezone=UTC",
             "application_name": "parcours",
             "connect_timeout": CONNECT_SECONDS,
+            **LOST,
         },
     )
 

@@ -1,13 +1,16 @@
 """The command `parcours`: gathers the groups and turns errors into one clear line."""
 
 import sys
+from typing import NoReturn
 
 import typer
 from rich.markup import escape
+from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from api.cli import access, data, demo, doctor, identity, plans, rejected, serve, sources, storage
 from api.cli.session import err
 from api.problems import BASES, title
+from app.db import unavailable
 
 app = typer.Typer(
     name="parcours",
@@ -35,6 +38,16 @@ def main() -> None:
     try:
         app()
     except BASES as error:
-        said = escape(f"{title(type(error))} {error}")
-        err.print(f"[red]error:[/red] {said}", highlight=False, soft_wrap=True)
-        sys.exit(1)
+        _end(f"{title(type(error))} {error}")
+    except SQLAlchemyError as error:
+        why = unavailable(error)
+        if why is None and not isinstance(error, DataError):
+            raise
+        _end(f"{why[0].upper()}{why[1:]}." if why else "The database cannot hold this value.")
+    except UnicodeEncodeError:
+        _end("What was given is no text: it is not UTF-8.")
+
+
+def _end(said: str) -> NoReturn:
+    err.print(f"[red]error:[/red] {escape(said)}", highlight=False, soft_wrap=True)
+    sys.exit(1)

@@ -25,7 +25,8 @@ from app.pending.vault import Vault
 from app.postgres import database
 from app.settings import Settings
 
-STOP_SECONDS = 8
+#: So long may the worker take for what it is doing: server and PostgreSQL need the rest of 10 s.
+STOP_SECONDS = 4
 
 
 class _Terminated(SystemExit):

@@ -10,6 +10,7 @@ import msgspec
 from fastapi import APIRouter, Request, Security
 from fastapi.responses import JSONResponse, Response
 from fastapi.security import HTTPBasic
+from msgspec import Raw
 from starlette.requests import HTTPConnection
 
 from api import write_key as keys
@@ -19,6 +20,7 @@ from api.request_body import TIMES, Held, read
 from api.routes import calls
 from app.access.door import Door
 from app.errors import (
+    AppError,
     BodyTooLarge,
     BodyUnreadable,
     OriginNotAllowed,
@@ -30,6 +32,7 @@ from app.events import envelope, kept
 from app.events.body import Body, parse
 from app.events.envelope import Rejection
 from app.events.item import Batch, Outcome
+from app.events.message import with_address
 from app.settings import Settings
 
 
@@ -141,44 +144,66 @@ async def receive(request: Request, kind: str | None) -> Response:
                 now=time.monotonic(),
             )
             held.take(TIMES * body.size if body.shared else 0)
-            batch = _read(found.door, body, kind, received_at)
+            # Only who asks for it has it looked up, and stored.
+            address = state.callers.address(request) if b'"direct"' in packed else None
+            batch = _read(found.door, body, kind, received_at, address)
         except REFUSED as error:
-            await _note_refusal(request, known, error, events=events, body=held.body)
-            raise
+            refusal = await _noted(request, known, error, events=events, body=held.body)
+            raise refusal from error
         outcomes = await state.writer.submit(batch)
         return Response(
             msgspec.json.encode(_answer(batch, outcomes)), media_type="application/json"
         )
 
 
-async def _note_refusal(
-    request: Request, known: Known | None, error: Exception, *, events: int = 1, body: bytes = b""
-) -> None:
-    """Count a request that is refused whole, and keep a piece of one that cannot be read.
+async def _noted(
+    request: Request, known: Known | None, error: AppError, *, events: int, body: bytes
+) -> AppError:
+    """Count a request that is refused whole, keep a piece of one that cannot be read.
 
-    Nothing is done when it cannot be told whose it is.
+    Return why it is refused: what cannot be read has still to pass the door of its source, or
+    whoever knows a browser's key would fill what is kept. Nothing is done when it cannot be told
+    whose it is.
     """
     state = request.app.state
     if known is None:  # the body was not read: the key may stand outside of it
         try:
             _, known = await state.sources.find_first(keys.candidates(request, None))
         except UnknownWriteKey:
-            return
+            return error
+    if isinstance(error, BodyUnreadable):
+        try:
+            known.door.admit(
+                origin=request.headers.get("origin"), size=0, events=1, now=time.monotonic()
+            )
+        except (OriginNotAllowed, RateLimited) as refusal:
+            error = refusal
     state.meter.refused(known.source.id, slug(type(error)), events)
     if isinstance(error, BodyUnreadable) and body:
         rejection = Rejection(kept.UNREADABLE, str(error), raw=body)
         await state.writer.submit(Batch(known.source, [rejection], datetime.now(UTC)))
+    return error
 
 
-def _read(door: Door, body: Body, call: str | None, received_at: datetime) -> Batch:
-    """Read the messages of a request; beyond the limit they are not even looked at."""
+def _read(
+    door: Door, body: Body, call: str | None, received_at: datetime, address: str | None
+) -> Batch:
+    """Read the messages of a request; of those beyond the limit only their ids.
+
+    `address` is the sender's, for the messages that ask for it.
+    """
     most, largest = door.most_events, door.largest_event
+
+    def completed(message: Raw) -> Raw:
+        message = body.completed(message)
+        return with_address(message, address) if address else message
+
     messages = body.messages or []
     if len(messages) > door.far_too_many:
         raise BodyTooLarge(f"{len(messages)} events; a request has at most {most}")
     read = [
         envelope.read(
-            body.completed(message),
+            completed(message),
             received_at=received_at,
             largest=largest,
             call=call,

@@ -112,6 +112,7 @@ def _counts(counts: tally.Counts) -> dict[str, Any]:
         "held": counts.held,
         "rejected": dict(sorted(counts.rejected.items())),
         "released": counts.released,
+        "replayed": counts.replayed,
         "destroyed": dict(sorted(counts.destroyed.items())),
     }
 

@@ -27,6 +27,7 @@ def append(
     copy: bool = False,
     holding: Holding | None = None,
     released: bool = False,
+    counted: bool = True,
 ) -> list[Outcome]:
     """Append events and return what became of each, in order.
 
@@ -40,8 +41,8 @@ def append(
     `copy` is for who repeats the transaction without it on IntegrityError.
 
     With `holding`, events of sources that wait for an answer are held until there is one. What
-    they say of consent is on record from then on; `released` ones are not asked for it again, and
-    are counted by whoever releases them.
+    they say of consent is on record from then on; `released` ones are not asked for it again.
+    These, and what is not `counted` because it came before, are counted by their appender.
     """
     if not items:
         return []
@@ -66,7 +67,7 @@ def append(
     outcomes = [
         kept.get(n) or _outcome(item, n, denied, refused, fresh) for n, item in enumerate(items)
     ]
-    if not released:
+    if counted and not released:
         _count(session, items, outcomes, now, wake=bool(fresh))
     elif fresh:
         work.wake(session)

@@ -96,6 +96,19 @@ def members(text: bytes) -> tuple[Message, dict[str, Raw]]:
         return _decode_message(text), {k: v for k, v in every.items() if k not in _KNOWN}
 
 
+def with_address(message: Raw, address: str) -> Raw:
+    """Write the sender's address into `context.ip` where the message asks for it.
+
+    It does by `context.direct: true` [Segment]. An address that it has already stays.
+    """
+    context = members_of((members_of(message) or {}).get("context", OBJECT))
+    if not context or bytes(context.get("direct", NONE)) != b"true":
+        return message
+    if bytes(context.get("ip", NONE)) not in (b"", b"null", b'""'):
+        return message
+    return with_members(message, {"context": {**context, "ip": address}})
+
+
 def whole(message: Raw, call: str | None, sent_at: Raw) -> Raw:
     """Return a message with what its request says of it."""
     others: dict[str, Raw | str] = {"type": call} if call is not None else {}

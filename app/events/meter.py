@@ -48,7 +48,7 @@ class Meter:
     def close(self) -> None:
         """Write down what is left, then stop."""
         self._stop.set()
-        self._thread.join(timeout=5)
+        self._thread.join(timeout=2)
 
     def _run(self) -> None:
         next_use = 0.0

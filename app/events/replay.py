@@ -1,5 +1,6 @@
 """Replays rejected events: each goes the way of a new one, and its row says what became of it."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +14,7 @@ from app.access.sources import SourceSettings, settings_of
 from app.access.tables import Source
 from app.db import DataRefused
 from app.errors import BodyUnreadable, CorrectionRequired
-from app.events import kept, rejected
+from app.events import kept, rejected, tally
 from app.events.append import append
 from app.events.body import NONE, members_of, storable, with_members
 from app.events.envelope import Envelope, Rejection, read
@@ -133,7 +134,14 @@ def _replay(
     sources = _sources(session, {row.source_id for row in rows})
     entries = [_read(row, sources.get(row.source_id), largest) for row in rows]
     items = [entry for entry in entries if isinstance(entry, Item)]
-    outcomes = iter(_append(session, items, now))
+    appended = _append(session, items, now)
+    stored = Counter(
+        (item.source.id, "replayed", "")
+        for item, outcome in zip(items, appended, strict=True)
+        if outcome.state == "accepted"
+    )
+    tally.add(session, stored, now)
+    outcomes = iter(appended)
     done = []
     for row, entry in zip(rows, entries, strict=True):
         row.attempts += 1
@@ -179,7 +187,7 @@ def _append(session: Session, items: Sequence[Item], now: datetime) -> list[Outc
         return []
     try:
         with session.begin_nested():
-            return append(session, items, Memory(), now=now)
+            return append(session, items, Memory(), now=now, counted=False)
     except DataRefused as error:
         if len(items) > 1:
             return [outcome for item in items for outcome in _append(session, [item], now)]

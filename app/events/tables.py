@@ -172,7 +172,8 @@ class Tally(Base):
 
     __table_args__ = (
         sa.CheckConstraint(
-            "outcome IN ('accepted', 'duplicate', 'rejected', 'held', 'released', 'destroyed')",
+            "outcome IN ('accepted', 'duplicate', 'rejected', 'held', 'released', 'destroyed',"
+            " 'replayed')",
             name="tally_outcome",
         ),
         sa.Index("tally_source", "source_id", "at"),

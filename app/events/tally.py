@@ -17,8 +17,8 @@ from app import work
 from app.db import statement
 from app.events.tables import Tally
 
-#: What comes of held events long after their source was heard of.
-LATER = ("released", "destroyed")
+#: What comes of held and of rejected events long after their source was heard of.
+LATER = ("released", "destroyed", "replayed")
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 #: Rows older than this are summed up per minute, and per hour once no day reads their minutes.
 FRESH = timedelta(minutes=5)
@@ -30,7 +30,8 @@ class Counts:
     """What became of a source's events in one stretch of time.
 
     The first four are what their sender was told. `released` and `destroyed` (by reason) are what
-    came of held events later, so that no event is received twice: stored are accepted and released.
+    came of held events later, `replayed` are rejected ones that were stored later, so that no event
+    is received twice: stored are accepted, released and replayed.
     """
 
     accepted: int = 0
@@ -38,6 +39,7 @@ class Counts:
     held: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     released: int = 0
+    replayed: int = 0
     destroyed: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -73,8 +75,9 @@ def add(
     """Count events by (source id, outcome, reason), in this transaction; `wake` also the worker.
 
     Waking it with a statement of its own costs every batch one more round trip.
-    The outcomes are accepted, duplicate, rejected and held, and for what was held before released
-    and destroyed; the reason is "" but for rejected and destroyed.
+    The outcomes are accepted, duplicate, rejected and held, for what was held before released and
+    destroyed, and for what was rejected before replayed; the reason is "" but for rejected and
+    destroyed.
     """
     rows = [
         {"source_id": source_id, "outcome": outcome, "reason": reason, "events": events}

@@ -37,6 +37,9 @@ MOST_WAITING = 20_000
 #: So long, in seconds, may the event loop take to say whether it has more at hand.
 LONGEST_TURN = 0.02
 
+#: So long, in seconds, may what waits take to be written when the server stops.
+LONGEST_CLOSE = 4.0
+
 #: So long after a write that failed for a reason of the server's `readyz` says so.
 FAILING_SECONDS = 10.0
 
@@ -88,6 +91,8 @@ class Writer:
         """
         if not self._room():
             raise StorageFull("")
+        if not self.alive:
+            raise OverCapacity("the thread that writes events has ended")
         with self._lock:
             if self._waiting + len(batch.entries) > MOST_WAITING and self._waiting:
                 raise OverCapacity("too many events are waiting to be written")
@@ -118,7 +123,7 @@ class Writer:
     def close(self) -> None:
         """Write what waits, then stop."""
         self._queue.put(None)
-        self._thread.join(timeout=8)
+        self._thread.join(timeout=LONGEST_CLOSE)
 
     def _run(self) -> None:
         open_ = True
@@ -126,7 +131,10 @@ class Writer:
             requests, open_ = self._gather()
             if requests:
                 self._began = time.monotonic()
-                self._write(requests)
+                try:
+                    self._write(requests)
+                except Exception as error:  # whatever it was, this thread must go on
+                    self._fails(requests, error)
                 self._began = None
                 with self._lock:
                     self._waiting -= sum(len(r.batch.entries) for r in requests)
@@ -158,16 +166,18 @@ class Writer:
             except DataRefused:  # another writer has the same event in hand, or one is at fault
                 written = [*self._once_more(batches)]
         except Exception as error:
-            if not isinstance(error, DataRefused):
-                self._failed = time.monotonic(), unavailable(error) or type(error).__name__
-                log.error("%d requests were not written: %s", len(requests), type(error).__name__)
             if unavailable(error):
-                written = [error] * len(requests)
-            else:  # one of them is at fault: it must not cost the others anything
-                written = [self._divided(batch) for batch in batches]
-        else:
-            self._failed = None
+                raise
+            # One of them is at fault: it must not cost the others anything.
+            written = [self._divided(batch) for batch in batches]
+        self._failed = None
         _answer(requests, written)
+
+    def _fails(self, requests: Sequence[_Request], error: Exception) -> None:
+        """Tell all of these requests, and `readyz` for some seconds, that writing failed."""
+        self._failed = time.monotonic(), unavailable(error) or type(error).__name__
+        log.error("%d requests were not written: %s", len(requests), type(error).__name__)
+        _answer(requests, [error] * len(requests))
 
     def _once_more(self, batches: Sequence[Batch], *, copy: bool = False) -> list[list[Outcome]]:
         """Write in one transaction, once more on a connection that broke while idle."""
@@ -192,7 +202,7 @@ class Writer:
             if unavailable(error):
                 return error
             if len(batch.entries) == 1:
-                return [self._refuse(batch, error)] if isinstance(error, FAULTS) else error
+                return self._refused(batch, error) if isinstance(error, FAULTS) else error
         half = len(batch.entries) // 2
         out: list[Outcome] = []
         for part in (batch.entries[:half], batch.entries[half:]):
@@ -202,17 +212,23 @@ class Writer:
             out += outcomes
         return out
 
-    def _refuse(self, batch: Batch, error: Exception) -> Outcome:
+    def _refused(self, batch: Batch, error: Exception) -> list[Outcome] | Exception:
         """Keep the event as a rejected one."""
         fault = getattr(error, "orig", None)
         reason = str(fault).splitlines()[0][:200] if fault else "a value in it cannot be read"
         log.warning("an event could not be stored: %s", type(fault or error).__name__)
         [entry] = batch.entries
         raw = message_of(entry) if isinstance(entry, Envelope) else entry.raw
-        rejection = Rejection("unstorable", reason, entry.message_id, raw)
-        stored = Batch(batch.source, [rejection], batch.received_at)
-        [[outcome]] = self._once_more([stored])
-        return outcome
+        failed: Exception = error
+        for kept in (raw, None):  # what cannot even be kept is only counted
+            rejection = Rejection("unstorable", reason, entry.message_id, kept)
+            try:
+                return self._once_more([Batch(batch.source, [rejection], batch.received_at)])[0]
+            except Exception as another:
+                failed = another
+                if unavailable(failed):
+                    break
+        return failed
 
 
 def write(

@@ -2,11 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from app.events.body import to_message, values_of
 from app.events.envelope import (
@@ -17,6 +19,7 @@ from app.events.envelope import (
     message_of,
     read,
 )
+from app.events.message import with_address
 from identity.identifiers import JUNK
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -106,6 +109,13 @@ def test_without_a_time_of_sending_the_time_stands_and_without_any_it_is_now() -
         ("2026-04-30T12:00:00.25+02:00", datetime(2026, 4, 30, 10, 0, 0, 250_000, tzinfo=UTC)),
         ("2026-04-30T10:00:00", datetime(2026, 4, 30, 10, tzinfo=UTC)),
         (" 2026-04-30 ", datetime(2026, 4, 30, tzinfo=UTC)),
+        ("2026-04-30t10:00:00z", datetime(2026, 4, 30, 10, tzinfo=UTC)),
+        ("20260430T100000Z", datetime(2026, 4, 30, 10, tzinfo=UTC)),
+        ("20260430", datetime(2026, 4, 30, tzinfo=UTC)),
+        ("1777543200", datetime(2026, 4, 30, 10, tzinfo=UTC)),
+        ("1777543200000", datetime(2026, 4, 30, 10, tzinfo=UTC)),
+        (" 1777543200.25", datetime(2026, 4, 30, 10, 0, 0, 250_000, tzinfo=UTC)),
+        (-864_000_000_000, datetime(1942, 8, 16, tzinfo=UTC)),
         (1_777_543_200, datetime(2026, 4, 30, 10, tzinfo=UTC)),
         (1_777_543_200_000, datetime(2026, 4, 30, 10, tzinfo=UTC)),
         *[(sent, NOW) for sent in UNREADABLE_TIMES],
@@ -157,6 +167,65 @@ def test_an_alias_names_who_it_was_before() -> None:
     assert found.identifiers == (("user_id", "u-1"), ("anonymous_id", "a-0"))
 
 
+def test_who_says_to_have_been_themselves_says_nothing() -> None:
+    """analytics-next, from a page that knows its user."""
+    assert event(type="alias", previousId="u-1").identifiers == (("user_id", "u-1"),)
+
+
+def test_the_id_of_an_account_is_no_persons() -> None:
+    external = [
+        {"type": "account_id", "id": "acme", "collection": "accounts"},
+        {"type": "crm_id", "id": "c-1", "collection": "users"},
+    ]
+    found = event(context={"externalIds": external})
+    assert found.identifiers == (("user_id", "u-1"), ("crm_id", "c-1"))
+
+
+@pytest.mark.parametrize("own", ["", "garbage", "0001-01-01T00:00:00Z", None, {}])
+def test_a_time_of_sending_that_says_nothing_is_that_of_the_batch(own: Any) -> None:
+    hour = timedelta(hours=1)
+    message = {"type": "page", "userId": "u", "timestamp": iso(NOW + hour), "sentAt": own}
+    top = Raw(msgspec.json.encode(iso(NOW + hour)))
+    found = read(to_message(message), received_at=NOW, largest=999, sent_at=top)
+    assert isinstance(found, Envelope)
+    assert found.occurred_at == NOW
+
+
+def test_what_a_call_has_no_use_for_is_kept_beside_it() -> None:
+    track = event(traits={"plan": "gold"}, name="n")
+    assert values_of(track.rest) == {"traits": {"plan": "gold"}, "name": "n"}
+    told = event(type="identify", event="e", properties={"a": 1}, traits={"b": 2})
+    assert values_of(told.rest) == {"properties": {"a": 1}, "event": "e"}
+    assert values_of(told.properties) == {"b": 2}
+    assert not event(type="page", event=None, traits={}).rest
+
+
+@pytest.mark.parametrize("place", ["externalIds", "device", "consent"])
+def test_a_context_that_holds_what_cannot_be_read_does_not_lose_a_refusal(place: str) -> None:
+    """Not even where the search for such values should miss one."""
+    odd = b'{"categoryPreferences":{"ads":false},"x":1' + b"0" * 200 + b"e299}"
+    context = b'{"consent":{"categoryPreferences":{"ads":false}},"%b":%b}' % (place.encode(), odd)
+    text = b'{"type":"page","userId":"u","messageId":"message-1","context":%b}' % context
+    found = read(Raw(text), received_at=NOW, largest=9999)
+    if place == "consent":
+        assert isinstance(found, Envelope)
+        assert b"false" in bytes(found.consent)
+    else:
+        assert isinstance(found, Rejection)
+        assert (found.code, found.message_id) == ("unstorable", "message-1")
+
+
+def test_the_senders_address_is_written_where_it_is_asked_for() -> None:
+    def ip(context: Any) -> Any:
+        message = with_address(to_message({"type": "page", "context": context}), "192.0.2.7")
+        said = values_of(message)["context"]
+        return said.get("ip") if isinstance(said, dict) else None
+
+    assert ip({"direct": True}) == ip({"direct": True, "ip": None}) == "192.0.2.7"
+    assert ip({"direct": True, "ip": "192.0.2.1"}) == "192.0.2.1"
+    assert [ip(c) for c in ({}, {"direct": False}, {"direct": "true"}, None, 3)] == [None] * 5
+
+
 def test_a_page_may_be_named_in_its_properties() -> None:
     named = {"properties": {"name": "Home"}, "event": None}
     assert event(type="page", **named).name == "Home"
@@ -181,7 +250,9 @@ def test_an_event_has_an_id_of_its_own_whatever_was_sent() -> None:
     assert event(messageId=7).message_id == "7"
     assert event(messageId="x" * 300).message_id == event(messageId="x" * 300).message_id
     assert len(event(messageId="x" * 300).message_id) <= LONGEST_MESSAGE_ID
-    nothing: tuple[Any, ...] = (None, "", {}, [], True)
+    nothing: tuple[Any, ...] = (
+        None, "", {}, [], True, 0, "undefined", "NULL", " none ", "0", str(UUID(int=0))
+    )  # fmt: skip
     for absent in nothing:
         assert event(messageId=absent).message_id != event(messageId=absent).message_id
 

@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from app.access import sources
 from app.access.tables import Source
 from app.db import Sessions
+from app.events import tally
 from tests.app.rejected.conftest import Call, Send, basic
 
 NAMELESS = {"type": "track", "userId": "u-1", "messageId": "m-1"}
@@ -56,6 +57,20 @@ def test_it_is_corrected_replayed_and_there_once_with_its_times(
     assert after["corrected_by"] == after["closed_by"]
     assert after["closed_by"].startswith("cl_")
     assert (after["payload"], after["replayable"]) == (None, False)
+
+
+def test_what_is_replayed_is_not_received_again(
+    write_key: str, call: Call, send: Send, sessions: Sessions
+) -> None:
+    send(NAMELESS, {**NAMELESS, "messageId": "m-2"}, {**NAMED, "messageId": "m-3"})
+    for found in call("GET").json()["data"]:
+        event = {**NAMED, "messageId": "m-3" if found["message_id"] == "m-2" else "m-1"}
+        assert call("POST", f"/{found['id']}/replay", json={"event": event}).status_code == 200
+    with sessions() as session:
+        counted = tally.read(session, 1, datetime.now(UTC)).day
+    assert (counted.received, counted.accepted, counted.replayed) == (3, 1, 1)
+    assert counted.rejected == {"event_missing": 2}
+    assert len(events(sessions)) == counted.accepted + counted.replayed
 
 
 def test_a_correction_can_be_stored_and_replayed_later(
