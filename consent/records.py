@@ -96,6 +96,8 @@ def record(
     again what already stands at its time is left out, which keeps one record per change of mind
     instead of one per page view. Nor does such a stamp lift a refusal that was explicit.
     `changes` are the `moments` since the first choice of each identifier, where known already.
+    No record is dated later than the database's clock: one of a server whose clock is ahead would
+    outrank what others record until they have caught up.
     """
     written: list[Written] = []
     for part in (
@@ -205,8 +207,7 @@ def _row(choice: Choice, received_at: datetime) -> dict[str, Any]:
         "purpose_version": choice.purpose_version,
         "state": choice.state,
         "effective_at": choice.effective_at,
-        "recorded_at": received_at,
-        "order_time": min(choice.effective_at, received_at),
+        "received_at": received_at,
         "valid_until": _lapses(choice),
         "notice": choice.notice,
         "collected_by": choice.collected_by,
@@ -307,9 +308,12 @@ def _times(identifiers: Mapping[tuple[str, str], datetime]) -> str:
 
 
 def standings(
-    records: Iterable[ConsentRecord], *, at: datetime, known_at: datetime
+    records: Iterable[ConsentRecord], *, at: datetime, known_at: datetime | None
 ) -> dict[tuple[str, str, str], tuple[Standing, str | None]]:
-    """Return, by (namespace, value, purpose), what the records amount to at a time."""
+    """Return, by (namespace, value, purpose), what the records amount to at a time.
+
+    `known_at` None asks about now, `at` being the asker's clock (`consent.resolve.standing`).
+    """
     by_key: dict[tuple[str, str, str], list[Record]] = {}
     for row in records:
         by_key.setdefault((row.namespace, row.value, row.purpose), []).append(

@@ -58,7 +58,7 @@ class Decision:
 
 
 def standing(
-    records: Iterable[Record], *, at: datetime, known_at: datetime
+    records: Iterable[Record], *, at: datetime, known_at: datetime | None
 ) -> tuple[Standing, str | None]:
     """Return what one identifier's records about one purpose amount to.
 
@@ -66,12 +66,20 @@ def standing(
     effective time until it lapses; a refusal acts from its order time. The latest wins; among
     equal times the restrictive one does, before the later receipt (research/consent.md 2.6:
     the other order let 945 late grants revive consent in 40,000 random histories).
+
+    `known_at` None asks about now, `at` being the asker's clock: what was read is known, and a
+    refusal acts at once. It cannot lie in the future; whoever wrote it has a clock that is ahead,
+    and would be heard only when ours has caught up. The set form of this is `consent.current`.
     """
     acting = [
         record
         for record in records
-        if record.recorded_at <= known_at
-        and (record.effective_at if record.state == "given" else record.order_time) <= at
+        if (known_at is None or record.recorded_at <= known_at)
+        and (
+            record.effective_at <= at
+            if record.state == "given"
+            else known_at is None or record.order_time <= at
+        )
     ]
     if not acting:
         return "unknown", None

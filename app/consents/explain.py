@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,6 +10,9 @@ from sqlalchemy.orm import Session
 
 import consent
 from identity import people
+
+#: A question about so short a time ago is one about now, and took that long to get here.
+JUST_NOW = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +35,15 @@ def explain(
     """Decide for one person, seen from one identifier, for one purpose or for all.
 
     `at` is the time of the use, `known_at` of our knowledge: with both in the past the answer is
-    the one that was given then. Raises PurposeNotFound.
+    the one that was given then, with both of this moment it is that of every other decision.
+    Raises PurposeNotFound.
     """
     members = people.members(session, [person])
     catalogue = consent.catalogue.purposes(session)
     wanted = [consent.catalogue.purpose(session, purpose)] if purpose else list(catalogue.values())
     records = consent.history(session, [(m.namespace, m.value) for m in members])
-    standings = consent.standings(records, at=at, known_at=known_at)
+    now = min(at, known_at) > datetime.now(UTC) - JUST_NOW
+    standings = consent.standings(records, at=at, known_at=None if now else known_at)
     return [_explain(p, members, acting, standings) for p in wanted]
 
 

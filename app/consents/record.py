@@ -26,7 +26,9 @@ def record(
     """Record explicit decisions of one canonical identifier and set everything moving.
 
     Effective for every decision from the commit on; segments and destinations hear of it from
-    the worker, which is notified by the same commit. Raises PurposeNotFound and NoticeNotFound.
+    the worker, which is notified by the same commit. A refusal that says no time of its own ends
+    what is on record, whatever the clocks of two servers say. Raises PurposeNotFound and
+    NoticeNotFound.
     """
     known = consent.catalogue.purposes(session)
     if notice is not None:
@@ -34,13 +36,14 @@ def record(
             session, notice["key"], int(notice["version"]), notice["language"]
         )
         notice = {**notice, "body_sha256": found.body_sha256}
+    after = max([received_at, *_order_times(session, namespace, value, decisions)])
     choices = [
         consent.Choice(
             namespace,
             value,
             purpose,
             state,
-            effective_at or received_at,
+            effective_at or (received_at if state == "given" else after),
             collected_by,
             purpose_version=_known(known, purpose).version,
             valid_days=_known(known, purpose).valid_days,
@@ -49,9 +52,17 @@ def record(
         )
         for purpose, state in decisions.items()
     ]
-    written = consent.record(session, choices, received_at=received_at)
+    written = consent.record(session, choices, received_at=after)
     touch(session, written)
     return written
+
+
+def _order_times(
+    session: Session, namespace: str, value: str, purposes: Iterable[str]
+) -> list[datetime]:
+    wanted = set(purposes)
+    records = consent.history(session, [(namespace, value)])
+    return [row.order_time for row in records if row.purpose in wanted]
 
 
 def _known(purposes: Mapping[str, consent.Purpose], key: str) -> consent.Purpose:

@@ -163,7 +163,7 @@ def _given(session: Session, speakers: set[Speaker], now: datetime) -> dict[Spea
     if not speakers:
         return given
     records = consent.history(session, sorted(speakers))
-    standings = consent.standings(records, at=now, known_at=now)
+    standings = consent.standings(records, at=now, known_at=None)
     for (namespace, value, purpose), (standing, _) in standings.items():
         if standing == "given":
             given.setdefault((namespace, value), set()).add(purpose)

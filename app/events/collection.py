@@ -110,11 +110,11 @@ def _standings(
     if not unknown:
         return out
     records = consent.history(session, sorted(unknown), purpose=purpose)
-    found = consent.standings(records, at=now, known_at=now)
+    found = consent.standings(records, at=now, known_at=None)
     until = dict.fromkeys(unknown, NEVER)
     for row in records:
         speaker = (row.namespace, row.value)
-        for moment in (row.effective_at, row.recorded_at, row.valid_until):
+        for moment in (row.effective_at, row.valid_until):
             if moment is not None and moment > now:
                 until[speaker] = min(until[speaker], moment)
     for speaker in unknown:

@@ -220,7 +220,7 @@ def _ask(
 ) -> None:
     speakers = {speaker for item in items.values() for speaker in item.speakers}
     records = consent.history(session, sorted(speakers), purpose=purpose.key)
-    standings = consent.standings(records, at=now, known_at=now)
+    standings = consent.standings(records, at=now, known_at=None)
     begins = _begins(records, now)
     for i, item in items.items():
         voices = [

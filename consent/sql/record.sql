@@ -2,16 +2,23 @@
 -- refusal of what was given before is a withdrawal. A grant dated in the future does not stand yet,
 -- and so does not make one that acts now a repetition. The stamp of an event (evidence.event_stamp)
 -- never lifts what was refused explicitly: a browser goes on saying what its banner said once.
+-- Recorded is at most now by this clock, the only one that all servers share.
 INSERT INTO consent.record (namespace, value, purpose, purpose_version, state, effective_at,
                             recorded_at, order_time, valid_until, notice, collected_by, evidence)
 SELECT r.namespace, r.value, r.purpose, r.purpose_version,
        CASE WHEN r.state = 'refused' AND stood.state = 'given' THEN 'withdrawn' ELSE r.state END,
        r.effective_at,
        r.recorded_at, r.order_time, r.valid_until, r.notice, r.collected_by, r.evidence
-FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(
-       namespace text, value text, purpose text, purpose_version bigint, state text,
-       effective_at timestamptz, recorded_at timestamptz, order_time timestamptz,
-       valid_until timestamptz, notice jsonb, collected_by text, evidence jsonb)
+FROM (
+  SELECT namespace, value, purpose, purpose_version, state, effective_at,
+         least(received_at, statement_timestamp()) AS recorded_at,
+         least(effective_at, received_at, statement_timestamp()) AS order_time,
+         valid_until, notice, collected_by, evidence
+  FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS said(
+         namespace text, value text, purpose text, purpose_version bigint, state text,
+         effective_at timestamptz, received_at timestamptz,
+         valid_until timestamptz, notice jsonb, collected_by text, evidence jsonb)
+) r
 LEFT JOIN LATERAL (
   SELECT CASE WHEN s.state = 'given' AND s.valid_until <= r.order_time THEN 'expired'
               ELSE s.state END AS state,

@@ -41,6 +41,33 @@ class Population:
         for received_at in {self._time() for _ in range(12)}:
             choices = [c for row in self.rows for c in self._choices(str(row["value"]))]
             consent.record(session, choices, received_at=received_at)
+        self._of_fast_clocks()
+
+    def _of_fast_clocks(self) -> None:
+        """Some records that are dated as late as hours from now, as a server's clock was."""
+        rows = []
+        for row in self.dice.sample(self.rows, len(self.rows) // 3):
+            recorded_at = self.now + self.dice.randrange(-3, 30) * HOUR
+            effective_at = self.now + self.dice.randrange(-100, 30) * HOUR
+            rows.append(
+                {
+                    "value": row["value"],
+                    "purpose": self.dice.choice(PURPOSES).key,
+                    "state": self.dice.choice(STATES),
+                    "effective_at": effective_at,
+                    "recorded_at": recorded_at,
+                    "order_time": min(effective_at, recorded_at),
+                }
+            )
+        self.session.execute(
+            sa.text(
+                "INSERT INTO consent.record (namespace, value, purpose, purpose_version, state, "
+                "effective_at, recorded_at, order_time, collected_by, evidence) VALUES ('user_id', "
+                ":value, :purpose, 1, :state, :effective_at, :recorded_at, :order_time, 'test', "
+                "'{}')"
+            ),
+            rows,
+        )
 
     def _person(self, name: str) -> list[dict[str, object]]:
         """One to five identifiers; a group is named after its first, like a person."""
@@ -86,7 +113,7 @@ class Population:
         keys = [("user_id", str(row["value"])) for row in self.rows]
         history = consent.history(self.session, keys, purpose=purpose.key)
         now = datetime.now(UTC)
-        standings = consent.standings(history, at=now, known_at=now)
+        standings = consent.standings(history, at=now, known_at=None)
         people: dict[int, list[tuple[int, int, Voice]]] = defaultdict(list)
         for row in self.rows:
             own, value = int(str(row["id"])), str(row["value"])

@@ -179,6 +179,21 @@ def test_an_explicit_decision_is_recorded_each_time_it_is_made(session: Session)
     assert states(session) == ["given"] * 3
 
 
+def test_no_record_is_dated_later_than_by_the_databases_clock(session: Session) -> None:
+    now = session.scalar(sa.select(sa.func.clock_timestamp()))
+    assert now is not None
+    ahead = now + timedelta(seconds=5)
+    consent.record(session, [choice("given", ahead)], received_at=ahead)
+    # Another server, whose clock is right, a moment later.
+    later = session.scalar(sa.select(sa.func.clock_timestamp()))
+    assert later is not None
+    consent.record(session, [choice("refused", later)], received_at=later)
+    rows = consent.history(session, [("user_id", "ada")])
+    assert [row.effective_at for row in rows] == [ahead, later]
+    assert rows[0].recorded_at == rows[0].order_time < later
+    assert stands(session, ahead + DAY) in ("refused", "withdrawn")
+
+
 def test_a_stamp_never_lifts_an_explicit_refusal(session: Session) -> None:
     """A browser goes on stamping what its banner said, after its person withdrew elsewhere."""
     consent.record(session, [choice("withdrawn", NOON)], received_at=NOON)

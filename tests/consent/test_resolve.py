@@ -183,6 +183,47 @@ def test_a_future_grant_gives_nothing_until_then(
 
 
 @many
+@given(histories, st.binary(min_size=4, max_size=4), hours)
+def test_asked_about_now_a_refusal_counts_at_once_whatever_clock_it_was_written_by(
+    history: list[Record], data: bytes, now: datetime
+) -> None:
+    [more] = decode(data)
+    last = max((r.order_time for r in history), default=START)
+    ahead = last + timedelta(hours=data[3] % 4)
+    refusal = replace(
+        more,
+        state="refused" if data[0] % 2 else "withdrawn",
+        effective_at=max(more.effective_at, ahead),
+        recorded_at=ahead,
+        valid_until=None,
+    )
+    said, _ = standing([*history, refusal], at=now, known_at=None)
+    assert said in ("refused", "withdrawn")
+
+
+@many
+@given(histories, st.binary(min_size=4, max_size=4), hours)
+def test_asked_about_now_a_grant_still_does_not_begin_before_its_time(
+    history: list[Record], data: bytes, now: datetime
+) -> None:
+    [grant] = decode(data)
+    later = now + timedelta(microseconds=1)
+    future = replace(grant, state="given", effective_at=later, valid_until=None, seq=99)
+    assert standing([*history, future], at=now, known_at=None) == standing(
+        history, at=now, known_at=None
+    )
+
+
+@many
+@given(histories, hours)
+def test_where_all_clocks_agree_now_is_as_any_other_time(
+    history: list[Record], now: datetime
+) -> None:
+    agreed = [replace(r, recorded_at=min(r.recorded_at, now)) for r in history]
+    assert standing(agreed, at=now, known_at=None) == standing(agreed, at=now, known_at=now)
+
+
+@many
 @given(st.integers(1, 20), st.integers(0, 20), st.integers(0, 20), hours)
 def test_a_clock_ahead_cannot_outrank_a_later_withdrawal(
     ahead: int, withdrawn: int, withdrawn_clock: int, at: datetime
