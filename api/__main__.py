@@ -1,5 +1,5 @@
 """`python -m api` is the command `parcours`."""
 
-from api.cli import main
+from api.cli.root import main
 
 main()

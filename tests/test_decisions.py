@@ -66,6 +66,7 @@ def test_only_the_collector_is_asynchronous() -> None:
         Path("api/request_body.py"),  # reads a tracking body, bounded
         Path("api/routes/collect.py"),
         Path("api/routes/pixel.py"),  # one event, by the collector
+        Path("api/routes/tracking_settings.py"),  # waits for the look-up of keys
         Path("api/routes/oauth.py"),  # the scheme that tells the OpenAPI document
         Path("api/oauth_server.py"),  # reads the body of a form
     }

@@ -61,9 +61,9 @@ def commands() -> set[str]:
     """Return every command of the command line: `parcours source add` …"""
 
     def walk(command: Any, name: str) -> Iterator[str]:
-        inner = getattr(command, "commands", {})
+        inner = command.list_commands(None) if hasattr(command, "list_commands") else []
         for key in inner:
-            yield from walk(inner[key], f"{name} {key}")
+            yield from walk(command.get_command(None, key), f"{name} {key}")
         if not inner and not command.hidden:
             yield name
 

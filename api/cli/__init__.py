@@ -1,5 +1,1 @@
-"""The command line: `parcours`, one file per group of commands."""
-
-from api.cli.root import main
-
-__all__ = ["main"]
+"""The command line: `parcours`, one file per group of commands; `root` finds them."""

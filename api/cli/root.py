@@ -1,53 +1,77 @@
-"""The command `parcours`: gathers the groups and turns errors into one clear line."""
+"""The command `parcours`: finds the groups and turns errors into one clear line."""
 
 import sys
-from typing import NoReturn
+from importlib import import_module
+from typing import Any
 
 import typer
-from rich.markup import escape
-from sqlalchemy.exc import DataError, SQLAlchemyError
+from rich.console import Console
+from typer.core import TyperGroup
+from typer.main import get_command, get_group
 
-from api.cli import access, data, demo, doctor, identity, plans, rejected, serve, sources, storage
-from api.cli.session import err
-from api.problems import BASES, title
-from app.db import unavailable
+#: Where each command or group of commands is. It is loaded when it is asked for: all together take
+#: twice the time of any one, and `parcours source list` needs neither demonstration nor plans.
+PLACES = {
+    "serve": ("serve", "serve"),
+    "worker": ("serve", "worker"),
+    "source": ("sources", "source"),
+    "client": ("access", "client"),
+    "plan": ("plans", "plan"),
+    "rejected": ("rejected", "rejected"),
+    "identity": ("identity", "identity"),
+    "partition": ("storage", "partition"),
+    "retention": ("storage", "retention"),
+    "import": ("data", "import_"),
+    "demo": ("demo", "demo"),
+    "doctor": ("doctor", "doctor"),
+    "migrate": ("data", "migrate"),
+}
+
+
+class Commands(TyperGroup):
+    """The commands by name."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names in the order of the help."""
+        return list(PLACES)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Load a command."""
+        if cmd_name not in PLACES:
+            return None
+        module, name = PLACES[cmd_name]
+        found = getattr(import_module(f"api.cli.{module}"), name)
+        if isinstance(found, typer.Typer):
+            command: Any = get_group(found)
+        else:
+            single = typer.Typer(add_completion=False)
+            single.command(cmd_name)(found)
+            command = get_command(single)
+        command.name = cmd_name
+        return command
+
 
 app = typer.Typer(
     name="parcours",
+    cls=Commands,
     help="Parcours: a consent-first customer data platform with identity resolution.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.command("serve")(serve.serve)
-app.command("worker")(serve.worker)
-app.add_typer(sources.source, name="source")
-app.add_typer(access.client, name="client")
-app.add_typer(plans.plan, name="plan")
-app.add_typer(rejected.rejected, name="rejected")
-app.add_typer(identity.identity, name="identity")
-app.add_typer(storage.partition, name="partition")
-app.add_typer(storage.retention, name="retention")
-app.command("import")(data.import_)
-app.command("demo")(demo.demo)
-app.command("doctor")(doctor.doctor)
-app.command("migrate")(data.migrate)
+
+
+@app.callback()
+def parcours() -> None:
+    """Parcours: a consent-first customer data platform with identity resolution."""
 
 
 def main() -> None:
     """Run a command; an error that we foresaw is one line on standard error and status 1."""
     try:
         app()
-    except BASES as error:
-        _end(f"{title(type(error))} {error}")
-    except SQLAlchemyError as error:
-        why = unavailable(error)
-        if why is None and not isinstance(error, DataError):
+    except Exception as error:
+        said = import_module("api.cli.failures").line(error)
+        if said is None:
             raise
-        _end(f"{why[0].upper()}{why[1:]}." if why else "The database cannot hold this value.")
-    except UnicodeEncodeError:
-        _end("What was given is no text: it is not UTF-8.")
-
-
-def _end(said: str) -> NoReturn:
-    err.print(f"[red]error:[/red] {escape(said)}", highlight=False, soft_wrap=True)
-    sys.exit(1)
+        Console(stderr=True).print(said, highlight=False, soft_wrap=True)
+        sys.exit(1)

@@ -1,9 +1,7 @@
 """Reads what tracking SDKs send into one form: ids, time, name, properties; no database."""
 
-import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 from uuid import uuid4
@@ -11,6 +9,7 @@ from uuid import uuid4
 import msgspec
 from msgspec import Raw
 
+from app.events import times, who
 from app.events.body import NONE, compact, values_of, with_members
 from app.events.message import (
     NO_REST,
@@ -18,7 +17,6 @@ from app.events.message import (
     REST,
     Context,
     Message,
-    decode_addresses,
     decode_context,
     decode_identified,
     decode_named,
@@ -26,15 +24,10 @@ from app.events.message import (
     rest_of,
     whole,
 )
-from identity import identifiers
+from app.events.who import Identifiers
 
 TYPES = ("track", "identify", "page", "screen", "group", "alias")
 CALLS = frozenset(TYPES)
-#: A clock that differs by less than this is right, and what differs is the network: the time is
-#: then kept exactly as it was sent.
-SKEW_IGNORED = timedelta(seconds=2)
-#: Beyond this the sent time says nothing about the clock (research/sdk-contract.md 6).
-SKEW_BELIEVED = timedelta(days=365)
 LONGEST_MESSAGE_ID = 256
 LONGEST_NAME = 1024
 #: A person is known by a few; an event that names hundreds would join a whole population.
@@ -44,18 +37,6 @@ NO_IDS = frozenset({"", "undefined", "null", "none", "nil", "nan", "0", "true", 
 NIL_ID = "00000000-0000-0000-0000-000000000000"
 #: Levels of objects and lists in one event. Some 250 are more than what reads it later can follow.
 MOST_LEVELS = 100
-#: Longer values are not remembered, so that what is remembered stays within some megabytes.
-REMEMBERED_LENGTH = 128
-#: Seconds or milliseconds since 1970 as text. Eight digits are a day (ISO 8601 basic form).
-EPOCH = re.compile(r"-?\d{9,15}(\.\d{1,9})?", re.ASCII)
-#: What a time ends in as clients write it; what ends otherwise is tidied first.
-ZONES = frozenset("Z0123456789")
-_EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
-
-
-Identifiers = tuple[tuple[str, str], ...]
-#: The canonical user id and anonymous id of a message, and both as identifiers.
-Pair = tuple[str | None, str | None, Identifiers]
 
 
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -153,16 +134,17 @@ def _read(
     name = _name(kind, said, properties)
     if kind == "track" and not name:
         return "event_missing", "a track call needs the name of its event"
-    user, device, found = _who(said.user_id, said.anonymous_id)
+    user, device, found = who.acting(said.user_id, said.anonymous_id)
     if kind in ("identify", "alias") or seen.externalIds is not None or seen.device is not None:
-        found = _identifiers(kind, said, seen, properties, found)
+        found = who.named(kind, said, seen, properties, found)
     if not found:
         return "no_user_anon_id", "neither userId, anonymousId nor an external id is given"
     if len(found) > MOST_IDENTIFIERS:
         return "too_many_identifiers", f"an event has at most {MOST_IDENTIFIERS}"
-    sent = _sent_at(said.sent_at)
-    if sent is None and 0 < len(sent_at) < REMEMBERED_LENGTH:
-        sent = _sent_at(values_of(sent_at))
+    sent = times.read_sent(said.sent_at)
+    if sent is None and 0 < len(sent_at) < who.REMEMBERED_LENGTH:
+        sent = times.read_sent(values_of(sent_at))
+    original = times.read(said.timestamp) or times.read(said.original_timestamp)
     seq = said.source_seq
     return Envelope(
         type=kind,
@@ -171,7 +153,7 @@ def _read(
         user_id=user,
         anonymous_id=device,
         identifiers=found,
-        occurred_at=_occurred_at(said, sent, received_at),
+        occurred_at=times.happened(original, sent, received_at),
         sent_at=sent,
         source_seq=seq if type(seq) is int and abs(seq) < 2**62 else None,  # true is no number
         properties=properties,
@@ -298,145 +280,3 @@ def _unused(kind: str, said: Message) -> dict[str, Raw]:
     place, value = ("properties", said.properties) if traits else ("traits", said.traits)
     other, name = ("name", said.name) if kind == "track" else ("event", said.event)
     return {place: value, other: Raw(msgspec.json.encode(name))}
-
-
-def _identifiers(
-    kind: str,
-    said: Message,
-    context: Context,
-    properties: Raw,
-    pair: Identifiers,
-) -> Identifiers:
-    """Return the canonical identifiers of a message, the strongest first; () when none acts."""
-    acting = [*pair]
-    external = context.externalIds
-    if type(external) is list:
-        acting += _external(external)
-        acting.sort(key=lambda i: identifiers.namespace(i[0]).priority)
-    if kind == "alias" and said.previous_id:
-        before = _identifier("anonymous_id", values_of(said.previous_id))
-        # analytics-next sends a user's own id for the previous one from a page that knows the user.
-        if before and before[1] not in {value for _, value in pair}:
-            acting.append(before)
-    if not acting:
-        return ()
-    if kind == "identify":
-        addresses = decode_addresses(properties)
-        for namespace, value in (("email", addresses.email), ("phone", addresses.phone)):
-            address = _identifier(namespace, value)
-            if address:
-                acting.append(address)
-    hardware = context.device
-    if type(hardware) is dict:
-        unit = _identifier("device_id", hardware.get("id"))
-        if unit:
-            acting.append(unit)
-    return tuple(acting) if len(acting) == 1 else tuple(dict.fromkeys(acting))
-
-
-def _who(user: object, device: object) -> Pair:
-    """Return the same as `_pair`, from memory where both are texts of usual length."""
-    if (user is None or (type(user) is str and len(user) <= REMEMBERED_LENGTH)) and (
-        device is None or (type(device) is str and len(device) <= REMEMBERED_LENGTH)
-    ):
-        return _remembered_pair(user, device)
-    return _pair(user, device)
-
-
-def _pair(user: object, device: object) -> Pair:
-    """Return the canonical user id and anonymous id, and both as identifiers."""
-    one, other = _identifier("user_id", user), _identifier("anonymous_id", device)
-    return one and one[1], other and other[1], tuple(i for i in (one, other) if i)
-
-
-_remembered_pair = lru_cache(maxsize=50_000)(_pair)
-
-
-def _external(entries: list[Any]) -> list[tuple[str, str]]:
-    """Read `context.externalIds`: `[{"id", "type", "collection": "users"}]` [Segment].
-
-    What is in another collection, such as accounts, identifies no person.
-    """
-    found = []
-    for entry in entries:
-        if (
-            type(entry) is dict
-            and type(entry.get("type")) is str
-            and entry.get("collection") in (None, "", "users")
-        ):
-            namespace = identifiers.canonical_namespace(entry["type"])
-            if identifiers.NAMESPACE_NAME.match(namespace):
-                identifier = _identifier(namespace, entry.get("id"))
-                if identifier:
-                    found.append(identifier)
-    return found
-
-
-def _identifier(namespace: str, value: object) -> tuple[str, str] | None:
-    """Return the canonical identifier that a value is, or None."""
-    if value is None:
-        return None
-    if type(value) is str and len(value) <= REMEMBERED_LENGTH:
-        return _remembered(namespace, value)
-    normal = identifiers.normalise(namespace, value)
-    return None if normal is None else (namespace, normal)
-
-
-# A visitor's identifiers come again with each of its events: 0.1 instead of 5 microseconds.
-@lru_cache(maxsize=50_000)
-def _remembered(namespace: str, value: str) -> tuple[str, str] | None:
-    normal = identifiers.normalise(namespace, value)
-    return None if normal is None else (namespace, normal)
-
-
-def _time(value: object) -> datetime | None:
-    """Read an ISO 8601 time, or seconds or milliseconds since 1970; without zone it is UTC."""
-    if value is None:
-        return None
-    try:
-        if type(value) is str:
-            if value[4:5] != "-":  # not as nearly every client writes it
-                value = value.strip()
-                if EPOCH.fullmatch(value):
-                    value = float(value)
-        if type(value) is str:
-            time = datetime.fromisoformat(value if value[-1:] in ZONES else value.strip().upper())
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            time = datetime.fromtimestamp(value / 1000 if abs(value) > 1e11 else value, UTC)
-        else:
-            return None
-        if time.tzinfo is not UTC:
-            time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
-    return time if time > _EARLIEST else None
-
-
-def _sent_at(value: object) -> datetime | None:
-    return _remembered_time(value) if type(value) is str else _time(value)
-
-
-# One time for all the events of a request.
-@lru_cache(maxsize=16)
-def _remembered_time(value: str) -> datetime | None:
-    return _time(value)
-
-
-def _occurred_at(said: Message, sent_at: datetime | None, received_at: datetime) -> datetime:
-    """Return when it happened by our clock: `received - (sent - original)` [Segment].
-
-    Only a clock that is visibly wrong is corrected. Without a readable time it happened when it
-    was received.
-    """
-    original = _time(said.timestamp) or _time(said.original_timestamp)
-    if original is None:
-        return received_at
-    if sent_at is None:
-        return original
-    skew = received_at - sent_at
-    if abs(skew) < SKEW_IGNORED or abs(skew) > SKEW_BELIEVED:
-        return original
-    try:
-        return original + skew
-    except OverflowError:
-        return original

@@ -20,12 +20,14 @@ from consent.signals.segment import ABSENT, Stamp
 from identity import graph
 
 #: Identifiers whose ids are remembered, and those whose consent is. When there are more, it starts
-#: anew. They take 250 and 900 bytes each: 25 and 45 MB.
+#: anew. They take 250 and 900 bytes each: 25 and 45 MB. Longer ones than people have are not
+#: remembered: 100,000 of 1 KB were 100 MB more.
 MOST_IDENTIFIERS = 100_000
 MOST_VOICES = 50_000
-#: Different consent objects of one source, and the longest one, that are remembered.
+LONGEST_VALUE = 200
+#: Different consent objects, of all sources, and the longest one, that are remembered.
 MOST_STAMPS = 10_000
-LONGEST_STAMP = 2_048
+LONGEST_STAMP = 1_024
 NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -51,14 +53,6 @@ class _Voice:
     )
 
 
-@dataclass(slots=True)
-class _Stamps:
-    """The consent objects of one source that were read before."""
-
-    categories: Mapping[str, Iterable[str]]
-    read: dict[tuple[bytes, bool], Stamp] = field(default_factory=dict)
-
-
 class Memory:
     """The memory of one writer. Use from one thread."""
 
@@ -71,7 +65,9 @@ class Memory:
         self._own: set[int] = set()
         self._ids: dict[Speaker, int] = {}
         self._voices: dict[Speaker, _Voice] = {}
-        self._stamps: dict[int, _Stamps] = {}
+        self._stamps: dict[tuple[int, bytes, bool], Stamp] = {}
+        #: The categories with which the stamps of each source were read.
+        self._categories: dict[int, Mapping[str, Iterable[str]]] = {}
 
     def refresh(self, session: Session) -> None:
         """Forget what others have changed. Call it first in every transaction."""
@@ -101,17 +97,17 @@ class Memory:
     def _keep_ids(self, ids: Mapping[Speaker, int]) -> None:
         if len(self._ids) + len(ids) > MOST_IDENTIFIERS:
             self._ids.clear()
-        self._ids.update(ids)
+        self._ids.update((i, ids[i]) for i in ids if _usual(i))
 
     def stamp(self, source: SourceSettings, said: msgspec.Raw, *, snapshot: bool) -> Stamp:
         """Return what an event's consent object says; the same object for the same words."""
         words = bytes(said)
         if not words and not snapshot:
             return ABSENT
-        stamps = self._stamps.get(source.id)
-        if stamps is None or stamps.categories != source.categories:
-            stamps = self._stamps[source.id] = _Stamps(source.categories)
-        found = stamps.read.get((words, snapshot))
+        if self._categories.get(source.id) != source.categories:
+            self._forget_stamps(source.id)
+            self._categories[source.id] = source.categories
+        found = self._stamps.get((source.id, words, snapshot))
         if found is None:
             found = consent.segment.read(
                 {"consent": _read(words) if words else None},
@@ -120,10 +116,15 @@ class Memory:
                 snapshot=snapshot,
             )
             if len(words) <= LONGEST_STAMP:
-                if len(stamps.read) >= MOST_STAMPS:
-                    stamps.read.clear()
-                stamps.read[words, snapshot] = found
+                if len(self._stamps) >= MOST_STAMPS:
+                    self._stamps.clear()
+                self._stamps[source.id, words, snapshot] = found
         return found
+
+    def _forget_stamps(self, source_id: int) -> None:
+        """Forget what one source's consent objects meant with other categories."""
+        if source_id in self._categories:
+            self._stamps = {k: stamp for k, stamp in self._stamps.items() if k[0] != source_id}
 
     def heard(self, speaker: Speaker) -> Heard | None:
         """Return what this identifier's events said last, where that is known."""
@@ -154,6 +155,8 @@ class Memory:
     def keep_heard(self, session: Session, heard: Mapping[Speaker, Heard]) -> None:
         """Remember, once committed, what these identifiers' events said."""
 
+        heard = {speaker: what for speaker, what in heard.items() if _usual(speaker)}
+
         def keep() -> None:
             self._make_room(len(heard))
             for speaker, what in heard.items():
@@ -170,6 +173,8 @@ class Memory:
     ) -> None:
         """Remember, once committed, what these identifiers say about a purpose."""
 
+        standings = {speaker: what for speaker, what in standings.items() if _usual(speaker)}
+
         def keep() -> None:
             self._make_room(len(standings))
             for speaker, what in standings.items():
@@ -181,6 +186,11 @@ class Memory:
     def _make_room(self, wanted: int) -> None:
         if len(self._voices) + wanted > MOST_VOICES:
             self._voices.clear()
+
+
+def _usual(speaker: Speaker) -> bool:
+    """Say whether an identifier is no longer than those of people are."""
+    return len(speaker[1]) <= LONGEST_VALUE
 
 
 def _read(words: bytes) -> object:
