@@ -59,6 +59,7 @@ logging_collector = off
 log_min_messages = warning
 log_statement = none
 log_min_error_statement = panic   # a failing statement holds personal data
+log_error_verbosity = terse       # so do a failure's details: the key that is there already
 """
 
 
@@ -167,7 +168,7 @@ def _start(data: Path, patience: int = START_SECONDS) -> str:
         _initialise(data, account)
     binaries = _binaries(data)
     sockets = _socket_dir(data, account)
-    _configure(data / "parcours.conf", f"unix_socket_directories = '{sockets}'\n")
+    new = _configure(data / "parcours.conf", f"unix_socket_directories = '{sockets}'\n")
     _forget_stale_pid(data)
     if not _accepts(sockets):
         _launch(binaries, data, account, sockets, patience)
@@ -177,24 +178,27 @@ def _start(data: Path, patience: int = START_SECONDS) -> str:
         found = connection.execute(
             "SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)
         ).fetchone()
+        if new:  # and the server may be running, for a process of an earlier version
+            connection.execute("SELECT pg_reload_conf()")
         if not found:
             connection.execute(f'CREATE DATABASE "{DATABASE}" TEMPLATE template0')
     return _address(sockets, DATABASE)
 
 
-def _configure(path: Path, sockets: str) -> None:
-    """Write our part of the configuration, whole or not at all, where it is not there already.
+def _configure(path: Path, sockets: str) -> bool:
+    """Write our part of the configuration, whole or not at all; say whether it was another before.
 
     A full disk takes the new name of an empty file and nothing more: written in place, the server
     would start again with the settings of no one.
     """
     wanted = CONFIGURATION + sockets
     if path.exists() and path.read_text(encoding="utf-8") == wanted:
-        return
+        return False
     scratch = path.with_suffix(".writing")
     scratch.write_text(wanted, encoding="utf-8")
     scratch.chmod(0o644)
     scratch.rename(path)
+    return True
 
 
 def _launch(binaries: Path, data: Path, account: str | None, sockets: Path, patience: int) -> None:
