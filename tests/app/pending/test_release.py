@@ -101,6 +101,25 @@ def test_a_refusal_destroys_at_once_and_only_that_visitors_events(
     assert denials(sessions) == {"refused": 3}
 
 
+def test_a_withdrawal_by_a_server_whose_clock_is_ahead_destroys_what_was_to_be_released(
+    server: TestClient, send: Send, sessions: Sessions, releases: Releases, write_key: str
+) -> None:
+    send(track("A"))
+    decide(server, write_key, "v-1", "given")
+    with sessions.begin() as session:
+        session.execute(
+            sa.text(
+                "INSERT INTO consent.record (namespace, value, purpose, purpose_version, state,"
+                " effective_at, recorded_at, order_time, collected_by, evidence)"
+                " VALUES ('anonymous_id', 'v-1', :purpose, 1, 'withdrawn', :at, :at, :at, 'test',"
+                " '{}')"
+            ),
+            {"purpose": PURPOSE, "at": datetime.now(UTC) + timedelta(seconds=60)},
+        )
+    releases.round()
+    assert (names(sessions), count(sessions)) == ([], 0)
+
+
 def test_a_refusal_an_unreadable_signal_and_a_lapsed_consent_are_never_held(
     server: TestClient, send: Send, sessions: Sessions, write_key: str
 ) -> None:
