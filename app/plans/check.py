@@ -4,35 +4,31 @@ A violation says where and what, never which value: it holds the event's name, a
 of the names in the schema, and the JSON Schema keyword that was not met.
 """
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import islice
 from typing import Any, Literal, Protocol
 
-import jsonschema_rs
-
+from app.plans.checker import PLAIN_NAME, Checker, Difference
 from app.plans.definition import EVERY, OTHER, TRAIT_CALLS, Definition, Mode, Rule
-from app.plans.schema import compiled, token
 
 Action = Literal["observed", "dropped", "rejected"]
 #: The keyword of an event for which the plan has no rule.
 UNPLANNED = "unplanned_event"
 #: The keyword of values the validator itself cannot take, such as half a character.
 UNREADABLE = "unreadable"
-#: Different violations that are told of one event, and faults looked at to find them.
+#: The keyword of an event with so many values that its check would hold up all others.
+TOO_MUCH = "too_large_to_check"
+#: Different violations that are told of one event, differences looked at to find them, and those
+#: that are taken out of its values in one pass.
 MOST_VIOLATIONS = 20
-MOST_FAULTS = 200
+MOST_LOOKED_AT = 200
+MOST_TAKEN_OUT = 1000
 #: Characters of a pointer that are kept: it is part of an index.
 LONGEST_POINTER = 300
 #: How often values are put to the schema again after something was taken out.
 MOST_PASSES = 3
-#: A name that is shown although the plan does not know it: it reads like a name and not like data.
-_PLAIN_NAME = re.compile(r"[A-Za-z$_](?:[A-Za-z _.:$/-]|\d(?!\d{4})){0,79}")
-#: What taking a property out does not heal: something is missing, or there is too much of it all.
-_INCURABLE = frozenset({"required", "dependentRequired", "minProperties", "maxProperties"})
 #: Members of the context that are consent or identity: a plan never takes them out.
 PROTECTED = frozenset({"consent", "consentManagement", "externalIds", "device"})
 CONTEXT = "/context"
@@ -96,8 +92,20 @@ class _Compiled:
     event: str
     mode: Mode
     prefix: str
-    values: jsonschema_rs.Validator | None
-    context: jsonschema_rs.Validator | None
+    values: Checker | None
+    context: Checker | None
+
+    def affordable(self, event: Event) -> bool:
+        """Say whether the event is small enough for the work of this rule."""
+        return (self.values is None or self.values.affordable(event.properties)) and (
+            self.context is None or self.context.affordable(event.context)
+        )
+
+    def is_valid(self, event: Event) -> bool:
+        """Say whether the event is as planned; raises ValueError when it cannot be read."""
+        return (self.values is None or self.values.is_valid(event.properties)) and (
+            self.context is None or self.context.is_valid(event.context)
+        )
 
 
 class Plan:
@@ -127,21 +135,21 @@ class Plan:
         if rule is None:
             return self._without_rule(event)
         try:
-            if (rule.values is None or rule.values.is_valid(event.properties)) and (
-                rule.context is None or rule.context.is_valid(event.context)
-            ):
+            if not rule.affordable(event):
+                return _verdict(rule, event.type, [Difference("", TOO_MUCH)])
+            if rule.is_valid(event):
                 return None
         except ValueError:  # also half a character: UnicodeEncodeError
-            return _verdict(rule, event.type, [_Fault("", UNREADABLE)])
+            return _verdict(rule, event.type, [Difference("", UNREADABLE)])
         if rule.mode == "drop":
             return _drop(rule, event)
-        return _verdict(rule, event.type, _faults(rule, event))
+        return _verdict(rule, event.type, _differences(rule, event))
 
     def _without_rule(self, event: Event) -> Verdict | None:
         if self._unplanned == "allow" or event.type not in self._calls:
             return None
         name = event.name or ""
-        shown = name if not name or _PLAIN_NAME.fullmatch(name) else OTHER
+        shown = name if not name or PLAIN_NAME.fullmatch(name) else OTHER
         rejected = self._unplanned == "reject"
         action: Action = "rejected" if rejected else "observed"
         violation = Violation(event.type, shown, "", UNPLANNED, action, shown not in ("", OTHER))
@@ -153,96 +161,35 @@ def _compiled(rule: Rule, mode: Mode) -> _Compiled:
         rule.event,
         rule.mode or mode,
         "/traits" if rule.type in TRAIT_CALLS else "/properties",
-        compiled(rule.values) if rule.values is not None else None,
-        compiled(rule.context) if rule.context is not None else None,
+        Checker(rule.values) if rule.values is not None else None,
+        Checker(rule.context) if rule.context is not None else None,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Fault:
-    """An error of the validator: its place in the plan, and the places of what offends."""
-
-    pointer: str
-    keyword: str
-    offenders: tuple[tuple[str | int, ...], ...] = ()
-    invented: bool = False
-
-    def told(self, rule: _Compiled, call: str, action: Action) -> Violation:
-        """Return what is told of it."""
-        pointer = self.pointer[:LONGEST_POINTER]
-        return Violation(call, rule.event, pointer, self.keyword, action, self.invented)
+def _told(found: Difference, rule: _Compiled, call: str, action: Action) -> Violation:
+    pointer = found.pointer[:LONGEST_POINTER]
+    return Violation(call, rule.event, pointer, found.keyword, action, found.invented)
 
 
-def _faults(rule: _Compiled, event: Event) -> list[_Fault]:
-    found = _of(rule.values, event.properties, rule.prefix) if rule.values else []
-    return found + (_of(rule.context, event.context, CONTEXT) if rule.context else [])
+def _differences(rule: _Compiled, event: Event) -> list[Difference]:
+    values = _of(rule.values, event.properties, rule.prefix, MOST_LOOKED_AT)
+    return values + _of(rule.context, event.context, CONTEXT, MOST_LOOKED_AT)
 
 
-def _of(validator: jsonschema_rs.Validator, value: dict[str, Any], prefix: str) -> list[_Fault]:
+def _of(checker: Checker | None, value: dict[str, Any], prefix: str, most: int) -> list[Difference]:
+    if checker is None:
+        return []
     try:
-        errors = list(islice(validator.iter_errors(value), MOST_FAULTS))
+        return list(islice(checker.differences(value, prefix), most))
     except ValueError:
-        return [_Fault(prefix, UNREADABLE)]
-    return [fault for error in errors for fault in _read(error, prefix)]
+        return [Difference(prefix, UNREADABLE)]
 
 
-def _read(error: jsonschema_rs.ValidationError, prefix: str) -> Iterator[_Fault]:
-    place = prefix + _pointer(tuple(error.evaluation_path))
-    path, kind, keyword = tuple(error.instance_path), error.kind, error.kind.name
-    if isinstance(kind, kind.AdditionalProperties | kind.UnevaluatedProperties):
-        yield from _unexpected(place, keyword, path, kind.unexpected)
-    elif isinstance(kind, kind.PropertyNames):
-        yield _Fault(place, keyword, ((*path, str(kind.error.instance)),))
-    elif isinstance(kind, kind.Required):
-        yield _Fault(f"{place}/{token(kind.property)}", keyword)
-    else:
-        yield _Fault(place, keyword, () if keyword in _INCURABLE else (path,))
-
-
-def _unexpected(
-    place: str, keyword: str, path: tuple[str | int, ...], names: list[str]
-) -> Iterator[_Fault]:
-    """Tell the first unexpected names that read like names, and all others together."""
-    others = []
-    for number, name in enumerate(names):
-        if number < MOST_VIOLATIONS and _PLAIN_NAME.fullmatch(name):
-            yield _Fault(f"{place}/{token(name)}", keyword, ((*path, name),), invented=True)
-        else:
-            others.append((*path, name))
-    if others:
-        yield _Fault(f"{place}/*", keyword, tuple(others))
-
-
-@lru_cache(maxsize=10_000)
-def _pointer(path: tuple[str | int, ...]) -> str:
-    """Return where in the value a keyword of the schema looks, by the names of the schema.
-
-    `properties/items/items/properties/price/type` → `/items/*/price`. Names that only the value
-    holds (array indexes, keys of maps) become `*`: they may be data.
-    """
-    out: list[str] = []
-    steps = iter(path[:-1])  # the last one is the keyword that was not met
-    for step in steps:
-        if step == "properties":
-            out.append(token(next(steps, "")))
-        elif step == "patternProperties":
-            next(steps, None)
-            out.append("*")
-        elif step in ("allOf", "anyOf", "oneOf", "dependentSchemas", "$defs"):
-            next(steps, None)
-        elif step == "prefixItems":
-            out.append(str(next(steps, "")))
-        elif step in ("items", "contains", "additionalProperties", "unevaluatedProperties",
-                      "unevaluatedItems", "propertyNames"):  # fmt: skip
-            out.append("*")
-    return "".join(f"/{part}" for part in out)
-
-
-def _verdict(rule: _Compiled, call: str, faults: Iterable[_Fault]) -> Verdict:
-    """Tell each fault once, however many values of the event show it."""
+def _verdict(rule: _Compiled, call: str, differences: Iterable[Difference]) -> Verdict:
+    """Tell each difference once, however many values of the event show it."""
     rejected = rule.mode == "reject"
     action: Action = "rejected" if rejected else "observed"
-    found = dict.fromkeys(fault.told(rule, call, action) for fault in faults)
+    found = dict.fromkeys(_told(each, rule, call, action) for each in differences)
     return Verdict(tuple(islice(found, MOST_VIOLATIONS)), rejected)
 
 
@@ -253,19 +200,19 @@ def _drop(rule: _Compiled, event: Event) -> Verdict:
     """
     told: dict[Violation, None] = {}
     kept: list[dict[str, Any] | None] = []
-    for validator, value, prefix in (
+    for checker, value, prefix in (
         (rule.values, event.properties, rule.prefix),
         (rule.context, event.context, CONTEXT),
     ):
-        rest = deepcopy(value) if validator else value
+        rest = deepcopy(value) if checker else value
         taken = False
         for turn in range(MOST_PASSES):
             gone = False
-            for fault in _of(validator, rest, prefix) if validator else ():
-                out = any([_take_out(rest, place, prefix) for place in fault.offenders])
+            for found in _of(checker, rest, prefix, MOST_TAKEN_OUT):
+                out = any([_take_out(rest, place, prefix) for place in found.offenders])
                 gone |= out
                 if out or not turn:
-                    told[fault.told(rule, event.type, "dropped" if out else "observed")] = None
+                    told[_told(found, rule, event.type, "dropped" if out else "observed")] = None
             taken |= gone
             if not gone:
                 break

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from app.errors import DefinitionInvalid
 from app.plans import schema
+from app.plans.subschemas import Fault, token
 
 Mode = Literal["observe", "drop", "reject"]
 Unplanned = Literal["allow", "observe", "reject"]
@@ -95,7 +96,7 @@ def parse(value: Mapping[str, Any]) -> Definition:
     except RecursionError as error:
         raise DefinitionInvalid("#: nested too deeply") from error
     except ValidationError as error:
-        faults = [schema.Fault(_pointer(e["loc"]), e["msg"]) for e in error.errors()]
+        faults = [Fault(_pointer(e["loc"]), e["msg"]) for e in error.errors()]
     else:
         faults = _faults(definition)
     if faults:
@@ -104,24 +105,22 @@ def parse(value: Mapping[str, Any]) -> Definition:
     return definition
 
 
-def _faults(definition: Definition) -> list[schema.Fault]:
+def _faults(definition: Definition) -> list[Fault]:
     faults = []
     seen: set[tuple[str, str]] = set()
     for number, rule in enumerate(definition.rules):
         if (rule.type, rule.event) in seen:
-            faults.append(
-                schema.Fault(f"/rules/{number}", f"a second rule for {rule.type} {rule.event}")
-            )
+            faults.append(Fault(f"/rules/{number}", f"a second rule for {rule.type} {rule.event}"))
         seen.add((rule.type, rule.event))
         for name in ("properties", "traits", "context"):
             wanted = getattr(rule, name)
             if wanted is not None:
                 faults += [
-                    schema.Fault(f"/rules/{number}/{name}{fault.pointer}", fault.detail)
+                    Fault(f"/rules/{number}/{name}{fault.pointer}", fault.detail)
                     for fault in schema.faults(wanted)
                 ]
     return faults
 
 
 def _pointer(location: tuple[int | str, ...]) -> str:
-    return "".join(f"/{schema.token(part)}" for part in location)
+    return "".join(f"/{token(part)}" for part in location)
