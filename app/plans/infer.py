@@ -22,6 +22,8 @@ FORMATS = ("date-time", "date", "uuid", "email", "uri")
 #: An object with more names than this is a map, and its names are data.
 MOST_NAMES = 100
 DEEPEST = 4
+#: Places, of all events together, that are looked at: each takes about 1 KB.
+MOST_PLACES = 20_000
 #: Values of an enumeration: how many there may be, how often and by how many people each was sent.
 MOST_VALUES = 12
 LEAST_OCCURRENCES = 50
@@ -68,6 +70,18 @@ class Proposal(NamedTuple):
 
 
 @dataclass(slots=True)
+class _Room:
+    """How many more places may be looked at."""
+
+    left: int = MOST_PLACES
+
+    def taken(self) -> bool:
+        """Take one place; False when there is none left."""
+        self.left -= 1
+        return self.left >= 0
+
+
+@dataclass(slots=True)
 class _Shape:
     """What the values of one place looked like."""
 
@@ -79,7 +93,7 @@ class _Shape:
     formats: tuple[str, ...] = FORMATS
     words: dict[str, list[Any]] | None = field(default_factory=dict)
 
-    def add(self, value: Any, person: int, depth: int) -> None:
+    def add(self, value: Any, person: int, depth: int, room: _Room) -> None:
         """Look at one more value."""
         self.seen += 1
         if len(self.people) < LEAST_PEOPLE:
@@ -89,20 +103,20 @@ class _Shape:
         if kind == "string":
             self._string(value, person)
         elif kind == "object" and depth < DEEPEST:
-            self._object(value, person, depth)
-        elif kind == "array" and depth < DEEPEST:
+            self._object(value, person, depth, room)
+        elif kind == "array" and depth < DEEPEST and (self.items or room.taken()):
             self.items = self.items or _Shape()
             for entry in value[:50]:
-                self.items.add(entry, person, depth + 1)
+                self.items.add(entry, person, depth + 1, room)
 
-    def _object(self, value: dict[str, Any], person: int, depth: int) -> None:
+    def _object(self, value: dict[str, Any], person: int, depth: int, room: _Room) -> None:
         for name, inner in value.items():
             shape = self.names.get(name)
             if shape is None:
-                if len(self.names) > MOST_NAMES:
+                if len(self.names) > MOST_NAMES or not room.taken():
                     continue
                 shape = self.names[name] = _Shape()
-            shape.add(inner, person, depth + 1)
+            shape.add(inner, person, depth + 1, room)
 
     def _string(self, value: str, person: int) -> None:
         if self.formats:
@@ -127,6 +141,7 @@ def propose(arrivals: Iterable[Arrival], *, required_share: float = 0.98) -> Pro
     often something was seen stands beside it as `x-seen`.
     """
     shapes: dict[tuple[str, str], _Shape] = {}
+    room = _Room()
     events = left_out = 0
     for arrival in arrivals:
         events += 1
@@ -137,7 +152,7 @@ def propose(arrivals: Iterable[Arrival], *, required_share: float = 0.98) -> Pro
         ):
             left_out += 1
             continue
-        shapes.setdefault(key, _Shape()).add(arrival.values, arrival.person, 0)
+        shapes.setdefault(key, _Shape()).add(arrival.values, arrival.person, 0, room)
     rules = [
         {
             "type": call,
