@@ -32,19 +32,19 @@ def seed(product: Product) -> tuple[str, httpx.Client]:
 
 
 def test_data_keys_and_tokens_survive_a_stop_and_a_start(
-    own_product: Product, measure: Measure
+    new_product: Product, measure: Measure
 ) -> None:
-    measure("first start s", round(own_product.start(), 2))
-    key, client = seed(own_product)
+    measure("first start s", round(new_product.start(), 2))
+    key, client = seed(new_product)
     before = remembered(client)
-    stopped = own_product.stop()
+    stopped = new_product.stop()
     measure("stop s", round(stopped, 2))
     assert stopped < 10
-    assert own_product.processes() == []
-    measure("second start s", round(own_product.restart(), 2))
+    assert new_product.processes() == []
+    measure("second start s", round(new_product.restart(), 2))
     assert remembered(client) == before
     again = httpx.post(
-        f"{own_product.url}/v1/track",
+        f"{new_product.url}/v1/track",
         auth=(key, ""),
         json={"userId": "ada", "event": "Signed Up", "messageId": "m-1"},
         trust_env=False,
