@@ -70,5 +70,6 @@ class Door:
         """Let a page of an allowed origin in; raises OriginNotAllowed."""
         if self._origins is None or origin is None:
             return
-        if not self._origins.fullmatch(origin.lower()):
+        # No allowed origin is longer; one of 60 KB against 200 patterns took 0.3 s.
+        if len(origin) > origins.LONGEST or not self._origins.fullmatch(origin.lower()):
             raise OriginNotAllowed(f"{origin[:200]} is not among the origins of this source")
