@@ -22,6 +22,7 @@ from app.errors import (
     TrackingPlanUnpublished,
 )
 from app.plans import versions
+from app.plans.definition import KEY, LONGEST_TITLE
 from app.plans.tables import TrackingPlan, TrackingPlanVersion
 
 router = APIRouter(prefix="/v1/tracking-plans", tags=["tracking plans"])
@@ -70,7 +71,7 @@ class PlanChange(BaseModel):
         json_schema_extra={"example": {"title": "Web shop", "definition": DEFINITION}}
     )
 
-    title: str = Field(min_length=1, max_length=200)
+    title: str = Field(min_length=1, max_length=LONGEST_TITLE)
     definition: dict[str, Any]
 
 
@@ -83,7 +84,7 @@ class PlanIn(PlanChange):
         }
     )
 
-    key: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
+    key: str = Field(pattern=KEY)
 
 
 def _version(version: TrackingPlanVersion | None) -> dict[str, Any] | None:
@@ -232,7 +233,7 @@ def read_version(session: Db, caller: Admin, key: str, number: int) -> dict[str,
 
 
 @router.put(
-    "/{key}/sources/{source}",
+    "/{key}/sources/{source:path}",
     status_code=204,
     summary="Attach a source",
     responses=documented(*AUTH, TrackingPlanNotFound, TrackingPlanUnpublished, SourceNotFound),
@@ -243,7 +244,7 @@ def attach_source(session: Db, caller: Admin, key: str, source: str) -> None:
 
 
 @router.delete(
-    "/{key}/sources/{source}",
+    "/{key}/sources/{source:path}",
     status_code=204,
     summary="Detach a source",
     responses=documented(*AUTH, TrackingPlanNotFound, SourceNotFound),

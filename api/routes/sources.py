@@ -10,13 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from api.auth import Caller, requires
-from api.deps import Configuration, Db
+from api.deps import Configuration, Cursor, Db, Limit
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
-from app.access import sources, write_keys
-from app.access.definition import SourceDefinition
+from app import cursors
+from app.access import listing, sources, write_keys
+from app.access.definition import LONGEST_NAME, SourceDefinition
 from app.access.tables import Source, WriteKey
 from app.errors import (
+    CursorInvalid,
     DefinitionInvalid,
     SourceChanged,
     SourceExists,
@@ -54,7 +56,11 @@ class SourceIn(SourceDefinition):
         }
     )
 
-    name: str = Field(min_length=1, max_length=200)
+    name: str = Field(
+        min_length=1,
+        max_length=LONGEST_NAME,
+        description="One line, without blanks at its ends and without steps such as `..`.",
+    )
 
 
 class SourcePatch(SourceDefinition):
@@ -72,7 +78,9 @@ class KeyIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    label: str = Field(default="", max_length=200, description="What the key is for.")
+    label: str = Field(
+        default="", max_length=write_keys.LONGEST_LABEL, description="What the key is for."
+    )
 
 
 class RotationIn(KeyIn):
@@ -185,10 +193,15 @@ def create_source(
     return {**_out(session, response, source), "write_key": key}
 
 
-@router.get("", summary="List sources", responses=documented(*AUTH))
-def list_sources(session: Db, caller: Admin) -> dict[str, Any]:
-    """Return all sources with settings, keys, and the counters of the last hour and day."""
-    return {"data": all_out(session, sources.list_all(session))}
+@router.get("", summary="List sources", responses=documented(*AUTH, CursorInvalid))
+def list_sources(
+    session: Db, caller: Admin, limit: Limit = 100, cursor: Cursor = None
+) -> dict[str, Any]:
+    """Return sources by name, with settings, keys, and the counters of the last hour and day."""
+    after = cursors.decode(cursor, str)[0] if cursor else None
+    found = listing.list_page(session, after=after, limit=limit + 1)
+    more = cursors.encode(found[limit - 1].name) if len(found) > limit else None
+    return {"data": all_out(session, found[:limit]), "next_cursor": more}
 
 
 @router.get("/{source_id}", summary="Read a source", responses=documented(*AUTH, SourceNotFound))
@@ -236,13 +249,18 @@ def delete_source(session: Db, caller: Admin, source_id: int, if_match: IfMatch 
 @router.get(
     "/{source_id}/keys",
     summary="List the write keys of a source",
-    responses=documented(*AUTH, SourceNotFound),
+    responses=documented(*AUTH, SourceNotFound, CursorInvalid),
 )
-def list_keys(session: Db, caller: Admin, source_id: int) -> dict[str, Any]:
+def list_keys(
+    session: Db, caller: Admin, source_id: int, limit: Limit = 100, cursor: Cursor = None
+) -> dict[str, Any]:
     """Return the keys that work; `hint` is the end of a key, `last_used_at` true to a minute."""
     source = sources.find_by_id(session, source_id)
-    keys = write_keys.list_all(session, source.id, now=datetime.now(UTC))
-    return {"data": [key_out(key) for key in keys]}
+    after = cursors.decode(cursor, int)[0] if cursor else 0
+    now = datetime.now(UTC)
+    keys = write_keys.list_page(session, source.id, now=now, after=after, limit=limit + 1)
+    more = cursors.encode(keys[limit - 1].id) if len(keys) > limit else None
+    return {"data": [key_out(key) for key in keys[:limit]], "next_cursor": more}
 
 
 @router.post(

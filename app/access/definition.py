@@ -13,6 +13,7 @@ from app.errors import DefinitionInvalid
 DEFAULT_COLLECTION_PURPOSE = "service.operation"
 #: No event may wait longer than this for an answer, in seconds: a month.
 LONGEST_PENDING = 31 * 86_400
+LONGEST_NAME = 200
 
 Purpose = Annotated[str, Field(min_length=1, max_length=100)]
 
@@ -29,9 +30,11 @@ class SourceDefinition(BaseModel):
     stamp_is_evidence: bool = Field(
         default=True, description="Whether the consent object of each event is recorded."
     )
-    categories: dict[Annotated[str, Field(max_length=200)], list[Purpose]] = Field(
-        default={}, max_length=200, description="Consent categories of this source, by name."
-    )
+    # A category without a purpose would look like an answer and decide nothing.
+    categories: dict[
+        Annotated[str, Field(min_length=1, max_length=200)],
+        Annotated[list[Purpose], Field(min_length=1)],
+    ] = Field(default={}, max_length=200, description="Consent categories of this source, by name.")
     allowed_origins: list[Annotated[str, AfterValidator(origins.normal)]] = Field(
         default=[],
         max_length=200,
@@ -82,6 +85,20 @@ class SourceDefinition(BaseModel):
                 )
         if self.burst is not None and self.events_per_second is None:
             raise DefinitionInvalid("#/burst: says nothing without events_per_second")
+
+
+def check_name(name: str) -> None:
+    """Check that a source of this name can be written in an address and on one line.
+
+    Raises DefinitionInvalid.
+    """
+    if not 0 < len(name) <= LONGEST_NAME:
+        raise DefinitionInvalid(f"#/name: has {len(name)} characters; 1 to {LONGEST_NAME}")
+    if not name.isprintable() or name != name.strip() or {".", ".."} & set(name.split("/")):
+        raise DefinitionInvalid(
+            f"#/name: {name!r} is no name; write one line without blanks at its ends, and no step "
+            "of a path such as .."
+        )
 
 
 def read(settings: Mapping[str, Any]) -> SourceDefinition:

@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 import consent
 from app.access import write_keys
-from app.access.definition import DEFAULT_COLLECTION_PURPOSE, SourceDefinition, read
+from app.access.definition import DEFAULT_COLLECTION_PURPOSE, SourceDefinition, check_name, read
 from app.access.tables import Source, WriteKey
 from app.errors import SourceExists, SourceNotFound
 
@@ -50,15 +51,15 @@ class Sender:
 def add(session: Session, name: str, **settings: Any) -> tuple[Source, str]:
     """Register a source and return it with its first write key, which is shown only this once.
 
-    The settings are those of SourceDefinition. Raises DefinitionInvalid, and SourceExists when a
-    source of this name exists.
+    The settings are those of SourceDefinition. Raises DefinitionInvalid, for the name too, and
+    SourceExists when a source of this name exists, or comes into being at the same moment.
     """
-    definition = read(settings)
-    if session.scalar(sa.select(Source).where(Source.name == name)):
+    check_name(name)
+    values = {"name": name, **read(settings).model_dump()}
+    added = insert(Source).values(values).on_conflict_do_nothing(index_elements=["name"])
+    source = session.scalar(added.returning(Source))
+    if source is None:  # also when somebody else was faster at the same moment
         raise SourceExists(name)
-    source = Source(name=name, **definition.model_dump())
-    session.add(source)
-    session.flush()
     return source, write_keys.add(session, source.id)[1]
 
 

@@ -11,10 +11,11 @@ from sqlalchemy.orm import Session
 
 from app.access.tables import WriteKey
 from app.db import statement
-from app.errors import WriteKeyNotFound
+from app.errors import DefinitionInvalid, WriteKeyNotFound
 
 #: How much of a key's end is kept in the clear, to tell keys apart by; 168 random bits remain.
 HINT = 4
+LONGEST_LABEL = 200
 
 
 def hash_key(key: str) -> bytes:
@@ -27,7 +28,12 @@ def hash_key(key: str) -> bytes:
 
 
 def add(session: Session, source_id: int, *, label: str = "") -> tuple[WriteKey, str]:
-    """Give a source one more key and return it with its text, which is shown only this once."""
+    """Give a source one more key and return it with its text, which is shown only this once.
+
+    Raises DefinitionInvalid for a label that is too long.
+    """
+    if len(label) > LONGEST_LABEL:
+        raise DefinitionInvalid(f"#/label: {len(label)} characters; at most {LONGEST_LABEL}")
     key = "wk_" + secrets.token_urlsafe(24)
     row = WriteKey(source_id=source_id, key_hash=hash_key(key), hint=key[-HINT:], label=label)
     session.add(row)
@@ -38,6 +44,19 @@ def add(session: Session, source_id: int, *, label: str = "") -> tuple[WriteKey,
 def list_all(session: Session, source_id: int, *, now: datetime) -> list[WriteKey]:
     """Return the keys of a source that work now, the oldest first."""
     return of_sources(session, [source_id], now=now).get(source_id, [])
+
+
+def list_page(
+    session: Session, source_id: int, *, now: datetime, after: int, limit: int
+) -> list[WriteKey]:
+    """Return the keys of a source that work now and come after an id, at most `limit`."""
+    query = (
+        sa.select(WriteKey)
+        .where(WriteKey.source_id == source_id, WriteKey.id > after, *in_use(now))
+        .order_by(WriteKey.id)
+        .limit(limit)
+    )
+    return list(session.scalars(query))
 
 
 def of_sources(
@@ -59,7 +78,8 @@ def rotate(
 ) -> tuple[WriteKey, str]:
     """Give a source a new key and let its others go on for `keep`, so that nothing is lost.
 
-    A key that was to end earlier still does. With no time to keep, the others end now.
+    A key that was to end earlier still does. With no time to keep, the others end now. Raises
+    DefinitionInvalid for a label that is too long.
     """
     for row in list_all(session, source_id, now=now):
         row.expires_at = min(row.expires_at or now + keep, now + keep)

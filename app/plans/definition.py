@@ -5,6 +5,7 @@ no reference leaves the document or runs in a circle, patterns are regular in th
 """
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -21,6 +22,9 @@ Call = Literal["track", "identify", "page", "screen", "group"]
 EVERY = "*"
 #: The name under which events and properties are counted that are too many, or not plain names.
 OTHER = "(other)"
+#: The key of a plan, which stands in addresses.
+KEY = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+LONGEST_TITLE = 200
 #: Calls whose values are traits; those of the others are properties.
 TRAIT_CALLS = frozenset({"identify", "group"})
 LARGEST = 262_144
@@ -81,6 +85,21 @@ class Definition(_Strict):
         description="What happens to an event without a rule, of a call type that has rules.",
     )
     rules: tuple[Rule, ...] = Field(default=(), max_length=MOST_RULES)
+
+
+def check_key(key: str) -> None:
+    """Check the key of a plan; raises DefinitionInvalid."""
+    if not re.fullmatch(KEY, key):
+        raise DefinitionInvalid(
+            f"#/key: {key[:100]!r} is no key; write at most 63 of a-z, 0-9, - and _, and no - or _ "
+            "at the start"
+        )
+
+
+def check_title(title: str) -> None:
+    """Check the title of a plan; raises DefinitionInvalid."""
+    if not title.strip() or len(title) > LONGEST_TITLE:
+        raise DefinitionInvalid(f"#/title: 1 to {LONGEST_TITLE} characters, and not blanks alone")
 
 
 def parse(value: Mapping[str, Any]) -> Definition:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.access import sources
@@ -17,7 +18,7 @@ from app.errors import (
     TrackingPlanNotFound,
     TrackingPlanUnpublished,
 )
-from app.plans import definition
+from app.plans import definition as rules
 from app.plans.tables import TrackingPlan, TrackingPlanSource, TrackingPlanVersion
 
 
@@ -38,12 +39,14 @@ def create(
 
     Raises DefinitionInvalid, TrackingPlanExists.
     """
-    wanted = _checked(definition)
-    if session.scalar(sa.select(TrackingPlan.id).where(TrackingPlan.key == key)):
+    rules.check_key(key)
+    wanted = _checked(title, definition)
+    added = insert(TrackingPlan).values(key=key, title=title)
+    plan: TrackingPlan | None = session.scalar(
+        added.on_conflict_do_nothing(index_elements=["key"]).returning(TrackingPlan)
+    )
+    if plan is None:  # also when somebody else was faster at the same moment
         raise TrackingPlanExists(key)
-    plan = TrackingPlan(key=key, title=title)
-    session.add(plan)
-    session.flush()
     session.add(TrackingPlanVersion(plan_id=plan.id, number=1, definition=wanted))
     session.flush()
     return plan
@@ -62,7 +65,7 @@ def edit(
     Raises TrackingPlanNotFound, DefinitionInvalid; TrackingPlanChanged when the plan is no longer
     at the stated revision.
     """
-    wanted = _checked(definition)
+    wanted = _checked(title, definition)
     plan = _changing(session, key, revision)
     plan.title = title
     last = newest(session, plan)
@@ -99,10 +102,12 @@ def attach(session: Session, key: str, source: str) -> None:
     if _published(session, plan) is None:
         raise TrackingPlanUnpublished(f"{key}: publish a version first")
     found = sources.find(session, source)
-    session.merge(
-        TrackingPlanSource(source_id=found.id, plan_id=plan.id, attached_at=datetime.now(UTC))
+    values = {"plan_id": plan.id, "attached_at": datetime.now(UTC)}
+    session.execute(
+        insert(TrackingPlanSource)
+        .values(source_id=found.id, **values)
+        .on_conflict_do_update(index_elements=["source_id"], set_=values)
     )
-    session.flush()
 
 
 def detach(session: Session, key: str, source: str) -> None:
@@ -187,10 +192,11 @@ def version(session: Session, plan: TrackingPlan, number: int) -> TrackingPlanVe
     return found
 
 
-def _checked(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a definition as it was written, after a look at all of it."""
-    definition.parse(value)
-    return dict(value)
+def _checked(title: str, definition: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a definition as it was written, after a look at all of it and at the title."""
+    rules.check_title(title)
+    rules.parse(definition)
+    return dict(definition)
 
 
 def _changing(session: Session, key: str, revision: int | None) -> TrackingPlan:

@@ -99,6 +99,8 @@ WRONG: list[dict[str, Any]] = [
     {"collection_purpose": ""},
     {"collection_purpose": None},
     {"categories": {"stats": "analytics.audience"}},
+    {"categories": {"stats": []}},
+    {"categories": {"": ["analytics.audience"]}},
     {"unknown": 1},
 ]
 
@@ -123,6 +125,36 @@ def test_wrong_settings_are_refused_with_the_place_and_change_nothing(
     del source["write_key"]
     assert admin("GET", f"/{source['id']}").json() == source
     assert len(admin("GET").json()["data"]) == 1
+
+
+def test_sources_and_keys_are_listed_in_pages(admin: Callable[..., Any]) -> None:
+    for name in ("web", "app", "shop"):
+        made = admin("POST", body={"name": name}).json()
+    for _ in range(2):
+        admin("POST", f"/{made['id']}/keys")
+    keys = [key["id"] for key in admin("GET", f"/{made['id']}").json()["keys"]]
+    for path, name, expected in (
+        ("", "name", ["app", "shop", "web"]), (f"/{made['id']}/keys", "id", keys)
+    ):  # fmt: skip
+        whole = admin("GET", path).json()
+        assert ([entry[name] for entry in whole["data"]], whole["next_cursor"]) == (expected, None)
+        first = admin("GET", f"{path}?limit=2").json()
+        rest = admin("GET", f"{path}?limit=2&cursor={first['next_cursor']}").json()
+        assert [entry[name] for entry in first["data"] + rest["data"]] == expected
+        assert rest["next_cursor"] is None
+        wrong = admin("GET", f"{path}?cursor=nonsense")
+        assert (wrong.status_code, wrong.json()["code"]) == (422, "cursor-invalid")
+        assert admin("GET", f"{path}?limit=0").status_code == 422
+
+
+def test_a_name_that_no_address_can_hold_is_refused_at_its_place(
+    admin: Callable[..., Any],
+) -> None:
+    for name in ("two\nlines", "..", " web"):
+        answer = admin("POST", body={"name": name})
+        assert (answer.status_code, answer.json()["code"]) == (422, "definition-invalid")
+        assert "#/name" in answer.json()["message"]
+    assert admin("GET").json()["data"] == []
 
 
 def test_a_change_by_two_at_once_is_noticed_by_the_second(admin: Callable[..., Any]) -> None:
