@@ -12,6 +12,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app import work
 from app.db import Sessions, unavailable
 from app.events import stream
 from app.events.writer import Writer
@@ -22,6 +23,8 @@ DATABASE_SECONDS = 2.0
 WRITER_SECONDS = 10.0
 #: Events that wait longer for the pipeline than this are late.
 LATE_SECONDS = 300.0
+#: A job that has failed for so long will not mend itself by its next try.
+FAILING_SECONDS = 10.0
 #: A worker that wrote no heartbeat for so long is gone.
 WORKER_SECONDS = 60.0
 
@@ -94,6 +97,7 @@ class _Answer:
     backlog: stream.Backlog
     now: datetime
     worker: datetime | None
+    failing: dict[str, datetime]
 
 
 def _ask(sessions: Sessions) -> _Answer:
@@ -108,7 +112,7 @@ def _ask(sessions: Sessions) -> _Answer:
             )
         ).one()
         backlog = stream.backlog(session, "pipeline")
-        return _Answer(row.writable, backlog, row.now, row.worker)
+        return _Answer(row.writable, backlog, row.now, row.worker, work.failing(session))
 
 
 def _judge(health: Health, answer: _Answer) -> None:
@@ -122,6 +126,10 @@ def _judge(health: Health, answer: _Answer) -> None:
             health.worries.append(
                 f"the oldest waiting event has waited {health.oldest_seconds:.0f} s"
             )
+    for job, since in sorted(answer.failing.items()):
+        seconds = (answer.now - since).total_seconds()
+        if seconds > FAILING_SECONDS:
+            health.worries.append(f"the job {job} has failed for {seconds:.0f} s")
     if answer.worker is None:
         health.worries.append("no worker has run yet")
         return

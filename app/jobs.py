@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -23,7 +24,7 @@ from app.pending.vault import Vault
 from app.plans import violations
 from app.retention import expire
 from app.settings import Settings
-from app.work import CHANNEL, beat
+from app.work import CHANNEL, beat, fail
 
 log = logging.getLogger("parcours.jobs")
 
@@ -93,9 +94,16 @@ class Worker:
             try:
                 job()
             except Exception as error:
-                log.error("job %s failed (%s); trying again", name, _kind(error))
-                log.debug("job %s", name, exc_info=True)
+                self._failed(name, error)
                 self._stop.wait(1.0)
+
+    def _failed(self, name: str, error: Exception) -> None:
+        """Say that a job fails: in the log, and to `readyz` where the database can be told."""
+        log.error("job %s failed (%s); trying again", name, _kind(error))
+        log.debug("job %s", name, exc_info=error)
+        self._beats.pop(name, None)
+        with suppress(Exception), self._sessions.begin() as session:
+            fail(session, name)
 
     def _pipeline(self) -> None:
         """Step whenever a commit says that there is work, and once a second in any case.
@@ -108,8 +116,8 @@ class Worker:
             while more and not self._stop.is_set():
                 with self._sessions.begin() as session:
                     more = pipeline.step(session).more
+                self._beat("pipeline")
             self._send.set()
-            self._beat("pipeline")
             self._stop.wait(PIPELINE_PAUSE_SECONDS)
 
     def _deliveries(self) -> None:
@@ -120,6 +128,7 @@ class Worker:
                 self._send.clear()
                 while not self._stop.is_set() and deliver(self._sessions, client):
                     pass
+                self._beat("deliveries")
 
     def _lake(self) -> None:
         copy_new(self._sessions, self._settings.lake_dir)
@@ -185,11 +194,19 @@ class Worker:
             self._beats[job] = time.monotonic()
 
     def _every(self, seconds: float, job: Callable[[], None]) -> None:
+        """Do it so often. What fails is tried again soon, and ever later up to its own pace."""
+        name, again = threading.current_thread().name, 1.0
         while not self._stop.is_set():
             started = time.monotonic()
-            job()
-            self._beat(threading.current_thread().name)
-            self._stop.wait(max(0.05, seconds - (time.monotonic() - started)))
+            try:
+                job()
+                self._beat(name)
+                pause, again = seconds, 1.0
+            except Exception as error:
+                self._failed(name, error)
+                pause = min(max(seconds, 1.0), again)
+                again *= 2
+            self._stop.wait(max(0.05, pause - (time.monotonic() - started)))
 
 
 def _kind(error: Exception) -> str:

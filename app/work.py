@@ -27,18 +27,40 @@ class Touched(Base):
 
 
 class Heartbeat(Base):
-    """When each background job last came to its end."""
+    """When each background job last came to its end, and since when it fails, if it does."""
 
     __tablename__ = "heartbeat"
 
     job: Mapped[str] = mapped_column(primary_key=True)
     at: Mapped[datetime]
+    failing_since: Mapped[datetime | None]
 
 
 def beat(session: Session, job: str) -> None:
-    """Note that a job has come to its end."""
+    """Note that a job does its work."""
     row = insert(Heartbeat).values(job=job, at=sa.func.clock_timestamp())
-    session.execute(row.on_conflict_do_update(index_elements=["job"], set_={"at": row.excluded.at}))
+    well = {"at": row.excluded.at, "failing_since": None}
+    session.execute(row.on_conflict_do_update(index_elements=["job"], set_=well))
+
+
+def fail(session: Session, job: str) -> None:
+    """Note that a job ended in an error."""
+    now = sa.func.clock_timestamp()
+    row = insert(Heartbeat).values(job=job, at=sa.text("'epoch'"), failing_since=now)
+    since = sa.func.coalesce(Heartbeat.failing_since, row.excluded.failing_since)
+    session.execute(
+        row.on_conflict_do_update(index_elements=["job"], set_={"failing_since": since})
+    )
+
+
+def failing(session: Session) -> dict[str, datetime]:
+    """Return the jobs that fail, and since when."""
+    rows = session.execute(
+        sa.select(Heartbeat.job, Heartbeat.failing_since).where(
+            Heartbeat.failing_since.is_not(None)
+        )
+    )
+    return {row.job: row.failing_since for row in rows}
 
 
 def touch(session: Session, touched: Iterable[tuple[int, str, Mapping[str, Any]]]) -> None:

@@ -129,22 +129,14 @@ def _session(
         login = stage == "known" or (switch and number >= length // 2)
         first = number == 0 if stage == "known" else number == length // 2
         at += timedelta(seconds=dice.randrange(1, 90))
+        kind = "identify" if login and first else "page" if number % 3 == 0 else "track"
         yield {
-            "type": "identify" if login and first else "page" if number % 3 == 0 else "track",
-            "event": f"Event {dice.randrange(20)}",
+            "type": kind,
             "messageId": str(UUID(int=dice.getrandbits(128))),
             "anonymousId": str(UUID(int=visitor + 2**100)),
             "userId": f"user-{visitor}" if login else None,
             "timestamp": at.isoformat(),
-            "traits": {
-                "email": f"v{visitor}@example.net", "firstName": f"Ada{visitor % 97}",
-                "lastName": f"Love{visitor % 89}", "plan": "free", "logins": number,
-            },
-            "properties": {
-                "path": f"/p/{dice.randrange(500)}", "title": "Garden chairs and more",
-                "price": dice.randrange(9999) / 100, "currency": "EUR",
-                "products": [{"sku": f"SKU-{dice.randrange(99)}", "quantity": 1}],
-            },
+            **_content(kind, visitor, number, dice),
             "context": {
                 "page": {"url": "https://shop.example.net/p/1", "referrer": "", "search": ""},
                 "userAgent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0",
@@ -154,6 +146,25 @@ def _session(
                     "analytics.audience": True, "profile.link": allowed}},
             },
         }  # fmt: skip
+
+
+def _content(kind: str, visitor: int, number: int, dice: random.Random) -> Message:
+    """Return what a call of this kind carries, as the SDKs write it."""
+    if kind == "identify":
+        return {"traits": {
+            "email": f"v{visitor}@example.net", "firstName": f"Ada{visitor % 97}",
+            "lastName": f"Love{visitor % 89}", "plan": "free", "logins": number,
+        }}  # fmt: skip
+    return {
+        "name" if kind == "page" else "event": f"Event {dice.randrange(20)}",
+        "properties": {
+            "path": f"/p/{dice.randrange(500)}",
+            "title": "Garden chairs and more",
+            "price": dice.randrange(9999) / 100,
+            "currency": "EUR",
+            "products": [{"sku": f"SKU-{dice.randrange(99)}", "quantity": 1}],
+        },
+    }
 
 
 def demo(rounds: int, events: int) -> Iterator[list[Message]]:

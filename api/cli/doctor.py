@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from api.cli import holding
 from api.cli.session import AsJson, DataDir, opened, settings, show
+from app import work
 from app.destinations import registry
 from app.events import stream
 from app.settings import Settings
@@ -34,6 +35,7 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
                 ("database", _database),
                 ("clock", _clock),
                 ("pipeline", _pipeline),
+                ("jobs", _jobs),
                 ("destinations", _destinations),
             )
         ]
@@ -91,6 +93,13 @@ def _pipeline(session: Session) -> str:
             f"{waiting.events} events wait, the oldest for {age:.0f} s: is a worker running?"
         )
     return f"{waiting.events} events wait"
+
+
+def _jobs(session: Session) -> str:
+    failing = work.failing(session)
+    if failing:
+        raise _Wrong(f"failing: {', '.join(sorted(failing))}; the worker's log names the error")
+    return "none fails"
 
 
 def _destinations(session: Session) -> str:

@@ -72,6 +72,10 @@ class Memory:
     def refresh(self, session: Session) -> None:
         """Forget what others have changed. Call it first in every transaction."""
         changes = consent.changes_since(session, self._mark, self._own)
+        if changes.mark < self._mark:  # another cluster, or this one as it was before
+            self._ids.clear()
+            self._own.clear()
+            self._mark = 0
         if not self._mark or changes.identifiers is None:
             self._voices.clear()
         else:

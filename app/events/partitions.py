@@ -9,7 +9,7 @@ comes again is found exactly, on whichever side of a roll-over (docs/decisions/0
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -22,6 +22,8 @@ from app.events.tables import EventPartition
 
 #: A roll-over that has to wait longer for the writers gives up and is tried again later.
 LOCK_SECONDS = 2
+#: An empty partition can wait: so long, in seconds, do writers stand behind the attempt to drop it.
+DROP_SECONDS = 0.1
 LOCK_NOT_AVAILABLE = "55P03"
 #: The open partition is closed before the month is over when it has grown to so many bytes ...
 LARGEST_BYTES = 32 * 2**30
@@ -132,7 +134,7 @@ def maintain(sessions: Sessions, window: timedelta, *, now: datetime | None = No
         closed = [p for p in parts if p.closed_at is not None]
         open_ = next(p for p in parts if p.opened_at is not None and p.closed_at is None)
         if is_due(open_, now, sum(p.deduplicates for p in closed)):
-            close_open(sessions)
+            _close(sessions)
         for part in closed:
             _swap_indexes(sessions, part)
         _analyse(sessions)
@@ -141,8 +143,15 @@ def maintain(sessions: Sessions, window: timedelta, *, now: datetime | None = No
 def close_open(sessions: Sessions) -> int:
     """Close the open partition now and return the one that is open after it.
 
-    Raises PartitionBusy when the writers do not let go of it in time.
+    Raises PartitionBusy when the writers do not let go of it in time, or somebody else is at it.
     """
+    with exclusively(sessions, "partitions") as mine:
+        if not mine:
+            raise PartitionBusy("another process maintains the partitions at this moment")
+        return _close(sessions)
+
+
+def _close(sessions: Sessions) -> int:
     with sessions.begin() as session:
         following = prepare(session)
     with _impatient(), sessions.begin() as session:
@@ -153,14 +162,15 @@ def close_open(sessions: Sessions) -> int:
 def drop_empty(sessions: Sessions) -> int:
     """Drop closed partitions that hold nothing more and return how many.
 
-    Only when their message ids count no more, and no reader is before them. Raises PartitionBusy.
+    Only when their message ids count no more, and no reader is before them. One that somebody
+    reads is left for the next time: writers wait behind the lock that dropping it needs.
     """
     with sessions() as session:
         closed = list(session.scalars(statement("app.events", "empty_partitions")))
     dropped = 0
     for part in closed:
-        with _impatient(), sessions.begin() as session:
-            session.execute(sa.text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
+        with suppress(PartitionBusy), _impatient(), sessions.begin() as session:
+            session.execute(sa.text(f"SET LOCAL lock_timeout = '{DROP_SECONDS}s'"))
             held = f"SELECT EXISTS (SELECT FROM app.event_p{part})"  # noqa: S608  # our own number
             if not session.scalar(sa.text(held)):
                 session.execute(sa.text(f"DROP TABLE app.event_p{part}"))

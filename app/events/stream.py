@@ -1,6 +1,5 @@
 """Reads events in commit order, each exactly once per reader."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +12,10 @@ from app.db import statement
 
 #: How far a backlog is counted, so that asking for it stays cheap when it is long.
 MOST_COUNTED = 100_000
+#: A batch that is bounded by the number of its events alone.
+ANY_SIZE = 2**62
+#: Through a cursor, so that the client holds no more rows than it took.
+FEW_AT_ONCE = {"stream_results": True, "max_row_buffer": 200}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +26,28 @@ class Backlog:
     oldest: datetime | None
 
 
-def next_batch(session: Session, reader: str, limit: int) -> Sequence[sa.Row[Any]]:
+def next_batch(
+    session: Session, reader: str, limit: int, *, largest: int = ANY_SIZE
+) -> list[sa.Row[Any]]:
     """Return the next events of a reader, in commit order, at most `limit`.
 
-    The order is (transaction, id), and only transactions below the oldest one still running are
-    read. An id alone would skip the events of a transaction that took its ids early and commits
-    late; a test interleaves two writers to show it.
+    And no more once their texts exceed `largest` characters, but always one. The order is
+    (transaction, id), and only transactions below the oldest one still running are read. An id
+    alone would skip the events of a transaction that took its ids early and commits late; a test
+    interleaves two writers to show it.
     """
     query = statement("app.events", "next_batch")
-    return session.execute(query, {"reader": reader, "limit": limit}).all()
+    batch: list[sa.Row[Any]] = []
+    with session.execute(
+        query, {"reader": reader, "limit": limit}, execution_options=FEW_AT_ONCE
+    ) as rows:
+        size = 0
+        for row in rows:
+            batch.append(row)
+            size += len(row.properties) + len(row.context)
+            if size > largest:
+                break
+    return batch
 
 
 class Outline(msgspec.Struct, frozen=True, gc=False):

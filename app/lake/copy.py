@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,10 +21,16 @@ from app.lake.tables import LakePart, LakeRemoval
 
 #: Events in one file of one copy; a backlog becomes several files.
 BATCH = 50_000
+#: Bytes of what was sent with them: events may be fifty times larger than most are. The worker
+#: needs some five times as much while it writes a file.
+BATCH_BYTES = 32 * 2**20
 #: More files than this are put together into one, since each costs a file to open per query.
 MOST_PARTS = 24
 #: So long may a reader go on with files that were put together meanwhile, in seconds.
 GRACE_SECONDS = 3_600
+#: Deleted events that are taken out of the files in one transaction. Each reads and may write the
+#: lake once, hence few large ones: 500,000 ids are 20 MB.
+REMOVALS = 500_000
 
 SCHEMA = pa.schema(
     [
@@ -43,7 +50,15 @@ SCHEMA = pa.schema(
 
 
 def copy_new(sessions: Sessions, directory: Path) -> int:
-    """Copy events that the lake has not seen yet and return how many.
+    """Copy events that the lake has not seen yet and return how many."""
+    copied = 0
+    while events := copy_next(sessions, directory):
+        copied += events
+    return copied
+
+
+def copy_next(sessions: Sessions, directory: Path) -> int:
+    """Copy one file's worth of events that the lake has not seen yet and return how many.
 
     One process at a time. A file is complete before it is listed, and listed in the transaction
     that moves the mark: a crash leaves at most a file that nobody reads, and never a hole or a
@@ -51,17 +66,17 @@ def copy_new(sessions: Sessions, directory: Path) -> int:
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)  # everybody's events: for this account alone
-    copied = 0
-    while True:
-        with sessions.begin() as session, advisory_lock(session, "lake") as mine:
-            events = stream.next_batch(session, "lake", BATCH) if mine else []
-            if not events:
-                return copied
-            name = f"events-{uuid4().hex}.parquet"
-            _write(directory / name, _table(session, events))
-            session.add(LakePart(file=name, events=len(events)))
+    with sessions.begin() as session, advisory_lock(session, "lake") as mine:
+        events = stream.next_batch(session, "lake", BATCH, largest=BATCH_BYTES) if mine else []
+        if not events:
+            return 0
+        with _new_files(directory) as new:
+            path = new()
+            _write(path, _table(session, events))
+            session.add(LakePart(file=path.name, events=len(events)))
             stream.done(session, "lake", events[-1])
-            copied += len(events)
+            session.flush()
+        return len(events)
 
 
 def compact(sessions: Sessions, directory: Path) -> bool:
@@ -76,45 +91,81 @@ def compact(sessions: Sessions, directory: Path) -> bool:
             _sweep(directory, {part.file for part in parts})
         if len(parts) <= MOST_PARTS:
             return False
-        name = f"events-{uuid4().hex}.parquet"
-        _merge([directory / part.file for part in parts], directory / name)
-        session.add(LakePart(file=name, events=sum(part.events for part in parts)))
-        for part in parts:
-            session.delete(part)
+        with _new_files(directory) as new:
+            path = new()
+            _merge([directory / part.file for part in parts], path)
+            session.add(LakePart(file=path.name, events=sum(part.events for part in parts)))
+            for part in parts:
+                session.delete(part)
+            session.flush()
     for part in parts:
         os.utime(directory / part.file)  # its time is now when it left the listing
     return True
 
 
 def rewrite_removed(sessions: Sessions, directory: Path) -> int:
-    """Write the files anew that still hold deleted events and return how many.
+    """Write the files anew that still hold deleted events and return how many were written.
 
     The listing changes in the transaction that forgets the removals: at every moment a reader
-    sees each event that there is, and none that was deleted.
+    sees each event that there is, and none that was deleted. So many removals in a transaction
+    that a large clean-up needs no more memory than a small one.
     """
-    replaced: list[Path] = []
-    with sessions.begin() as session, advisory_lock(session, "lake") as mine:
-        gone = removed(session) if mine else []
-        if not gone:
-            return 0
-        for part in session.scalars(sa.select(LakePart).order_by(LakePart.id)).all():
-            path, name = directory / part.file, f"events-{uuid4().hex}.parquet"
-            kept = _without(path, gone, directory / name)
-            if kept is None:
-                continue
-            replaced.append(path)
-            session.delete(part)
-            if kept:
-                session.add(LakePart(file=name, events=kept))
-        session.execute(sa.delete(LakeRemoval).where(LakeRemoval.event_id.in_(gone)))
-    for path in replaced:
-        os.utime(path)
-    return len(replaced)
+    written, more = 0, True
+    while more:
+        replaced: list[Path] = []
+        with sessions.begin() as session, advisory_lock(session, "lake") as mine:
+            gone = removed(session, limit=REMOVALS) if mine else []
+            if not gone:
+                return written
+            with _new_files(directory) as new:
+                for part in session.scalars(sa.select(LakePart).order_by(LakePart.id)).all():
+                    path, target = directory / part.file, new()
+                    kept = _without(path, gone, target)
+                    if kept is None:
+                        continue
+                    replaced.append(path)
+                    session.delete(part)
+                    if kept:
+                        session.add(LakePart(file=target.name, events=kept))
+                # As one array: the protocol counts parameters in 16 bits.
+                session.execute(
+                    sa.text(
+                        "DELETE FROM app.lake_removal WHERE event_id = ANY(CAST(:ids AS bigint[]))"
+                    ),
+                    {"ids": "{" + ",".join(map(str, gone)) + "}"},
+                )
+        for path in replaced:
+            os.utime(path)
+        written, more = written + len(replaced), len(gone) == REMOVALS
+    return written
 
 
-def removed(session: Session) -> list[int]:
-    """Return the ids of events that were deleted and may still be in a file."""
-    return list(session.scalars(sa.select(LakeRemoval.event_id)))
+def removed(session: Session, *, limit: int | None = None) -> list[int]:
+    """Return the ids of events that were deleted and may still be in a file, oldest first."""
+    ids = sa.select(LakeRemoval.event_id).order_by(LakeRemoval.event_id)
+    return list(session.scalars(ids.limit(limit)))
+
+
+@contextmanager
+def _new_files(directory: Path) -> Iterator[Callable[[], Path]]:
+    """Yield a maker of names of files, which go when the block fails before its commit.
+
+    A commit that fails leaves them to `_sweep`, an hour later: it may have taken place although
+    the answer was lost.
+    """
+    made: list[Path] = []
+
+    def new() -> Path:
+        made.append(directory / f"events-{uuid4().hex}.parquet")
+        return made[-1]
+
+    try:
+        yield new
+    except BaseException:
+        for path in made:
+            path.unlink(missing_ok=True)
+            path.with_suffix(".writing").unlink(missing_ok=True)
+        raise
 
 
 def _without(source: Path, gone: Sequence[int], target: Path) -> int | None:
@@ -178,9 +229,14 @@ def _table(session: Session, events: Sequence[sa.Row[Any]]) -> pa.Table:
 def _once(text: str) -> str:
     """Return a JSON text with each key once, the last: of two DuckDB reads the first.
 
-    PostgreSQL and Python read the last, and journeys must say what profiles say.
+    PostgreSQL and Python read the last, and journeys must say what profiles say. PostgreSQL keeps
+    what cannot be decoded here, such as a number beyond all floats or a thousand lists within each
+    other; such a text stays as it is, for one event must not stop the copy of all later ones.
     """
-    return msgspec.json.encode(msgspec.json.decode(text)).decode()
+    try:
+        return msgspec.json.encode(msgspec.json.decode(text)).decode()
+    except (msgspec.MsgspecError, RecursionError):
+        return text
 
 
 def _write(path: Path, table: pa.Table) -> None:

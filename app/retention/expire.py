@@ -42,8 +42,9 @@ def run(
         )
         if dry_run:
             return Expired(events)
-        dropped = partitions.drop_empty(sessions)
-        return Expired(events, dropped, copy.rewrite_removed(sessions, lake))
+        # The files first: what is deleted must leave them, whoever holds on to a partition.
+        files = copy.rewrite_removed(sessions, lake)
+        return Expired(events, partitions.drop_empty(sessions), files)
 
 
 def _parts(sessions: Sessions, now: datetime) -> list[int]:

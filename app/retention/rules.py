@@ -1,12 +1,17 @@
 """Retention rules: set, listed and removed."""
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.access import sources
 from app.access.tables import Source
-from app.errors import RetentionRuleNotFound
+from app.errors import DefinitionInvalid, RetentionRuleNotFound
+from app.events.envelope import TYPES
 from app.retention.tables import RetentionRule
+
+#: A hundred years: what is to be kept longer is kept for ever.
+MOST_DAYS = 36_500
 
 
 def put(
@@ -19,24 +24,25 @@ def put(
 ) -> RetentionRule:
     """Set how long these events are kept; `days` None keeps them for ever.
 
-    A rule for the same events is replaced. Raises SourceNotFound.
+    A rule for the same events is replaced, also by two at once. Raises SourceNotFound and
+    DefinitionInvalid.
     """
-    key = {
-        "source_id": sources.find(session, source).id if source is not None else None,
-        "type": type_,
-        "event": event,
-    }
-    rule = session.scalar(
-        sa.select(RetentionRule).where(
-            *(getattr(RetentionRule, name).is_not_distinct_from(v) for name, v in key.items())
-        )
+    if days is not None and not 1 <= days <= MOST_DAYS:
+        raise DefinitionInvalid(f"days: from 1 to {MOST_DAYS}")
+    if type_ is not None and type_ not in TYPES:
+        raise DefinitionInvalid(f"type: one of {', '.join(TYPES)}")
+    made = insert(RetentionRule).values(
+        source_id=sources.find(session, source).id if source is not None else None,
+        type=type_,
+        event=event,
+        days=days,
     )
-    if rule is None:
-        rule = RetentionRule(**key)
-        session.add(rule)
-    rule.days = days
-    session.flush()
-    return rule
+    rule_id = session.scalar(
+        made.on_conflict_do_update(
+            constraint="retention_rule_key", set_={"days": made.excluded.days}
+        ).returning(RetentionRule.id)
+    )
+    return session.get_one(RetentionRule, rule_id, populate_existing=True)
 
 
 def list_all(session: Session) -> list[tuple[RetentionRule, str | None]]:

@@ -1,5 +1,6 @@
 """`readyz` tells the truth in bounded time; a database that cannot work now is a 503, not a 500."""
 
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,8 @@ from fastapi.testclient import TestClient
 
 from app import health, work
 from app.db import Sessions, unavailable
+from app.jobs import Worker
+from app.settings import Settings
 
 EVENT = {"event": "E", "userId": "ada", "messageId": "m-1"}
 
@@ -34,6 +37,44 @@ def test_ready_means_that_events_can_be_stored_and_a_worker_runs(
     said = server.get("/readyz").json()
     assert said["status"] == "degraded"
     assert "no worker for 1" in said["reasons"][0]
+
+
+def test_a_job_that_fails_is_a_worry_until_it_works_again(
+    server: TestClient, sessions: Sessions
+) -> None:
+    with sessions.begin() as session:
+        work.beat(session, "pipeline")
+        work.fail(session, "retention")
+        work.fail(session, "retention")
+    assert server.get("/readyz").json()["status"] == "ready"
+    ago = "UPDATE app.heartbeat SET failing_since = failing_since - interval '1 minute'"
+    with sessions.begin() as session:
+        session.execute(sa.text(ago))
+    said = server.get("/readyz").json()
+    assert said["status"] == "degraded"
+    assert "the job retention has failed for 6" in said["reasons"][0]
+    with sessions.begin() as session:
+        work.beat(session, "retention")
+    assert server.get("/readyz").json()["status"] == "ready"
+
+
+def test_a_job_that_fails_is_tried_again_ever_later_and_says_so(
+    sessions: Sessions, settings: Settings
+) -> None:
+    worker = Worker(sessions, settings, settings.database_url or "")
+    tries: list[float] = []
+
+    def failing() -> None:
+        tries.append(time.monotonic())
+        if len(tries) == 3:
+            worker.stop()
+        raise ValueError("no matter")
+
+    worker._every(3_600, failing)
+    assert len(tries) == 3
+    assert tries[2] - tries[1] > 1.5 * (tries[1] - tries[0])
+    with sessions() as session:
+        assert list(work.failing(session)) == [threading.current_thread().name]
 
 
 def test_events_that_wait_long_are_a_worry(

@@ -158,3 +158,24 @@ def test_what_was_written_while_the_worker_was_busy_wakes_it_once(
     time.sleep(0.3)
     assert [next(bursts), next(bursts)] == ["events", ""]
     bursts.close()
+
+
+def test_a_batch_is_bounded_by_what_its_events_weigh_and_is_never_empty(sessions: Sessions) -> None:
+    source = source_of(sessions)
+    with sessions.begin() as session:
+        write(session, source, *(f"e{n}" for n in range(10)))
+        session.execute(
+            sa.text("UPDATE app.event SET properties = json_build_object('a', repeat('x', 1000))")
+        )
+    seen: list[str] = []
+    sizes: list[int] = []
+    while True:
+        with sessions.begin() as session:
+            batch = stream.next_batch(session, "lake", 100, largest=2_500)
+            if not batch:
+                break
+            stream.done(session, "lake", batch[-1])
+        sizes.append(len(batch))
+        seen += [row.name for row in batch]
+    assert seen == [f"e{n}" for n in range(10)]
+    assert sizes == [3, 3, 3, 1]

@@ -1,7 +1,9 @@
 """Events go when the most specific rule says so: from the database, from analyses, from files."""
 
 import json
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,12 @@ from typer.testing import CliRunner
 from api.cli import root
 from app import pipeline
 from app.db import Sessions
+from app.errors import DefinitionInvalid
 from app.events import partitions
 from app.lake import copy
 from app.lake.duckdb_engine import open_lake
 from app.retention import expire, rules
+from app.settings import Settings
 
 LATER = datetime.now(UTC) + timedelta(days=100)
 
@@ -199,3 +203,61 @@ def test_rules_are_set_tried_and_removed_by_command(
     cli("remove", str(made["id"]))
     assert len(cli("list", "--json")) == 1
     assert CliRunner().invoke(root.app, ["retention", "set"]).exit_code == 2
+
+
+def test_more_removals_than_a_statement_has_parameters_leave_the_files_and_nothing_behind(
+    server: TestClient, sessions: Sessions, write_key: str, lake: Path
+) -> None:
+    send(server, write_key, *(track("Seen", f"m-{n}") for n in range(3)))
+    pass_on(sessions, lake)
+    with sessions.begin() as session:
+        session.execute(
+            sa.text(
+                "INSERT INTO app.lake_removal (event_id) SELECT min(id) FROM app.event"
+                " UNION SELECT 1000000 + n FROM generate_series(1, 70000) n"
+            )
+        )
+    assert copy.rewrite_removed(sessions, lake) == 1
+    assert in_files(sessions, lake) == 2
+    with sessions() as session:
+        assert copy.removed(session) == []
+        listed = {path.name for path in copy.parts(session, lake)}
+    assert len({path.name for path in lake.iterdir()} - listed) == 1  # for readers, for an hour
+
+
+def test_two_who_set_the_same_rule_at_once_leave_one(sessions: Sessions) -> None:
+    def put(days: int) -> int:
+        with sessions.begin() as session:
+            return rules.put(session, type_="page", days=days).id
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(put, range(1, 25)))) == 1
+
+
+@pytest.mark.parametrize(
+    "options", [("--days", "4000000"), ("--days", "0"), ("--days", "9", "--type", "foo")]
+)
+def test_a_rule_that_means_nothing_is_refused_by_command(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("PARCOURS_DATABASE_URL", settings.database_url or "")
+    done = CliRunner().invoke(root.app, ["retention", "set", *options])
+    assert done.exit_code != 0
+    assert isinstance(done.exception, SystemExit | DefinitionInvalid)
+
+
+def test_a_partition_that_somebody_reads_holds_nobody_up_and_is_dropped_the_next_time(
+    sessions: Sessions,
+) -> None:
+    partitions.close_open(sessions)
+    with sessions.begin() as session:
+        session.execute(
+            sa.text("UPDATE app.event_partition SET deduplicates = false WHERE part = 1")
+        )
+        session.execute(sa.text("UPDATE app.progress SET transaction = pg_current_xact_id()"))
+    with sessions() as reader:
+        reader.execute(sa.text("SELECT count(*) FROM app.event"))
+        began = time.monotonic()
+        assert partitions.drop_empty(sessions) == 0
+        assert time.monotonic() - began < partitions.LOCK_SECONDS
+    assert partitions.drop_empty(sessions) == 1
