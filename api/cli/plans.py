@@ -1,6 +1,5 @@
 """`parcours plan …`: what each source should send, and where it differed."""
 
-import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,9 +7,12 @@ from typing import Annotated, Any
 import typer
 from msgspec import Raw
 
+from api.cli import json_file
+from api.cli.options import GREATEST, AlwaysJson
 from api.cli.session import AsJson, DataDir, opened, settings, show
-from app.errors import DefinitionInvalid
+from app.errors import BodyUnreadable, DefinitionInvalid
 from app.events import body, envelope, planned
+from app.events.kept import UNREADABLE
 from app.plans import arrivals, definition, versions, violations
 from app.plans.check import Plan
 
@@ -44,15 +46,17 @@ def list_plans(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 def show_plan(
     key: str,
     version: Annotated[
-        int | None, typer.Option(help="The newest one, drafts included, unless stated.")
+        int | None,
+        typer.Option(min=1, max=GREATEST, help="The newest one, drafts included, unless stated."),
     ] = None,
     data_dir: DataDir = None,
+    as_json: AlwaysJson = True,
 ) -> None:
     """Print the definition of a plan, as a file that `plan update` takes."""
     with opened(settings(data_dir)) as sessions, sessions() as session:
         found = versions.find(session, key)
-        row = versions.version(session, found, version) if version else None
-        show((row or versions.newest(session, found)).definition, True)
+        row = versions.version(session, found, version) if version is not None else None
+        show((row or versions.newest(session, found)).definition, as_json)
 
 
 @plan.command("create")
@@ -146,11 +150,14 @@ def list_violations(
 def infer_plan(
     source: str,
     days: Days = 30,
-    limit: Annotated[int, typer.Option(min=1, help="Events to look at, at most.")] = 10_000,
+    limit: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Events to look at, at most.")
+    ] = 10_000,
     required_share: Annotated[
         float, typer.Option(min=0.01, max=1, help="Required is what is in this share of events.")
     ] = 0.98,
     data_dir: DataDir = None,
+    as_json: AlwaysJson = True,
 ) -> None:
     """Print a definition proposed from what arrived, to be edited and created."""
     with opened(settings(data_dir)) as sessions, sessions() as session:
@@ -161,7 +168,7 @@ def infer_plan(
             limit=limit,
             required_share=required_share,
         )
-    show(proposal.definition, True)
+    show(proposal.definition, as_json)
 
 
 @plan.command("check")
@@ -191,9 +198,12 @@ def _put_to(made: Plan, events: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(events.read_bytes().splitlines(), 1):
         if not line.strip():
             continue
-        read: Any = envelope.read(
-            Raw(body.storable(line)), received_at=datetime.now(UTC), largest=10_000_000
-        )
+        try:
+            message = Raw(body.storable(line))
+        except BodyUnreadable:
+            rows.append({"line": number, "outcome": "rejected", "keyword": UNREADABLE})
+            continue
+        read: Any = envelope.read(message, received_at=datetime.now(UTC), largest=10_000_000)
         found: Any = ()
         if isinstance(read, envelope.Envelope):
             read, found = planned.put(made, read)
@@ -209,12 +219,9 @@ def _put_to(made: Plan, events: Path) -> list[dict[str, Any]]:
 def _definition(file: Path) -> dict[str, Any]:
     """Read a definition; raises DefinitionInvalid when the file holds no JSON object."""
     try:
-        value = json.loads(file.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise DefinitionInvalid(f"{file} is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise DefinitionInvalid(f"{file} is not a JSON object")
-    return value
+        return json_file.read(file)
+    except ValueError as error:
+        raise DefinitionInvalid(str(error)) from error
 
 
 def _done(as_json: bool, **answer: Any) -> None:

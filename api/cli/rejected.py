@@ -11,6 +11,8 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from sqlalchemy.orm import Session
 
+from api.cli import json_file
+from api.cli.options import GREATEST, AlwaysJson
 from api.cli.session import AsJson, DataDir, err, opened, settings, show
 from app.access import sources
 from app.db import Sessions
@@ -38,14 +40,28 @@ BY = "command line"
 AT_ONCE = 200
 
 SourceName = Annotated[str | None, typer.Option("--source", help="Only of this source.")]
-Code = Annotated[str | None, typer.Option("--code", help="Only with this reason.")]
+
+
+def _reason(code: str | None) -> str | None:
+    """Refuse an empty one: a shell variable that is not set must not stand for every reason."""
+    if code == "":
+        raise typer.BadParameter("it is empty; leave --code out for every reason")
+    return code
+
+
+Code = Annotated[
+    str | None, typer.Option("--code", help="Only with this reason.", callback=_reason)
+]
 Since = Annotated[
     datetime | None,
     typer.Option(
         "--since", help="Received at or after, UTC.", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
     ),
 ]
-Id = Annotated[int, typer.Argument(metavar="ID", help="The number that `list` shows.")]
+Id = Annotated[
+    int,
+    typer.Argument(metavar="ID", min=1, max=GREATEST, help="The number that `list` shows."),
+]
 
 
 def _wanted(
@@ -55,7 +71,7 @@ def _wanted(
     state: str | None,
     since: datetime | None,
 ) -> verbs.Wanted:
-    source_id = sources.find(session, source).id if source else None
+    source_id = sources.find(session, source).id if source is not None else None
     at = since.replace(tzinfo=UTC) if since else None
     return verbs.Wanted(source_id, code, state, at)
 
@@ -66,7 +82,9 @@ def list_rejected(
     code: Code = None,
     since: Since = None,
     state: Annotated[State, typer.Option(help="In this state.")] = State.open,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 50,
+    limit: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="At most so many, newest first.")
+    ] = 50,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -85,26 +103,28 @@ def list_rejected(
 def counts(source: SourceName = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Count rejected events by source, reason and state, those that were not kept too."""
     with opened(settings(data_dir)) as sessions, sessions() as session:
-        source_id = sources.find(session, source).id if source else None
+        source_id = sources.find(session, source).id if source is not None else None
         data = verbs.counts(session, source_id=source_id)
     show(data, as_json, "source", "code", "state", "events", "last_at")
 
 
 @rejected.command("show")
-def show_rejected(rejected_id: Id, data_dir: DataDir = None) -> None:
+def show_rejected(rejected_id: Id, data_dir: DataDir = None, as_json: AlwaysJson = True) -> None:
     """Print one rejected event with what was sent, as JSON."""
     with opened(settings(data_dir)) as sessions, sessions() as session:
         row = verbs.find(session, rejected_id)
         name = verbs.source_names(session, {row.source_id}).get(row.source_id, "")
         data = {**verbs.describe(row, name), "payload": _readable(row.payload)}
-    show(data, as_json=True)
+    show(data, as_json=as_json)
 
 
 @rejected.command("replay")
 def replay_rejected(
     rejected_id: Annotated[
         int | None,
-        typer.Argument(metavar="[ID]", help="One event; else all that the options name."),
+        typer.Argument(
+            metavar="[ID]", min=1, max=GREATEST, help="One event; else all that the options name."
+        ),
     ] = None,
     file: Annotated[
         Path | None,
@@ -125,7 +145,10 @@ def replay_rejected(
         raise typer.BadParameter("name one ID, or --source, --code or --since")
     if file and rejected_id is None:
         raise typer.BadParameter("--file corrects one event: name its ID")
-    event = _event(file) if file else None
+    try:
+        event = json_file.read(file) if file else None
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     configuration = settings(data_dir)
     with opened(configuration) as sessions:
         if rejected_id is not None:
@@ -194,16 +217,6 @@ def _row(done: Replayed) -> dict[str, Any]:
         name: getattr(done, name)
         for name in ("id", "state", "outcome", "message_id", "code", "message")
     }
-
-
-def _event(file: Path) -> dict[str, Any]:
-    try:
-        event = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise typer.BadParameter(f"{file.name} is not JSON: {error}") from error
-    if not isinstance(event, dict):
-        raise typer.BadParameter(f"{file.name} is no JSON object")
-    return event
 
 
 def _readable(text: str | None) -> Any:

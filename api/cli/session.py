@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,14 +48,18 @@ def opened(settings: Settings) -> Iterator[Sessions]:
 
 
 def show(data: Any, as_json: bool, *columns: str) -> None:
-    """Print data: as JSON, or as a table of these columns."""
+    """Print data: as JSON, its times as RFC 3339 has them, or as a table of these columns."""
     if as_json or not isinstance(data, list):
-        sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n")
+        sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False, default=_plain) + "\n")
         return
     table = Table(*columns)
     for row in data:
         table.add_row(*(_cell(row.get(column)) for column in columns))
     Console().print(table)
+
+
+def _plain(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _cell(value: Any) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from api.cli.options import GREATEST
 from api.cli.session import AsJson, DataDir, opened, settings, show
 from api.routes.sources import all_out, key_out
 from app.access import definition, sources, write_keys
@@ -76,17 +77,10 @@ def _given(
     pending: str | None,
 ) -> dict[str, Any]:
     """Return the settings that the command line names."""
-    categories = None
-    if category:
-        pairs = [entry.partition("=") for entry in category]
-        categories = {
-            name: [p.strip() for p in purposes.split(",") if p.strip()]
-            for name, _, purposes in pairs
-        }
     given = {
         "collection_purpose": collection_purpose,
         "stamp_is_evidence": stamp_is_evidence,
-        "categories": categories,
+        "categories": _categories(category) if category else None,
         "allowed_origins": origin or None,
         "max_event_bytes": max_event_bytes,
         "max_batch_bytes": max_batch_bytes,
@@ -96,6 +90,19 @@ def _given(
         "pending_seconds": None if pending is None else int(_duration(pending).total_seconds()),
     }
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _categories(entries: list[str]) -> dict[str, list[str]]:
+    """Read `NAME=PURPOSE[,PURPOSE…]`, several for one name too."""
+    categories: dict[str, list[str]] = {}
+    for entry in entries:
+        name, _, said = entry.partition("=")
+        purposes = [purpose.strip() for purpose in said.split(",") if purpose.strip()]
+        if not name.strip() or not purposes:
+            # It would look like the answer of a banner, and decide nothing: a refusal is lost.
+            raise typer.BadParameter(f"{entry!r} is no category; write NAME=PURPOSE[,PURPOSE…]")
+        categories.setdefault(name, []).extend(purposes)
+    return categories
 
 
 @source.command("add")
@@ -264,7 +271,9 @@ def rotate_key(
 @source.command("remove-key")
 def remove_key(
     name: str,
-    key_id: Annotated[int, typer.Argument(help="The id that `source keys` shows.")],
+    key_id: Annotated[
+        int, typer.Argument(min=1, max=GREATEST, help="The id that `source keys` shows.")
+    ],
     data_dir: DataDir = None,
 ) -> None:
     """End a write key; servers refuse it within 2 seconds."""

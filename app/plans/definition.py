@@ -108,9 +108,7 @@ def parse(value: Mapping[str, Any]) -> Definition:
     Raises DefinitionInvalid, with a JSON pointer to each place that is wrong.
     """
     try:
-        size = len(json.dumps(value, default=str))
-        if size > LARGEST:
-            raise DefinitionInvalid(f"#: {size} bytes; at most {LARGEST}")
+        _storable(value)
         definition = Definition.model_validate(value)
     except RecursionError as error:
         raise DefinitionInvalid("#: nested too deeply") from error
@@ -122,6 +120,16 @@ def parse(value: Mapping[str, Any]) -> Definition:
         shown = "; ".join(f"#{fault.pointer}: {fault.detail}" for fault in faults[:20])
         raise DefinitionInvalid(shown)
     return definition
+
+
+def _storable(value: Mapping[str, Any]) -> None:
+    """Check that a definition can be written as JSON, and is not too large."""
+    try:
+        text = json.dumps(value, default=str, allow_nan=False, ensure_ascii=False).encode()
+    except ValueError as error:  # NaN, Infinity, half a character
+        raise DefinitionInvalid(f"#: cannot be written as JSON: {error}") from error
+    if len(text) > LARGEST:
+        raise DefinitionInvalid(f"#: {len(text)} bytes; at most {LARGEST}")
 
 
 def _faults(definition: Definition) -> list[Fault]:

@@ -1,44 +1,21 @@
 """`parcours source …` as an administrator types it."""
 
-import json
+import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from typer.testing import CliRunner
 
-from api.cli.root import app
 from app.access import sources
 from app.db import Sessions
 from app.errors import DefinitionInvalid, SourceNotFound
+from tests.api.line import Line
 from tests.end_to_end.product import wait_until
-
-
-class Line:
-    """The command line on the database of the test."""
-
-    def __init__(self, home: Path, database_url: str) -> None:
-        self._environment = {
-            "PARCOURS_DATABASE_URL": database_url,
-            "PARCOURS_DATA_DIR": str(home),
-            "COLUMNS": "200",
-        }
-
-    def __call__(self, *words: str, status: int = 0) -> str:
-        result = CliRunner().invoke(app, ["source", *words], env=self._environment)
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == status, result.output
-        return result.output
-
-    def json(self, *words: str) -> Any:
-        return json.loads(self(*words, "--json"))
 
 
 @pytest.fixture
 def line(tmp_path: Path, database_url: str) -> Line:
-    return Line(tmp_path, database_url)
+    return Line("source", tmp_path, database_url)
 
 
 def send(server: TestClient, key: str) -> int:
@@ -107,6 +84,36 @@ def test_wrong_settings_end_with_one_clear_line_and_change_nothing(line: Line) -
     assert len(line.json("list")) == 1
 
 
+def test_a_category_that_decides_nothing_is_refused_and_several_of_one_name_are_one(
+    line: Line,
+) -> None:
+    line("add", "web", "--category", "ads=ads.share")
+    for wrong in ("foo", "x=", "=ads.share", "x= , ", ""):
+        assert "NAME=PURPOSE" in line("set", "web", "--category", wrong, status=2)
+        line("add", "other", "--category", wrong, status=2)
+    assert line.json("show", "web")["categories"] == {"ads": ["ads.share"]}
+    line("set", "web", "--category", "s=ads.share", "--category", "s=analytics.audience")
+    assert line.json("show", "web")["categories"] == {"s": ["ads.share", "analytics.audience"]}
+
+
+def test_a_name_that_nothing_could_address_is_refused_by_the_command_too(line: Line) -> None:
+    for name in ("", " ", "two\nlines", ".."):
+        with pytest.raises(DefinitionInvalid, match=r"^#/name: "):
+            line("add", name)
+    assert line.json("list") == []
+
+
+def test_times_are_printed_as_rfc_3339_and_ids_have_bounds(line: Line) -> None:
+    line("add", "web")
+    ends = line.json("rotate-key", "web")["others_end_at"]
+    [key, _] = line.json("keys", "web")
+    made = line.json("show", "web")["created_at"]
+    for time in (ends, key["created_at"], key["expires_at"], made):
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00", time), time
+    for number in ("99999999999999999999", "0", "-1"):
+        line("remove-key", "web", "--", number, status=2)
+
+
 def test_keys_are_rotated_with_time_to_replace_them(
     line: Line, server: TestClient, sessions: Sessions
 ) -> None:
@@ -145,6 +152,6 @@ def test_the_list_says_what_came_in_the_last_hour(
     assert web["last_seen"]
     assert (silent["last_day"]["received"], silent["last_seen"]) == (0, None)
     table = line("list")
-    assert web["last_seen"][:19] in table
+    assert web["last_seen"][:19].replace("T", " ") in table
     shown = line("show", "web")
     assert "rejected: event_missing" in shown
