@@ -139,7 +139,8 @@ def test_what_stands_at_the_top_of_a_batch_holds_for_each_that_does_not_say_othe
 
 
 def test_what_a_body_becomes_is_known_before_it_does() -> None:
-    shared, messages = {"context": {"a": "x" * 10_000}, "integrations": {"All": True}}, [{}] * 500
+    shared = {"context": {"a": "x" * 10_000}, "integrations": {"All": True}}
+    messages: list[dict[str, Any]] = [{}] * 500
     found = parse(json.dumps({"batch": messages, **shared}).encode(), None)
     made = sum(len(found.completed(message)) for message in found.messages or [])
     assert made - 50 * 500 < found.size <= made
