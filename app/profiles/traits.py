@@ -7,7 +7,8 @@ from typing import Any
 
 #: When something said counts from: its time, its place in its source, its receipt, its id.
 Order = tuple[datetime, int, datetime, int]
-LAST = 2**63 - 1
+#: The place of what has none: after all that have (an envelope's and a cursor's numbers end here).
+LAST = 2**62 - 1
 
 
 def order(

@@ -48,7 +48,7 @@ class Compiler:
             " FROM allowed a JOIN app.trait t ON t.identifier_id = a.identifier_id"
             f" WHERE t.key = {self.bind(rule.trait)} AND NOT (:purpose = ANY(t.refused))"
             " ORDER BY a.person_id, least(t.occurred_at, t.received_at) DESC,"
-            " coalesce(t.source_seq, 9223372036854775807) DESC, t.received_at DESC,"
+            " coalesce(t.source_seq, 4611686018427387903) DESC, t.received_at DESC,"
             " t.event_id DESC) t"
             f" WHERE json_typeof(t.value) <> 'null' AND {test})"
         )

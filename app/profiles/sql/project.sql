@@ -13,7 +13,7 @@ ON CONFLICT (identifier_id, key, refused) DO UPDATE
        event_id = excluded.event_id,
        message_id = excluded.message_id, source_id = excluded.source_id
  WHERE (least(excluded.occurred_at, excluded.received_at),
-        coalesce(excluded.source_seq, 9223372036854775807), excluded.received_at, excluded.event_id)
+        coalesce(excluded.source_seq, 4611686018427387903), excluded.received_at, excluded.event_id)
      > (least(t.occurred_at, t.received_at),
-        coalesce(t.source_seq, 9223372036854775807), t.received_at, t.event_id)
+        coalesce(t.source_seq, 4611686018427387903), t.received_at, t.event_id)
 RETURNING identifier_id;

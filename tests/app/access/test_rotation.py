@@ -57,7 +57,8 @@ def test_keys_are_replaced_under_load_and_nothing_is_lost(
             with sessions.begin() as session:
                 source = sources.find(session, "web")
                 now = datetime.now(UTC)
-                keys.append(write_keys.rotate(session, source.id, keep=DAY, now=now)[1])
+                key = write_keys.rotate(session, source.id, keep=DAY, now=now)[1]
+            keys.append(key)  # once it is committed: it is told to nobody before
         time.sleep(2.5)  # longer than a server remembers a key
     finally:
         stop.set()
