@@ -144,7 +144,8 @@ class Worker:
         partitions.maintain(self._sessions, timedelta(days=self._settings.deduplication_days))
 
     def _retention(self) -> None:
-        done = expire.run(self._sessions, self._settings.lake_dir)
+        rejected_days = timedelta(days=self._settings.rejected_days)
+        done = expire.run(self._sessions, self._settings.lake_dir, rejected=rejected_days)
         if done is not None and done.events:
             log.warning("retention: %d events deleted, %d files rewritten", done.events, done.files)
 

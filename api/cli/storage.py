@@ -1,6 +1,7 @@
 """`parcours partition …` and `parcours retention …`: how and how long the events are kept."""
 
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
@@ -86,6 +87,11 @@ def run(
     """Delete now what has been kept long enough; the worker does so each hour."""
     configuration = settings(data_dir)
     with opened(configuration) as sessions:
-        done = expire.run(sessions, configuration.lake_dir, dry_run=dry_run)
+        done = expire.run(
+            sessions,
+            configuration.lake_dir,
+            rejected=timedelta(days=configuration.rejected_days),
+            dry_run=dry_run,
+        )
     answer = {"running_elsewhere": True} if done is None else asdict(done)
     show(answer if as_json else [answer], as_json, *answer)

@@ -14,8 +14,9 @@ from app.db import statement
 MOST_COUNTED = 100_000
 #: A batch that is bounded by the number of its events alone.
 ANY_SIZE = 2**62
-#: Through a cursor, so that the client holds no more rows than it took.
-FEW_AT_ONCE = {"stream_results": True, "max_row_buffer": 200}
+#: Through a cursor, so that no more rows come than are taken: 50,000 of them took as long as all
+#: at once, 1.1 s, with 50, 200 or 1,000 at a time. An imported event may be of megabytes, so 50.
+FEW_AT_ONCE = {"stream_results": True, "max_row_buffer": 50}
 
 
 @dataclass(frozen=True, slots=True)

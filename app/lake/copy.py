@@ -28,8 +28,9 @@ BATCH_BYTES = 32 * 2**20
 MOST_PARTS = 24
 #: So long may a reader go on with files that were put together meanwhile, in seconds.
 GRACE_SECONDS = 3_600
-#: Deleted events that are taken out of the files in one transaction. Each reads and may write the
-#: lake once, hence few large ones: 500,000 ids are 20 MB.
+#: Deleted events that are taken out of the files in one transaction. Each transaction may write
+#: the whole lake anew: 600,000 of 1.2 million events took 14 s in two, 30 s in twelve, and 370 MB
+#: of memory either way.
 REMOVALS = 500_000
 
 SCHEMA = pa.schema(

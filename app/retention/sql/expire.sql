@@ -1,7 +1,9 @@
 -- Look through the next :limit events of a partition, and delete those that are kept long enough
 -- by the most specific rule that fits them; :really false only counts. What a reader of the stream
--- has still to read stays. Each deleted id is noted for the lake, in the same transaction, so that
--- analyses leave it out from now on.
+-- has still to read stays. Rules of more than a century, which earlier versions let through, mean
+-- one: PostgreSQL has no such times. What is younger than the shortest rule is asked for no rule,
+-- which is a third of the time where most is. Each deleted id is noted for the lake, in the same
+-- transaction, so that analyses leave it out from now on.
 WITH looked AS MATERIALIZED (
   SELECT e.transaction, e.id, e.source_id, e.type, e.name, e.received_at
   FROM app.event e
@@ -22,7 +24,10 @@ WITH looked AS MATERIALIZED (
       AND (r.event IS NULL OR r.event = e.name)
     ORDER BY r.source_id IS NULL, r.event IS NULL, r.type IS NULL
     LIMIT 1) rule
-  WHERE e.received_at < CAST(:now AS timestamptz) - rule.days * interval '1 day'
+  WHERE e.received_at < (SELECT CAST(:now AS timestamptz)
+                                - min(least(days, 36500)) * interval '1 day'
+                         FROM app.retention_rule)
+    AND e.received_at < CAST(:now AS timestamptz) - least(rule.days, 36500) * interval '1 day'
 ), gone AS (
   DELETE FROM app.event e USING expired x
   WHERE :really AND e.part = :part AND e.transaction = x.transaction AND e.id = x.id

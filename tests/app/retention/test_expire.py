@@ -25,6 +25,7 @@ from app.retention import expire, rules
 from app.settings import Settings
 
 LATER = datetime.now(UTC) + timedelta(days=100)
+MONTH = timedelta(days=30)
 
 
 @pytest.fixture
@@ -87,13 +88,13 @@ def test_the_most_specific_rule_decides_and_analyses_agree_with_the_database(
         rules.put(session, type_="page", days=None)
         rules.put(session, event="View", days=30)
         rules.put(session, source="web", event="Order", days=None)
-    assert expire.run(sessions, lake, now=LATER, dry_run=True) == expire.Expired(3)
+    assert expire.run(sessions, lake, rejected=MONTH, now=LATER, dry_run=True) == expire.Expired(3)
     assert len(stored(sessions)) == 6
-    assert expire.run(sessions, lake, now=LATER) == expire.Expired(3, 0, 1)
+    assert expire.run(sessions, lake, rejected=MONTH, now=LATER) == expire.Expired(3, 0, 1)
     assert sorted(stored(sessions)) == ["o", "p", "unread"]  # what a reader has to read stays
     assert in_lake(sessions, lake) == in_files(sessions, lake) == 2
     pass_on(sessions, lake)
-    assert expire.run(sessions, lake, now=LATER) == expire.Expired(1, 0, 1)
+    assert expire.run(sessions, lake, rejected=MONTH, now=LATER) == expire.Expired(1, 0, 1)
     assert sorted(stored(sessions)) == ["o", "p"]
     assert in_lake(sessions, lake) == in_files(sessions, lake) == 2
     with sessions() as session:
@@ -113,7 +114,7 @@ def test_a_deleted_event_is_out_of_analyses_before_its_file_is_written_anew(
     with sessions.begin() as session:
         rules.put(session, days=30)
     monkeypatch.setattr(copy, "rewrite_removed", lambda *_: 0)  # it was killed before this
-    expire.run(sessions, lake, now=LATER)
+    expire.run(sessions, lake, rejected=MONTH, now=LATER)
     assert stored(sessions) == []
     assert (in_lake(sessions, lake), in_files(sessions, lake)) == (0, 3)
     monkeypatch.undo()
@@ -136,10 +137,12 @@ def test_small_batches_add_up_and_a_partition_that_is_empty_goes(
     pass_on(sessions, lake)
     with sessions.begin() as session:
         rules.put(session, event="View", days=30)
-    assert expire.run(sessions, lake, now=LATER) == expire.Expired(40, 0, 1)  # ids still count
+    assert expire.run(sessions, lake, rejected=MONTH, now=LATER) == expire.Expired(
+        40, 0, 1
+    )  # ids still count
     send(server, write_key, track("Order", "o-2"))
     partitions.maintain(sessions, timedelta(days=30), now=LATER)
-    assert expire.run(sessions, lake, now=LATER) == expire.Expired(0, 1, 0)
+    assert expire.run(sessions, lake, rejected=MONTH, now=LATER) == expire.Expired(0, 1, 0)
     with sessions() as session:
         assert partitions.list_all(session)[0].part == 2
     pass_on(sessions, lake)
@@ -151,7 +154,10 @@ def test_without_a_rule_everything_stays(
 ) -> None:
     send(server, write_key, track("View", "v"))
     pass_on(sessions, lake)
-    assert expire.run(sessions, lake, now=LATER + timedelta(days=9_999)) == expire.Expired()
+    assert (
+        expire.run(sessions, lake, rejected=MONTH, now=LATER + timedelta(days=9_999))
+        == expire.Expired()
+    )
     assert stored(sessions) == ["v"]
 
 
@@ -261,3 +267,74 @@ def test_a_partition_that_somebody_reads_holds_nobody_up_and_is_dropped_the_next
         assert partitions.drop_empty(sessions) == 0
         assert time.monotonic() - began < partitions.LOCK_SECONDS
     assert partitions.drop_empty(sessions) == 1
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["open", "closed"])
+def test_an_event_that_was_stored_long_after_its_receipt_goes_when_its_rule_says(
+    server: TestClient, sessions: Sessions, write_key: str, lake: Path, closed: bool
+) -> None:
+    """A replayed event, or one that waited for an answer, lies in a partition younger than it."""
+    now = datetime.now(UTC)
+    send(server, write_key, track("View", "late"), track("View", "new"))
+    pass_on(sessions, lake)
+    with sessions.begin() as session:
+        session.execute(
+            sa.text("UPDATE app.event SET received_at = :at WHERE message_id = 'late'"),
+            {"at": now - timedelta(days=30)},
+        )
+        rules.put(session, days=20)
+    if closed:
+        partitions.close_open(sessions)
+    assert expire.run(sessions, lake, rejected=MONTH, now=now) == expire.Expired(1, 0, 1)
+    assert stored(sessions) == ["new"]
+    assert in_lake(sessions, lake) == in_files(sessions, lake) == 1
+
+
+def test_a_rule_beyond_all_times_that_an_earlier_version_took_stops_no_other(
+    server: TestClient, sessions: Sessions, write_key: str, lake: Path
+) -> None:
+    send(server, write_key, track("View", "v"), track("Order", "o"))
+    pass_on(sessions, lake)
+    insert = "INSERT INTO app.retention_rule (event, days) VALUES ('View', 4000000)"
+    with sessions.begin() as session:
+        session.execute(sa.text(insert))
+    assert expire.run(sessions, lake, rejected=MONTH, now=LATER) == expire.Expired()
+    with sessions.begin() as session:
+        rules.put(session, days=30)
+    assert expire.run(sessions, lake, rejected=MONTH, now=LATER) == expire.Expired(1, 0, 1)
+    assert stored(sessions) == ["v"]
+
+
+def test_what_was_deleted_leaves_the_files_even_when_a_later_step_fails(
+    server: TestClient, sessions: Sessions, write_key: str, lake: Path
+) -> None:
+    for name in ("first", "second"):
+        send(server, write_key, track("View", name))
+        pass_on(sessions, lake)
+        partitions.close_open(sessions)
+    with sessions.begin() as session:
+        rules.put(session, days=30)
+        session.execute(
+            sa.text(
+                "CREATE FUNCTION app.refuse() RETURNS trigger LANGUAGE plpgsql AS"
+                " $$ BEGIN RAISE 'no' USING ERRCODE = '53100'; END $$"
+            )
+        )
+        session.execute(
+            sa.text(
+                "CREATE TRIGGER refuse BEFORE DELETE ON app.event_p2"
+                " FOR EACH ROW EXECUTE FUNCTION app.refuse()"
+            )
+        )
+    with pytest.raises(sa.exc.OperationalError):
+        expire.run(sessions, lake, rejected=MONTH, now=LATER)
+    assert stored(sessions) == ["second"]
+    assert in_lake(sessions, lake) == in_files(sessions, lake) == 1
+
+
+def test_a_rule_that_means_nothing_is_refused_whoever_sets_it(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        for days, type_ in ((0, None), (36_501, None), (-1, "track"), (9, "foo"), (None, "Track")):
+            with pytest.raises(DefinitionInvalid):
+                rules.put(session, days=days, type_=type_)
+        assert rules.put(session, days=36_500, type_="alias").days == 36_500
