@@ -247,6 +247,8 @@ def test_a_client_that_sends_its_body_slowly_is_answered_or_cut_off_in_time(
     with slow, never:
         process = own_product.process
         assert process is not None
+        # It accepts and reads in order: what it answers now tells that it has begun with the two.
+        assert client.get("/v1/profiles/user_id:ada", params=SERVICE).status_code == 200
         started = time.monotonic()
         process.send_signal(signal.SIGTERM)
         time.sleep(1)

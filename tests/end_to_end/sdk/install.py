@@ -55,8 +55,18 @@ def node_packages() -> Path:
     folder = _once(NODE / "package-lock.json", install)
     with _locked(folder):
         for script in [*NODE.glob("*.mjs"), *NODE.glob("*.html")]:
-            shutil.copy(script, folder)
+            _put(script, folder / script.name)
     return folder
+
+
+def _put(script: Path, where: Path) -> None:
+    """Copy a script in one step: a Node process that reads it now must not find half of it.
+
+    One that finds an empty script ends well and says nothing, as CI saw once.
+    """
+    new = where.with_suffix(".new")
+    shutil.copy(script, new)
+    new.replace(where)
 
 
 def chromium() -> str:
