@@ -46,6 +46,7 @@ from app.events.meter import Meter
 from app.events.writer import Writer
 from app.health import Probe, Room
 from app.settings import Settings
+from identity import identifiers
 
 DESCRIPTION = """\
 A consent-first customer data platform: events with consent come in, resolved people, segments and
@@ -81,6 +82,7 @@ RESOURCES = (
 def create_app(settings: Settings, sessions: Sessions) -> FastAPI:
     """Return the server for this configuration and database."""
 
+    identifiers.read_phones_of(settings.default_region)
     holding = Holding.of(settings)
 
     @asynccontextmanager

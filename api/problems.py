@@ -77,6 +77,8 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     identity_errors.ReviewDecided: HTTPStatus.CONFLICT,
     identity_errors.RunNotFound: HTTPStatus.NOT_FOUND,
     identity_errors.IdentifierInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
+    identity_errors.NamespaceRulesInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
+    identity_errors.SuspensionNotFound: HTTPStatus.NOT_FOUND,
 }
 #: The problems that no class stands for: their status and title.
 INVALID, UNEXPECTED = "request-invalid", "internal-error"

@@ -22,7 +22,7 @@ from app.destinations import outbox
 from app.events import stream
 from app.profiles.changes import News, publish
 from app.profiles.project import project
-from app.resolve import resolve
+from app.resolve import AGAIN, resolve
 from app.segments import members as segments
 from app.segments.tables import Segment
 from identity import people
@@ -60,7 +60,8 @@ def step(session: Session, *, limit: int = BATCH) -> Step:
             return Step()
         now = datetime.now(UTC)
         consents = {t.identifier_id for t in touched if t.why == "consent"}
-        moved = resolve(session, events, consents, now=now)
+        again = {t.identifier_id for t in touched if t.why == AGAIN}
+        moved = resolve(session, events, consents, now=now, again=again)
         changed = project(session, events)
         listed = segments.list_all(session)
         seen = {e.identifier_ids[0] for e in events} if listed else set()

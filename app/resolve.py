@@ -12,6 +12,9 @@ from app.db import statement
 from app.events.stream import Outline
 from identity import attributes, graph, records
 
+#: Why an identifier is looked at again whose rules changed.
+AGAIN = "identity"
+
 
 def resolve(
     session: Session,
@@ -19,18 +22,20 @@ def resolve(
     touched: Collection[int],
     *,
     now: datetime,
+    again: Collection[int] = (),
 ) -> graph.Moved:
     """Link what the events show together; return who moved, and who is new.
 
     `touched` are identifiers whose consent changed: what they say about `profile.link` is
-    mirrored first, so that a refusal takes its links apart in the same transaction.
+    mirrored first, so that a refusal takes its links apart in the same transaction. `again` are
+    identifiers whose people must be computed anew because a rule changed.
     """
     minds = mirror_link_consent(session, touched)
     told = _records(events)
     named = {i for i in told if told[i].keys() & {"first_name", "last_name", "birth_date"}}
     renamed = records.keep(session, told) & named  # what the guards look at
     shown = graph.observe(session, _evidence(events))
-    moved = graph.reconsider(session, shown | minds | renamed, at=now)
+    moved = graph.reconsider(session, shown | minds | renamed | set(again), at=now)
     seen = {i for event in events for i in event.identifier_ids}
     alone = graph.settle(session, seen.union(touched))
     return replace(moved, created=(*moved.created, *alone))
@@ -54,6 +59,7 @@ def _evidence(events: Iterable[Outline]) -> Iterator[graph.Evidence]:
     here already: nearly all repeat what another showed, and a thing for each costs half the time.
     """
     first: dict[tuple[int, int], Outline] = {}
+    last: dict[tuple[int, int], datetime] = {}
     for event in events:
         acting, *others = event.identifier_ids
         if consent.LINK in event.refused:
@@ -61,11 +67,22 @@ def _evidence(events: Iterable[Outline]) -> Iterator[graph.Evidence]:
         for other in others:
             pair = acting, other
             known = first.get(pair)
-            if known is None or event.occurred_at < known.occurred_at:
+            if known is None:
                 first[pair] = event
+                last[pair] = event.occurred_at
+            elif event.occurred_at < known.occurred_at:
+                first[pair] = event
+            elif event.occurred_at > last[pair]:
+                last[pair] = event.occurred_at
     for (acting, other), event in first.items():
         yield graph.Evidence(
-            acting, other, "event", event.type, event.occurred_at, evidence_id=event.id
+            acting,
+            other,
+            "event",
+            event.type,
+            event.occurred_at,
+            last_at=last[acting, other],
+            evidence_id=event.id,
         )
 
 

@@ -37,6 +37,11 @@ class Settings(BaseSettings):
         default="127.0.0.1,::1",
         description="Addresses of proxies whose X-Forwarded-Host, -Proto and -For are believed.",
     )
+    default_region: str = Field(
+        default="",
+        pattern="^([A-Z]{2})?$",
+        description="Country (ISO 3166, such as FR) of phone numbers that name none.",
+    )
     auto_merge_threshold: float = Field(
         default=0.95, gt=0, le=1, description="Match probability at which two people are joined."
     )

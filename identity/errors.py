@@ -27,3 +27,11 @@ class ReviewDecided(IdentityError):
 
 class RunNotFound(IdentityError):
     """No such matching run."""
+
+
+class NamespaceRulesInvalid(IdentityError):
+    """The rules of this namespace contradict each other or cannot be read."""
+
+
+class SuspensionNotFound(IdentityError):
+    """Nothing of this kind was taken back."""

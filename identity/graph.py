@@ -12,7 +12,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from identity.components import Edge, Node, People, resolve
+from identity import namespaces
+from identity.components import People, resolve
+from identity.guards import Edge, Node, Standing, stand
+from identity.identifiers import Rules, namespace, rules_of
 
 
 class Evidence(
@@ -27,6 +30,7 @@ class Evidence(
     kind: str
     rule: str
     first_at: datetime
+    last_at: datetime | None = None
     evidence_id: int | None = None
     weight: float | None = None
     probability: float | None = None
@@ -96,27 +100,30 @@ def identify(
 def observe(session: Session, evidence: Iterable[Evidence]) -> set[int]:
     """Keep links and return the identifiers whose people must be computed again.
 
-    A link that was seen before adds nothing, and is not even locked; one that somebody revoked
-    stays revoked. A match that is scored anew takes its new weight.
+    A link that was seen before this week adds nothing, and is not even locked; one that somebody
+    revoked stays revoked. A match that is scored anew takes its new weight.
     """
     first: dict[tuple[int, int, str], Evidence] = {}
+    last: dict[tuple[int, int, str], datetime] = {}
     for item in evidence:
         left, right = item.left, item.right
+        if left == right:
+            continue
         key = (left, right, item.kind) if left < right else (right, left, item.kind)
         kept = first.get(key)
-        if left != right and (kept is None or item.first_at < kept.first_at):
+        if kept is None or item.first_at < kept.first_at:
             first[key] = item
+        at = item.last_at or item.first_at
+        if kept is None or at > last[key]:
+            last[key] = at
     if not first:
         return set()
     rows = [
-        first[key] if first[key].left == key[0] else _turned(first[key]) for key in sorted(first)
+        msgspec.structs.replace(first[key], left=key[0], right=key[1], last_at=last[key])
+        for key in sorted(first)
     ]
     changed = session.execute(statement("observe"), {"rows": rows_of(rows)})
     return {i for row in changed for i in (row.left_id, row.right_id)}
-
-
-def _turned(item: Evidence) -> Evidence:
-    return msgspec.structs.replace(item, left=item.right, right=item.left)
 
 
 def set_link_consent(session: Session, states: dict[int, str]) -> set[int]:
@@ -131,67 +138,117 @@ def set_link_consent(session: Session, states: dict[int, str]) -> set[int]:
 def reconsider(session: Session, touched: Collection[int], *, at: datetime) -> Moved:
     """Compute again the people that these identifiers can reach, and write what changed.
 
-    The reach is the component over all links that stand, held ones included, so that a guard
+    The reach is the component over the links that conduct, held ones included, so that a guard
     which no longer applies lets go. Takes a lock per graph change, because two computations over
     one component would each miss the other's links.
     """
     if not touched:
         return Moved()
-    session.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended('identity', 0))"))
+    lock(session)
     around = _around(session, touched)
-    people = resolve(around.nodes, around.edges, around.apart)
+    people = around.people()
     _write_held(session, around.held, people)
     _move(session, around, people)
     return _record_moves(session, around, people, at)
 
 
+def lock(session: Session) -> None:
+    """Let nobody else compute people until this transaction ends."""
+    session.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended('identity', 0))"))
+
+
 def followed(session: Session, touched: Collection[int]) -> set[int]:
     """Return which links would be followed if the reach of these were computed now."""
     around = _around(session, touched)
-    people = resolve(around.nodes, around.edges, around.apart)
-    return {edge.id for edge in around.edges} - people.held.keys()
+    return around.edges.keys() - around.people().held.keys()
 
 
 @dataclass(slots=True)
 class _Around:
-    """Everything that is connected to some identifiers, as it stands in the tables."""
+    """Everything that is connected to some identifiers, as it stands in the tables.
 
+    All links of the nodes in `before` are at hand; other nodes are at the far end of a link that
+    does not conduct.
+    """
+
+    rules: Rules
     nodes: dict[int, Node] = field(default_factory=dict)
-    #: Group and person of each identifier before; of `fresh` nobody was told yet.
-    before: dict[int, tuple[int, int]] = field(default_factory=dict)
+    #: Group, person, reach and why nobody's, of each identifier before; nobody knows the `fresh`.
+    before: dict[int, tuple[int, int, int, str | None]] = field(default_factory=dict)
     fresh: set[int] = field(default_factory=set)
-    edges: list[Edge] = field(default_factory=list)
+    edges: dict[int, Edge] = field(default_factory=dict)
     held: dict[int, str | None] = field(default_factory=dict)
     apart: list[tuple[int, int]] = field(default_factory=list)
+    standing: Standing = field(default_factory=Standing)
+
+    def people(self) -> People:
+        inner = {i: self.nodes[i] for i in self.before}
+        edges = self.edges.values()
+        return resolve(inner, edges, self.apart, self.rules, self.standing)
+
+    def take(self, rows: Iterable[Any], *, inner: bool) -> set[int]:
+        """Take identifiers in; those that are not inner are only looked at."""
+        taken = set()
+        for row in rows:
+            reach, group, person, settled, apart, i = row[:6]
+            self.nodes[i] = node = Node(*row[5:])
+            if not inner or i in self.before:
+                continue
+            taken.add(i)
+            self.before[i] = group, person, reach, node.closed
+            self.apart += [(i, other) for other in apart or ()]
+            if not settled:
+                self.fresh.add(i)
+        return taken
+
+    def connect(self, rows: Iterable[Any]) -> set[int]:
+        """Take links in; return their ends that are not known yet."""
+        for row in rows:
+            if row[1] not in self.edges:
+                self.held[row[1]] = row[0]
+                self.edges[row[1]] = Edge(*row[1:])
+        ends = {i for e in self.edges.values() for i in (e.left, e.right)}
+        return ends - self.nodes.keys()
+
+    def beyond(self) -> set[int]:
+        """Return the nodes that must be taken in too, for the answer to be the whole one's."""
+        self.standing = stand(
+            self.nodes, self.edges.values(), self.apart, self.rules, self.before.keys()
+        )
+        wanted: set[int] = set()
+        for edge in self.edges.values():
+            for here, there in ((edge.left, edge.right), (edge.right, edge.left)):
+                if there in self.before:
+                    continue
+                # What conducts; a login that counts by what was decided about it; and what is
+                # shared by logins about which somebody decided.
+                unique = rules_of(self.nodes[there].namespace, self.rules).unique
+                if (
+                    edge.id not in self.standing.held
+                    or (self.nodes[there].decided and unique)
+                    or (self.nodes[here].decided and self.nodes[there].closed == "shared")
+                ):
+                    wanted.add(there)
+        return wanted
 
 
 def _around(session: Session, touched: Collection[int]) -> _Around:
-    """Read what is connected to the touched identifiers, breadth first.
+    """Read what is connected to the touched identifiers.
 
-    One query per step: a recursive CTE took over 20 s on a chain of 5,000 (performance.md B).
+    Whole reaches at once: breadth first, one query per step, took 5 s on a chain of 5,000.
     """
-    around = _Around()
-    reached = set(touched)
-    frontier = reached
-    while frontier:
-        found: set[int] = set()
-        for row in session.execute(statement("edges"), {"ids": array(frontier)}).all():
-            if row.id not in around.held:
-                around.held[row.id] = row.held
-                around.edges.append(
-                    Edge(row.id, row.left_id, row.right_id, row.kind, row.first_at, row.probability)
-                )
-                found.update((row.left_id, row.right_id))
-        frontier = found - reached
-        reached |= frontier
-    for row in session.execute(statement("nodes"), {"ids": array(reached)}).all():
-        group, person, settled, apart, i = row[:5]
-        around.nodes[i] = Node(*row[4:])
-        around.before[i] = group, person
-        if apart:
-            around.apart += [(i, other) for other in apart]
-        if not settled:
-            around.fresh.add(i)
+    around = _Around(namespaces.in_force(session))
+    most = max(r.most_links for r in (namespace("user_id"), *around.rules.values()))
+    wanted = set(touched)
+    while wanted:
+        found = session.execute(statement("nodes"), {"ids": "{}", "around": array(wanted)})
+        inner = around.take(found.all(), inner=True)
+        links = session.execute(statement("edges"), {"ids": array(inner), "most": most})
+        ends = around.connect(links.all())
+        if ends:
+            found = session.execute(statement("nodes"), {"ids": array(ends), "around": "{}"})
+            around.take(found.all(), inner=False)
+        wanted = around.beyond()
     return around
 
 
@@ -204,35 +261,40 @@ def _write_held(session: Session, held: dict[int, str | None], people: People) -
 
 
 def _move(session: Session, around: _Around, people: People) -> None:
-    rows = [
-        {"id": i, "group_id": people.group[i], "person_id": people.person[i]}
-        for i in sorted(around.nodes)
-        if i in around.fresh or around.before[i] != (people.group[i], people.person[i])
-    ]
+    rows = []
+    for i, old in sorted(around.before.items()):
+        new = people.group[i], people.person[i], people.reach[i], people.closed.get(i)
+        if i in around.fresh or old != new:
+            names = ("group_id", "person_id", "reach_id", "closed")
+            rows.append({"id": i, **dict(zip(names, new, strict=True))})
     if rows:
         session.execute(statement("move"), {"rows": rows_of(rows)})
 
 
 def _record_moves(session: Session, around: _Around, people: People, at: datetime) -> Moved:
     """Write down which people were joined or split; a brand-new identifier is neither."""
-    before, fresh = around.before, around.fresh
+    fresh = around.fresh
+    before = {i: old[1] for i, old in around.before.items()}
     members: dict[int, dict[int, list[int]]] = {}
-    for i, (_, old) in before.items():
+    for i, old in before.items():
         if i not in fresh:
             members.setdefault(old, {}).setdefault(people.person[i], []).append(i)
-    merged, split, rows = [], [], []
-    for old, parts in sorted(members.items()):
-        for new, identifiers in sorted(parts.items()):
+    merged, split, joins, parts = [], [], [], []
+    for old, pieces in sorted(members.items()):
+        for new, identifiers in sorted(pieces.items()):
             if new == old:
                 continue
+            told = sorted(identifiers)
             if new not in members and new not in fresh:
                 split.append((old, new))
-                continue
-            merged.append((new, old))
-            rows.append({"survivor_id": new, "absorbed_id": old, "absorbed": sorted(identifiers)})
-    if rows:
-        session.execute(statement("keep_merges"), {"rows": rows_of(rows), "at": at})
-    touched = {p for i in before for p in (before[i][1], people.person[i])}
+                parts.append({"person_id": old, "part_id": new, "identifiers": told})
+            else:
+                merged.append((new, old))
+                joins.append({"survivor_id": new, "absorbed_id": old, "absorbed": told})
+    for name, rows in (("keep_merges", joins), ("keep_splits", parts)):
+        if rows:
+            session.execute(statement(name), {"rows": rows_of(rows), "at": at})
+    touched = {p for i in before for p in (before[i], people.person[i])}
     known = {people.person[i] for i in before if i not in fresh}
     created = {people.person[i] for i in fresh} - known - members.keys()
     return Moved(tuple(sorted(created)), tuple(merged), tuple(split), frozenset(touched))

@@ -1,8 +1,11 @@
 """Identifiers: namespaces, canonical forms, blocked values, limits and priority."""
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
+
+import phonenumbers
 
 from identity.errors import IdentifierInvalid
 
@@ -15,14 +18,19 @@ class Namespace:
     """The rules of one namespace.
 
     `priority` orders evidence: 1 is the strongest. `limit` is how many values one person may
-    have; `unique` says that a weaker identifier seen with two of them is shared by two people.
+    have. `unique` says that a person has one, so that a weaker identifier seen with two of them
+    is shared by two people. `most_links` is with how many others a value may be seen before it
+    identifies a crowd. Of the owners of a shared identifier those count that were seen with it
+    within `owner_days` of the last; `last_owner` gives it to the last one instead of to nobody.
     """
 
     name: str
     priority: int
     limit: int | None = None
     unique: bool = False
-    blocked: frozenset[str] = field(default_factory=frozenset)
+    most_links: int = 200
+    owner_days: int | None = None
+    last_owner: bool = False
 
 
 #: Values that many systems send when they have nothing to say. Compared case-folded.
@@ -50,19 +58,27 @@ NAMESPACES: dict[str, Namespace] = {
     for n in (
         Namespace("user_id", 1, limit=1, unique=True),
         Namespace("loyalty_id", 2, limit=1, unique=True),
-        Namespace("email", 4, limit=5, blocked=JUNK_EMAIL),
+        Namespace("email", 4, limit=5),
         Namespace("phone", 5, limit=5),
-        Namespace("device_id", 7, limit=100),
-        Namespace("anonymous_id", 8, limit=100),
+        Namespace("device_id", 7, limit=100, owner_days=365),
+        Namespace("anonymous_id", 8, limit=100, owner_days=365),
     )
 }
 NAMESPACE_NAME = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
 
 
+Rules = Mapping[str, Namespace]
+
+
 @lru_cache(1024)  # asked several times for each link, and a custom one is made at each call
 def namespace(name: str) -> Namespace:
-    """Return the rules of a namespace; a custom one stands between logins and addresses."""
+    """Return the default rules of a namespace; a custom one stands between logins and addresses."""
     return NAMESPACES.get(name) or Namespace(name, 3)
+
+
+def rules_of(name: str, rules: Rules) -> Namespace:
+    """Return the rules of a namespace, those of the operator before the defaults."""
+    return rules.get(name) or namespace(name)
 
 
 def canonical_namespace(name: str) -> str:
@@ -78,11 +94,13 @@ def canonical_namespace(name: str) -> str:
 def normalise(name: str, value: object) -> str | None:
     """Return the canonical form of an identifier's value, or None when it identifies nobody.
 
-    Never raises, whatever a client sent. E-mail addresses are case-folded, phone numbers reduced
-    to digits; everything else is kept as it is but for surrounding space.
+    Never raises, whatever a client sent. E-mail addresses are those of the mailbox, phone numbers
+    those of E.164; everything else is kept as it is but for surrounding space.
 
-    >>> normalise("email", " Ada@Example.COM ")
-    'ada@example.com'
+    >>> normalise("email", " Ada.Lovelace+shop@Gmail.COM ")
+    'adalovelace@gmail.com'
+    >>> normalise("phone", "+33 (1) 42 68 53 00")
+    '+33142685300'
     >>> normalise("user_id", "undefined") is None
     True
     """
@@ -97,12 +115,80 @@ def normalise(name: str, value: object) -> str | None:
     if folded in JUNK or JUNK_PATTERN.match(text) or length > LONGEST or "\x00" in text:
         return None
     if name == "email":
-        one = folded.count("@") == 1 and folded not in JUNK_EMAIL
-        return folded if one and len(folded.encode()) <= LONGEST else None
+        return _mailbox(folded)
     if name == "phone":
-        digits = re.sub(r"\D", "", text)
-        return digits if len(digits) >= 7 and not JUNK_PATTERN.match(digits) else None
+        return _number(text)
     return text
+
+
+#: Providers that deliver `a.b@` and `ab@` to one mailbox [Google, "Dots don't matter in Gmail"].
+DOTLESS = frozenset({"gmail.com", "googlemail.com"})
+
+
+def _mailbox(address: str) -> str | None:
+    """Return the address of the mailbox that an address delivers to, or None when it is none.
+
+    What follows a plus is a tag (RFC 5233): Gmail, Outlook, iCloud, Fastmail, Proton and the
+    companies that they host deliver it to the address without.
+    """
+    local, at, domain = address.rpartition("@")
+    if not at or "@" in local or address in JUNK_EMAIL or len(address.encode()) > LONGEST:
+        return None
+    mailbox = local.partition("+")[0] or local
+    if domain in DOTLESS:
+        mailbox, domain = mailbox.replace(".", "") or mailbox, "gmail.com"
+    whole = f"{mailbox.strip()}@{domain}"
+    return None if whole in JUNK_EMAIL else whole
+
+
+#: The country of phone numbers that name none (ISO 3166), in a list because it is set at start.
+_region: list[str] = []
+
+
+def read_phones_of(region: str | None) -> None:
+    """Read phone numbers without a country code as numbers of this country, from now on.
+
+    Raises IdentifierInvalid for what is no country (ISO 3166, two letters).
+    """
+    if region and region not in phonenumbers.SUPPORTED_REGIONS:
+        raise IdentifierInvalid(f"{region!r} is no country whose phone numbers are known")
+    _region[:] = [region] if region else []
+
+
+def _number(text: str) -> str | None:
+    """Return a phone number in E.164, its digits where no number can be read, or None.
+
+    A number that says its country counts if its length is possible there: which ranges are in
+    use changes with each version of the library, and a canonical form must not. Digits without
+    plus or country are believed to be an international number only where that is in use.
+    """
+    digits = re.sub(r"[^0-9]", "", EXTENSION.split(text, maxsplit=1)[0])
+    international = text.startswith("+") or digits.startswith("00")
+    if international:
+        digits = digits.lstrip("0")
+    if len(digits) < 7 or JUNK_PATTERN.match(digits):
+        return None
+    if international:
+        return _e164("+" + digits, None) or "+" + digits
+    found = _e164(digits, _region[0], in_use=True) if _region else None
+    if found is None and len(digits) >= 11 and digits[0] != "0":
+        found = _e164("+" + digits, None, in_use=True)
+    return found or digits
+
+
+#: What follows is dialled after somebody answered.
+EXTENSION = re.compile(r"[;,#x]|ext", re.IGNORECASE)
+
+
+def _e164(digits: str, region: str | None, *, in_use: bool = False) -> str | None:
+    try:
+        number = phonenumbers.parse(digits, region)
+    except phonenumbers.NumberParseException:
+        return None
+    fits = phonenumbers.is_valid_number if in_use else phonenumbers.is_possible_number
+    if not fits(number):
+        return None
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
 def parse(reference: str) -> tuple[str, str]:

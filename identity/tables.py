@@ -25,8 +25,10 @@ class Identifier(Base):
 
     `person_id` is the id of the oldest identifier of the person, `group_id` that of the part
     held together by asserted (deterministic) links alone; a new identifier is a person of its
-    own. `settled` says that somebody was told of that person. `link_consent` mirrors what the
-    consent records say about `profile.link`: given, refused or unknown.
+    own. `reach_id` is that of the oldest it is connected with by links that conduct, followed or
+    not: whoever shares it is computed together. `closed` is why it identifies nobody. `settled`
+    says that somebody was told of that person. `link_consent` mirrors what the consent records say
+    about `profile.link`: given, refused or unknown.
     """
 
     __tablename__ = "identifier"
@@ -39,6 +41,8 @@ class Identifier(Base):
     )
     group_id: Mapped[int]
     person_id: Mapped[int]
+    reach_id: Mapped[int]
+    closed: Mapped[str | None]
     settled: Mapped[bool] = mapped_column(server_default=sa.text("false"))
     link_consent: Mapped[str] = mapped_column(server_default=sa.text("'unknown'"))
     first_seen_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
@@ -47,6 +51,7 @@ class Identifier(Base):
         sa.UniqueConstraint("namespace", "value"),
         sa.Index("identifier_person", "person_id"),
         sa.Index("identifier_group", "group_id"),
+        sa.Index("identifier_reach", "reach_id"),
         sa.CheckConstraint(
             "link_consent IN ('given', 'refused', 'unknown')", name="identifier_link_consent"
         ),
@@ -57,6 +62,7 @@ class Link(Base):
     """Evidence that two identifiers belong to one person; never deleted, only revoked.
 
     `held` says why a link that stands is not followed: a guard, a constraint, or consent.
+    `last_week` is the week of its last evidence, in weeks since 1970.
     """
 
     __tablename__ = "link"
@@ -68,6 +74,7 @@ class Link(Base):
     rule: Mapped[str]
     evidence_id: Mapped[int | None]
     first_at: Mapped[datetime]
+    last_week: Mapped[int]
     weight: Mapped[float | None]
     probability: Mapped[float | None]
     evidence: Mapped[dict[str, Any]] = mapped_column(JSONB)
@@ -79,6 +86,15 @@ class Link(Base):
     __table_args__ = (
         sa.UniqueConstraint("left_id", "right_id", "kind"),
         sa.Index("link_right", "right_id"),
+        sa.Index(
+            "link_held",
+            "held",
+            "id",
+            postgresql_where=sa.text("held IS NOT NULL AND revoked_at IS NULL"),
+        ),
+        sa.Index("link_of_run", "evidence_id", postgresql_where=sa.text("kind = 'match'")),
+        sa.Index("link_decided_left", "left_id", postgresql_where=sa.text("kind = 'manual'")),
+        sa.Index("link_decided_right", "right_id", postgresql_where=sa.text("kind = 'manual'")),
         sa.CheckConstraint("left_id < right_id", name="link_order"),
         sa.CheckConstraint("kind IN ('event', 'match', 'manual')", name="link_kind"),
     )
@@ -120,6 +136,52 @@ class Merge(Base):
     at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
     undone_at: Mapped[datetime | None]
     undone_by: Mapped[str | None]
+
+
+class Split(Base):
+    """A part left a person: its id from then on, and what went with it."""
+
+    __tablename__ = "split"
+
+    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    person_id: Mapped[int] = mapped_column(index=True)
+    part_id: Mapped[int] = mapped_column(index=True)
+    identifier_ids: Mapped[list[int]] = mapped_column(ARRAY(sa.BigInteger))
+    at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+
+
+class NamespaceRules(Base):
+    """The rules of a namespace as an operator set them, in the place of the defaults."""
+
+    __tablename__ = "namespace"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    priority: Mapped[int]
+    max_values: Mapped[int | None]
+    is_unique: Mapped[bool]
+    most_links: Mapped[int]
+    owner_days: Mapped[int | None]
+    last_owner: Mapped[bool]
+    blocked: Mapped[list[str]] = mapped_column(ARRAY(sa.Text))
+    blocked_patterns: Mapped[list[str]] = mapped_column(ARRAY(sa.Text))
+    changed_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+    changed_by: Mapped[str]
+
+
+class Suspension(Base):
+    """A matching run, or a rule, whose links are taken back as a whole until it ends."""
+
+    __tablename__ = "suspension"
+
+    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    run_id: Mapped[int | None] = mapped_column(unique=True)
+    rule: Mapped[str | None] = mapped_column(unique=True)
+    decided_by: Mapped[str]
+    decided_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+
+    __table_args__ = (
+        sa.CheckConstraint("(run_id IS NULL) <> (rule IS NULL)", name="suspension_of_one"),
+    )
 
 
 class Run(Base):

@@ -17,6 +17,7 @@ from app import db, schema
 from app.db import Sessions
 from app.postgres import database
 from app.settings import Settings
+from identity import identifiers
 
 DataDir = Annotated[
     Path | None,
@@ -35,6 +36,7 @@ def settings(data_dir: Path | None = None) -> Settings:
 @contextmanager
 def opened(settings: Settings) -> Iterator[Sessions]:
     """Yield sessions on the migrated database; works beside a running server and without one."""
+    identifiers.read_phones_of(settings.default_region)
     with database(settings) as url:
         engine = db.engine(url, pool_size=5)
         try:

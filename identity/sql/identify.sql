@@ -9,8 +9,8 @@ WITH wanted AS MATERIALIZED (
   FROM wanted w
   JOIN identity.identifier i ON i.namespace = w.namespace AND i.value = w.value
 ), made AS (
-  INSERT INTO identity.identifier (id, namespace, value, group_id, person_id)
-  SELECT n.id, n.namespace, n.value, n.id, n.id
+  INSERT INTO identity.identifier (id, namespace, value, group_id, person_id, reach_id)
+  SELECT n.id, n.namespace, n.value, n.id, n.id, n.id
   FROM (SELECT nextval('identity.identifier_id_seq') AS id, o.namespace, o.value
         FROM (SELECT w.namespace, w.value
               FROM wanted w

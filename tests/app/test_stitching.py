@@ -25,7 +25,8 @@ from app.events.envelope import Envelope, read
 from app.events.item import Item
 from app.events.memory import Memory
 from identity import explain, graph, people
-from identity.components import Edge, Node, People, resolve
+from identity.components import People, resolve
+from identity.guards import Edge, Node
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

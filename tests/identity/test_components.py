@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from identity.components import CERTAIN, LARGEST, Edge, Node, People, resolve
+from identity.components import CERTAIN, LARGEST, People, resolve
+from identity.guards import Edge, Node
 from identity.identifiers import namespace
 
 NAMESPACES = ("user_id", "user_id", "loyalty_id", "crm_id", "email", "device_id", "anonymous_id")

@@ -11,9 +11,10 @@ from sqlalchemy.orm import Session
 
 from app.db import Sessions
 from identity import explain, graph, people, records, reviews
-from identity.components import Edge, Node, resolve
+from identity.components import resolve
 from identity.errors import MergeAlreadyUndone, MergeNotFound, ReviewDecided
 from identity.graph import Evidence, Moved
+from identity.guards import Edge, Node
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -1,5 +1,6 @@
 """Identifiers: one spelling each, and nobody is called `undefined`."""
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from identity.identifiers import (
     namespace,
     normalise,
     parse,
+    read_phones_of,
 )
 
 scalars = (
@@ -63,7 +65,16 @@ def test_only_text_and_numbers_are_values(value: Any) -> None:
         ("email", "no at sign", None),
         ("email", "a@b@c", None),
         ("email", "Test@Test.com", None),
-        ("phone", "+33 (1) 42-68-53-00", "33142685300"),
+        ("email", "Ada.Lovelace+shop@googlemail.com", "adalovelace@gmail.com"),
+        ("email", "ada.b+shop@example.org", "ada.b@example.org"),
+        ("email", "+shop@example.org", "+shop@example.org"),
+        ("email", "test+1@test.com", None),
+        ("phone", "+33 (1) 42-68-53-00", "+33142685300"),
+        ("phone", "+33 (0)1 42 68 53 00 ext 12", "+33142685300"),
+        ("phone", "0033142685300", "+33142685300"),
+        ("phone", "33142685300", "+33142685300"),
+        ("phone", "01 42 68 53 00", "0142685300"),
+        ("phone", "+99 1234567", "+991234567"),
         ("phone", "12345", None),
         ("phone", "000-0000-0000", None),
         ("crm_id", "Ünï", "Ünï"),
@@ -71,6 +82,37 @@ def test_only_text_and_numbers_are_values(value: Any) -> None:
 )
 def test_a_value_has_one_spelling(name: str, value: Any, normal: str | None) -> None:
     assert normalise(name, value) == normal
+
+
+@pytest.fixture
+def region() -> Iterator[Callable[[str | None], None]]:
+    yield read_phones_of
+    read_phones_of(None)
+
+
+def test_a_number_without_a_country_is_one_of_the_country_that_was_set(
+    region: Callable[[str | None], None],
+) -> None:
+    said = ["01 42 68 53 00", "+33142685300", "0033 1 42 68 53 00", "33142685300"]
+    region("FR")
+    assert {normalise("phone", number) for number in said} == {"+33142685300"}
+    assert normalise("phone", "2025550123") == "2025550123"
+    region("US")
+    assert normalise("phone", "2025550123") == "+12025550123"
+    assert normalise("phone", "01 42 68 53 00") == "0142685300"
+    with pytest.raises(IdentifierInvalid):
+        region("XX")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text("0123456789+ -()x;", min_size=5, max_size=18), st.sampled_from(["FR", "IT", "US"]))
+def test_a_number_is_read_once_whatever_the_country(number: str, country: str) -> None:
+    try:
+        read_phones_of(country)
+        normal = normalise("phone", number)
+        assert normal is None or normalise("phone", normal) == normal
+    finally:
+        read_phones_of(None)
 
 
 def test_a_value_that_no_index_row_holds_is_refused() -> None:

@@ -1,0 +1,262 @@
+"""Guards that look at one link and its two ends alone: which links conduct, and why others do not.
+
+What they say of a link hangs on the links of its two ends and on nothing beyond, so people need not
+be computed across a link that they hold: a kiosk that 66,000 people used costs its own row.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from identity.identifiers import Rules, rules_of
+
+
+class Node(msgspec.Struct, frozen=True):
+    """An identifier, as far as its links are concerned.
+
+    `closed` is why it identifies nobody, as computed before: it counts where not all links of the
+    identifier are at hand. `decided` says that somebody decided about it once.
+    """
+
+    id: int
+    namespace: str
+    link_consent: str = "unknown"
+    first_name: str | None = None
+    last_name: str | None = None
+    birth_date: str | None = None
+    blocked: bool = False
+    closed: str | None = None
+    decided: bool = False
+
+
+class Edge(msgspec.Struct, frozen=True):
+    """A link that stands; `first_at` is the time of its first evidence, in seconds.
+
+    `day` is the first of the week of its last evidence, in days; `undone` says that its rule or run was taken back.
+    """
+
+    id: int
+    left: int
+    right: int
+    kind: str
+    first_at: float = 0.0
+    probability: float = 1.0
+    day: int = 0
+    undone: bool = False
+
+
+class Union:
+    """Union-find that names each set after its lowest member."""
+
+    def __init__(self, members: Iterable[int]) -> None:
+        """Begin with each of these alone."""
+        self.parent = {i: i for i in members}
+
+    def root(self, i: int) -> int:
+        """Return the lowest member of the set that this one is in."""
+        while self.parent[i] != i:
+            self.parent[i] = self.parent[self.parent[i]]
+            i = self.parent[i]
+        return i
+
+    def join(self, one: int, other: int) -> None:
+        """Make two sets one."""
+        a, b = sorted((self.root(one), self.root(other)))
+        self.parent[b] = a
+
+
+@dataclass(slots=True)
+class Standing:
+    """What the guards of single links say: the links they hold, and identifiers of nobody."""
+
+    held: dict[int, str] = field(default_factory=dict)
+    closed: dict[int, str] = field(default_factory=dict)
+
+
+def stand(
+    nodes: Mapping[int, Node],
+    edges: Collection[Edge],
+    cannot: Collection[tuple[int, int]],
+    rules: Rules,
+    inner: Collection[int],
+) -> Standing:
+    """Say which links conduct. All links of the `inner` nodes are at hand, of others not."""
+    at: dict[int, list[Edge]] = {}
+    for edge in edges:
+        if edge.kind == "event":
+            at.setdefault(edge.left, []).append(edge)
+            at.setdefault(edge.right, []).append(edge)
+    found = Standing()
+    crowded = _crowded(nodes, at, rules, inner, found)
+    logins = _decided(nodes, edges, cannot, rules)
+    lost = _closed(nodes, at, _Owners(nodes, rules, logins), inner, found)
+    for edge in edges:
+        reason = _reason(nodes, edge, found.closed, crowded)
+        if reason is None and edge.kind == "event":
+            reason = lost.get(edge.id) or _two_logins(nodes, rules, logins, edge)
+        if reason:
+            found.held[edge.id] = reason
+    return found
+
+
+def _closed(
+    nodes: Mapping[int, Node],
+    at: Mapping[int, list[Edge]],
+    owners: "_Owners",
+    inner: Collection[int],
+    found: Standing,
+) -> dict[int, str]:
+    """Find who is nobody's; return the links that owners lost, and why."""
+    lost: dict[int, str] = {}
+    for i, node in nodes.items():
+        if i not in inner:
+            if node.closed and not rules_of(node.namespace, owners.rules).unique:
+                found.closed[i] = node.closed
+        elif i not in found.closed:
+            why = "blocked" if node.blocked else owners.judge(i, at.get(i, ()), lost)
+            if why:
+                found.closed[i] = why
+    return lost
+
+
+def refused(nodes: Mapping[int, Node], edge: Edge) -> bool:
+    """Say whether one side of a link refuses to be linked."""
+    return "refused" in (nodes[edge.left].link_consent, nodes[edge.right].link_consent)
+
+
+def _crowded(
+    nodes: Mapping[int, Node],
+    at: Mapping[int, list[Edge]],
+    rules: Rules,
+    inner: Collection[int],
+    found: Standing,
+) -> set[int]:
+    """Find what was seen with more than one person can have: no link of it conducts.
+
+    Of a login it is the oldest links that do, because a browser that forgets its cookies is a new
+    device every day, and its owner should not lose the other links for it.
+    """
+    over: set[int] = set()
+    for i, links in at.items():
+        space = rules_of(nodes[i].namespace, rules)
+        if i not in inner or len(links) <= space.most_links:
+            continue
+        if space.unique:
+            links = sorted(links, key=lambda e: (e.first_at, e.left, e.right))
+            over.update(e.id for e in links[space.most_links :])
+        else:
+            found.closed[i] = "frequency"
+    return over
+
+
+def strength(nodes: Mapping[int, Node], rules: Rules, edge: Edge) -> tuple[object, ...]:
+    """Order edges: decisions of people, then by the stronger namespaces, then by age."""
+    one = rules_of(nodes[edge.left].namespace, rules).priority
+    other = rules_of(nodes[edge.right].namespace, rules).priority
+    return (
+        edge.kind != "manual",
+        min(one, other),
+        max(one, other),
+        edge.first_at,
+        edge.left,
+        edge.right,
+    )
+
+
+def _decided(
+    nodes: Mapping[int, Node],
+    edges: Iterable[Edge],
+    cannot: Collection[tuple[int, int]],
+    rules: Rules,
+) -> Mapping[int, int]:
+    """Return what each node was decided to be one with, by its lowest member."""
+    manual = [e for e in edges if e.kind == "manual" and not refused(nodes, e)]
+    manual.sort(key=lambda e: strength(nodes, rules, e))
+    union = Union({i for e in manual for i in (e.left, e.right)})
+    members = {i: {i} for i in union.parent}
+    pairs = {frozenset(pair) for pair in cannot}
+    for edge in manual:
+        a, b = sorted((union.root(edge.left), union.root(edge.right)))
+        if a == b:
+            continue
+        if pairs and any(frozenset((i, j)) in pairs for i in members[a] for j in members[b]):
+            continue
+        union.join(a, b)
+        members[a] |= members.pop(b)
+    return {i: union.root(i) for i in union.parent}
+
+
+@dataclass(slots=True)
+class _Owners:
+    """Judges whether an identifier is shared by the logins it was seen with."""
+
+    nodes: Mapping[int, Node]
+    rules: Rules
+    logins: Mapping[int, int]
+
+    def judge(self, i: int, links: Iterable[Edge], lost: dict[int, str]) -> str | None:
+        """Return "shared" when an identifier is nobody's; note links that owners lost.
+
+        A device of two logins identifies a family or a place. Its links are held, so its own
+        traffic stays anonymous and nobody is merged through it. Logins that somebody decided to be
+        one count as one, and who was seen with it last long before another owns it no more.
+        """
+        mine = rules_of(self.nodes[i].namespace, self.rules)
+        if mine.unique:
+            return None
+        seen: dict[str, dict[int, list[Edge]]] = {}
+        for edge in links:
+            login = self.nodes[edge.right if edge.left == i else edge.left]
+            if login.blocked or edge.undone or not rules_of(login.namespace, self.rules).unique:
+                continue
+            owner = self.logins.get(login.id, login.id)
+            seen.setdefault(login.namespace, {}).setdefault(owner, []).append(edge)
+        shared = False
+        for owners in seen.values():
+            shared |= len(owners) > 1 and self._contested(owners, mine.owner_days,
+                                                          mine.last_owner, lost)  # fmt: skip
+        return "shared" if shared else None
+
+    @staticmethod
+    def _contested(
+        owners: Mapping[int, list[Edge]], days: int | None, last: bool, lost: dict[int, str]
+    ) -> bool:
+        last_seen = {owner: max(e.day for e in links) for owner, links in owners.items()}
+        latest = max(last_seen.values())
+        now = {o for o, day in last_seen.items() if days is None or latest - day <= days}
+        lost |= {e.id: "lapsed" for o in owners.keys() - now for e in owners[o]}
+        newest = [o for o in now if last_seen[o] == latest]
+        if last and len(newest) == 1:
+            lost |= {e.id: "shared" for o in now if o != newest[0] for e in owners[o]}
+            return False
+        return len(now) > 1
+
+
+def _reason(
+    nodes: Mapping[int, Node], edge: Edge, closed: Mapping[int, str], crowded: Collection[int]
+) -> str | None:
+    """Return why a link does not conduct, whatever its people are; decisions conduct nearly all."""
+    whys = (closed.get(edge.left), closed.get(edge.right)) if edge.kind == "event" else ()
+    if "frequency" in whys or edge.id in crowded:
+        return "frequency"
+    if refused(nodes, edge):
+        return "consent:refused"
+    if edge.kind == "manual":
+        return None
+    if edge.undone:
+        return "undone"
+    if nodes[edge.left].blocked or nodes[edge.right].blocked:
+        return "blocked"
+    return next((why for why in whys if why), None)
+
+
+def _two_logins(
+    nodes: Mapping[int, Node], rules: Rules, logins: Mapping[int, int], edge: Edge
+) -> str | None:
+    """Hold a link between two logins: events never make them one."""
+    name = nodes[edge.left].namespace
+    if name != nodes[edge.right].namespace or not rules_of(name, rules).unique:
+        return None
+    same = logins.get(edge.left, edge.left) == logins.get(edge.right, edge.right)
+    return None if same else f"limit:{name}"
