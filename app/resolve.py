@@ -5,9 +5,11 @@ from dataclasses import replace
 from datetime import datetime
 
 import msgspec
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import consent
+from app import work
 from app.db import statement
 from app.events.stream import Outline
 from identity import attributes, graph, records
@@ -39,6 +41,25 @@ def resolve(
     seen = {i for event in events for i in event.identifier_ids}
     alone = graph.settle(session, seen.union(touched))
     return replace(moved, created=(*moved.created, *alone))
+
+
+def ask_again(session: Session, portions: Iterable[Collection[int]]) -> int:
+    """Have the worker compute these people anew; return how many identifiers were noted.
+
+    For changes that may concern everybody: the pipeline takes them in small steps, between events,
+    so that news, segments and destinations follow as they do for events.
+    """
+    noted = 0
+    for portion in portions:
+        work.touch(session, ((i, AGAIN, {}) for i in portion))
+        noted += len(portion)
+    return noted
+
+
+def waiting(session: Session) -> int:
+    """Return how many identifiers wait to be computed anew."""
+    query = sa.select(sa.func.count()).where(work.Touched.why == AGAIN)
+    return session.scalar(query) or 0
 
 
 def mirror_link_consent(session: Session, identifiers: Collection[int]) -> set[int]:

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from identity import people
-from identity.tables import Link, Merge, Review, Run
+from identity.tables import Link, Merge, Review, Run, Split
 
 
 def links(session: Session, person: int) -> list[dict[str, Any]]:
@@ -48,6 +48,19 @@ def describe_merge(session: Session, merge: Merge) -> dict[str, Any]:
         "undone_at": merge.undone_at.isoformat() if merge.undone_at else None,
         "undone_by": merge.undone_by,
         "links": describe_links(session, people.merge_links(session, merge)),
+    }
+
+
+def describe_split(session: Session, split: Split) -> dict[str, Any]:
+    """Return a split: whom a part left, its own id since, and the identifiers that went."""
+    profiles = people.profile_ids(session, {split.person_id, split.part_id})
+    names = _names(session, set(split.identifier_ids))
+    return {
+        "id": split.id,
+        "person": str(profiles[split.person_id]),
+        "part": str(profiles[split.part_id]),
+        "identifiers": [names[i] for i in split.identifier_ids],
+        "at": split.at.isoformat(),
     }
 
 

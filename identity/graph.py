@@ -220,11 +220,13 @@ class _Around:
             for here, there in ((edge.left, edge.right), (edge.right, edge.left)):
                 if there in self.before:
                     continue
-                # What conducts; a login that counts by what was decided about it; and what is
-                # shared by logins about which somebody decided.
+                # What conducts; a login that may have too many links for this one to count, or
+                # counts by what was decided about it; what is shared by logins so decided about.
+                why = self.standing.held.get(edge.id)
                 unique = rules_of(self.nodes[there].namespace, self.rules).unique
                 if (
-                    edge.id not in self.standing.held
+                    why is None
+                    or (why != "frequency" and self.held[edge.id] == "frequency")
                     or (self.nodes[there].decided and unique)
                     or (self.nodes[here].decided and self.nodes[there].closed == "shared")
                 ):

@@ -33,7 +33,8 @@ class Node(msgspec.Struct, frozen=True):
 class Edge(msgspec.Struct, frozen=True):
     """A link that stands; `first_at` is the time of its first evidence, in seconds.
 
-    `day` is the first of the week of its last evidence, in days; `undone` says that its rule or run was taken back.
+    `day` is the first of the week of its last evidence, in days; `undone` says that its rule or run
+    was taken back.
     """
 
     id: int

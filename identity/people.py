@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from identity import graph
 from identity.errors import MergeAlreadyUndone, MergeNotFound
-from identity.tables import CannotLink, Identifier, Link, Merge
+from identity.tables import CannotLink, Identifier, Link, Merge, Split
 
 
 def find(session: Session, namespace: str, value: str) -> int | None:
@@ -72,6 +72,35 @@ def merges(
     if person is not None:
         query = query.where(sa.or_(Merge.survivor_id == person, Merge.absorbed_id == person))
     return list(session.scalars(query))
+
+
+def splits(session: Session, *, after: int = 0, limit: int = 100) -> list[Split]:
+    """Return which parts left whom, in the order in which they did."""
+    return list(
+        session.scalars(sa.select(Split).where(Split.id > after).order_by(Split.id).limit(limit))
+    )
+
+
+def held(
+    session: Session, *, reason: str | None = None, after: int = 0, limit: int = 100
+) -> list[Link]:
+    """Return links that a guard stops, in the order in which they were made.
+
+    All but those that consent stops, unless asked for by their reason: nobody has to look at them.
+    """
+    query = sa.select(Link).where(Link.held.is_not(None), Link.revoked_at.is_(None))
+    chosen = Link.held == reason if reason else Link.held.not_like("consent:%")
+    return list(
+        session.scalars(query.where(chosen, Link.id > after).order_by(Link.id).limit(limit))
+    )
+
+
+def held_counts(session: Session) -> dict[str, int]:
+    """Return how many links each guard stops."""
+    query = sa.select(Link.held, sa.func.count()).where(
+        Link.held.is_not(None), Link.revoked_at.is_(None)
+    )
+    return {str(why): n for why, n in session.execute(query.group_by(Link.held))}
 
 
 def merge_links(session: Session, merge: Merge) -> list[Link]:
@@ -191,6 +220,7 @@ def links(session: Session, person: int) -> list[Link]:
 
 
 def version(session: Session) -> int:
-    """Return a number that grows with every merge and every undo: the state of who is who."""
+    """Return a number that grows with every merge, split and undo: the state of who is who."""
     total = sa.func.count() + sa.func.count(Merge.undone_at)
-    return session.scalar(sa.select(total).select_from(Merge)) or 0
+    merged = session.scalar(sa.select(total).select_from(Merge)) or 0
+    return merged + (session.scalar(sa.select(sa.func.count()).select_from(Split)) or 0)

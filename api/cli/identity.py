@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import httpx
 import typer
 
+from api.cli.identity_rules import rebuild, respell
 from api.cli.product import add_sources, client, free_port, running
 from api.cli.session import AsJson, DataDir, err, opened, settings, show
 from app.errors import ImportFailed
@@ -22,7 +23,12 @@ from identity.attributes import guess_columns
 from identity.explain import describe_run
 from identity.quality import Quality, pairwise
 
-identity = typer.Typer(help="Identity resolution: matching runs and quality.", no_args_is_help=True)
+identity = typer.Typer(
+    help="Identity resolution: matching runs, rebuild and quality.", no_args_is_help=True
+)
+
+identity.command("rebuild")(rebuild)
+identity.command("respell")(respell)
 
 #: The namespace of a labelled record: the record itself, which says nothing of the person.
 RECORD = "record_id"

@@ -19,6 +19,7 @@ PLACES = {
     "plan": ("plans", "plan"),
     "rejected": ("rejected", "rejected"),
     "identity": ("identity", "identity"),
+    "namespace": ("identity_rules", "namespace"),
     "partition": ("storage", "partition"),
     "retention": ("storage", "retention"),
     "import": ("data", "import_"),

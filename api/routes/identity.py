@@ -66,6 +66,34 @@ def list_merges(
     return _page(rows, limit, [explain.describe_merge(session, m) for m in rows])
 
 
+@router.get("/splits", summary="List splits", responses=documented(*AUTH, CursorInvalid))
+def list_splits(
+    session: Db, caller: Reader, limit: Limit = 100, cursor: Cursor = None
+) -> dict[str, Any]:
+    """Return which parts left whom, in the order in which they did."""
+    rows = people.splits(session, after=_after(cursor), limit=limit)
+    return _page(rows, limit, [explain.describe_split(session, s) for s in rows])
+
+
+@router.get(
+    "/held", summary="List links that a guard stops", responses=documented(*AUTH, CursorInvalid)
+)
+def list_held(
+    session: Db,
+    caller: Reader,
+    reason: Annotated[str | None, Query(max_length=100, examples=["limit:user_id"])] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> dict[str, Any]:
+    """Return what was neither merged nor dropped, with its reason, and how many of each reason.
+
+    Those that consent stops are listed for their reason only: nobody has to look at them.
+    """
+    rows = people.held(session, reason=reason, after=_after(cursor), limit=limit)
+    page = _page(rows, limit, explain.describe_links(session, rows))
+    return {**page, "counts": people.held_counts(session)}
+
+
 @router.post(
     "/merges/{merge_id}/undo",
     summary="Undo a merge",

@@ -1,0 +1,133 @@
+"""`parcours namespace …` and `parcours identity rebuild`: the rules, and the people they make."""
+
+import time
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from api.cli.session import AsJson, DataDir, err, opened, settings, show
+from app import resolve
+from app.db import Sessions
+from identity import namespaces, respelling
+from identity.identifiers import Namespace
+from identity.rebuild import rebuild as compute
+
+namespace = typer.Typer(help="The rules of identifiers, by namespace.", no_args_is_help=True)
+
+COLUMNS = (
+    "namespace", "priority", "limit", "unique", "most_links", "owner_days", "last_owner",
+    "blocked", "blocked_patterns", "set_by",
+)  # fmt: skip
+
+
+def _row(setting: namespaces.Setting) -> dict[str, Any]:
+    rules = asdict(setting.rules)
+    more = {"blocked": list(setting.blocked), "blocked_patterns": list(setting.blocked_patterns)}
+    return {"namespace": rules.pop("name"), **rules, **more, "set_by": setting.changed_by}
+
+
+@namespace.command("list")
+def list_rules(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """List the rules in force, the strongest namespace first."""
+    with opened(settings(data_dir)) as sessions, sessions() as session:
+        rows = [_row(setting) for setting in namespaces.list_all(session)]
+    show(rows, as_json, *COLUMNS)
+
+
+@namespace.command("set")
+def set_rules(
+    name: str,
+    priority: Annotated[int | None, typer.Option(min=1, help="1 is the strongest.")] = None,
+    limit: Annotated[int | None, typer.Option(min=0, help="Most values; 0 for any.")] = None,
+    unique: Annotated[bool | None, typer.Option(help="A person has one.")] = None,
+    most_links: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="More is a crowd.")
+    ] = None,
+    owner_days: Annotated[int | None, typer.Option(min=0, help="0 for ever.")] = None,
+    last_owner: Annotated[bool | None, typer.Option(help="Shared, it is the last one's.")] = None,
+    blocked: Annotated[list[str] | None, typer.Option(help="A value of nobody.")] = None,
+    blocked_pattern: Annotated[list[str] | None, typer.Option(help="A pattern of such.")] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change rules of a namespace; what is not named stays. A running worker carries it through."""
+    with opened(settings(data_dir)) as sessions:
+        with sessions.begin() as session:
+            old = namespaces.get(session, name)
+            rules = Namespace(
+                name,
+                old.rules.priority if priority is None else priority,
+                old.rules.limit if limit is None else limit or None,
+                old.rules.unique if unique is None else unique,
+                old.rules.most_links if most_links is None else most_links,
+                old.rules.owner_days if owner_days is None else owner_days or None,
+                old.rules.last_owner if last_owner is None else last_owner,
+            )
+            setting = namespaces.Setting(
+                rules,
+                old.blocked if blocked is None else tuple(blocked),
+                old.blocked_patterns if blocked_pattern is None else tuple(blocked_pattern),
+            )
+            namespaces.put(session, setting, by="command line")
+            resolve.ask_again(session, namespaces.touched(session, name))
+            answer = _row(namespaces.get(session, name))
+        _wait(sessions)
+    show(answer if as_json else [answer], as_json, *COLUMNS)
+
+
+@namespace.command("reset")
+def reset_rules(name: str, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Return to the default rules of a namespace."""
+    with opened(settings(data_dir)) as sessions:
+        with sessions.begin() as session:
+            namespaces.reset(session, name)
+            resolve.ask_again(session, namespaces.touched(session, name))
+            answer = _row(namespaces.get(session, name))
+        _wait(sessions)
+    show(answer if as_json else [answer], as_json, *COLUMNS)
+
+
+def _wait(sessions: Sessions) -> None:
+    """Say how far a worker has come with the people that a change touches, while it comes on."""
+    before = -1
+    while True:
+        with sessions() as session:
+            left = resolve.waiting(session)
+        if left in (0, before):  # nothing to do, or nobody does it
+            break
+        err.print(f"{left} identifiers to compute anew")
+        before = left
+        time.sleep(2)
+    if before > 0 and left:
+        err.print("no worker is running: they are computed when one is")
+
+
+def rebuild(
+    check: Annotated[bool, typer.Option("--check", help="Only compare; 1 if it differs.")] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compute every person anew from the links, and say where the tables said something else."""
+    with opened(settings(data_dir)) as sessions, sessions.begin() as session:
+        found = compute(
+            session, check=check, progress=lambda done, total: err.print(f"{done} of {total}")
+        )
+    answer = asdict(found)
+    show(answer if as_json else [answer], as_json, *answer)
+    if check and (found.identifiers_differing or found.links_differing):
+        raise typer.Exit(1)
+
+
+def respell(data_dir: DataDir = None) -> None:
+    """Link e-mail addresses and phone numbers of an earlier spelling with how they are spelled now.
+
+    After an upgrade, and after PARCOURS_DEFAULT_REGION was changed.
+    """
+    with opened(settings(data_dir)) as sessions:
+        with sessions.begin() as session:
+            done = linked = 0
+            for looked_at, found in respelling.respell(session):
+                done, linked = done + looked_at, linked + resolve.ask_again(session, [found])
+                err.print(f"{done} values looked at, {linked} identifiers linked")
+        _wait(sessions)

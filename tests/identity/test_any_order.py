@@ -1,0 +1,255 @@
+"""Whatever happens, in whatever order and portions: the people are those of the links alone."""
+
+import os
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from identity import graph, namespaces, people, rebuild, records, suspensions
+from identity.errors import SuspensionNotFound
+from identity.graph import Evidence
+from identity.identifiers import Namespace
+
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+#: Small bounds, so that a small world is full of crowds, kiosks and former owners.
+RULES = {
+    "user_id": Namespace("user_id", 1, limit=1, unique=True, most_links=5),
+    "loyalty_id": Namespace("loyalty_id", 2, limit=1, unique=True, most_links=4),
+    "crm_id": Namespace("crm_id", 3, most_links=4),
+    "email": Namespace("email", 4, limit=2, most_links=5),
+    "device_id": Namespace("device_id", 7, limit=3, most_links=4, owner_days=60),
+    "anonymous_id": Namespace("anonymous_id", 8, limit=4, most_links=4, owner_days=30,
+                              last_owner=True),
+}  # fmt: skip
+SPACES = ("user_id", "user_id", "user_id", "loyalty_id", "crm_id", "email", "device_id",
+          "device_id", "anonymous_id", "anonymous_id")  # fmt: skip
+#: More of everything where there is time for it: `make test-long`.
+LONG = int(os.environ.get("PARCOURS_LONG_TESTS", "1"))
+
+
+class World:
+    """Identifiers, and what can happen to them."""
+
+    def __init__(self, session: Session, dice: random.Random, size: int = 26) -> None:
+        self.session, self.dice = session, dice
+        tag = dice.getrandbits(64)
+        names = [(dice.choice(SPACES), f"{tag}-{n}") for n in range(size)]
+        self.ids = [graph.identify(session, [name])[name] for name in names]
+        self.names = dict(zip(self.ids, names, strict=True))
+        graph.settle(session, self.ids)
+        for rules in RULES.values():
+            namespaces.put(session, namespaces.Setting(rules), by="test")
+
+    def pair(self) -> tuple[int, int]:
+        one, other = sorted(self.dice.sample(self.ids, 2))
+        return one, other
+
+    def event(self) -> Evidence:
+        at = NOW - self.dice.randrange(200) * DAY
+        return Evidence(*self.pair(), "event", self.dice.choice(("identify", "alias")), at)
+
+    def match(self) -> Evidence:
+        score = self.dice.choice((0.96, 0.97, 0.995))
+        return Evidence(*self.pair(), "match", "splink", NOW, probability=score,
+                        evidence_id=self.dice.randrange(3))  # fmt: skip
+
+    def happen(self) -> str:
+        kinds = {
+            "events": 8, "matches": 3, "consent": 2, "names": 2, "must_link": 1, "keep_apart": 1,
+            "undo": 3, "rules": 2, "suspend": 1, "resume": 1,
+        }  # fmt: skip
+        kind = self.dice.choices(list(kinds), list(kinds.values()))[0]
+        touched = getattr(self, f"_{kind}")()
+        if touched:
+            graph.reconsider(self.session, touched, at=NOW)
+        return kind
+
+    def _events(self) -> set[int]:
+        return graph.observe(self.session, [self.event() for _ in range(self.dice.randrange(1, 6))])
+
+    def _matches(self) -> set[int]:
+        return graph.observe(self.session, [self.match()])
+
+    def _consent(self) -> set[int]:
+        said = self.dice.choice(("given", "given", "refused", "unknown"))
+        return graph.set_link_consent(
+            self.session, dict.fromkeys(self.dice.sample(self.ids, 3), said)
+        )
+
+    def _names(self) -> set[int]:
+        name = self.dice.choice(("ada", "bob", "zoe"))
+        return records.keep(self.session, {self.dice.choice(self.ids): {"first_name": name}})
+
+    def _must_link(self) -> None:
+        people.must_link(self.session, *self.pair(), by="ada", at=NOW)
+
+    def _keep_apart(self) -> tuple[int, int]:
+        pair = self.pair()
+        people.keep_apart(self.session, *pair, by="ada", reason="told so")
+        return pair
+
+    def _undo(self) -> None:
+        mine = set(self.ids)
+        standing = [m.id for m in people.merges(self.session, limit=9999)
+                    if m.undone_at is None and m.survivor_id in mine]  # fmt: skip
+        if standing:
+            people.undo(self.session, self.dice.choice(standing), by="ada", at=NOW)
+
+    def _rules(self) -> None:
+        name = self.dice.choice(sorted(RULES))
+        changed = self.dice.choice((RULES[name], Namespace(name, 3, 1, unique=True, most_links=3),
+                                    Namespace(name, 3, 3, most_links=8)))  # fmt: skip
+        blocked = [self.names[i][1] for i in self.dice.sample(self.ids, 2)]
+        setting = namespaces.Setting(
+            changed,
+            tuple(blocked) if self.dice.random() < 0.5 else (),
+            (f"-{self.dice.randrange(9)}$",) if self.dice.random() < 0.5 else (),
+        )
+        namespaces.put(self.session, setting, by="ada")
+        self.again(namespaces.touched(self.session, name, portion=self.dice.choice((1, 3, 100))))
+
+    def _suspend(self) -> None:
+        run_id, rule = self.dice.choice(((1, None), (None, "alias")))
+        suspensions.suspend(self.session, run_id=run_id, rule=rule, by="ada")
+        self.again(suspensions.touched(self.session, run_id=run_id, rule=rule, portion=2))
+
+    def _resume(self) -> None:
+        for what in suspensions.list_all(self.session):
+            suspensions.resume(self.session, run_id=what.run_id, rule=what.rule)
+            self.again(suspensions.touched(self.session, run_id=what.run_id, rule=what.rule))
+
+    def again(self, portions: Iterator[list[int]]) -> None:
+        """As the worker does it: portion by portion, all of them known before the first."""
+        for portion in list(portions):
+            graph.reconsider(self.session, portion, at=NOW)
+
+    def table(self, query: str) -> list[tuple[object, ...]]:
+        found = self.session.execute(sa.text(query), {"ids": self.ids})
+        return [tuple(row) for row in found]
+
+    def state(self) -> list[tuple[object, ...]]:
+        return self.table(
+            "SELECT id, group_id, person_id, reach_id, closed FROM identity.identifier "
+            "WHERE id = ANY(:ids) ORDER BY id"
+        )
+
+    def why(self) -> list[tuple[object, ...]]:
+        return self.table(
+            "SELECT left_id, right_id, kind, held FROM identity.link WHERE left_id = ANY(:ids) "
+            "AND revoked_at IS NULL ORDER BY left_id, right_id, kind"
+        )
+
+
+def invariants(world: World) -> None:
+    """Nothing but the links decides, who must be apart is, and who refused is alone."""
+    found = rebuild.rebuild(world.session, check=True)
+    assert (found.identifiers_differing, found.links_differing) == (0, 0)
+    person = people.people_of(world.session, world.ids)
+    apart = world.table("SELECT left_id, right_id FROM identity.cannot_link "
+                        "WHERE left_id = ANY(:ids)")  # fmt: skip
+    assert all(person[int(str(a))] != person[int(str(b))] for a, b in apart)
+    refused = world.table("SELECT id FROM identity.identifier WHERE id = ANY(:ids) "
+                          "AND link_consent = 'refused'")  # fmt: skip
+    members = list(person.values())
+    assert all(members.count(person[int(str(i))]) == 1 for (i,) in refused)
+
+
+@pytest.mark.parametrize("seed", range(4 * LONG))
+def test_after_each_of_many_merges_splits_constraints_rules_and_undos_the_people_are_the_links(
+    session: Session, seed: int
+) -> None:
+    world = World(session, random.Random(seed))  # noqa: S311 -- a seeded test, no secret
+    happened, why = set(), set()
+    for _ in range(250):
+        happened.add(world.happen())
+        invariants(world)
+        why |= {row[3] for row in world.why()}
+    assert {"undo", "rules", "suspend", "must_link", "keep_apart"} <= happened
+    assert why >= {
+        None, "undone", "frequency", "shared", "lapsed", "conflict", "limit:user_id",
+        "consent:refused", "consent:not_given",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(6 * LONG))
+def test_any_order_and_any_portions_of_the_same_evidence_end_in_the_same_people(
+    session: Session, seed: int
+) -> None:
+    dice = random.Random(seed)  # noqa: S311 -- a seeded test, no secret
+    world = World(session, dice)
+    graph.set_link_consent(
+        session, {i: dice.choice(("given", "refused", "given")) for i in world.ids}
+    )
+    records.keep(session, {i: {"first_name": dice.choice(("ada", "bob"))} for i in world.ids[::3]})
+    evidence = [world.event() for _ in range(60)] + [world.match() for _ in range(8)]
+    seen = {}
+    for item in evidence:  # of matches the last score counts: one of each pair
+        seen[(item.left, item.right) if item.kind == "match" else id(item)] = item
+    ends = []
+    for portion in (1000, 1, 7):
+        with session.begin_nested() as point:
+            items = list(seen.values())
+            dice.shuffle(items)
+            for at in range(0, len(items), portion):
+                touched = graph.observe(session, items[at : at + portion])
+                graph.reconsider(session, touched, at=NOW)
+            invariants(world)
+            ends.append((world.state(), world.why()))
+            point.rollback()
+    assert ends[0] == ends[1] == ends[2]
+    assert len({row[2] for row in ends[0][0]}) < len(world.ids)
+
+
+def test_a_rebuild_mends_what_is_not_so(session: Session) -> None:
+    world = World(session, random.Random(1))  # noqa: S311 -- a seeded test, no secret
+    graph.reconsider(session, graph.observe(session, [world.event() for _ in range(40)]), at=NOW)
+    before = world.state(), world.why()
+    session.execute(
+        sa.text("UPDATE identity.identifier SET person_id = id, reach_id = 1, closed = 'shared' "
+                "WHERE id = ANY(:ids)"), {"ids": world.ids})  # fmt: skip
+    session.execute(sa.text("UPDATE identity.link SET held = 'size' WHERE left_id = ANY(:ids)"),
+                    {"ids": world.ids})  # fmt: skip
+    found = rebuild.rebuild(session, check=True)
+    assert found.identifiers_differing > 0
+    assert found.links_differing > 0
+    assert (world.state(), world.why()) != before
+    steps: list[tuple[int, int]] = []
+    rebuild.rebuild(session, check=False, progress=lambda *step: steps.append(step))
+    assert (world.state(), world.why()) == before
+    assert steps[-1][0] == steps[-1][1]
+    invariants(world)
+
+
+def test_taking_a_run_or_a_rule_back_and_letting_it_count_again_changes_nothing(
+    session: Session,
+) -> None:
+    a, b, c, d = (graph.identify(session, [("crm_id", x)])["crm_id", x] for x in "abcd")
+    ids = [a, b, c, d]
+    graph.settle(session, ids)
+    graph.set_link_consent(session, dict.fromkeys(ids, "given"))
+    match = Evidence(a, b, "match", "splink", NOW, probability=0.97, evidence_id=7)
+    items = [match, Evidence(c, d, "event", "alias", NOW), Evidence(b, c, "event", "identify", NOW)]
+    graph.reconsider(session, graph.observe(session, items), at=NOW)
+    assert people.people_of(session, ids) == dict.fromkeys(ids, a)
+    for run_id, rule, parts in (7, None, [a, b, b, b]), (None, "alias", [a, a, a, d]):
+        suspensions.suspend(session, run_id=run_id, rule=rule, by="ada")
+        graph.reconsider(
+            session, next(suspensions.touched(session, run_id=run_id, rule=rule)), at=NOW
+        )
+        assert [people.people_of(session, ids)[i] for i in ids] == parts
+        suspensions.resume(session, run_id=run_id, rule=rule)
+        graph.reconsider(
+            session, next(suspensions.touched(session, run_id=run_id, rule=rule)), at=NOW
+        )
+        assert people.people_of(session, ids) == dict.fromkeys(ids, a)
+        with pytest.raises(SuspensionNotFound):
+            suspensions.resume(session, run_id=run_id, rule=rule)
+    suspensions.suspend(session, run_id=7, by="ada")
+    later = Evidence(a, b, "match", "splink", NOW, probability=0.98, evidence_id=8)
+    graph.reconsider(session, graph.observe(session, [later]), at=NOW)
+    assert people.people_of(session, ids) == dict.fromkeys(ids, a)
