@@ -26,16 +26,17 @@ class Alike:
 
 def grouped(items: Iterable[Item], memory: Memory) -> list[Alike]:
     """Return the events of a batch by what they say, each in one group."""
-    # By the objects themselves: the settings of a source may change within a batch, and stamps of
-    # the same words are one object. The groups hold on to them, so no id stands for two.
-    groups: dict[tuple[int, int, Sequence[Speaker]], Alike] = {}
+    # By the objects themselves: the settings of a source may change within a batch, and the groups
+    # hold on to them, so no id stands for two.
+    groups: dict[tuple[int, bytes, bool, Sequence[Speaker]], Alike] = {}
     for n, item in enumerate(items):
-        source, envelope = item.source, item.envelope
-        stamp = memory.stamp(source, envelope.consent, snapshot=envelope.name == PREFERENCE_EVENT)
-        key = (id(source), id(stamp), envelope.identifiers)
+        envelope = item.envelope
+        identifiers, asks = envelope.identifiers, envelope.name == PREFERENCE_EVENT
+        key = (id(item.source), bytes(envelope.consent), asks, identifiers)
         group = groups.get(key)
         if group is None:
-            identifiers = envelope.identifiers
-            group = groups[key] = Alike(source, stamp, identifiers, speaking(identifiers))
+            stamp = memory.stamp(item.source, key[1], snapshot=asks)
+            group = Alike(item.source, stamp, identifiers, speaking(identifiers))
+            groups[key] = group
         group.numbers.append(n)
     return list(groups.values())

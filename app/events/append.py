@@ -1,7 +1,7 @@
 """Appends events: consent first, then one set-based insert that drops what was seen before."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -13,7 +13,7 @@ from app.events import alike, choices, collection, findings, held, tally
 from app.events.alike import Alike
 from app.events.envelope import Rejection
 from app.events.held import Holding
-from app.events.insert import Key, Row, insert
+from app.events.insert import Key, Told, Way, insert
 from app.events.item import ACCEPTED, DUPLICATE, Item, Outcome
 from app.events.memory import Memory
 
@@ -24,7 +24,7 @@ def append(
     memory: Memory,
     *,
     now: datetime | None = None,
-    copy: bool = False,
+    way: Way = Way.EACH,
     holding: Holding | None = None,
     released: bool = False,
     counted: bool = True,
@@ -38,7 +38,7 @@ def append(
     collects for a purpose that the person does not allow is not written at all, only counted.
     One that is there already, in this batch or before, is a duplicate. One that its tracking plan
     refuses is rejected, for the caller to keep; what it says of consent counts.
-    `copy` is for who repeats the transaction without it on IntegrityError.
+    Any other `way` is for who repeats the transaction on IntegrityError, as `Way` says.
 
     With `holding`, events of sources that wait for an answer are held until there is one. What
     they say of consent is on record from then on; `released` ones are not asked for it again.
@@ -61,12 +61,15 @@ def append(
     lost = {n: why for n, why in denied.items() if n not in kept or kept[n].state == "rejected"}
     collection.count(session, items, lost, now)
     out = denied.keys() | refused.keys()
-    fresh = _store(session, items, groups, out, written, memory, copy=copy)
+    fresh = _store(session, items, groups, out, written, memory, way=way)
     if found:
         findings.count(session, items, found, fresh | refused.keys())
-    outcomes = [
-        kept.get(n) or _outcome(item, n, denied, refused, fresh) for n, item in enumerate(items)
-    ]
+    if len(fresh) == len(items):
+        outcomes = [ACCEPTED] * len(items)
+    else:
+        outcomes = [
+            kept.get(n) or _outcome(item, n, denied, refused, fresh) for n, item in enumerate(items)
+        ]
     if counted and not released:
         _count(session, items, outcomes, now, wake=bool(fresh))
     elif fresh:
@@ -82,7 +85,7 @@ def _store(
     written: Sequence[consent.Written],
     memory: Memory,
     *,
-    copy: bool,
+    way: Way,
 ) -> set[int]:
     """Write the events that are not out, and have the worker look at whose consent changed.
 
@@ -92,19 +95,29 @@ def _store(
     staying = [g for g in groups if not out or any(n not in out for n in g.numbers)]
     named = {i for group in staying for i in group.identifiers}
     ids = memory.ids(session, named | chosen)
-    rows: dict[int, Row] = {}
+    told: dict[int, Told] = {}
     for group in staying:
         theirs = [ids[i] for i in group.identifiers]
-        never = collection.refused(group.stamp, memory.purposes)
-        for n in group.numbers:
-            if n not in out:
-                rows[n] = _row(items[n], theirs, never)
-    first: dict[Key, int] = {}
-    for n in sorted(rows):
-        first.setdefault((rows[n].source_id, rows[n].message_id), n)
-    seen = insert(session, {key: rows[n] for key, n in first.items()}, copy=copy)
+        one = Told(theirs, collection.refused(group.stamp, memory.purposes))
+        told.update(dict.fromkeys(group.numbers, one))
+    first = _first(items, sorted(told.keys() - out) if out else range(len(items)))
+    events = {key: (items[n], told[n]) for key, n in first.items()}
+    seen = insert(session, events, way=way)
     consents_record.touch(session, written, ids)
-    return {n for key, n in first.items() if key not in seen}
+    return {n for key, n in first.items() if key not in seen} if seen else set(first.values())
+
+
+def _first(items: Sequence[Item], numbers: Iterable[int]) -> dict[Key, int]:
+    """Return the first event of each key among these, in the order of the keys."""
+    sources: dict[int, dict[str, int]] = {}
+    for n in numbers:
+        item = items[n]
+        sources.setdefault(item.source.id, {}).setdefault(item.envelope.message_id, n)
+    return {
+        (source, message_id): numbers[message_id]
+        for source, numbers in sorted(sources.items())
+        for message_id in sorted(numbers)
+    }
 
 
 def _count(
@@ -119,30 +132,13 @@ def _count(
     counts = Counter(
         (item.source.id, outcome.state, outcome.code)
         for item, outcome in zip(items, outcomes, strict=True)
-        if outcome.rejection is None
+        if outcome is not ACCEPTED and outcome.rejection is None
     )
+    accepted = Counter(
+        item.source.id for item, one in zip(items, outcomes, strict=True) if one is ACCEPTED
+    )
+    counts.update({(source_id, ACCEPTED.state, ""): n for source_id, n in accepted.items()})
     tally.add(session, counts, now, wake=wake)
-
-
-def _row(item: Item, ids: list[int], refused: list[str]) -> Row:
-    envelope = item.envelope
-    return Row(
-        item.source.id,
-        envelope.message_id,
-        envelope.type,
-        envelope.name,
-        ids,
-        envelope.user_id,
-        envelope.anonymous_id,
-        envelope.occurred_at,
-        item.received_at,
-        envelope.sent_at,
-        envelope.source_seq,
-        refused,
-        envelope.properties,
-        envelope.context,
-        envelope.rest or None,
-    )
 
 
 def _outcome(

@@ -103,9 +103,8 @@ class Memory:
             self._ids.clear()
         self._ids.update((i, ids[i]) for i in ids if _usual(i))
 
-    def stamp(self, source: SourceSettings, said: msgspec.Raw, *, snapshot: bool) -> Stamp:
+    def stamp(self, source: SourceSettings, words: bytes, *, snapshot: bool) -> Stamp:
         """Return what an event's consent object says; the same object for the same words."""
-        words = bytes(said)
         if not words and not snapshot:
             return ABSENT
         if self._categories.get(source.id) != source.categories:

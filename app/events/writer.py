@@ -6,6 +6,7 @@ nothing more at hand: a busy server commits rarely, an idle one at once. Nothing
 """
 
 import asyncio
+import itertools
 import logging
 import queue
 import threading
@@ -24,6 +25,7 @@ from app.events import rejected
 from app.events.append import append
 from app.events.envelope import Envelope, Rejection, message_of
 from app.events.held import Holding
+from app.events.insert import Way
 from app.events.item import Batch, Item, Outcome
 from app.events.memory import Memory
 
@@ -42,6 +44,12 @@ LONGEST_CLOSE = 4.0
 
 #: So long after a write that failed for a reason of the server's `readyz` says so.
 FAILING_SECONDS = 10.0
+
+#: What is between the times of two events of one request.
+TICK = timedelta(microseconds=1)
+
+#: So long after a client has repeated itself events are looked for before they are written.
+DOUBT_SECONDS = 60.0
 
 #: What an event's own values can cause. It is rejected then; of any other error its sender hears
 #: that the server failed, and sends it again.
@@ -76,6 +84,7 @@ class Writer:
         self._holding = holding
         self._began: float | None = None
         self._failed: tuple[float, str] | None = None
+        self._doubted: float | None = None
         self._memory = Memory()
         self._queue: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._waiting = 0
@@ -161,10 +170,7 @@ class Writer:
         batches = [request.batch for request in requests]
         written: list[list[Outcome] | Exception]
         try:
-            try:
-                written = [*self._once_more(batches, copy=True)]
-            except DataRefused:  # another writer has the same event in hand, or one is at fault
-                written = [*self._once_more(batches)]
+            written = [*self._cheapest(batches)]
         except Exception as error:
             if unavailable(error):
                 raise
@@ -179,16 +185,31 @@ class Writer:
         log.error("%d requests were not written: %s", len(requests), type(error).__name__)
         _answer(requests, [error] * len(requests))
 
-    def _once_more(self, batches: Sequence[Batch], *, copy: bool = False) -> list[list[Outcome]]:
+    def _cheapest(self, batches: Sequence[Batch]) -> list[list[Outcome]]:
+        """Write in the cheapest way that works: no two events of one id, and none of bad values.
+
+        Who repeats one event will repeat others: after a restart, or when answers came too late.
+        """
+        if self._doubted is None or time.monotonic() - self._doubted > DOUBT_SECONDS:
+            try:
+                return self._once_more(batches, Way.UNSEEN)
+            except DataRefused:
+                self._doubted = time.monotonic()
+        try:
+            return self._once_more(batches, Way.SOUGHT)
+        except DataRefused:  # another writer has the same event in hand
+            return self._once_more(batches)
+
+    def _once_more(self, batches: Sequence[Batch], way: Way = Way.EACH) -> list[list[Outcome]]:
         """Write in one transaction, once more on a connection that broke while idle."""
         try:
             with self._sessions.begin() as session:
-                return write(session, batches, self._memory, copy=copy, holding=self._holding)
+                return write(session, batches, self._memory, way=way, holding=self._holding)
         except sa.exc.DBAPIError as error:
             if not error.connection_invalidated:
                 raise
         with self._sessions.begin() as session:
-            return write(session, batches, self._memory, copy=copy, holding=self._holding)
+            return write(session, batches, self._memory, way=way, holding=self._holding)
 
     def _divided(self, batch: Batch) -> list[Outcome] | Exception:
         """Write a request by halves of halves, so that what the database refuses costs only itself.
@@ -236,20 +257,25 @@ def write(
     batches: Sequence[Batch],
     memory: Memory,
     *,
-    copy: bool = False,
+    way: Way = Way.EACH,
     holding: Holding | None = None,
 ) -> list[list[Outcome]]:
     """Append the events of several requests, keep what was rejected, and say what became of each.
 
-    In this transaction, for each request in its order. `copy` as in `append`.
+    In this transaction, for each request in its order. `way` as in `append`.
     """
     items = [item for batch in batches for item in _items(batch)]
     # Not when it was received: whoever sends a body slowly would be asked for the consent that
     # stood when they began.
     now = max([datetime.now(UTC), *(item.received_at for item in items)])
-    appended = append(session, items, memory, now=now, copy=copy, holding=holding)
-    unread = (entry for batch in batches for entry in _refused(batch))
+    appended = append(session, items, memory, now=now, way=way, holding=holding)
+    sizes = [len(batch.entries) for batch in batches]
+    readable = len(items) == sum(sizes)
+    unread = [] if readable else [entry for batch in batches for entry in _refused(batch)]
     rejected.keep(session, [*unread, *rejected.unplanned(items, appended)])
+    if readable:
+        ends = itertools.accumulate(sizes)
+        return [appended[end - size : end] for size, end in zip(sizes, ends, strict=True)]
     outcomes = iter(appended)
     return [
         [
@@ -263,21 +289,22 @@ def write(
 
 
 def _items(batch: Batch) -> Iterable[Item]:
-    """Yield the events of a request.
-
-    The place in it, in microseconds, keeps the sender's order among equal times.
-    """
-    for place, entry in enumerate(batch.entries):
-        if isinstance(entry, Envelope):
-            yield Item(batch.source, entry, batch.received_at + timedelta(microseconds=place))
+    """Yield the events of a request."""
+    source = batch.source
+    return [Item(source, e, at) for at, e in _placed(batch) if isinstance(e, Envelope)]
 
 
 def _refused(batch: Batch) -> Iterable[rejected.Refused]:
     """Yield what of a request was rejected, at the times that order it among its events."""
-    for place, entry in enumerate(batch.entries):
-        if isinstance(entry, Rejection):
-            at = batch.received_at + timedelta(microseconds=place)
-            yield rejected.Refused(batch.source, at, entry)
+    source = batch.source
+    return [rejected.Refused(source, at, e) for at, e in _placed(batch) if isinstance(e, Rejection)]
+
+
+def _placed(batch: Batch) -> Iterable[tuple[datetime, Envelope | Rejection]]:
+    """Pair the entries of a request with times: equal ones keep the sender's order."""
+    ticks = itertools.repeat(TICK, max(0, len(batch.entries) - 1))
+    times = itertools.accumulate(ticks, datetime.__add__, initial=batch.received_at)
+    return zip(times, batch.entries, strict=bool(batch.entries))
 
 
 def _let_turn(loop: asyncio.AbstractEventLoop) -> None:

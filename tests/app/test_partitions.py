@@ -18,6 +18,7 @@ from app.events import insert, partitions, stream
 from app.events.append import append
 from app.events.body import to_message
 from app.events.envelope import Envelope, read
+from app.events.insert import Way
 from app.events.item import Item
 from app.events.memory import Memory
 from identity import graph
@@ -34,7 +35,7 @@ def source(sessions: Sessions) -> sources.SourceSettings:
 
 
 def write(
-    session: Session, source: sources.SourceSettings, *message_ids: str, copy: bool = False
+    session: Session, source: sources.SourceSettings, *message_ids: str, way: Way = Way.EACH
 ) -> list[str]:
     """Append one event for each id, all of one visitor; return what became of each."""
     items = []
@@ -43,7 +44,7 @@ def write(
         envelope = read(to_message(message), received_at=NOW, largest=9_999)
         assert isinstance(envelope, Envelope)
         items.append(Item(source, envelope, NOW))
-    return [outcome.state for outcome in append(session, items, Memory(), copy=copy)]
+    return [outcome.state for outcome in append(session, items, Memory(), way=way)]
 
 
 def stored(sessions: Sessions) -> dict[str, int]:
@@ -78,25 +79,25 @@ def waiting(sessions: Sessions) -> int:
         )
 
 
-@pytest.mark.parametrize("copy", [False, True], ids=["insert", "copy"])
+@pytest.mark.parametrize("way", Way, ids=str)
 @pytest.mark.parametrize("warm", [0, 8], ids=["planned anew", "prepared plan"])
 def test_who_waits_for_a_roll_over_sees_what_was_written_before_it(
     sessions: Sessions,
     source: sources.SourceSettings,
     warm: int,
-    copy: bool,
+    way: Way,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(insert, "WORTH_A_COPY", 1)
     with ThreadPoolExecutor(2) as pool, sessions() as early, sessions() as late:
         for n in range(warm):  # from the fifth time on psycopg sends the statement prepared
-            write(late, source, f"warm-{n}", copy=copy)
+            write(late, source, f"warm-{n}", way=way)
             late.commit()
-        assert write(early, source, "m-1", "m-2", copy=copy) == ["accepted"] * 2
+        assert write(early, source, "m-1", "m-2", way=way) == ["accepted"] * 2
         rolling = pool.submit(partitions.close_open, sessions)
         until(lambda: waiting(sessions) == 1)
         # It has not even read which partition is open when it starts to wait.
-        again: Future[list[str]] = pool.submit(write, late, source, "m-2", "m-3", "m-1", copy=copy)
+        again: Future[list[str]] = pool.submit(write, late, source, "m-2", "m-3", "m-1", way=way)
         until(lambda: waiting(sessions) == 2)
         early.commit()
         assert rolling.result(10) == 2
@@ -130,8 +131,8 @@ def test_a_roll_over_between_two_writers_that_wait_for_each_other_fails_neither(
 ) -> None:
     """One holds an identifier the other needs, the other holds the events the roll-over needs."""
     identifier = sa.text(
-        "INSERT INTO identity.identifier (namespace, value, group_id, person_id) "
-        "VALUES ('user_id', 'bob', 1, 1)"
+        "INSERT INTO identity.identifier (namespace, value, group_id, person_id, reach_id) "
+        "VALUES ('user_id', 'bob', 1, 1, 1)"
     )
     with ThreadPoolExecutor(3) as pool, sessions() as first, sessions() as second:
         first.execute(identifier)

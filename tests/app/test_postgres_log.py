@@ -18,7 +18,7 @@ from app.db import Sessions
 from app.events.append import append
 from app.events.body import to_message
 from app.events.envelope import Envelope, read
-from app.events.insert import WORTH_A_COPY
+from app.events.insert import WORTH_A_COPY, Way
 from app.events.item import Item
 from app.events.memory import Memory
 from app.postgres import embedded
@@ -62,13 +62,13 @@ def test_two_writers_of_one_event_leave_its_message_id_out_of_the_log(home: Path
 
         def second() -> None:
             with sessions.begin() as session:
-                append(session, events, Memory(), copy=True)
+                append(session, events, Memory(), way=Way.SOUGHT)
 
         with sessions.begin() as session:  # on whose rows they would wait for each other
             Memory().ids(session, set(events[0].speakers))
         with ThreadPoolExecutor(1) as pool:
             with sessions.begin() as session:
-                append(session, events, Memory(), copy=True)
+                append(session, events, Memory(), way=Way.SOUGHT)
                 racing = pool.submit(second)
                 deadline = time.monotonic() + 20
                 while not waits(sessions):

@@ -10,15 +10,19 @@ from app.access.sources import SourceSettings
 from app.db import Sessions
 from app.events import envelope
 from app.events.body import to_message
+from app.events.insert import WORTH_A_COPY
 from app.events.item import Batch, Outcome
 from app.events.writer import Writer
 
 
-def batch(source: SourceSettings, number: int) -> Batch:
+def batch(source: SourceSettings, *numbers: int) -> Batch:
     now = datetime.now(UTC)
-    message = {"type": "track", "event": "Seen", "userId": "u-1", "messageId": f"m-{number}"}
-    read = envelope.read(to_message(message), received_at=now, largest=1_000)
-    return Batch(source, [read], now)
+    messages = [
+        {"type": "track", "event": "Seen", "userId": "u-1", "messageId": f"m-{number}"}
+        for number in numbers
+    ]
+    read = [envelope.read(to_message(m), received_at=now, largest=1_000) for m in messages]
+    return Batch(source, read, now)
 
 
 def web(sessions: Sessions) -> SourceSettings:
@@ -62,3 +66,24 @@ def test_what_was_handed_in_is_written_although_its_loop_is_gone(sessions: Sessi
     writer.close()
     assert sum(transactions(sessions)) == 3
     assert not writer.alive
+
+
+def test_a_client_that_repeats_itself_is_told_so_and_costs_its_neighbours_nothing(
+    sessions: Sessions,
+) -> None:
+    source = web(sessions)
+    writer = Writer(sessions)
+    size = WORTH_A_COPY
+
+    async def send(*requests: range) -> list[list[str]]:
+        outcomes = await asyncio.gather(*(writer.submit(batch(source, *r)) for r in requests))
+        return [[outcome.state for outcome in those] for those in outcomes]
+
+    new, old = ["accepted"] * size, ["duplicate"] * size
+    assert asyncio.run(send(range(size))) == [new]
+    # The second transaction takes its events for new, is wrong, and looks; the third looks at once.
+    for start in (size, 2 * size):
+        repeated, unseen = range(start - size, start), range(start, start + size)
+        assert asyncio.run(send(repeated, unseen)) == [old, new]
+    writer.close()
+    assert sorted(transactions(sessions)) == [size] * 3
