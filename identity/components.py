@@ -1,12 +1,12 @@
 """From links to people: union of the strongest evidence first, with guards; no database."""
 
-from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import lru_cache
+from typing import TypeVar
 
-from identity.guards import Edge, Node, Standing, Union, stand, strength
+from identity.guards import Edge, Node, Standing, Union, priorities, stand, strength
 from identity.identifiers import Rules, rules_of
 
 #: Two logins are one person only on a match this certain; devices and addresses never join them.
@@ -15,6 +15,9 @@ CERTAIN = 0.99
 ALIKE = 0.6
 #: A person of more identifiers than this is a mistake of the evidence, not a person.
 LARGEST = 200
+#: So many names speak for a person, the most frequent: comparing 100 with 100 at each link took 4 s
+#: on 5,000 links.
+VOICES = 25
 #: The rules of an installation whose operator set none.
 DEFAULTS: Rules = {}
 
@@ -59,8 +62,9 @@ def resolve(
     for edge in edges:
         if edge.id not in local.held:
             reach.join(edge.left, edge.right)
-    asserted = [e for e in edges if e.kind != "match"]
-    for edge in sorted(asserted, key=lambda e: strength(nodes, rules, e)):
+    priority = priorities(nodes, rules)
+    asserted = [e for e in edges if e.kind != "match" and e.id not in local.held]
+    for edge in sorted(asserted, key=lambda e: strength(priority, e)):
         clusters.follow(edge)
     group = {i: clusters.root(i) for i in nodes}
     given = {group[i] for i, n in nodes.items() if n.link_consent == "given"}
@@ -91,8 +95,8 @@ class _Clusters(Union):
         self.nodes, self.rules, self.held = nodes, rules, held
         self.members: dict[int, list[int]] = {i: [i] for i in nodes}
         #: How many of each namespace, and of each name, a cluster of several has.
-        self.spaces: dict[int, Counter[str]] = {}
-        self.names: dict[int, Counter[Name]] = {}
+        self.spaces: dict[int, dict[str, int]] = {}
+        self.names: dict[int, dict[Name, int]] = {}
         self.apart: dict[int, set[int]] = {}
         for left, right in cannot:
             if left in nodes and right in nodes:
@@ -111,12 +115,14 @@ class _Clusters(Union):
 
     def join(self, one: int, other: int) -> None:
         """Unite two clusters under their oldest identifier."""
-        a, b = sorted((self.root(one), self.root(other)))
-        if a != b:
-            spaces, names = self._spaces(a) + self._spaces(b), self._names(a) + self._names(b)
-            self.parent[b] = a
-            self.members[a] += self.members.pop(b)
-            self.spaces[a], self.names[a] = spaces, names
+        a, b = self.root(one), self.root(other)
+        if a == b:
+            return
+        a, b = min(a, b), max(a, b)
+        self.spaces[a] = _sum(self._spaces(a), self._spaces(b))
+        self.names[a] = _voices(_sum(self._names(a), self._names(b)))
+        self.parent[b] = a
+        self.members[a] += self.members.pop(b)
 
     def obstacle(self, edge: Edge) -> str | None:
         """Return why following this edge would be wrong, or None."""
@@ -132,17 +138,17 @@ class _Clusters(Union):
             return "size"
         return self._over_limit(edge, a, b) or self._contradiction(a, b)
 
-    def _spaces(self, root: int) -> Counter[str]:
-        return self.spaces.get(root) or Counter((self.nodes[root].namespace,))
+    def _spaces(self, root: int) -> dict[str, int]:
+        return self.spaces.get(root) or {self.nodes[root].namespace: 1}
 
-    def _names(self, root: int) -> "Counter[Name]":
+    def _names(self, root: int) -> "dict[Name, int]":
         known = self.names.get(root)
         if known is not None:
             return known
         node = self.nodes[root]
         if not node.first_name:
-            return Counter()
-        return Counter(((node.first_name, node.last_name, node.birth_date),))
+            return {}
+        return {(node.first_name, node.last_name, node.birth_date): 1}
 
     def _apart(self, left: list[int], right: list[int]) -> bool:
         if not self.apart:
@@ -165,9 +171,9 @@ class _Clusters(Union):
     def _contradiction(self, a: int, b: int) -> str | None:
         """Hold what would join records that mostly speak of different people."""
         here, there = self._names(a), self._names(b)
-        pairs = here.total() * there.total()
-        if not pairs:
+        if not here or not there:
             return None
+        pairs = sum(here.values()) * sum(there.values())
         against = sum(
             n * m
             for one, n in here.items()
@@ -178,6 +184,22 @@ class _Clusters(Union):
 
 
 Name = tuple[str, str | None, str | None]
+Key = TypeVar("Key")
+
+
+def _sum(one: dict[Key, int], other: dict[Key, int]) -> dict[Key, int]:
+    """Add the counts of the smaller one to the larger one."""
+    less, more = sorted((one, other), key=len)
+    for key, n in less.items():
+        more[key] = more.get(key, 0) + n
+    return more
+
+
+def _voices(names: dict[Name, int]) -> dict[Name, int]:
+    if len(names) <= VOICES:
+        return names
+    loudest = sorted(names, key=lambda n: (-names[n], n[0], n[1] or "", n[2] or ""))
+    return {name: names[name] for name in loudest[:VOICES]}
 
 
 @lru_cache(100_000)  # the same names meet again at each link of their people

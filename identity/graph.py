@@ -216,9 +216,10 @@ class _Around:
             self.nodes, self.edges.values(), self.apart, self.rules, self.before.keys()
         )
         wanted: set[int] = set()
-        for edge in self.edges.values():
+        far = self.nodes.keys() - self.before.keys()
+        for edge in self.edges.values() if far else ():
             for here, there in ((edge.left, edge.right), (edge.right, edge.left)):
-                if there in self.before:
+                if there not in far:
                     continue
                 # What conducts; a login that may have too many links for this one to count, or
                 # counts by what was decided about it; what is shared by logins so decided about.

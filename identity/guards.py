@@ -115,7 +115,8 @@ def _closed(
             if node.closed and not rules_of(node.namespace, owners.rules).unique:
                 found.closed[i] = node.closed
         elif i not in found.closed:
-            why = "blocked" if node.blocked else owners.judge(i, at.get(i, ()), lost)
+            links = at.get(i, ())
+            why = "blocked" if node.blocked and links else owners.judge(i, links, lost)
             if why:
                 found.closed[i] = why
     return lost
@@ -151,18 +152,21 @@ def _crowded(
     return over
 
 
-def strength(nodes: Mapping[int, Node], rules: Rules, edge: Edge) -> tuple[object, ...]:
+def strength(priority: Mapping[int, int], edge: Edge) -> tuple[object, ...]:
     """Order edges: decisions of people, then by the stronger namespaces, then by age."""
-    one = rules_of(nodes[edge.left].namespace, rules).priority
-    other = rules_of(nodes[edge.right].namespace, rules).priority
-    return (
-        edge.kind != "manual",
-        min(one, other),
-        max(one, other),
-        edge.first_at,
-        edge.left,
-        edge.right,
-    )
+    one, other = priority[edge.left], priority[edge.right]
+    if one > other:
+        one, other = other, one
+    return edge.kind != "manual", one, other, edge.first_at, edge.left, edge.right
+
+
+def priorities(nodes: Mapping[int, Node], rules: Rules) -> dict[int, int]:
+    """Return the priority of each node: 1 is the strongest."""
+    by_space: dict[str, int] = {}
+    for node in nodes.values():
+        if node.namespace not in by_space:
+            by_space[node.namespace] = rules_of(node.namespace, rules).priority
+    return {i: by_space[node.namespace] for i, node in nodes.items()}
 
 
 def _decided(
@@ -173,7 +177,10 @@ def _decided(
 ) -> Mapping[int, int]:
     """Return what each node was decided to be one with, by its lowest member."""
     manual = [e for e in edges if e.kind == "manual" and not refused(nodes, e)]
-    manual.sort(key=lambda e: strength(nodes, rules, e))
+    if not manual:
+        return {}
+    priority = priorities(nodes, rules)
+    manual.sort(key=lambda e: strength(priority, e))
     union = Union({i for e in manual for i in (e.left, e.right)})
     members = {i: {i} for i in union.parent}
     pairs = {frozenset(pair) for pair in cannot}

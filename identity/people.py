@@ -189,7 +189,7 @@ def must_link(session: Session, one: int, other: int, *, by: str, at: datetime) 
     identifiers it was decided about, and an undo that revoked this very link.
     """
     left, right = sorted((one, other))
-    _let_together(session, left, right)
+    session.execute(graph.statement("let_together"), {"one": left, "other": right})
     session.execute(
         sa.update(Link)
         .where(Link.left_id == left, Link.right_id == right, Link.kind == "manual")
@@ -199,17 +199,6 @@ def must_link(session: Session, one: int, other: int, *, by: str, at: datetime) 
         session, [graph.Evidence(left, right, "manual", "decision", at, details={"by": by})]
     )
     return graph.reconsider(session, {left, right}, at=at)
-
-
-def _let_together(session: Session, one: int, other: int) -> None:
-    known = people_of(session, {one, other})
-    sides = [{m.identifier_id for m in members(session, [known[i]])} | {i} for i in (one, other)]
-    for left, right in (sides, sides[::-1]):
-        session.execute(
-            sa.delete(CannotLink).where(
-                graph.among(CannotLink.left_id, left), graph.among(CannotLink.right_id, right)
-            )
-        )
 
 
 def links(session: Session, person: int) -> list[Link]:

@@ -42,9 +42,5 @@ WITH news AS MATERIALIZED (
      AND (l.kind = 'match' AND l.probability IS DISTINCT FROM excluded.probability
        OR l.kind = 'event' AND (excluded.first_at < l.first_at
                                 OR excluded.last_week > l.last_week))
-  RETURNING left_id, right_id, kind
 )
-SELECT k.left_id, k.right_id
-FROM kept k
-JOIN news n ON n.left_id = k.left_id AND n.right_id = k.right_id AND n.kind = k.kind
-WHERE n.matters;
+SELECT left_id, right_id FROM news WHERE matters;
