@@ -19,6 +19,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app import db
 from app.db import DataRefused, Sessions, unavailable
 from app.errors import OverCapacity, StorageFull
 from app.events import rejected
@@ -79,7 +80,10 @@ class Writer:
 
         Without `holding` no event waits for its visitor's answer.
         """
-        self._sessions = sessions
+        # Its transactions are repeated when a connection turns out broken.
+        url = sessions.kw["bind"].url.render_as_string(hide_password=False)
+        self._engine = db.engine(url, pool_size=1, check=False)
+        self._sessions = db.sessions(self._engine)
         self._room = room
         self._holding = holding
         self._began: float | None = None
@@ -133,6 +137,7 @@ class Writer:
         """Write what waits, then stop."""
         self._queue.put(None)
         self._thread.join(timeout=LONGEST_CLOSE)
+        self._engine.dispose()
 
     def _run(self) -> None:
         open_ = True
