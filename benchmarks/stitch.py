@@ -42,6 +42,7 @@ from app.events import envelope, stream
 from app.events.append import append
 from app.events.body import to_message
 from app.events.envelope import Envelope
+from app.events.insert import Way
 from app.events.item import Item
 from app.events.memory import Memory
 from app.resolve import resolve
@@ -259,7 +260,7 @@ class Run:
     def _append(self, items: Sequence[Item]) -> None:
         for at in range(0, len(items), self.batch):
             with self.sessions.begin() as session:
-                append(session, items[at : at + self.batch], self.cache, copy=True)
+                append(session, items[at : at + self.batch], self.cache, way=Way.UNSEEN)
 
     def _stitch(self) -> bool:
         """Read a batch and resolve it, as the pipeline does."""
