@@ -12,11 +12,11 @@ endif
 # it imports, 5 instead of 1.5 seconds of CPU for `parcours --help`.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo serve test chromium check lint types contracts bench lock format
+.PHONY: help setup demo serve test chromium check lint types contracts bench bench-scale test-long lock format
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 setup: .venv/.done ## Make .venv with everything, from the lock file.
 
@@ -64,6 +64,12 @@ contracts: setup
 bench: setup ## Measure; each figure as a ratio to a limit of the same run.
 	@$(BIN)/python -m benchmarks.ingest
 	@$(BIN)/python -m benchmarks.stitch --set web
+
+bench-scale: setup ## Measure beside a million people: minutes.
+	@$(BIN)/python -m benchmarks.graph --people 1000000
+
+test-long: setup ## Run the property tests of identity at length.
+	@PARCOURS_LONG_TESTS=5 $(BIN)/python -m pytest -n 2 --dist load tests/identity/test_any_order.py
 
 format: setup ## Format the code and sort the imports.
 	@$(BIN)/ruff check --fix --quiet .

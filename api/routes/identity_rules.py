@@ -90,30 +90,30 @@ def list_namespaces(session: Db, caller: Reader) -> dict[str, Any]:
 
 
 @router.put(
-    "/namespaces/{name}",
+    "/namespaces/{key}",
     summary="Set the rules of a namespace",
     responses=documented(*AUTH, NamespaceRulesInvalid),
 )
-def put_namespace(session: Db, caller: Admin, name: Name, wanted: NamespaceIn) -> dict[str, Any]:
+def put_namespace(session: Db, caller: Admin, key: Name, wanted: NamespaceIn) -> dict[str, Any]:
     """Replace the rules of a namespace; a worker computes anew whom they touch."""
     rules = Namespace(
-        name, wanted.priority, wanted.limit, wanted.unique,
+        key, wanted.priority, wanted.limit, wanted.unique,
         wanted.most_links, wanted.owner_days, wanted.last_owner,
     )  # fmt: skip
     setting = namespaces.Setting(rules, tuple(wanted.blocked), tuple(wanted.blocked_patterns))
     namespaces.put(session, setting, by=caller.client_id)
-    return _changed(session, name)
+    return _changed(session, key)
 
 
 @router.delete(
-    "/namespaces/{name}",
+    "/namespaces/{key}",
     summary="Return to the default rules of a namespace",
     responses=documented(*AUTH),
 )
-def reset_namespace(session: Db, caller: Admin, name: Name) -> dict[str, Any]:
+def reset_namespace(session: Db, caller: Admin, key: Name) -> dict[str, Any]:
     """Forget what was set; a worker computes anew whom it touched. Safe to repeat."""
-    namespaces.reset(session, name)
-    return _changed(session, name)
+    namespaces.reset(session, key)
+    return _changed(session, key)
 
 
 def _changed(session: Session, name: str) -> dict[str, Any]:

@@ -33,8 +33,9 @@ class Population:
         self.rows = [row for n in range(people) for row in self._person(f"{seed}-{n}")]
         session.execute(
             sa.text(
-                "INSERT INTO identity.identifier (id, namespace, value, group_id, person_id) "
-                "OVERRIDING SYSTEM VALUE VALUES (:id, 'user_id', :value, :group_id, :person_id)"
+                "INSERT INTO identity.identifier (id, namespace, value, group_id, person_id, "
+                "reach_id) OVERRIDING SYSTEM VALUE VALUES (:id, 'user_id', :value, :group_id, "
+                ":person_id, :person_id)"
             ),
             self.rows,
         )
