@@ -155,7 +155,9 @@ class Worker:
             if not mine:
                 return
             matching.request_if_needed(
-                self._sessions, interval=self._settings.matching_interval_seconds
+                self._sessions,
+                interval=self._settings.matching_interval_seconds,
+                whole_every=self._settings.whole_matching_seconds,
             )
             done = matching.run_waiting(
                 self._sessions,

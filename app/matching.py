@@ -1,7 +1,13 @@
-"""Runs probabilistic matching when it is asked for, or when new attributes have arrived."""
+"""Runs probabilistic matching when it is asked for, or when new attributes have arrived.
+
+A whole run compares everybody and learns from all of them; it is due once a day. In between, what
+is new is compared with those it could be, by what the last whole run has learnt: the cost is
+proportional to what is new.
+"""
 
 import logging
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.orm import Session
@@ -9,23 +15,62 @@ from sqlalchemy.orm import Session
 import consent
 from app import pipeline
 from app.db import Sessions
-from identity import matching, reviews
+from identity import candidates, matching, reviews
+from identity.reviews import ALL, NEW
 
 log = logging.getLogger("parcours.matching")
 
+#: New records that are compared in one transaction. Splink's own price of a call is that of some
+#: thousand records (research/identity.md 5).
+AT_ONCE = 2_000
+#: A whole run is no dearer once so many records are new, and once a fifth of all are.
+MANY = 1_000
+SHARE = 0.2
 
-def request_if_needed(sessions: Sessions, *, interval: float) -> None:
-    """Ask for a run when records changed since the last one and `interval` seconds have passed."""
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """From which probability a pair is joined, and from which a person is asked."""
+
+    auto: float
+    review: float
+
+
+@dataclass(slots=True)
+class Result:
+    """What a run did."""
+
+    records: int = 0
+    pairs: int = 0
+    linked: int = 0
+    reviews: int = 0
+    merged: int = 0
+
+    def add(self, outcome: matching.Outcome) -> None:
+        """Count what came of some pairs."""
+        self.pairs += outcome.pairs
+        self.linked += outcome.linked
+        self.reviews += outcome.reviews
+        self.merged += len(outcome.moved.merged)
+
+
+def request_if_needed(sessions: Sessions, *, interval: float, whole_every: float) -> None:
+    """Ask for a run when records are new and `interval` seconds have passed since the last one.
+
+    It is a whole one when none has learnt yet, when the last that did is older than `whole_every`
+    seconds, or when much is new.
+    """
     with sessions.begin() as session:
-        last = reviews.last_run(session)
-        changed = reviews.records_changed_at(session)
-        if changed is None:
+        now, last = datetime.now(UTC), reviews.last_run(session)
+        if last is not None and now - last.requested_at <= timedelta(seconds=interval):
             return
-        if last is None or (
-            changed > last.requested_at
-            and datetime.now(UTC) - last.requested_at > timedelta(seconds=interval)
-        ):
-            reviews.request_run(session, {"asked_by": "schedule"})
+        if not candidates.count_new(session, 1):
+            return
+        learnt_at, learnt = matching.learnt_at(session), matching.model(session)
+        stale = learnt_at is None or now - learnt_at > timedelta(seconds=whole_every)
+        few = max(MANY, int(SHARE * learnt.records)) if learnt else 0
+        much = stale or candidates.count_new(session, few + 1) > few
+        reviews.request_run(session, {"asked_by": "schedule"}, scope=ALL if much else NEW)
 
 
 def run_waiting(
@@ -43,26 +88,21 @@ def run_waiting(
     crash is taken up again.
     """
     with sessions.begin() as session:
-        run_id = reviews.start_run(session)
-    if run_id is None:
+        started = reviews.start_run(session)
+    if started is None:
         return None
+    run_id, scope = started
     parameters = {"auto_merge_threshold": auto, "review_threshold": review}
+    limits = Limits(auto, review)
     try:
         with sessions.begin() as session:
-            table = matching.candidates(session)
             _count_excluded(session)
-        pairs = matching.score(table, review=review, progress=progress)
+        if scope == NEW:
+            result = _match_new(sessions, run_id, limits, progress)
+        else:
+            result = _match_all(sessions, run_id, limits, progress)
         with sessions.begin() as session:
-            outcome = matching.apply(session, pairs, auto=auto, at=datetime.now(UTC), run_id=run_id)
-            pipeline.after_move(session, outcome.moved)
-            result = {
-                "records": table.num_rows,
-                "pairs": outcome.pairs,
-                "linked": outcome.linked,
-                "reviews": outcome.reviews,
-                "merged": len(outcome.moved.merged),
-            }
-            reviews.finish_run(session, run_id, "done", result, parameters)
+            reviews.finish_run(session, run_id, "done", asdict(result), parameters)
     except Exception as error:
         log.exception("matching run %d failed", run_id)
         with sessions.begin() as session:
@@ -72,11 +112,58 @@ def run_waiting(
     return run_id
 
 
+def _match_all(
+    sessions: Sessions, run_id: int, limits: Limits, progress: Callable[[str], None] | None
+) -> Result:
+    """Compare everybody with everybody, and learn."""
+    with sessions() as session:
+        everybody = candidates.every(session)
+    pairs, learnt = matching.score(everybody.table, review=limits.review, progress=progress)
+    keys = candidates.keys_of(everybody)
+    result = Result(records=len(everybody))
+    with sessions.begin() as session:
+        result.add(_apply(session, pairs, run_id, limits))
+        candidates.keep_keys(session, everybody, keys)
+        if learnt is not None:
+            matching.keep_model(session, learnt, run_id)
+    return result
+
+
+def _match_new(
+    sessions: Sessions, run_id: int, limits: Limits, progress: Callable[[str], None] | None
+) -> Result:
+    """Compare what is new with whom it could be, some at a time until nothing is."""
+    result = Result()
+    while True:
+        with sessions() as session:
+            learnt, fresh = matching.model(session), candidates.new(session, AT_ONCE)
+        if learnt is None or not len(fresh):
+            return result
+        keys = candidates.keys_of(fresh)
+        with sessions() as session:
+            table = candidates.with_neighbours(session, fresh, keys).table
+        pairs = matching.score_new(table, fresh.changed.keys(), learnt, review=limits.review)
+        with sessions.begin() as session:
+            result.add(_apply(session, pairs, run_id, limits))
+            candidates.keep_keys(session, fresh, keys)
+        result.records += len(fresh)
+        if progress:
+            progress(f"{result.records} new records compared")
+
+
+def _apply(
+    session: Session, pairs: matching.Pairs, run_id: int, limits: Limits
+) -> matching.Outcome:
+    outcome = matching.apply(session, pairs, auto=limits.auto, at=datetime.now(UTC), run_id=run_id)
+    pipeline.after_move(session, outcome.moved)
+    return outcome
+
+
 def _count_excluded(session: Session) -> None:
     """Count the records that consent keeps out of matching."""
     consent.count_denials(
         session,
         use="match",
-        denials=[(consent.LINK, why, n) for why, n in matching.excluded(session).items()],
+        denials=[(consent.LINK, why, n) for why, n in candidates.excluded(session).items()],
         at=datetime.now(UTC),
     )

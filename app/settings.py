@@ -51,6 +51,12 @@ class Settings(BaseSettings):
     matching_interval_seconds: int = Field(
         default=60, ge=1, description="How often new attributes are matched, in seconds."
     )
+    whole_matching_seconds: int = Field(
+        default=86_400,
+        ge=60,
+        description="How old what matching has learnt may be, in seconds, before everybody is "
+        "compared anew when something is.",
+    )
     token_lifetime_seconds: int = Field(
         default=600, ge=60, le=3600, description="Lifetime of an access token, in seconds."
     )

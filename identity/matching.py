@@ -1,14 +1,20 @@
 """Probabilistic matching: records of people who allow it in, links and reviews out."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
 import pyarrow as pa
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from identity import attributes, graph, people, splink_model
+from identity import graph, people, splink_model
+from identity.splink_model import Learnt, ScoredPair
+from identity.tables import LearntModel
+
+Pairs = list[ScoredPair]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,35 +27,40 @@ class Outcome:
     moved: graph.Moved
 
 
-def candidates(session: Session) -> pa.Table:
-    """Return the records that matching may see, as the table that the model scores.
-
-    Only of people who gave `profile.link` and of whom no identifier refused it.
-    """
-    rows = session.execute(graph.statement("candidates")).all()
-    columns: dict[str, pa.Array] = {
-        "record_id": pa.array([row.identifier_id for row in rows], pa.int64())
-    }
-    for name in attributes.FIELDS:
-        columns[name] = pa.array([row.fields.get(name) for row in rows], pa.string())
-    return pa.table(columns)
+def keep_model(session: Session, learnt: Learnt, run_id: int) -> None:
+    """Keep what a whole run has learnt, for the new records that come after it."""
+    session.add(LearntModel(run_id=run_id, learnt=msgspec.to_builtins(learnt)))
 
 
-def excluded(session: Session) -> dict[str, int]:
-    """Return how many records matching may not see, by reason."""
-    return {row.reason: row.records for row in session.execute(graph.statement("excluded"))}
+def model(session: Session) -> Learnt | None:
+    """Return what was learnt last, if anything was."""
+    kept = session.scalar(sa.select(LearntModel).order_by(LearntModel.id.desc()).limit(1))
+    return None if kept is None else msgspec.convert(kept.learnt, Learnt)
+
+
+def learnt_at(session: Session) -> datetime | None:
+    """Return when that was."""
+    return session.scalar(sa.select(sa.func.max(LearntModel.learnt_at)))
 
 
 def score(
     table: pa.Table, *, review: float, progress: Callable[[str], None] | None = None
-) -> list[splink_model.ScoredPair]:
-    """Score the records; needs no transaction, and takes the longest of a run."""
-    return splink_model.score(table, threshold=review, progress=progress)
+) -> tuple[Pairs, Learnt | None]:
+    """Score all records against each other; needs no transaction, and takes the longest of a run.
+
+    Return as well what was learnt meanwhile.
+    """
+    return splink_model.learn(table, threshold=review, progress=progress)
+
+
+def score_new(table: pa.Table, new: Collection[int], learnt: Learnt, *, review: float) -> Pairs:
+    """Score new records against each other and the others; needs no transaction."""
+    return splink_model.score_new(table, new, learnt, threshold=review)
 
 
 def apply(
     session: Session,
-    pairs: list[splink_model.ScoredPair],
+    pairs: Pairs,
     *,
     auto: float,
     at: datetime,
@@ -83,7 +94,7 @@ def apply(
     return Outcome(len(pairs), len(likely), _queue(session, apart, run_id), moved)
 
 
-def _queue(session: Session, pairs: list[splink_model.ScoredPair], run_id: int) -> int:
+def _queue(session: Session, pairs: Pairs, run_id: int) -> int:
     rows = [
         {
             "left_id": p.left,

@@ -9,25 +9,34 @@ from sqlalchemy.orm import Session
 
 from identity import graph, people
 from identity.errors import ReviewDecided, ReviewNotFound, RunNotFound
-from identity.tables import Identifier, Record, Review, Run
+from identity.tables import Identifier, Review, Run
+
+#: What a run compares: everybody, or who is new or changed with whom they could be.
+ALL, NEW = "all", "new"
 
 
-def request_run(session: Session, parameters: Mapping[str, Any]) -> Run:
+def request_run(session: Session, parameters: Mapping[str, Any], *, scope: str = ALL) -> Run:
     """Ask for a matching run, which a worker does: Splink has no place where requests are answered.
 
-    A run that already waits is returned instead of a second one.
+    A run that already waits is returned instead of a second one, and does as much as either.
     """
-    waiting = session.scalar(sa.select(Run).where(Run.state == "waiting").limit(1))
+    waiting = session.scalar(
+        sa.select(Run).where(Run.state == "waiting").limit(1).with_for_update()
+    )
     if waiting is not None:
+        if scope == ALL:
+            waiting.parameters = {**waiting.parameters, "scope": ALL}
         return waiting
-    wanted = Run(state="waiting", parameters=dict(parameters))
+    wanted = Run(state="waiting", parameters={**parameters, "scope": scope})
     session.add(wanted)
     session.flush()
     return wanted
 
 
-def start_run(session: Session) -> int | None:
+def start_run(session: Session) -> tuple[int, str] | None:
     """Take the oldest waiting run, or one that a crash left running, and mark it as running.
+
+    Return its id and what it compares.
 
     Runs are done by one worker at a time (the caller holds the lock of the job), so a run that is
     marked as running when another could start is one whose worker died.
@@ -42,7 +51,7 @@ def start_run(session: Session) -> int | None:
     if run is None:
         return None
     run.state, run.started_at = "running", datetime.now(UTC)
-    return run.id
+    return run.id, run.parameters.get("scope", ALL)
 
 
 def finish_run(
@@ -57,11 +66,6 @@ def finish_run(
 def last_run(session: Session) -> Run | None:
     """Return the run that was asked for last."""
     return session.scalar(sa.select(Run).order_by(Run.id.desc()).limit(1))
-
-
-def records_changed_at(session: Session) -> datetime | None:
-    """Return when the attributes of somebody changed last."""
-    return session.scalar(sa.select(sa.func.max(Record.changed_at)))
 
 
 def find_run(session: Session, run_id: int) -> Run:

@@ -115,13 +115,34 @@ class CannotLink(Base):
 
 
 class Record(Base):
-    """What one identifier's events say about the person: the input of matching."""
+    """What one identifier's events say about the person: the input of matching.
+
+    `keys` are the blocking keys under which others find it, None until it has been matched as it
+    is.
+    """
 
     __tablename__ = "record"
 
     identifier_id: Mapped[int] = mapped_column(primary_key=True)
     fields: Mapped[dict[str, Any]] = mapped_column(JSONB)
     changed_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+    keys: Mapped[list[int] | None] = mapped_column(ARRAY(sa.BigInteger))
+
+    __table_args__ = (
+        sa.Index("record_keys", "keys", postgresql_using="gin"),
+        sa.Index("record_new", "identifier_id", postgresql_where=sa.text("keys IS NULL")),
+    )
+
+
+class LearntModel(Base):
+    """What one whole run of matching has learnt; new records are scored by the latest."""
+
+    __tablename__ = "model"
+
+    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    run_id: Mapped[int]
+    learnt: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    learnt_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
 
 
 class Merge(Base):

@@ -36,11 +36,18 @@ REQUEST = 200
 
 
 @identity.command("run")
-def run(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def run(
+    new: Annotated[
+        bool, typer.Option("--new", help="Compare only who is new or changed since the last run.")
+    ] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
     """Ask the running server's worker for a matching run and wait for it."""
+    scope = reviews.NEW if new else reviews.ALL
     with opened(settings(data_dir)) as sessions:
         with sessions.begin() as session:
-            wanted = reviews.request_run(session, {"asked_by": "command line"}).id
+            wanted = reviews.request_run(session, {"asked_by": "command line"}, scope=scope).id
         while True:
             with sessions() as session:
                 answer = describe_run(reviews.find_run(session, wanted))

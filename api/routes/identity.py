@@ -189,9 +189,19 @@ def _acting(session: Session, reference: str) -> int:
 @router.post(
     "/runs", status_code=202, summary="Ask for a matching run", responses=documented(*AUTH)
 )
-def request_run(session: Db, caller: Admin) -> dict[str, Any]:
+def request_run(
+    session: Db,
+    caller: Admin,
+    scope: Annotated[
+        Literal["all", "new"],
+        Query(
+            description="`all` compares everybody and learns; `new` compares who is new or changed "
+            "by what was learnt last."
+        ),
+    ] = "all",
+) -> dict[str, Any]:
     """Queue a run of probabilistic matching; a worker does it."""
-    run = reviews.request_run(session, {"asked_by": caller.client_id})
+    run = reviews.request_run(session, {"asked_by": caller.client_id}, scope=scope)
     work.wake(session)
     return explain.describe_run(run)
 

@@ -9,6 +9,6 @@ LEFT JOIN LATERAL (
 WHERE known.fields IS NULL OR known.fields IS DISTINCT FROM known.fields || r.fields
 ORDER BY r.identifier_id
 ON CONFLICT (identifier_id) DO UPDATE
-   SET fields = k.fields || excluded.fields, changed_at = excluded.changed_at
+   SET fields = k.fields || excluded.fields, changed_at = excluded.changed_at, keys = NULL
  WHERE k.fields IS DISTINCT FROM k.fields || excluded.fields
 RETURNING identifier_id;

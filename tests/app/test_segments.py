@@ -20,7 +20,7 @@ from app.segments import compile as compiled
 from app.segments import members
 from app.segments.definition import All, Any_, Behaviour, Not, Rule, Trait
 from consent import Choice
-from identity import graph, matching, records
+from identity import candidates, graph, records
 
 PURPOSE = "content.personalised"
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -308,13 +308,13 @@ def test_matching_never_sees_who_refused_nor_who_was_not_asked(session: Session)
     links = [graph.Evidence(spoken, x, "event", "test", NOW) for x in (friend, refusing)]
     touched = graph.set_link_consent(session, states) | graph.observe(session, links)
     graph.reconsider(session, touched, at=NOW)
-    seen = set(matching.candidates(session).column("record_id").to_pylist()) & set(ids)
+    seen = set(candidates.every(session).changed) & set(ids)
     assert seen == {given, spoken, friend}
 
     graph.set_link_consent(session, {friend: "refused"})  # and nothing is computed again yet
-    assert friend not in matching.candidates(session).column("record_id").to_pylist()
+    assert friend not in candidates.every(session).changed
     graph.reconsider(session, graph.set_link_consent(session, {given: "refused"}), at=NOW)
-    assert given not in matching.candidates(session).column("record_id").to_pylist()
+    assert given not in candidates.every(session).changed
 
 
 def test_a_behaviour_needs_a_bound() -> None:

@@ -1,0 +1,5 @@
+-- Note the blocking keys of records that have been matched; not of who has changed meanwhile.
+UPDATE identity.record r
+SET keys = w.keys
+FROM json_to_recordset(CAST(:rows AS json)) AS w(id bigint, keys bigint[], changed_at timestamptz)
+WHERE r.identifier_id = w.id AND r.changed_at = w.changed_at AND r.keys IS NULL;

@@ -1,0 +1,160 @@
+"""New records are matched by what a whole run has learnt, at the price of what is new."""
+
+import random
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+
+import pytest
+import sqlalchemy as sa
+
+from app import matching
+from app.db import Sessions
+from identity import candidates, graph, records, reviews
+
+AUTO, REVIEW = 0.95, 0.6
+FIRST = "james mary john linda robert susan david karen paul nancy mark lisa kevin ruth".split()
+LAST = "smith jones brown taylor wilson evans thomas roberts walker wright hall green".split()
+
+
+def people(size: int, seed: int) -> list[dict[str, str]]:
+    """People of whom every third has a second record, with another address and a typo."""
+    dice = random.Random(seed)  # noqa: S311 -- a seeded population, no secret
+    made = []
+    for number in range(size):
+        person = {
+            "first_name": dice.choice(FIRST),
+            "last_name": dice.choice(LAST) + dice.choice("abcdefgh"),
+            "birth_date": f"{dice.randint(1940, 2005)}-1{dice.randrange(3)}-{dice.randint(10, 28)}",
+            "email": f"user{seed}x{number}y{dice.randint(100, 999)}@mail.net",
+            "phone": f"4477{dice.randint(10**7, 10**8 - 1)}",
+            "postcode": f"NW{dice.randint(10, 99)}AB",
+        }
+        made.append(person)
+        if number % 3 == 0:
+            typo = person["last_name"] + person["last_name"][-1]
+            made.append({**person, "email": f"other{seed}x{number}@post.org", "last_name": typo})
+    return made
+
+
+def add(sessions: Sessions, named: Mapping[str, Mapping[str, str]]) -> dict[str, int]:
+    """Keep records of people who gave `profile.link`; return their identifiers."""
+    with sessions.begin() as session:
+        ids = graph.identify(session, [("crm_id", name) for name in named])
+        found = {name: ids["crm_id", name] for name in named}
+        graph.settle(session, list(found.values()))
+        graph.reconsider(
+            session,
+            graph.set_link_consent(session, dict.fromkeys(found.values(), "given")),
+            at=datetime.now(UTC),
+        )
+        records.keep(session, {found[name]: fields for name, fields in named.items()})
+    return found
+
+
+def run(sessions: Sessions, scope: str) -> dict[str, int]:
+    """Do a run and return what it did."""
+    with sessions.begin() as session:
+        reviews.request_run(session, {"asked_by": "test"}, scope=scope)
+    number = matching.run_waiting(sessions, auto=AUTO, review=REVIEW)
+    assert number is not None
+    with sessions() as session:
+        done = reviews.find_run(session, number)
+        assert done.state == "done", done.result
+        return dict(done.result or {})
+
+
+def links(sessions: Sessions) -> dict[tuple[str, str], float]:
+    """Return the matched pairs by name, with their weights."""
+    query = (
+        "SELECT a.value AS one, b.value AS other, k.weight FROM identity.link k"
+        " JOIN identity.identifier a ON a.id = k.left_id"
+        " JOIN identity.identifier b ON b.id = k.right_id WHERE k.kind = 'match'"
+    )
+    with sessions() as session:
+        rows = session.execute(sa.text(query))
+        return {(min(r.one, r.other), max(r.one, r.other)): r.weight for r in rows}
+
+
+def numbered(rows: Iterable[dict[str, str]], start: int = 0) -> dict[str, dict[str, str]]:
+    return {f"r{number:05}": row for number, row in enumerate(rows, start)}
+
+
+def test_new_people_are_matched_with_those_there_and_each_other_as_a_whole_run_would(
+    sessions: Sessions,
+) -> None:
+    everybody = numbered(people(600, 1))
+    # Two of five come later: beside a record that is there, beside one that is new, or alone.
+    later = {name: row for number, (name, row) in enumerate(everybody.items()) if number % 5 < 2}
+    add(sessions, {name: row for name, row in everybody.items() if name not in later})
+    whole = run(sessions, reviews.ALL)
+    assert whole["records"] == len(everybody) - len(later)
+    add(sessions, later)
+    new = run(sessions, reviews.NEW)
+    assert new["records"] == len(later)
+    one_by_one = links(sessions)
+    assert run(sessions, reviews.NEW)["records"] == 0
+    run(sessions, reviews.ALL)
+    at_once = links(sessions)
+    assert len(at_once) > 150
+    differ = one_by_one.keys() ^ at_once.keys()
+    assert len(differ) <= len(at_once) // 100, differ
+    # What each run has learnt differs a little; who is who does not.
+    assert max(abs(one_by_one[k] - at_once[k]) for k in one_by_one.keys() & at_once) < 3
+
+
+def test_who_changed_is_compared_again_and_who_refused_never(sessions: Sessions) -> None:
+    ids = add(sessions, numbered(people(200, 2)))
+    run(sessions, reviews.ALL)
+    before = links(sessions)
+    ada = {"first_name": "ada", "last_name": "lovelace", "birth_date": "1985-12-10"}
+    found = add(
+        sessions,
+        {
+            "ada": {**ada, "email": "countess@mail.net", "phone": "447700900123"},
+            "refuses": {**ada, "email": "countess@mail.net", "phone": "447700900123"},
+            "stranger": {"first_name": "grace", "last_name": "hopper"},
+        },
+    )
+    with sessions.begin() as session:
+        graph.set_link_consent(session, {found["refuses"]: "refused"})
+    assert run(sessions, reviews.NEW)["records"] == 2
+    assert links(sessions).keys() == before.keys()
+    with sessions.begin() as session:
+        assert candidates.count_new(session, 10) == 0
+        records.keep(
+            session,
+            {found["stranger"]: {**ada, "email": "countess@mail.net", "phone": "447700900123"}},
+        )
+        assert candidates.count_new(session, 10) == 1
+    assert run(sessions, reviews.NEW)["records"] == 1
+    assert links(sessions).keys() - before.keys() == {("ada", "stranger")}
+    assert len(ids) == 267
+
+
+def test_a_run_compares_everybody_when_none_has_learnt_or_much_is_new(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(interval: float = 0, whole_every: float = 3600) -> str | None:
+        matching.request_if_needed(sessions, interval=interval, whole_every=whole_every)
+        with sessions() as session:
+            last = reviews.last_run(session)
+        return last.parameters["scope"] if last and last.state == "waiting" else None
+
+    def do() -> None:
+        matching.run_waiting(sessions, auto=AUTO, review=REVIEW)
+
+    assert asked() is None
+    add(sessions, numbered(people(60, 3)))
+    assert asked() == reviews.ALL
+    do()
+    assert asked() is None
+    add(sessions, {"n1": {"first_name": "grace", "last_name": "hopper"}})
+    assert asked(interval=3600) is None
+    assert asked() == reviews.NEW
+    do()
+    add(sessions, {"n2": {"first_name": "joan", "last_name": "clarke"}})
+    assert asked(whole_every=0) == reviews.ALL
+    do()
+    monkeypatch.setattr(matching, "MANY", 3)
+    add(sessions, numbered(people(20, 4), start=500))
+    assert asked() == reviews.ALL
