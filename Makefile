@@ -65,8 +65,9 @@ bench: setup ## Measure; each figure as a ratio to a limit of the same run.
 	@$(BIN)/python -m benchmarks.ingest
 	@$(BIN)/python -m benchmarks.stitch --set web
 
-bench-scale: setup ## Measure beside a million people: minutes.
+bench-scale: setup ## Measure beside a million people: half an hour.
 	@$(BIN)/python -m benchmarks.graph --people 1000000
+	@$(BIN)/python -m benchmarks.matching --people 1000000
 
 test-long: setup ## Run the property tests of identity at length.
 	@PARCOURS_LONG_TESTS=5 $(BIN)/python -m pytest -n 2 --dist load tests/identity/test_any_order.py

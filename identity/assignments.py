@@ -16,6 +16,12 @@ def people(session: Session) -> Mapping[Key, int]:
     return {(r.namespace, r.value): r.person_id for r in session.execute(query)}
 
 
+def names(session: Session) -> Mapping[int, Key]:
+    """Return (namespace, value) of every identifier, by its id."""
+    query = sa.select(Identifier.id, Identifier.namespace, Identifier.value)
+    return {r.id: (r.namespace, r.value) for r in session.execute(query)}
+
+
 def groups(session: Session) -> Mapping[Key, int]:
     """Return, for every identifier, the part of its person that events alone hold together."""
     query = sa.select(Identifier.namespace, Identifier.value, Identifier.group_id)

@@ -70,6 +70,17 @@ _SPELLINGS: dict[str, tuple[str, ...]] = {
         "nationalinsurancenumber", "nationalidnumber", "taxid", "passportnumber", "personalnumber",
     ),
 }  # fmt: skip
+# Identifiers that are no attribute, but evidence of their own. `customer_id` is not here: in people
+# files it mostly numbers the records.
+_IDENTIFIER_SPELLINGS: dict[str, tuple[str, ...]] = {
+    "user_id": ("userid", "login", "loginid", "username"),
+    "loyalty_id": (
+        "loyaltyid", "loyaltynumber", "loyaltycard", "loyaltycardnumber", "membershipid",
+        "membershipnumber",
+    ),
+    "device_id": ("deviceid", "device", "idfa", "gaid", "advertisingid"),
+    "anonymous_id": ("anonymousid", "cookieid", "cookie", "visitorid"),
+}  # fmt: skip
 _FULL_NAMES = ("name", "fullname", "displayname", "customername")
 _FIELD_OF = {spelling: field for field, all_ in _SPELLINGS.items() for spelling in all_}
 _FIELD_OF |= {spelling: spelling for spelling in _FULL_NAMES}
@@ -138,17 +149,38 @@ def guess_columns(names: Iterable[str]) -> dict[str, str]:
     A full-name column maps to the trait `name`, and only when no first or last name is there.
     One column a field: the most specific spelling wins, then the first in the file.
     """
-    columns: dict[str, str] = {}
-    for name in names:
-        columns.setdefault(_spelling(name), name)
-    guessed: dict[str, str] = {}
-    for field, spellings in _SPELLINGS.items():
-        if column := next((columns[s] for s in spellings if s in columns), None):
-            guessed[column] = field
+    columns = _columns(names)
+    guessed = _guessed(columns, _SPELLINGS)
     if not {"first_name", "last_name"} & set(guessed.values()):
         full = next((columns[s] for s in _FULL_NAMES if s in columns), None)
         guessed |= {full: "name"} if full else {}
     return guessed
+
+
+def guess_identifiers(names: Iterable[str]) -> dict[str, str]:
+    """Return which columns of a people file hold identifiers: file column -> namespace.
+
+    Logins, loyalty cards, devices and cookies; e-mail and phone are attributes (`guess_columns`).
+    """
+    return _guessed(_columns(names), _IDENTIFIER_SPELLINGS)
+
+
+def _columns(names: Iterable[str]) -> dict[str, str]:
+    """Return the columns by spelling, of one spelling the first."""
+    columns: dict[str, str] = {}
+    for name in names:
+        columns.setdefault(_spelling(name), name)
+    return columns
+
+
+def _guessed(
+    columns: Mapping[str, str], spellings: Mapping[str, tuple[str, ...]]
+) -> dict[str, str]:
+    found = {
+        meaning: next((columns[s] for s in known if s in columns), None)
+        for meaning, known in spellings.items()
+    }
+    return {column: meaning for meaning, column in found.items() if column is not None}
 
 
 def _spelling(name: str) -> str:

@@ -1,6 +1,6 @@
-"""How well clusters agree with the truth: pairwise and B-cubed precision, recall and F1.
+"""How well clusters agree with the truth: by pairs, by B-cubed, and as whole clusters.
 
-Both are computed from counts of the (predicted, true) cluster combinations, so the cost is linear
+All are computed from counts of the (predicted, true) cluster combinations, so the cost is linear
 in the records however large the clusters are.
 """
 
@@ -19,7 +19,8 @@ class Quality:
 
     Shares run from 0 to 1. Where nothing was predicted precision is 1, where nothing was there to
     find recall is 1. B-cubed averages over records, so one huge wrong cluster does not outweigh
-    everything else as it does in pairs.
+    everything else as it does in pairs. `exact_clusters` is the share of the true clusters, those
+    of a single record included, that were predicted with all their records and no other.
     """
 
     records: int
@@ -32,6 +33,9 @@ class Quality:
     b3_precision: float
     b3_recall: float
     b3_f1: float
+    true_clusters: int
+    predicted_clusters: int
+    exact_clusters: float
 
 
 def pairwise(predicted: Mapping[K, object], truth: Mapping[K, object]) -> Quality:
@@ -52,6 +56,7 @@ def pairwise(predicted: Mapping[K, object], truth: Mapping[K, object]) -> Qualit
     recall = _share(found, true_pairs)
     b3_precision = _share(sum(n * n / predicted_sizes[p] for (p, _), n in cells.items()), len(both))
     b3_recall = _share(sum(n * n / true_sizes[t] for (_, t), n in cells.items()), len(both))
+    exact = sum(n == predicted_sizes[p] == true_sizes[t] for (p, t), n in cells.items())
     return Quality(
         records=len(both),
         true_pairs=true_pairs,
@@ -63,6 +68,9 @@ def pairwise(predicted: Mapping[K, object], truth: Mapping[K, object]) -> Qualit
         b3_precision=b3_precision,
         b3_recall=b3_recall,
         b3_f1=_harmonic(b3_precision, b3_recall),
+        true_clusters=len(true_sizes),
+        predicted_clusters=len(predicted_sizes),
+        exact_clusters=_share(exact, len(true_sizes)),
     )
 
 

@@ -129,7 +129,12 @@ class Record(Base):
     keys: Mapped[list[int] | None] = mapped_column(ARRAY(sa.BigInteger))
 
     __table_args__ = (
-        sa.Index("record_keys", "keys", postgresql_using="gin"),
+        sa.Index(
+            "record_keys",
+            "keys",
+            postgresql_using="gin",
+            postgresql_with={"fastupdate": False},
+        ),
         sa.Index("record_new", "identifier_id", postgresql_where=sa.text("keys IS NULL")),
     )
 

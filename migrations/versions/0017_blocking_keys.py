@@ -24,7 +24,15 @@ def upgrade() -> None:
     """Forward. Nobody has keys yet: the next run is a whole one."""
     op.execute("SET LOCAL lock_timeout = '4s'")
     op.add_column("record", sa.Column("keys", postgresql.ARRAY(sa.BigInteger())), schema="identity")
-    op.create_index("record_keys", "record", ["keys"], schema="identity", postgresql_using="gin")
+    # Every look-up would go through the list of what waits to be sorted into the index.
+    op.create_index(
+        "record_keys",
+        "record",
+        ["keys"],
+        schema="identity",
+        postgresql_using="gin",
+        postgresql_with={"fastupdate": False},
+    )
     op.create_index(
         "record_new",
         "record",
