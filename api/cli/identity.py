@@ -1,25 +1,20 @@
 """`parcours identity …`: run matching, and measure it against a truth."""
 
-import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 import typer
 
+from api.cli import labelled
+from api.cli.evaluation import Evaluation, throw_away
 from api.cli.identity_rules import rebuild, respell
-from api.cli.product import add_sources, client, free_port, running
 from api.cli.session import AsJson, DataDir, err, opened, settings, show
 from app.errors import ImportFailed
-from app.imports import files, messages
+from app.imports import files
 from app.settings import Settings
 from identity import assignments, identifiers, reviews
-from identity.attributes import guess_columns
 from identity.explain import describe_run
 from identity.quality import Quality, pairwise
 
@@ -29,10 +24,6 @@ identity = typer.Typer(
 
 identity.command("rebuild")(rebuild)
 identity.command("respell")(respell)
-
-#: The namespace of a labelled record: the record itself, which says nothing of the person.
-RECORD = "record_id"
-REQUEST = 200
 
 
 @identity.command("run")
@@ -70,6 +61,9 @@ def evaluate(
         list[str] | None,
         typer.Option("--map", help="A column's meaning: given_name=first_name; repeatable."),
     ] = None,
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="With --people: also at other merge thresholds.")
+    ] = False,
     labels: Annotated[
         Path | None,
         typer.Option(help="Labels of people that are loaded: columns namespace, value, cluster."),
@@ -77,22 +71,60 @@ def evaluate(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure identity resolution: pairwise precision, recall, F1 and B-cubed.
+    """Measure identity resolution: pairs, B-cubed, exact clusters, calibration, time and memory.
 
     With --people the file is imported through the HTTP API into a throw-away server and resolved
     with the default model and thresholds; nothing of the labels reaches it. With --labels the
-    people that the data directory holds are measured as they are.
+    people that the data directory holds are measured as they are, without calibration.
     """
     if (people is None) == (labels is None):
         raise ImportFailed("state --people FILE or --labels FILE")
-    started = time.perf_counter()
-    if people is not None:
-        quality = _throw_away(people, truth, id_column, map_ or [])
-    else:
+    if people is None:
+        started = time.perf_counter()
         quality = _as_it_is(labels or Path(), truth, settings(data_dir))
-    answer = {**asdict(quality), "seconds": round(time.perf_counter() - started, 1)}
-    rows = [{"figure": k, "value": round(v, 4)} for k, v in answer.items()]
-    show(answer if as_json else rows, as_json, "figure", "value")
+        found = {**asdict(quality), "seconds": round(time.perf_counter() - started, 1)}
+        show(found if as_json else _figures(found), as_json, "figure", "value")
+        return
+    file = labelled.read(people, truth, id_column, map_ or [])
+    err.print("columns: " + ", ".join(f"{k} = {v}" for k, v in file.meaning.items()))
+    _tell(throw_away(file, sweep=sweep), as_json)
+
+
+def _tell(found: Evaluation, as_json: bool) -> None:
+    """Print an evaluation: figures, deciles of calibration, and the sweep if there was one."""
+    answer = asdict(found)
+    figures = {**answer.pop("quality"), **answer}
+    if as_json:
+        show(figures, as_json)
+        return
+    steps, sweep = figures.pop("calibration"), figures.pop("sweep")
+    show(_figures(figures), as_json, "figure", "value")
+    named = [
+        {"probability": f"{s['low']:.1f} to {s['high']:.1f}", "pairs": s["pairs"],
+         "predicted": _short(s["predicted"]), "observed": _short(s["observed"])}
+        for s in steps["deciles"]
+    ]  # fmt: skip
+    band = f"{steps['band_low']:.3f} to {steps['band_high']:.3f}"
+    errors = [("all", steps["pairs"], steps["error"])]
+    errors.append((f"around the merge threshold: {band}", steps["band_pairs"], steps["band_error"]))
+    show(named, as_json, "probability", "pairs", "predicted", "observed")
+    rows = [{"pairs of": of, "pairs": n, "calibration error": _short(e)} for of, n, e in errors]
+    show(rows, as_json, "pairs of", "pairs", "calibration error")
+    if sweep:
+        tried = [{"merge threshold": at, **_rounded(quality)} for at, quality in sweep.items()]
+        show(tried, as_json, "merge threshold", "precision", "recall", "f1", "b3_f1")
+
+
+def _figures(found: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"figure": name, "value": value} for name, value in _rounded(found).items()]
+
+
+def _rounded(found: dict[str, Any]) -> dict[str, Any]:
+    return {name: round(value, 4) for name, value in found.items()}
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 def _as_it_is(labels: Path, truth: str, configuration: Settings) -> Quality:
@@ -111,86 +143,3 @@ def _as_it_is(labels: Path, truth: str, configuration: Settings) -> Quality:
     if len(known) < len(wanted):
         err.print(f"{len(wanted) - len(known)} of {len(wanted)} labelled identifiers are unknown")
     return pairwise({key: predicted[key] for key in known}, known)
-
-
-def _throw_away(file: Path, truth: str, column: str | None, mapped: Iterable[str]) -> Quality:
-    """Import a labelled file into a server of its own, resolve it, and compare."""
-    rows = list(files.rows(file))
-    if not rows:
-        raise ImportFailed(f"{file.name}: no rows")
-    names = dict.fromkeys(name for row in rows[:1000] for name in row)
-    column = column or messages.id_column(names)
-    if column is None or column not in names or truth not in names:
-        raise ImportFailed(
-            f"{file.name}: name the columns with --id-column and --truth; it has {', '.join(names)}"
-        )
-    meaning = guess_columns([n for n in names if n not in (column, truth)])
-    meaning |= dict(_split(entry) for entry in mapped)
-    err.print("columns: " + ", ".join(f"{k} = {v}" for k, v in meaning.items()))
-    with tempfile.TemporaryDirectory(prefix="parcours-evaluate-") as scratch:
-        home = Path(scratch)
-        home.chmod(0o755)
-        quiet = {"PARCOURS_MATCHING_INTERVAL_SECONDS": "86400"}
-        with (
-            running(home, free_port(8000), environment=quiet) as url,
-            opened(Settings(data_dir=home)) as sessions,
-        ):
-            key = add_sources(sessions, {"evaluation": "service.operation"})["evaluation"]
-            _send(url, key, _records(rows, column, meaning))
-            api = client(sessions, url, purposes=[])
-            _resolve(api)
-            with sessions() as session:
-                predicted = assignments.people(session)
-    labelled = {(RECORD, str(row[column])): row[truth] for row in rows}
-    missing = [key for key in labelled if key not in predicted]
-    if missing:
-        err.print(f"{len(missing)} records were not accepted and count as nobody")
-    found = {key: predicted.get(key, key) for key in labelled}
-    return pairwise(found, labelled)
-
-
-def _split(entry: str) -> tuple[str, str]:
-    name, separator, meaning = entry.partition("=")
-    if not separator:
-        raise ImportFailed(f"--map {entry!r}: write column=meaning")
-    return name, meaning
-
-
-def _records(
-    rows: Iterable[Mapping[str, Any]], column: str, meaning: Mapping[str, str]
-) -> Iterator[dict[str, Any]]:
-    """Yield an identify call per record, of people who gave profile.link."""
-    named = (
-        {column: row[column], **{meaning[k]: v for k, v in row.items() if k in meaning}}
-        for row in rows
-    )
-    return messages.people(
-        named,
-        column=column,
-        namespace=RECORD,
-        now=datetime.now(UTC),
-        consents=["profile.link"],
-    )
-
-
-def _send(url: str, key: str, calls: Iterator[dict[str, Any]]) -> None:
-    """Post the calls to the tracking API; raises ImportFailed when one is refused."""
-    with httpx.Client(base_url=url, timeout=120, trust_env=False, auth=(key, "")) as tracking:
-        while batch := list(islice(calls, REQUEST)):
-            answer = tracking.post("/v1/batch", json={"batch": batch}).raise_for_status().json()
-            for refused in answer["rejected"]:
-                err.print(f"refused: {refused['code']}: {refused['message']}")
-
-
-def _resolve(api: httpx.Client) -> None:
-    """Wait for the pipeline, run matching, wait for it."""
-    while api.get("/readyz").json()["backlog"]:
-        time.sleep(0.2)
-    run_id = api.post("/v1/identity/runs").raise_for_status().json()["id"]
-    while True:
-        state = api.get(f"/v1/identity/runs/{run_id}").raise_for_status().json()
-        if state["state"] == "done":
-            return
-        if state["state"] == "failed":
-            raise ImportFailed(f"the matching run failed: {state['result']}")
-        time.sleep(0.5)

@@ -36,13 +36,15 @@ def running(
     data_dir: Path,
     port: int,
     *,
-    environment: Mapping[str, str] | None = None,
+    environment: Mapping[str, str | None] | None = None,
     arguments: Sequence[str] = (),
 ) -> Iterator[str]:
     """Yield the address of `parcours serve` on this data directory; stopped on the way out.
 
+    `environment` is set on top of our own; a variable that is None is not there for the server.
     Raises DatabaseUnavailable, with what the server said, when it does not become ready.
     """
+    variables = {**os.environ, **(environment or {})}
     with tempfile.TemporaryFile("w+") as log:
         server = subprocess.Popen(  # noqa: S603  # ourselves
             [
@@ -53,7 +55,7 @@ def running(
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            env={**os.environ, **(environment or {})},
+            env={name: value for name, value in variables.items() if value is not None},
         )  # fmt: skip
         patience = threading.Timer(START_SECONDS, server.kill)
         patience.start()

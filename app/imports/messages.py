@@ -1,7 +1,7 @@
 """Turns rows of files into messages of the tracking API, each with an id that never changes."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -13,6 +13,7 @@ from app.imports.xes import read_xes
 ID_COLUMNS = (
     "user_id", "userId", "id", "unique_id", "customer_id", "crm_id", "contact_id", "record_id",
 )  # fmt: skip
+NOTHING: Mapping[str, str] = {}
 #: Columns of an events file that are not properties.
 EVENT_COLUMNS = {
     "type": "type",
@@ -45,12 +46,14 @@ def people(
     namespace: str,
     now: datetime,
     consents: Iterable[str] = (),
+    identifiers: Mapping[str, str] = NOTHING,
 ) -> Iterator[Any]:
     """Yield an identify call for each row of a people file; what is no row is yielded as it is.
 
-    The record is known by `namespace`:`row[column]`, its other columns are traits. `consents` are
-    purposes to which, as whoever imports the file states, these people have agreed. The message id
-    is made of the content, so that the same row is the same message however often it comes.
+    The record is known by `namespace`:`row[column]`, its other columns are traits, except
+    those that `identifiers` names with their namespace: logins, loyalty cards, devices. `consents`
+    are purposes to which, as whoever imports the file states, these people have agreed. The message
+    id is made of the content, so that the same row is the same message however often it comes.
     """
     stamp = {"consent": {"categoryPreferences": dict.fromkeys(consents, True)}} if consents else {}
     for row in rows:
@@ -61,17 +64,29 @@ def people(
         traits = {k: v for k, v in row.items() if k != column}
         message: dict[str, Any] = {
             "type": "identify",
-            "traits": traits,
+            "traits": {k: v for k, v in traits.items() if k not in identifiers},
             "timestamp": now.isoformat(),
             "messageId": _digest("person", namespace, identifier, traits),
             "context": dict(stamp),
         }
-        if namespace == "user_id":
-            message["userId"] = identifier
-        else:
-            external = {"id": identifier, "type": namespace, "collection": "users"}
-            message["context"]["externalIds"] = [{**external, "encoding": "none"}]
+        _know(message, namespace, identifier)
+        for name, space in identifiers.items():
+            if name in traits:
+                _know(message, space, str(traits[name]))
         yield message
+
+
+def _know(message: dict[str, Any], namespace: str, value: str) -> None:
+    """Put an identifier where the tracking API has it."""
+    if namespace == "user_id":
+        message["userId"] = value
+    elif namespace == "anonymous_id":
+        message["anonymousId"] = value
+    elif namespace == "device_id":
+        message["context"]["device"] = {"id": value}
+    else:
+        external = {"id": value, "type": namespace, "collection": "users", "encoding": "none"}
+        message["context"].setdefault("externalIds", []).append(external)
 
 
 def events(rows: Iterable[Any], *, file: str) -> Iterator[Any]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from identity.attributes import FIELDS, from_traits, guess_columns
+from identity.attributes import FIELDS, from_traits, guess_columns, guess_identifiers
 
 pa: Any = pyarrow  # ships no types
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
@@ -126,6 +126,16 @@ def test_columns_of_people_files_are_recognised() -> None:
         "zip": "postcode",
         "Date of Birth": "birth_date",
     }
+
+
+def test_columns_of_identifiers_are_recognised_and_are_no_attributes() -> None:
+    columns = ["unique_id", "User ID", "loyalty_number", "device_id", "email", "customer_id"]
+    assert guess_identifiers(columns) == {
+        "User ID": "user_id",
+        "loyalty_number": "loyalty_id",
+        "device_id": "device_id",
+    }
+    assert guess_columns(columns) == {"email": "email"}
 
 
 def test_a_full_name_column_counts_only_without_name_parts() -> None:

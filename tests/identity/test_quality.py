@@ -49,3 +49,10 @@ def test_nothing_predicted_and_nothing_known_divide_by_nothing() -> None:
 
 def test_records_known_to_one_side_only_do_not_count() -> None:
     assert pairwise({1: "x", 2: "x", 3: "x"}, {1: 0, 2: 0, 4: 0}).records == 2
+
+
+def test_a_cluster_is_exact_with_all_its_records_and_no_other() -> None:
+    truth = {"a": 1, "b": 1, "c": 2, "d": 2, "e": 3, "f": 4}
+    quality = pairwise({"a": "x", "b": "x", "c": "y", "d": "z", "e": "w", "f": "w"}, truth)
+    assert (quality.true_clusters, quality.predicted_clusters) == (4, 4)
+    assert quality.exact_clusters == 1 / 4

@@ -1,0 +1,112 @@
+"""A people file with labels: what of it is sent, and what stays behind to compare with.
+
+The truth never becomes part of a message: `calls` has only the columns that mean something.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from app.errors import ImportFailed
+from app.imports import files, messages
+from identity import identifiers
+from identity.attributes import guess_columns, guess_identifiers
+
+#: The namespace of a labelled record: the record itself, which says nothing of the person.
+RECORD = "record_id"
+#: Columns with one of these meanings are sent as identifiers, all others as traits.
+SPACES = ("user_id", "loyalty_id", "device_id", "anonymous_id")
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """The rows, the name of each, and what the columns mean: file column -> trait or namespace."""
+
+    rows: list[dict[str, Any]]
+    names: list[str]
+    truth: str
+    meaning: dict[str, str]
+
+    def labels(self) -> dict[Key, object]:
+        """Return the true cluster of every record."""
+        return {(RECORD, n): row[self.truth] for n, row in self._named() if self.truth in row}
+
+    def known(self) -> dict[Key, object]:
+        """Return the true cluster of every identifier all of whose records are of one cluster.
+
+        A pair is scored between the identifiers that carry the attributes: the login where a
+        record has one, so that several records are one candidate.
+        """
+        found: dict[Key, set[object]] = {}
+        for name, row in self._named():
+            if self.truth in row:
+                for key in [(RECORD, name), *self._identifiers(row)]:
+                    found.setdefault(key, set()).add(row[self.truth])
+        return {key: clusters.pop() for key, clusters in found.items() if len(clusters) == 1}
+
+    def calls(self) -> Iterator[dict[str, Any]]:
+        """Yield an identify call per record, of people who gave profile.link."""
+        sent = (
+            {RECORD: name, **{self.meaning[k]: v for k, v in row.items() if k in self.meaning}}
+            for name, row in self._named()
+        )
+        return messages.people(
+            sent,
+            column=RECORD,
+            namespace=RECORD,
+            now=datetime.now(UTC),
+            consents=["profile.link"],
+            identifiers={space: space for space in SPACES},
+        )
+
+    def _named(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        return zip(self.names, self.rows, strict=True)
+
+    def _identifiers(self, row: Mapping[str, Any]) -> Iterator[Key]:
+        for column, space in self.meaning.items():
+            if space in SPACES and column in row:
+                value = identifiers.normalise(space, str(row[column]))
+                if value is not None:
+                    yield space, value
+
+
+def read(file: Path, truth: str, column: str | None, mapped: Iterable[str]) -> Labelled:
+    """Read a labelled file and guess what its columns mean, unless `mapped` says so.
+
+    Records are named after the column that names them, with a prefix: a bare `0` would be a value
+    that identifies nobody, and its record lost. They are numbered where no column tells them apart.
+    Raises ImportFailed.
+    """
+    rows = list(files.rows(file))
+    if not rows or not all(isinstance(row, dict) for row in rows):
+        raise ImportFailed(f"{file.name}: no rows, or rows that are no records")
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    for wanted in (column, truth):
+        if wanted is not None and wanted not in columns:
+            raise ImportFailed(
+                f"{file.name}: name the columns with --id-column and --truth; "
+                f"it has {', '.join(columns)}"
+            )
+    choice = [column] if column else [c for c in messages.ID_COLUMNS if c in columns and c != truth]
+    named = next((c for c in choice if _names_rows(rows, c)), None)
+    names = [f"r-{row[named] if named else n}".strip() for n, row in enumerate(rows)]
+    others = [c for c in columns if c not in (named, column, truth)]
+    meaning = {**guess_columns(others), **guess_identifiers(others)}
+    meaning |= dict(_split(entry) for entry in mapped)
+    return Labelled(rows, names, truth, meaning)
+
+
+def _names_rows(rows: Iterable[Mapping[str, Any]], column: str) -> bool:
+    values = [str(row.get(column, "")).strip() for row in rows]
+    return "" not in values and len(set(values)) == len(values)
+
+
+def _split(entry: str) -> tuple[str, str]:
+    name, separator, meaning = entry.partition("=")
+    if not separator:
+        raise ImportFailed(f"--map {entry!r}: write column=meaning")
+    return name, meaning

@@ -1,0 +1,52 @@
+"""Who everybody would be at another merge threshold; nothing is written."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from identity import graph, namespaces
+from identity.components import resolve
+from identity.guards import Edge, Node
+from identity.identifiers import Rules
+from identity.rebuild import EVERY
+from identity.splink_model import ScoredPair
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All identifiers, the links that are no matches, decisions and rules, as they stand."""
+
+    nodes: dict[int, Node]
+    asserted: list[Edge]
+    apart: list[tuple[int, int]]
+    rules: Rules
+
+
+def evidence(session: Session) -> Evidence:
+    """Read everything that people follow from but for the matches; it has to fit into memory."""
+    ids = list(session.scalars(sa.text("SELECT id FROM identity.identifier")))
+    found = session.execute(graph.statement("nodes"), {"ids": graph.array(ids), "around": "{}"})
+    nodes: dict[int, Node] = {}
+    apart: list[tuple[int, int]] = []
+    for row in found:
+        node = Node(*row[5:])
+        nodes[node.id] = node
+        apart += [(node.id, other) for other in row.apart or ()]
+    links = session.execute(graph.statement("edges"), {"ids": graph.array(ids), "most": EVERY})
+    edges = {row.id: Edge(*row[1:]) for row in links}  # each comes from both its ends
+    asserted = [edge for edge in edges.values() if edge.kind != "match"]
+    return Evidence(nodes, asserted, apart, namespaces.in_force(session))
+
+
+def people_at(known: Evidence, pairs: Iterable[ScoredPair], threshold: float) -> dict[int, int]:
+    """Return the person of each identifier if pairs were linked from this probability on."""
+    likely: Sequence[ScoredPair] = [p for p in pairs if p.probability >= threshold]
+    first = max((edge.id for edge in known.asserted), default=0) + 1
+    matches = [
+        Edge(number, p.left, p.right, "match", 0.0, p.probability)
+        for number, p in enumerate(likely, first)
+    ]
+    people = resolve(known.nodes, [*known.asserted, *matches], known.apart, known.rules)
+    return people.person

@@ -1,0 +1,75 @@
+"""Labelled people files: what is sent of them, and what stays behind."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from api.cli.labelled import Labelled, read
+from app.errors import ImportFailed
+
+COLUMNS = (
+    "unique_id,first_name,user_id,loyalty_number,device_id,anonymous_id,email,household,cluster"
+)
+ROWS = (
+    "0,Ada,u-1,L7,d-1,c-1,ada@example.com,h,secret-1",
+    "1,Ada,u-1,,,,,h,secret-1",
+    "2,Bob,u-2,,d-1,,,h,secret-2",
+    "3,Bea,u-2,,,,,h,secret-3",
+)
+
+
+def labelled(
+    tmp_path: Path, *rows: str, columns: str = COLUMNS, column: str | None = None
+) -> Labelled:
+    file = tmp_path / "people.csv"
+    file.write_text("\n".join([columns, *(rows or ROWS)]) + "\n", encoding="utf-8")
+    return read(file, "cluster", column, [])
+
+
+def test_logins_cards_devices_and_cookies_are_sent_as_identifiers(tmp_path: Path) -> None:
+    call, second, *_ = labelled(tmp_path).calls()
+    assert call["userId"] == "u-1"
+    assert call["anonymousId"] == "c-1"
+    assert call["context"]["device"] == {"id": "d-1"}
+    external = {e["type"]: e["id"] for e in call["context"]["externalIds"]}
+    assert external == {"record_id": "r-0", "loyalty_id": "L7"}
+    assert call["traits"] == {"first_name": "Ada", "email": "ada@example.com"}
+    assert "anonymousId" not in second
+    assert "device" not in second["context"]
+
+
+def test_a_record_named_zero_has_a_name_that_identifies_it(tmp_path: Path) -> None:
+    file = labelled(tmp_path)
+    assert ("record_id", "r-0") in file.labels()
+    assert len(file.labels()) == len(ROWS)
+
+
+def test_no_call_holds_the_truth_or_a_column_without_meaning(tmp_path: Path) -> None:
+    sent = json.dumps(list(labelled(tmp_path).calls()))
+    assert "secret" not in sent
+    assert "cluster" not in sent
+    assert "household" not in sent
+
+
+def test_a_login_of_two_people_has_no_true_cluster(tmp_path: Path) -> None:
+    known = labelled(tmp_path).known()
+    assert known["user_id", "u-1"] == "secret-1"
+    assert known["record_id", "r-2"] == "secret-2"
+    assert ("user_id", "u-2") not in known
+    assert ("device_id", "d-1") not in known
+
+
+def test_the_column_that_names_records_is_one_that_tells_them_apart(tmp_path: Path) -> None:
+    rows = ("7,u-1,a", "8,u-1,b")
+    file = labelled(tmp_path, *rows, columns="unique_id,user_id,cluster")
+    assert (file.names, file.meaning) == (["r-7", "r-8"], {"user_id": "user_id"})
+    numbered = labelled(tmp_path, *rows, columns="number,user_id,cluster", column="user_id")
+    assert (numbered.names, numbered.meaning) == (["r-0", "r-1"], {})
+
+
+def test_columns_that_are_not_there_are_named_with_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(ImportFailed, match="unique_id, first_name"):
+        labelled(tmp_path, column="rec_id")
+    with pytest.raises(ImportFailed, match="--truth"):
+        labelled(tmp_path, "1,Ada", columns="id,first_name")
