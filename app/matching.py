@@ -67,10 +67,13 @@ def request_if_needed(sessions: Sessions, *, interval: float, whole_every: float
         if not candidates.count_new(session, 1):
             return
         learnt_at, learnt = matching.learnt_at(session), matching.model(session)
-        stale = learnt_at is None or now - learnt_at > timedelta(seconds=whole_every)
-        few = max(MANY, int(SHARE * learnt.records)) if learnt else 0
-        much = stale or candidates.count_new(session, few + 1) > few
-        reviews.request_run(session, {"asked_by": "schedule"}, scope=ALL if much else NEW)
+        if learnt is None or learnt_at is None:
+            scope = ALL
+        else:
+            few = max(MANY, int(SHARE * learnt.records))
+            stale = now - learnt_at > timedelta(seconds=whole_every)
+            scope = ALL if stale or candidates.count_new(session, few + 1) > few else NEW
+        reviews.request_run(session, {"asked_by": "schedule"}, scope=scope)
 
 
 def run_waiting(
@@ -137,8 +140,10 @@ def _match_new(
     while True:
         with sessions() as session:
             learnt, fresh = matching.model(session), candidates.new(session, AT_ONCE)
-        if learnt is None or not len(fresh):
+        if not len(fresh):
             return result
+        if learnt is None:  # another version of this program learnt it, or nobody has yet
+            return _match_all(sessions, run_id, limits, progress)
         keys = candidates.keys_of(fresh)
         with sessions() as session:
             table = candidates.with_neighbours(session, fresh, keys).table

@@ -15,6 +15,8 @@ from identity.splink_model import Learnt, ScoredPair
 from identity.tables import LearntModel
 
 Pairs = list[ScoredPair]
+#: What the runs before the last ones learnt is forgotten.
+MODELS_KEPT = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +32,18 @@ class Outcome:
 def keep_model(session: Session, learnt: Learnt, run_id: int) -> None:
     """Keep what a whole run has learnt, for the new records that come after it."""
     session.add(LearntModel(run_id=run_id, learnt=msgspec.to_builtins(learnt)))
+    session.flush()
+    newest = sa.select(LearntModel.id).order_by(LearntModel.id.desc()).limit(MODELS_KEPT)
+    session.execute(sa.delete(LearntModel).where(LearntModel.id.not_in(newest)))
 
 
 def model(session: Session) -> Learnt | None:
-    """Return what was learnt last, if anything was."""
+    """Return what was learnt last, if anything was by this version of the program."""
     kept = session.scalar(sa.select(LearntModel).order_by(LearntModel.id.desc()).limit(1))
-    return None if kept is None else msgspec.convert(kept.learnt, Learnt)
+    try:
+        return None if kept is None else msgspec.convert(kept.learnt, Learnt)
+    except msgspec.ValidationError:
+        return None
 
 
 def learnt_at(session: Session) -> datetime | None:

@@ -131,6 +131,17 @@ def test_who_changed_is_compared_again_and_who_refused_never(sessions: Sessions)
     assert len(ids) == 267
 
 
+def test_what_another_version_of_this_program_learnt_is_learnt_anew(sessions: Sessions) -> None:
+    add(sessions, numbered(people(60, 5)))
+    run(sessions, reviews.ALL)
+    with sessions.begin() as session:
+        session.execute(sa.text("UPDATE identity.model SET learnt = '{\"records\": 5}'"))
+    add(sessions, {"n1": {"first_name": "grace", "last_name": "hopper"}})
+    assert run(sessions, reviews.NEW)["records"] == 81
+    add(sessions, {"n2": {"first_name": "joan", "last_name": "clarke"}})
+    assert run(sessions, reviews.NEW)["records"] == 1
+
+
 def test_a_run_compares_everybody_when_none_has_learnt_or_much_is_new(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
