@@ -18,6 +18,13 @@ _SHARED_BY = 4
 Table = Any
 
 
+def connect() -> duckdb.DuckDBPyConnection:
+    """Return a private database in memory, which draws no progress bar into the worker's log."""
+    con = duckdb.connect()
+    con.execute("set enable_progress_bar = false")
+    return con
+
+
 def prepare(con: duckdb.DuckDBPyConnection, records: Table) -> list[str]:
     """Write `people`, the fields and what derives from them; return the comparisons that can speak.
 
@@ -87,7 +94,7 @@ def blocking_keys(records: Table) -> dict[int, list[int]]:
     They are numbers of 63 bits, the same for ever: an index over them finds whom a new record is
     to be compared with.
     """
-    con = duckdb.connect()
+    con = connect()
     try:
         prepare(con, records)
         rows = con.execute(f"select record_id, {keys_sql()} from people").fetchall()

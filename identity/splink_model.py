@@ -19,7 +19,7 @@ import msgspec
 import pyarrow as pa
 from splink import DuckDBAPI, Linker
 
-from identity.blocking import Table, block, keys_sql, prepare
+from identity.blocking import Table, block, connect, keys_sql, prepare
 from identity.likeness import BLOCKING, COMPARISONS, Model, Patterns, Shares, levels_of
 
 
@@ -93,7 +93,7 @@ def learn(
     None where there is nothing to learn from.
     """
     tell = progress or (lambda _message: None)
-    con = duckdb.connect()
+    con = connect()
     try:
         present = prepare(con, records)
         if records.num_rows < 2 or not present:
@@ -120,7 +120,7 @@ def score_new(
     `records` are the new ones and those that share a blocking key with one of them; the cost is
     proportional to these. Weights are those that `learn` would have given with this model.
     """
-    con = duckdb.connect()
+    con = connect()
     try:
         prepare(con, records)
         if records.num_rows < 2:
