@@ -12,7 +12,7 @@ endif
 # it imports, 5 instead of 1.5 seconds of CPU for `parcours --help`.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo serve test chromium check lint types contracts bench bench-scale test-long lock format
+.PHONY: help setup demo serve test chromium check lint types contracts bench bench-scale quality test-long lock format
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -68,6 +68,9 @@ bench: setup ## Measure; each figure as a ratio to a limit of the same run.
 bench-scale: setup ## Measure beside a million people: half an hour.
 	@$(BIN)/python -m benchmarks.graph --people 1000000
 	@$(BIN)/python -m benchmarks.matching --people 1000000
+
+quality: setup ## Measure identity resolution on labelled sets, beside rivals; write docs/quality.md.
+	@$(BIN)/python -m benchmarks.quality
 
 test-long: setup ## Run the property tests of identity at length.
 	@PARCOURS_LONG_TESTS=5 $(BIN)/python -m pytest -n 2 --dist load tests/identity/test_any_order.py
