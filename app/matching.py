@@ -6,7 +6,7 @@ proportional to what is new.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -57,8 +57,8 @@ class Result:
 def request_if_needed(sessions: Sessions, *, interval: float, whole_every: float) -> None:
     """Ask for a run when records are new and `interval` seconds have passed since the last one.
 
-    It is a whole one when none has learnt yet, when the last that did is older than `whole_every`
-    seconds, or when much is new.
+    It is a whole one when none has learnt yet (or too little: `LEAST_LEARNT`), when the last that
+    did is older than `whole_every` seconds, or when much is new.
     """
     with sessions.begin() as session:
         now, last = datetime.now(UTC), reviews.last_run(session)
@@ -125,7 +125,7 @@ def _match_all(
     keys = candidates.keys_of(everybody)
     result = Result(records=len(everybody))
     with sessions.begin() as session:
-        result.add(_apply(session, pairs, run_id, limits))
+        result.add(_apply(session, pairs, run_id, limits, compared=everybody.changed))
         candidates.keep_keys(session, everybody, keys)
         if learnt is not None:
             matching.keep_model(session, learnt, run_id)
@@ -148,6 +148,8 @@ def _match_new(
         with sessions() as session:
             table = candidates.with_neighbours(session, fresh, keys).table
         pairs = matching.score_new(table, fresh.changed.keys(), learnt, review=limits.review)
+        if pairs is None:
+            return _match_all(sessions, run_id, limits, progress)
         with sessions.begin() as session:
             result.add(_apply(session, pairs, run_id, limits))
             candidates.keep_keys(session, fresh, keys)
@@ -157,9 +159,16 @@ def _match_new(
 
 
 def _apply(
-    session: Session, pairs: matching.Pairs, run_id: int, limits: Limits
+    session: Session,
+    pairs: matching.Pairs,
+    run_id: int,
+    limits: Limits,
+    compared: Collection[int] = (),
 ) -> matching.Outcome:
-    outcome = matching.apply(session, pairs, auto=limits.auto, at=datetime.now(UTC), run_id=run_id)
+    now = datetime.now(UTC)
+    outcome = matching.apply(
+        session, pairs, auto=limits.auto, at=now, run_id=run_id, compared=compared
+    )
     pipeline.after_move(session, outcome.moved)
     return outcome
 

@@ -13,6 +13,7 @@ from app import work
 from app.db import statement
 from app.events.stream import Outline
 from identity import attributes, graph, records
+from identity.lock import lock
 
 #: Why an identifier is looked at again whose rules changed.
 AGAIN = "identity"
@@ -32,6 +33,7 @@ def resolve(
     mirrored first, so that a refusal takes its links apart in the same transaction. `again` are
     identifiers whose people must be computed anew because a rule changed.
     """
+    lock(session)  # before any row: who holds rows and waits for it deadlocks with its holder
     minds = mirror_link_consent(session, touched)
     told = _records(events)
     named = {i for i in told if told[i].keys() & {"first_name", "last_name", "birth_date"}}

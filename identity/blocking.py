@@ -2,6 +2,7 @@
 # tables, never as text.
 """Which records are compared at all: the table of people, and the keys that candidates share."""
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import duckdb
@@ -14,6 +15,9 @@ _PAIRS_PER_RECORD = 10
 _PAIRS_AT_LEAST = 50_000
 # An e-mail, phone or number under more surnames than this is a placeholder or a switchboard.
 _SHARED_BY = 4
+#: The fields in which placeholders and switchboards stand.
+SHARED_FIELDS = ("email", "phone", "national_id")
+NOTHING: Mapping[str, Collection[int]] = {}
 # pyarrow ships no types: mypy knows its module, but no class in it.
 Table = Any
 
@@ -25,10 +29,14 @@ def connect() -> duckdb.DuckDBPyConnection:
     return con
 
 
-def prepare(con: duckdb.DuckDBPyConnection, records: Table) -> list[str]:
+def prepare(
+    con: duckdb.DuckDBPyConnection, records: Table, shared: Mapping[str, Collection[int]] = NOTHING
+) -> list[str]:
     """Write `people`, the fields and what derives from them; return the comparisons that can speak.
 
     Written in the order of record ids, so that nothing later depends on the order of the rows.
+    What placeholders and switchboards share says nothing and is left out: what these records show
+    to be such, and what is known to be by `shared_values`.
     """
     ids = set(records.column("record_id").to_pylist()) - {None}
     if len(ids) != records.num_rows:
@@ -40,12 +48,19 @@ def prepare(con: duckdb.DuckDBPyConnection, records: Table) -> list[str]:
     )
     con.execute(f"create table fields as select record_id, {columns} from given order by record_id")
     con.unregister("given")
-    for field in ("email", "phone", "national_id"):
+    con.execute("create table shared (field varchar, value bigint)")
+    for field in SHARED_FIELDS:
         con.execute(
-            f"update fields set {field} = null where {field} in (select {field} from fields"
-            f" where {field} is not null group by 1"
+            f"insert into shared select '{field}', {_mark(field)} from fields"
+            f" where {field} is not null group by {field}"
             f" having count(distinct left(last_name, 2)) > {_SHARED_BY}"
-            f" or count(distinct left(first_name, 2)) > 2 * {_SHARED_BY})"
+            f" or count(distinct left(first_name, 2)) > 2 * {_SHARED_BY}"
+        )
+        con.execute("insert into shared select ?, unnest(?::bigint[])",
+                    [field, list(shared.get(field, ()))])  # fmt: skip
+        con.execute(
+            f"update fields set {field} = null where {_mark(field)} in"
+            f" (select value from shared where field = '{field}')"
         )
     con.execute("create table nicknames (name varchar, nick varchar)")
     con.executemany("insert into nicknames values (?, ?)", list(NICKNAMES.items()))
@@ -56,6 +71,16 @@ def prepare(con: duckdb.DuckDBPyConnection, records: Table) -> list[str]:
     }
     counts = con.execute(f"select {', '.join(speaks.values())} from people").fetchall()[0]
     return [name for name, spoken in zip(speaks, counts, strict=True) if spoken]
+
+
+def shared_values(con: duckdb.DuckDBPyConnection) -> dict[str, list[int]]:
+    """Return what was left out as shared by many, as numbers that do not tell the value."""
+    rows = con.execute("select distinct field, value from shared order by all").fetchall()
+    return {field: [value for name, value in rows if name == field] for field in SHARED_FIELDS}
+
+
+def _mark(column: str) -> str:
+    return f"(md5_number_lower({column}) >> 1)::bigint"
 
 
 def block(con: duckdb.DuckDBPyConnection) -> None:

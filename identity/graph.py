@@ -16,6 +16,7 @@ from identity import namespaces
 from identity.components import People, resolve
 from identity.guards import Edge, Node, Standing, stand
 from identity.identifiers import Rules, namespace, rules_of
+from identity.lock import lock
 
 
 class Evidence(
@@ -131,8 +132,11 @@ def set_link_consent(session: Session, states: dict[int, str]) -> set[int]:
     rows = [{"id": i, "state": states[i]} for i in sorted(states)]
     if not rows:
         return set()
-    changed = session.execute(statement("set_link_consent"), {"rows": rows_of(rows)})
-    return {row.id for row in changed}
+    found = session.execute(statement("set_link_consent"), {"rows": rows_of(rows)})
+    changed = {row.id for row in found}
+    if changed:
+        session.execute(statement("compare_again"), {"ids": array(changed)})
+    return changed
 
 
 def reconsider(session: Session, touched: Collection[int], *, at: datetime) -> Moved:
@@ -150,11 +154,6 @@ def reconsider(session: Session, touched: Collection[int], *, at: datetime) -> M
     _write_held(session, around.held, people)
     _move(session, around, people)
     return _record_moves(session, around, people, at)
-
-
-def lock(session: Session) -> None:
-    """Let nobody else compute people until this transaction ends."""
-    session.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended('identity', 0))"))
 
 
 def followed(session: Session, touched: Collection[int]) -> set[int]:

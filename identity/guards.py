@@ -254,6 +254,8 @@ def _reason(
         return None
     if edge.undone:
         return "undone"
+    if edge.probability <= 0:
+        return "outscored"
     if nodes[edge.left].blocked or nodes[edge.right].blocked:
         return "blocked"
     return next((why for why in whys if why), None)

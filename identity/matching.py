@@ -11,10 +11,14 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from identity import graph, people, splink_model
+from identity.lock import lock
 from identity.splink_model import Learnt, ScoredPair
 from identity.tables import LearntModel
 
 Pairs = list[ScoredPair]
+#: What was learnt from fewer records is no base for judging others: names that are common seem rare
+#: to it. Comparing all of so few costs what Splink's own start does.
+LEAST_LEARNT = 5_000
 #: What the runs before the last ones learnt is forgotten.
 MODELS_KEPT = 30
 
@@ -61,8 +65,15 @@ def score(
     return splink_model.learn(table, threshold=review, progress=progress)
 
 
-def score_new(table: pa.Table, new: Collection[int], learnt: Learnt, *, review: float) -> Pairs:
-    """Score new records against each other and the others; needs no transaction."""
+def score_new(
+    table: pa.Table, new: Collection[int], learnt: Learnt, *, review: float
+) -> Pairs | None:
+    """Score new records against each other and the others; needs no transaction.
+
+    None where what was learnt knows nothing of something that they say, or too little of anything.
+    """
+    if learnt.records < LEAST_LEARNT:
+        return None
     return splink_model.score_new(table, new, learnt, threshold=review)
 
 
@@ -73,8 +84,11 @@ def apply(
     auto: float,
     at: datetime,
     run_id: int,
+    compared: Collection[int] = (),
 ) -> Outcome:
     """Link the likely pairs and queue the doubtful ones.
+
+    Of records that were all `compared` with each other, matches that are likely no more are held.
 
     `auto` is the match probability from which a pair is linked. A pair that a person decided on
     is not asked about again. Consent is asked once more here, link by link (`graph`), because it
@@ -95,7 +109,16 @@ def apply(
         )
         for pair in likely
     ]
-    moved = graph.reconsider(session, graph.observe(session, evidence), at=at)
+    lock(session)
+    touched = graph.observe(session, evidence)
+    if compared:
+        rows = {
+            "likely": graph.rows_of([{"l": p.left, "r": p.right} for p in likely]),
+            "compared": graph.array(compared),
+        }
+        outscored = session.execute(graph.statement("outscore"), rows)
+        touched |= {i for row in outscored for i in (row.left_id, row.right_id)}
+    moved = graph.reconsider(session, touched, at=at)
     doubtful = [p for p in pairs if p.probability < auto]
     known = people.people_of(session, {i for p in doubtful for i in (p.left, p.right)})
     apart = [p for p in doubtful if known[p.left] != known[p.right]]

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from identity import graph
 from identity.errors import MergeAlreadyUndone, MergeNotFound
+from identity.lock import lock
 from identity.tables import CannotLink, Identifier, Link, Merge, Split
 
 
@@ -148,6 +149,7 @@ def undo(session: Session, merge_id: int, *, by: str, at: datetime) -> graph.Mov
 
     Raises MergeNotFound and MergeAlreadyUndone.
     """
+    lock(session)
     merge = session.get(Merge, merge_id, with_for_update=True)
     if merge is None:
         raise MergeNotFound(str(merge_id))
@@ -188,6 +190,7 @@ def must_link(session: Session, one: int, other: int, *, by: str, at: datetime) 
     Those are the ones that keep the people apart to whom the two belong now, whichever of their
     identifiers it was decided about, and an undo that revoked this very link.
     """
+    lock(session)
     left, right = sorted((one, other))
     session.execute(graph.statement("let_together"), {"one": left, "other": right})
     session.execute(

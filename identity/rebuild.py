@@ -10,6 +10,7 @@ from identity import graph, namespaces
 from identity.components import resolve
 from identity.guards import Edge, Node, Union
 from identity.identifiers import Rules
+from identity.lock import lock
 
 #: Identifiers that are computed at once: whole components, so that one may be of more.
 PORTION = 20_000
@@ -35,7 +36,7 @@ def rebuild(
     With `check` nothing is written. Nobody else computes people until the transaction ends. The
     difference, if any, is an error of ours, or rules that were changed and not yet carried through.
     """
-    graph.lock(session)
+    lock(session)
     rules = namespaces.in_force(session)
     components, total = _components(session)
     done = people = moved = held = 0

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from identity import graph, people
 from identity.errors import ReviewDecided, ReviewNotFound, RunNotFound
+from identity.lock import lock
 from identity.tables import Identifier, Review, Run
 
 #: What a run compares: everybody, or who is new or changed with whom they could be.
@@ -98,6 +99,7 @@ def decide(session: Session, review_id: int, *, match: bool, by: str, at: dateti
 
     Raises ReviewNotFound and ReviewDecided.
     """
+    lock(session)
     review = session.get(Review, review_id, with_for_update=True)
     if review is None:
         raise ReviewNotFound(str(review_id))

@@ -19,7 +19,7 @@ import msgspec
 import pyarrow as pa
 from splink import DuckDBAPI, Linker
 
-from identity.blocking import Table, block, connect, keys_sql, prepare
+from identity.blocking import Table, block, connect, keys_sql, prepare, shared_values
 from identity.likeness import BLOCKING, COMPARISONS, Model, Patterns, Shares, levels_of
 
 
@@ -51,6 +51,8 @@ class Learnt(msgspec.Struct, frozen=True):
     records: int
     shares: Shares
     names: dict[str, Names]
+    #: Values that placeholders and switchboards share, by field, as numbers.
+    shared: dict[str, list[int]]
 
 
 # All pairs of 1,000 records: half a million.
@@ -114,25 +116,29 @@ def learn(
 
 def score_new(
     records: Table, new: Collection[int], learnt: Learnt, *, threshold: float = 0.5
-) -> list[ScoredPair]:
+) -> list[ScoredPair] | None:
     """Return the likely pairs of which one record or both are new, by what was learnt before.
 
     `records` are the new ones and those that share a blocking key with one of them; the cost is
-    proportional to these. Weights are those that `learn` would have given with this model.
+    proportional to these. Weights are those that `learn` would have given with this model. None
+    where the records say something of which nothing was learnt, such as the first birth dates:
+    then contradictions would go unseen.
     """
     con = connect()
     try:
-        prepare(con, records)
+        present = prepare(con, records, learnt.shared)
         if records.num_rows < 2:
             return []
+        if set(present) - learnt.shares.m.keys():
+            return None
         model = Model.of(learnt.shares)
-        _know_names(con, learnt)
         con.register("given", pa.table({"record_id": pa.array(sorted(new), pa.int64())}))
         con.execute(
             f"create table keyed as select record_id, record_id in (from given) as is_new,"
             f" unnest({keys_sql()}) as key from people"
         )
         con.unregister("given")
+        _know_names(con, learnt)
         con.execute(
             "create table candidates as select distinct l.record_id as join_key_l,"
             " r.record_id as join_key_r, '0' as match_key from keyed l join keyed r"
@@ -207,7 +213,15 @@ def _count_names(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _know_names(con: duckdb.DuckDBPyConnection, learnt: Learnt) -> None:
-    """Write how frequent each name was among those who were learnt from."""
+    """Write how frequent each name was among those who were learnt from, or is among the new.
+
+    Not among all at hand: who was found by a name bears it.
+    """
+    con.execute(
+        "create table fresh as select * from people"
+        " where record_id in (select record_id from keyed where is_new)"
+    )
+    total = "(select count(*) from fresh)"
     for column in _FREQUENCIES:
         names = learnt.names[column]
         frequencies = {"name": list(names.frequencies), "tf": list(names.frequencies.values())}
@@ -215,9 +229,12 @@ def _know_names(con: duckdb.DuckDBPyConnection, learnt: Learnt) -> None:
         con.register("known", pa.table(frequencies, schema=types))
         unseen = _frequency_sql(column, "1", str(names.people))
         con.execute(
-            f"create table frequency_{column} as select {column},"
-            f" coalesce(any_value(tf), {unseen}) as tf_{column} from people"
-            f" left join known on name = {column} where {column} is not null group by 1"
+            f"create table frequency_{column} as select {column}, greatest("
+            f"coalesce(any_value(tf), {unseen}),"
+            f" {_frequency_sql(column, 'max(coalesce(bearers, 1))', total)}) as tf_{column}"
+            f" from people left join known on name = {column} left join (select {column} as borne,"
+            f" count(*) as bearers from fresh group by 1) on borne = {column}"
+            f" where {column} is not null group by 1"
         )
         con.unregister("known")
 
@@ -241,7 +258,7 @@ def _learnt(con: duckdb.DuckDBPyConnection, model: Model, records: int) -> Learn
             f" where tf_{column} > {_frequency_sql(column, '1', str(people))} order by 1"
         )
         names[column] = Names(people, dict(common.fetchall()))
-    return Learnt(records, model.shares(), names)
+    return Learnt(records, model.shares(), names, shared_values(con))
 
 
 def _compare(

@@ -7,6 +7,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from identity.errors import SuspensionNotFound
+from identity.lock import lock
 from identity.tables import Link, Suspension
 
 
@@ -18,12 +19,14 @@ def suspend(
     The caller has the people of `touched` looked at again. Nothing is deleted: links that another
     rule shows too stay, and a pair that a later run scores otherwise is decided anew.
     """
+    lock(session)  # a step under way may add links of the run or rule
     row = insert(Suspension).values(run_id=run_id, rule=rule, decided_by=by)
     session.execute(row.on_conflict_do_nothing())
 
 
 def resume(session: Session, *, run_id: int | None = None, rule: str | None = None) -> None:
     """Let a run or a rule count again; raises SuspensionNotFound."""
+    lock(session)
     gone = session.execute(
         sa.delete(Suspension)
         .where(Suspension.run_id.is_not_distinct_from(run_id))

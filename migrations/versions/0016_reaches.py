@@ -26,7 +26,8 @@ def upgrade() -> None:
     op.add_column("identifier", sa.Column("closed", sa.Text()), schema="identity")
     op.add_column("link", sa.Column("last_week", sa.BigInteger()), schema="identity")
     op.execute(
-        "UPDATE identity.link SET last_week = floor(extract(epoch FROM first_at) / 604800)::bigint"
+        # When one was seen last is not known: as of today nobody has lost what they share.
+        "UPDATE identity.link SET last_week = floor(extract(epoch FROM now()) / 604800)::bigint"
     )
     op.execute("UPDATE identity.identifier SET reach_id = id")
     _connect()

@@ -10,8 +10,18 @@ import sqlalchemy as sa
 from app import matching
 from app.db import Sessions
 from identity import candidates, graph, records, reviews
+from identity import matching as model
+from identity.people import people_of
 
 AUTO, REVIEW = 0.95, 0.6
+
+
+@pytest.fixture
+def few_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was learnt from few records judges others, as what was learnt from many does."""
+    monkeypatch.setattr(model, "LEAST_LEARNT", 0)
+
+
 FIRST = "james mary john linda robert susan david karen paul nancy mark lisa kevin ruth".split()
 LAST = "smith jones brown taylor wilson evans thomas roberts walker wright hall green".split()
 
@@ -79,6 +89,7 @@ def numbered(rows: Iterable[dict[str, str]], start: int = 0) -> dict[str, dict[s
     return {f"r{number:05}": row for number, row in enumerate(rows, start)}
 
 
+@pytest.mark.usefixtures("few_suffice")
 def test_new_people_are_matched_with_those_there_and_each_other_as_a_whole_run_would(
     sessions: Sessions,
 ) -> None:
@@ -102,6 +113,7 @@ def test_new_people_are_matched_with_those_there_and_each_other_as_a_whole_run_w
     assert max(abs(one_by_one[k] - at_once[k]) for k in one_by_one.keys() & at_once) < 3
 
 
+@pytest.mark.usefixtures("few_suffice")
 def test_who_changed_is_compared_again_and_who_refused_never(sessions: Sessions) -> None:
     ids = add(sessions, numbered(people(200, 2)))
     run(sessions, reviews.ALL)
@@ -131,6 +143,7 @@ def test_who_changed_is_compared_again_and_who_refused_never(sessions: Sessions)
     assert len(ids) == 267
 
 
+@pytest.mark.usefixtures("few_suffice")
 def test_what_another_version_of_this_program_learnt_is_learnt_anew(sessions: Sessions) -> None:
     add(sessions, numbered(people(60, 5)))
     run(sessions, reviews.ALL)
@@ -140,6 +153,89 @@ def test_what_another_version_of_this_program_learnt_is_learnt_anew(sessions: Se
     assert run(sessions, reviews.NEW)["records"] == 81
     add(sessions, {"n2": {"first_name": "joan", "last_name": "clarke"}})
     assert run(sessions, reviews.NEW)["records"] == 1
+
+
+def strangers(size: int) -> list[dict[str, str]]:
+    """People of few names, no two of whom are one."""
+    dice = random.Random(6)  # noqa: S311 -- a seeded population, no secret
+    return [
+        {
+            "first_name": dice.choice(FIRST),
+            "last_name": dice.choice(LAST),
+            "birth_date": f"{1940 + number % 60}-{1 + number % 12:02}-{1 + number % 28:02}",
+            "email": f"person{number}q{dice.randint(100, 999)}@mail.net",
+        }
+        for number in range(size)
+    ]
+
+
+def test_what_was_learnt_of_a_few_or_of_other_fields_joins_no_strangers(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [{"first_name": f"n{n}", "last_name": "lee"} for n in range(3)]
+    add(sessions, numbered(names))
+    run(sessions, reviews.ALL)
+    everybody = numbered(strangers(300), start=100)
+    add(sessions, everybody)
+    assert run(sessions, reviews.NEW)["records"] == 303  # a whole run: it learns first
+    assert links(sessions) == {}
+    with sessions.begin() as session:  # and so does a run that knows of no birth dates
+        session.execute(
+            sa.text(
+                "UPDATE identity.model SET learnt = learnt #- '{shares,m,birth_date}'"
+                " #- '{shares,u,birth_date}'"
+            )
+        )
+        session.execute(sa.text("UPDATE identity.record SET keys = NULL"))
+    monkeypatch.setattr(model, "LEAST_LEARNT", 0)
+    assert run(sessions, reviews.NEW)["records"] == 303
+    assert links(sessions) == {}
+
+
+@pytest.mark.usefixtures("few_suffice")
+def test_a_match_that_is_likely_no_more_is_taken_back_by_the_next_whole_run(
+    sessions: Sessions,
+) -> None:
+    ada = {"first_name": "ada", "last_name": "lovelace", "email": "countess@mail.net"}
+    same = {**ada, "birth_date": "1985-12-10", "phone": "447700900123"}
+    found = add(sessions, {"ada": same, "also ada": same, **numbered(people(200, 7))})
+    run(sessions, reviews.ALL)
+    assert ("ada", "also ada") in links(sessions)
+    other = {"first_name": "grace", "last_name": "hopper", "birth_date": "1906-12-09",
+             "email": "grace@navy.mil", "phone": "12025550123"}  # fmt: skip
+    with sessions.begin() as session:
+        records.keep(session, {found["also ada"]: other})
+    run(sessions, reviews.ALL)
+    with sessions() as session:
+        held = session.execute(
+            sa.text("SELECT held FROM identity.link WHERE left_id = :a AND right_id = :b"),
+            {"a": found["ada"], "b": found["also ada"]},
+        ).scalar_one()
+        persons = people_of(session, set(found.values()))
+    assert held == "outscored"
+    assert persons[found["ada"]] != persons[found["also ada"]]
+
+
+@pytest.mark.usefixtures("few_suffice")
+def test_a_switchboard_is_known_to_runs_over_new_people_and_who_gives_again_is_compared(
+    sessions: Sessions,
+) -> None:
+    rows = strangers(300)
+    for number, row in enumerate(rows):
+        row["phone"] = "33142685300" if number % 3 == 0 else f"336{number:08}"
+    add(sessions, numbered(rows))
+    run(sessions, reviews.ALL)
+    dorn = {"first_name": "anna", "last_name": "dorn", "phone": "33142685300"}
+    found = add(
+        sessions,
+        {"x1": {**dorn, "birth_date": "1960-01-02"}, "x2": {**dorn, "birth_date": "1985-07-08"}},
+    )
+    assert run(sessions, reviews.NEW)["records"] == 2
+    assert links(sessions) == {}
+    for state, waiting in (("refused", 0), ("given", 1)):
+        with sessions.begin() as session:
+            graph.set_link_consent(session, {found["x1"]: state})
+            assert candidates.count_new(session, 5) == waiting
 
 
 def test_a_run_compares_everybody_when_none_has_learnt_or_much_is_new(

@@ -1,0 +1,5 @@
+-- Who changed their mind about being linked is compared again: others may have come meanwhile.
+UPDATE identity.record r SET keys = NULL
+FROM identity.identifier i
+WHERE r.identifier_id = i.id AND r.keys IS NOT NULL
+  AND i.group_id IN (SELECT group_id FROM identity.identifier WHERE id = ANY(CAST(:ids AS bigint[])));
