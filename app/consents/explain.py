@@ -40,7 +40,11 @@ def explain(
     """
     members = people.members(session, [person])
     catalogue = consent.catalogue.purposes(session)
-    wanted = [consent.catalogue.purpose(session, purpose)] if purpose else list(catalogue.values())
+    wanted = (
+        list(catalogue.values())
+        if purpose is None
+        else [consent.catalogue.purpose(session, purpose)]
+    )
     records = consent.history(session, [(m.namespace, m.value) for m in members])
     now = min(at, known_at) > datetime.now(UTC) - JUST_NOW
     standings = consent.standings(records, at=at, known_at=None if now else known_at)

@@ -101,6 +101,13 @@ def test_a_database_that_takes_no_writes_is_said_and_comes_back(
             connection.execute(
                 sa.text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = {state}')
             )
+            # Sessions keep what they began with: the writer's, too, must be another one.
+            connection.execute(
+                sa.text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+            )
         engine.dispose()
 
     assert post(server, write_key).status_code == 200

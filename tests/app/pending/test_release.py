@@ -1,5 +1,6 @@
 """Events before the visitor's answer, from the request to their release or their end."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -185,11 +186,12 @@ def test_a_grant_dated_in_the_future_releases_when_it_begins(
     server: TestClient, send: Send, sessions: Sessions, releases: Releases, write_key: str
 ) -> None:
     send(track("A"))
-    begins = datetime.now(UTC) + timedelta(seconds=1.5)
+    begins = datetime.now(UTC) + timedelta(seconds=6)
     decide(server, write_key, "v-1", "given", effective_at=begins.isoformat())
     releases.round()
     assert (names(sessions), count(sessions)) == ([], 1)
     while datetime.now(UTC) < begins:
+        time.sleep(0.2)
         releases.round()
     releases.round()
     assert names(sessions) == ["A"]
