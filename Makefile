@@ -12,7 +12,7 @@ endif
 # it imports, 5 instead of 1.5 seconds of CPU for `parcours --help`.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo serve test chromium check lint types contracts bench bench-scale quality test-long lock format
+.PHONY: help setup demo serve test chromium check lint types contracts bench bench-scale quality test-long test-identity lock format
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -35,8 +35,11 @@ serve: setup ## Run the product on http://127.0.0.1:8000 with data in ~/.parcour
 	@$(BIN)/parcours serve
 
 # By file: the tests of one share a server. (pytest-xdist 3.8 reads no groups under pytest 9.2.)
-test: setup chromium ## Run the tests.
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+test: setup chromium ## Run the everyday tests.
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long"
+
+test-long: setup chromium ## Run the tests that take long: kills, floods, full disks, a bank's log.
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m long
 
 # The browser SDKs run in a real one; where it cannot be had, their tests are skipped and say so.
 chromium:
@@ -72,7 +75,7 @@ bench-scale: setup ## Measure beside a million people: half an hour.
 quality: setup ## Measure identity resolution on labelled sets, beside rivals; write docs/quality.md.
 	@$(BIN)/python -m benchmarks.quality
 
-test-long: setup ## Run the property tests of identity at length.
+test-identity: setup ## Run the property tests of identity at length.
 	@PARCOURS_LONG_TESTS=5 $(BIN)/python -m pytest -n 2 --dist load tests/identity/test_any_order.py
 
 format: setup ## Format the code and sort the imports.

@@ -15,6 +15,8 @@ import sqlalchemy as sa
 from tests.end_to_end.conftest import Measure
 from tests.end_to_end.product import Product, wait_until
 
+pytestmark = pytest.mark.long
+
 DISK = 420_000_000
 BATCH = 200
 

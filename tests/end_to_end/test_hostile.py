@@ -21,6 +21,8 @@ from tests.end_to_end.hostile import BATCH, Hostile, Maker
 from tests.end_to_end.kills import Chaos
 from tests.end_to_end.product import PURPOSES, Product, wait_until
 
+pytestmark = pytest.mark.long
+
 AT_ONCE = 12
 #: Far more than any of these requests takes on a machine that does nothing else.
 ANSWER_SECONDS = 60

@@ -43,6 +43,7 @@ def funnel(client: httpx.Client) -> dict[str, Any]:
     return {key: said[key] for key in said if key not in ("as_of", "query_id")}  # as of now
 
 
+@pytest.mark.long
 def test_the_log_of_a_bank_imported_twice_changes_nothing_the_second_time(
     own_product: Product, shared: Path, measure: Measure
 ) -> None:

@@ -2,10 +2,14 @@
 
 import random
 
+import pytest
+
 from tests.end_to_end.conftest import Measure
 from tests.end_to_end.kills import Chaos, everybody
 from tests.end_to_end.product import Product, Sender
 from tests.end_to_end.test_sdk_delivery import timeline
+
+pytestmark = pytest.mark.long
 
 KILLS = 10
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
@@ -23,6 +24,8 @@ from app.events.writer import write
 from tests.end_to_end.conftest import Measure
 from tests.end_to_end.kills import Chaos
 from tests.end_to_end.product import Product
+
+pytestmark = pytest.mark.long
 
 WRITERS = 16
 EVENTS = 2_000

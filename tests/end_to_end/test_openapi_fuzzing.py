@@ -114,4 +114,4 @@ def test_no_call_of_any_operation_is_answered_with_a_server_error(
     assert "failed" not in product.output("err").read_text()
 
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore::DeprecationWarning")]

@@ -7,10 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import pytest
 import sqlalchemy as sa
 
 from tests.end_to_end.conftest import Measure
 from tests.end_to_end.product import Product, wait_until
+
+pytestmark = pytest.mark.long
 
 SERVICE = {"purpose": "service.operation"}
 LARGE = {"padding": "x" * 40_000}

@@ -13,6 +13,8 @@ from segment.analytics.client import Client
 from tests.end_to_end.conftest import Measure
 from tests.end_to_end.product import Product, wait_until
 
+pytestmark = pytest.mark.long
+
 SENDERS = 6
 
 

@@ -28,7 +28,7 @@ RULES = {
 }  # fmt: skip
 SPACES = ("user_id", "user_id", "user_id", "loyalty_id", "crm_id", "email", "device_id",
           "device_id", "anonymous_id", "anonymous_id")  # fmt: skip
-#: More of everything where there is time for it: `make test-long`.
+#: More of everything where there is time for it: `make test-identity`.
 LONG = int(os.environ.get("PARCOURS_LONG_TESTS", "1"))
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import duckdb
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -217,6 +218,7 @@ def crowd_of(seed: int) -> tuple[list[list[Event]], list[dict[str, Any]]]:
 SEEDS = st.integers(0, 2**32)
 
 
+@pytest.mark.long
 @settings(max_examples=150, deadline=None)
 @given(request_=requests(), seed=SEEDS, as_of=st.sampled_from([3, 8, 12, 40]))
 def test_duckdb_equals_the_plain_reference_on_any_history(
