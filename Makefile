@@ -70,7 +70,7 @@ bench: setup ## Measure; each figure as a ratio to a limit of the same run.
 
 bench-scale: setup ## Measure beside a million people: half an hour.
 	@$(BIN)/python -m benchmarks.graph --people 1000000
-	@$(BIN)/python -m benchmarks.matching --people 1000000
+	@$(BIN)/python -m benchmarks.matching --people 50000 --beside 950000
 
 quality: setup ## Measure identity resolution on labelled sets, beside rivals; write docs/quality.md.
 	@$(BIN)/python -m benchmarks.quality
