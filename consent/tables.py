@@ -113,3 +113,32 @@ class Denial(Base):
     purpose: Mapped[str] = mapped_column(primary_key=True)
     reason: Mapped[str] = mapped_column(primary_key=True)
     denials: Mapped[int]
+
+
+class Restriction(Base):
+    """A person's demand that use stops: processing restricted, or objected to (GDPR art. 18, 21).
+
+    Holds for one identifier from `from_at` until `to_at` (None: until it is lifted). `purpose_key`
+    None means every purpose; for `objection_marketing` every purpose of direct marketing.
+    `reason_ref` names the request that set it and holds no personal data.
+    """
+
+    __tablename__ = "restriction"
+
+    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    namespace: Mapped[str]
+    value: Mapped[str]
+    kind: Mapped[str]
+    purpose_key: Mapped[str | None]
+    from_at: Mapped[datetime]
+    to_at: Mapped[datetime | None]
+    reason_ref: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+
+    __table_args__ = (
+        sa.Index("restriction_identifier", "namespace", "value"),
+        sa.CheckConstraint(
+            "kind IN ('restriction', 'objection', 'objection_marketing')", name="restriction_kind"
+        ),
+        sa.CheckConstraint("to_at > from_at", name="restriction_interval"),
+    )
