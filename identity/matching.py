@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 
 from identity import graph, people, splink_model
 from identity.lock import lock
-from identity.splink_model import Learnt, ScoredPair
+from identity.splink_model import Learnt
 from identity.tables import LearntModel
+from identity.weighing import ScoredPair
 
 Pairs = list[ScoredPair]
 #: What was learnt from fewer records is no base for judging others: names that are common seem rare

@@ -11,7 +11,7 @@ from identity.components import resolve
 from identity.guards import Edge, Node
 from identity.identifiers import Rules
 from identity.rebuild import EVERY
-from identity.splink_model import ScoredPair
+from identity.weighing import ScoredPair
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,85 @@
+# ruff: noqa: S608 -- the SQL is composed of this package's constants and of learnt numbers; values
+# of records travel as tables, never as text.
+"""From what Splink said of each comparison to how surely two records are one person."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+from identity.likeness import Model, levels_of
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredPair:
+    """Two records, how surely they are one person, and why.
+
+    `weight` is the log2 of the odds and the sum of `evidence`, which holds one match weight per
+    compared trait, the `prior` and the `household` discount. Record ids: left < right.
+    """
+
+    left: int
+    right: int
+    weight: float
+    probability: float
+    evidence: dict[str, float]
+
+
+def weigh(con: duckdb.DuckDBPyConnection, model: Model, threshold: float) -> Iterator[ScoredPair]:
+    """Turn comparison weights into probabilities: what was learnt, prior, household, threshold."""
+    learnt = ", ".join(
+        f"mw_{name} + {_learnt_sql(model, name)} as mw_{name}" for name in model.present
+    )
+    weight = " + ".join(f"mw_{name}" for name in model.present)
+    home = " + ".join(_home_sql(model, name) for name in model.present)
+    prior = math.log2(model.share / (1 - model.share))
+    rows = con.execute(
+        f"""
+        select *, {prior!r}::double as prior, {prior!r}::double + weight + household as total from (
+            select *, {weight} as weight, -log2(1 + {model.home_share / (1 - model.share)!r}
+                * pow(2::double, {weight} + {home})) as household
+            from (select * replace ({learnt}) from pairs))
+        where total >= {_logit(threshold)} order by record_id_l, record_id_r
+        """
+    )
+    names = [column[0] for column in rows.description]
+    while batch := rows.fetchmany(10_000):
+        for row in batch:
+            yield _scored(dict(zip(names, row, strict=True)), model.present)
+
+
+def _by_level(name: str, values: Sequence[float]) -> str:
+    last = len(values) - 1
+    cases = " ".join(f"when {last - i} then {value!r}::double" for i, value in enumerate(values))
+    return f"case gamma_{name} {cases} else 0 end"
+
+
+def _learnt_sql(model: Model, name: str) -> str:
+    pairs = zip(model.m[name], levels_of(name), strict=True)
+    return _by_level(name, [math.log2(m / level.m) for m, level in pairs])
+
+
+def _home_sql(model: Model, name: str) -> str:
+    pairs = zip(model.m[name], levels_of(name), strict=True)
+    return _by_level(name, [math.log2(level.h / m) for m, level in pairs])
+
+
+def _logit(probability: float) -> str:
+    if 0 < probability < 1:
+        return repr(math.log2(probability / (1 - probability)))
+    return "-1e9" if probability <= 0 else "1e9"
+
+
+def _scored(row: Mapping[str, Any], present: Sequence[str]) -> ScoredPair:
+    evidence = {name: float(row[f"mw_{name}"]) for name in present if row[f"gamma_{name}"] >= 0}
+    evidence |= {"prior": float(row["prior"]), "household": float(row["household"])}
+    weight = float(row["total"])
+    return ScoredPair(
+        left=min(row["record_id_l"], row["record_id_r"]),
+        right=max(row["record_id_l"], row["record_id_r"]),
+        weight=weight,
+        probability=1 / (1 + 2.0 ** min(-weight, 1000)),
+        evidence=evidence,
+    )
