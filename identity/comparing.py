@@ -11,10 +11,8 @@ from typing import Any
 import duckdb
 from splink import DuckDBAPI, Linker
 
+from identity.learnt import FREQUENCIES
 from identity.likeness import BLOCKING, COMPARISONS, Model
-
-#: The columns whose frequent values count for less, and how frequent a value is on no data at all.
-FREQUENCIES = {"first_name": 0.004, "last_name": 0.002}
 
 
 def compare(

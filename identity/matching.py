@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from identity import graph, people, splink_model
+from identity.learnt import Learnt
 from identity.lock import lock
-from identity.splink_model import Learnt
 from identity.tables import LearntModel
 from identity.weighing import ScoredPair
 

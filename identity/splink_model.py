@@ -12,37 +12,16 @@ Splink's import costs 1.1 s and 114 MB: load this module in a worker, never in t
 from collections.abc import Callable, Collection, Sequence
 
 import duckdb
-import msgspec
 import pyarrow as pa
 
 from identity.blocking import Table, block, connect, keys_sql, prepare, shared_values
-from identity.comparing import FREQUENCIES, compare
-from identity.likeness import Model, Patterns, Shares, levels_of
+from identity.comparing import compare
+from identity.learnt import FREQUENCIES, Learnt, Names, frequency_sql
+from identity.likeness import Model, Patterns, levels_of
 from identity.weighing import ScoredPair, weigh
-
-
-class Names(msgspec.Struct, frozen=True):
-    """How frequent names are: of those that several people bear, and how many people there are."""
-
-    people: int
-    frequencies: dict[str, float]
-
-
-class Learnt(msgspec.Struct, frozen=True):
-    """What was learnt from many records, to score new ones by; of no single person."""
-
-    records: int
-    shares: Shares
-    names: dict[str, Names]
-    #: Values that placeholders and switchboards share, by field, as numbers.
-    shared: dict[str, list[int]]
-
 
 # All pairs of 1,000 records: half a million.
 _SAMPLE_RECORDS = 1_000
-# A rare name never counts as rarer than 1 in 10,000; on few records the shipped frequency rules.
-_TF_LEAST = 1e-4
-_TF_PSEUDO_RECORDS = 200.0
 # A name is as frequent as the people who bear it, not as their records. Nobody knows yet who is one
 # person, but records of one name and one of these mostly are. It changes little: B-cubed +.0004 on
 # fake_1000, +.0001 on pseudopeople, -.0002 on the Senzing truth set.
@@ -189,7 +168,7 @@ def _count_names(con: duckdb.DuckDBPyConnection) -> None:
             f" with bearers as (select {column}, count(distinct {_ONE_PERSON}) as people"
             f" from people where {column} is not null group by 1)"
             f" select {column}, people,"
-            f" {_frequency_sql(column, 'people', '(select sum(people) from bearers)')}"
+            f" {frequency_sql(column, 'people', '(select sum(people) from bearers)')}"
             f" as tf_{column} from bearers"
         )
 
@@ -209,23 +188,16 @@ def _know_names(con: duckdb.DuckDBPyConnection, learnt: Learnt) -> None:
         frequencies = {"name": list(names.frequencies), "tf": list(names.frequencies.values())}
         types = pa.schema([("name", pa.string()), ("tf", pa.float64())])
         con.register("known", pa.table(frequencies, schema=types))
-        unseen = _frequency_sql(column, "1", str(names.people))
+        unseen = frequency_sql(column, "1", str(names.people))
         con.execute(
             f"create table frequency_{column} as select {column}, greatest("
             f"coalesce(any_value(tf), {unseen}),"
-            f" {_frequency_sql(column, 'max(coalesce(bearers, 1))', total)}) as tf_{column}"
+            f" {frequency_sql(column, 'max(coalesce(bearers, 1))', total)}) as tf_{column}"
             f" from people left join known on name = {column} left join (select {column} as borne,"
             f" count(*) as bearers from fresh group by 1) on borne = {column}"
             f" where {column} is not null group by 1"
         )
         con.unregister("known")
-
-
-def _frequency_sql(column: str, people: str, total: str) -> str:
-    return (
-        f"greatest({_TF_LEAST}, ({people} - 1 + {_TF_PSEUDO_RECORDS} * {FREQUENCIES[column]})"
-        f" / ({total} - 1 + {_TF_PSEUDO_RECORDS}))"
-    )
 
 
 def _learnt(con: duckdb.DuckDBPyConnection, model: Model, records: int) -> Learnt:
@@ -237,7 +209,7 @@ def _learnt(con: duckdb.DuckDBPyConnection, model: Model, records: int) -> Learn
         ).fetchall()
         common = con.execute(
             f"select {column}, tf_{column} from frequency_{column}"
-            f" where tf_{column} > {_frequency_sql(column, '1', str(people))} order by 1"
+            f" where tf_{column} > {frequency_sql(column, '1', str(people))} order by 1"
         )
         names[column] = Names(people, dict(common.fetchall()))
     return Learnt(records, model.shares(), names, shared_values(con))

@@ -1,0 +1,40 @@
+"""What one run of matching has learnt, as it is kept: PURE, and without Splink.
+
+So whoever explains a pair weighs it as the worker did, where Splink may not be loaded.
+"""
+
+import msgspec
+
+from identity.likeness import Shares
+
+
+class Names(msgspec.Struct, frozen=True):
+    """How frequent names are: of those that several people bear, and how many people there are."""
+
+    people: int
+    frequencies: dict[str, float]
+
+
+class Learnt(msgspec.Struct, frozen=True):
+    """What was learnt from many records, to score new ones by; of no single person."""
+
+    records: int
+    shares: Shares
+    names: dict[str, Names]
+    #: Values that placeholders and switchboards share, by field, as numbers.
+    shared: dict[str, list[int]]
+
+
+#: The columns whose frequent values count for less, and how frequent a value is on no data at all.
+FREQUENCIES = {"first_name": 0.004, "last_name": 0.002}
+# A rare name never counts as rarer than 1 in 10,000; on few records the shipped frequency rules.
+_TF_LEAST = 1e-4
+_TF_PSEUDO_RECORDS = 200.0
+
+
+def frequency_sql(column: str, people: str, total: str) -> str:
+    """Write how frequent a name is that so many of all people bear, as SQL."""
+    return (
+        f"greatest({_TF_LEAST}, ({people} - 1 + {_TF_PSEUDO_RECORDS} * {FREQUENCIES[column]})"
+        f" / ({total} - 1 + {_TF_PSEUDO_RECORDS}))"
+    )
