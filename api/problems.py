@@ -68,6 +68,8 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     consent_errors.PurposeNotFound: HTTPStatus.NOT_FOUND,
     consent_errors.PurposeExists: HTTPStatus.CONFLICT,
     consent_errors.LawfulBasisFixed: HTTPStatus.CONFLICT,
+    consent_errors.PurposeInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
+    consent_errors.AssessmentMissing: HTTPStatus.UNPROCESSABLE_ENTITY,
     consent_errors.NoticeNotFound: HTTPStatus.NOT_FOUND,
     consent_errors.NoticeExists: HTTPStatus.CONFLICT,
     consent_errors.SignalUnreadable: HTTPStatus.BAD_REQUEST,

@@ -1,21 +1,37 @@
 """The catalogue of purposes and notices: versioned, and immutable once written."""
 
 import hashlib
+from collections.abc import Iterable
+from dataclasses import fields, replace
+from datetime import datetime
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from consent.defaults import CATALOGUE
 from consent.errors import (
+    AssessmentMissing,
     LawfulBasisFixed,
     NoticeExists,
     NoticeNotFound,
     PurposeExists,
+    PurposeInvalid,
     PurposeNotFound,
 )
-from consent.purposes import CATALOGUE, Purpose
+from consent.purposes import Purpose
 from consent.tables import NoticeVersion, PurposeVersion
+
+#: The columns of a purpose version; `renewed` is told by all versions of one.
+COLUMNS = tuple(f.name for f in fields(Purpose) if f.name != "renewed")
+
+
+@cache
+def _statement(name: str) -> sa.TextClause:
+    return sa.text((files("consent") / "sql" / f"{name}.sql").read_text(encoding="utf-8"))
 
 
 def seed(session: Session) -> None:
@@ -25,71 +41,123 @@ def seed(session: Session) -> None:
 
 
 def _columns(purpose: Purpose) -> dict[str, Any]:
-    return {
-        "key": purpose.key,
-        "version": purpose.version,
-        "lawful_basis": purpose.lawful_basis,
-        "mode": purpose.mode,
-        "title": purpose.title,
-        "description": purpose.description,
-        "valid_days": purpose.valid_days,
-    }
+    return {name: getattr(purpose, name) for name in COLUMNS}
 
 
 def _purpose(row: PurposeVersion) -> Purpose:
-    return Purpose(
-        key=row.key,
-        version=row.version,
-        lawful_basis=row.lawful_basis,  # type: ignore[arg-type]  # the table's CHECK says so
-        mode=row.mode,  # type: ignore[arg-type]  # the table's CHECK says so
-        title=dict(row.title),
-        description=dict(row.description),
-        valid_days=row.valid_days,
-    )
+    return Purpose(**{name: getattr(row, name) for name in COLUMNS})
 
 
-def purposes(session: Session) -> dict[str, Purpose]:
-    """Return the newest version of every purpose, by key."""
+def purposes(session: Session, *, at: datetime | None = None) -> dict[str, Purpose]:
+    """Return of every purpose the version in effect, now or at a time, by key.
+
+    A version whose time has not come decides nothing yet. A time before the first version is
+    answered by that one: it is what its records were made on.
+    """
     rows = session.scalars(
         sa.select(PurposeVersion).order_by(PurposeVersion.key, PurposeVersion.version)
     )
-    return {row.key: _purpose(row) for row in rows}
+    now = at or session.scalar(sa.select(sa.func.clock_timestamp()))
+    assert now is not None  # noqa: S101 -- a clock always answers
+    return _in_effect(map(_purpose, rows), now)
 
 
-def purpose(session: Session, key: str) -> Purpose:
-    """Return the newest version of one purpose; raises PurposeNotFound."""
-    row = session.scalar(
-        sa.select(PurposeVersion)
-        .where(PurposeVersion.key == key)
-        .order_by(PurposeVersion.version.desc())
-        .limit(1)
-    )
-    if row is None:
+def _in_effect(versions: Iterable[Purpose], at: datetime) -> dict[str, Purpose]:
+    """Return of each purpose the last version in effect; `versions` are in order."""
+    found: dict[str, Purpose] = {}
+    for version in versions:
+        before = found.get(version.key)
+        if before is not None and version.effective_from > at:
+            continue
+        renewed = version.version if version.renews else before.renewed if before else 0
+        found[version.key] = replace(version, renewed=renewed)
+    return found
+
+
+def purpose(session: Session, key: str, *, at: datetime | None = None) -> Purpose:
+    """Return the version of one purpose in effect, now or at a time; raises PurposeNotFound."""
+    found = purposes(session, at=at).get(key)
+    if found is None:
         raise PurposeNotFound(key)
-    return _purpose(row)
+    return found
+
+
+def versions(session: Session, key: str) -> list[Purpose]:
+    """Return all versions of one purpose, oldest first; raises PurposeNotFound."""
+    rows = session.scalars(
+        sa.select(PurposeVersion).where(PurposeVersion.key == key).order_by(PurposeVersion.version)
+    ).all()
+    if not rows:
+        raise PurposeNotFound(key)
+    return [_purpose(row) for row in rows]
+
+
+def below(known: Iterable[Purpose], key: str) -> list[str]:
+    """Return the keys of the purposes below one in the tree, the nearest first."""
+    children: dict[str, list[str]] = {}
+    for one in known:
+        if one.parent is not None:
+            children.setdefault(one.parent, []).append(one.key)
+    found = sorted(children.get(key, ()))
+    for parent in found:  # grows while it is read: the next generation
+        found += [child for child in sorted(children.get(parent, ())) if child not in found]
+    return found
 
 
 def add_purpose(session: Session, new: Purpose) -> Purpose:
-    """Add a purpose, or a next version of one.
+    """Add a purpose, or a next version of one; whoever refused its parent has refused it.
 
-    Raises PurposeExists for a version that exists, and LawfulBasisFixed for a version on another
+    Raises PurposeExists for a version that exists, LawfulBasisFixed for a version on another
     basis: who refused must not be overruled by a change of basis (EDPB Guidelines 05/2020,
-    121 to 123).
+    121 to 123), PurposeInvalid for a version that cannot be, and AssessmentMissing for a purpose
+    that needs a data protection impact assessment (GDPR art. 35) and names none.
     """
-    versions = session.scalars(sa.select(PurposeVersion).where(PurposeVersion.key == new.key)).all()
-    if any(row.version == new.version for row in versions):
+    rows = session.scalars(sa.select(PurposeVersion).where(PurposeVersion.key == new.key)).all()
+    if any(row.version == new.version for row in rows):
         raise PurposeExists(f"{new.key} version {new.version}")
-    if any(row.lawful_basis != new.lawful_basis for row in versions):
-        raise LawfulBasisFixed(f"{new.key} rests on {versions[0].lawful_basis}")
+    if any(row.lawful_basis != new.lawful_basis for row in rows):
+        raise LawfulBasisFixed(f"{new.key} rests on {rows[0].lawful_basis}")
+    if rows and new.version < max(row.version for row in rows):
+        raise PurposeInvalid("a version follows those that exist")
+    if new.regime == "us_optout" and new.lawful_basis == "consent":
+        raise PurposeInvalid("what is allowed until somebody opts out does not rest on consent")
+    _demand_parent(session, new)
+    if new.declared.get("dpia_required") and not new.declared.get("dpia_ref"):
+        raise AssessmentMissing(f"{new.key} needs an impact assessment; name it as dpia_ref")
     session.execute(sa.insert(PurposeVersion).values(_columns(new)))
+    if new.parent is not None and not rows:
+        refused_before = {"key": new.key, "version": new.version, "parent": new.parent}
+        session.execute(_statement("refused_above"), refused_before)
     return new
 
 
+def _demand_parent(session: Session, new: Purpose) -> None:
+    if new.parent is None:
+        return
+    known = purposes(session)
+    if new.parent not in known:
+        raise PurposeInvalid(f"the parent {new.parent} is no purpose")
+    if new.parent == new.key or new.parent in below(known.values(), new.key):
+        raise PurposeInvalid(f"{new.parent} lies below {new.key}")
+
+
 def add_notice(
-    session: Session, *, key: str, version: int, language: str, purposes: list[str], body: str
+    session: Session,
+    *,
+    key: str,
+    version: int,
+    language: str,
+    purposes: list[str],
+    body: str,
+    scope: str = "device",
+    conditional_on_service: bool = False,
+    screenshot_sha256: str | None = None,
+    collector_code_sha256: str | None = None,
 ) -> NoticeVersion:
     """Add a notice version; its SHA-256 is what a consent record points at.
 
+    `scope` says for what the notice asks: the device it is shown on, or the account. Screenshot
+    and code of the collector are proved by their hashes (CNIL deliberation 2020-092, on proof).
     Raises NoticeExists, since a notice that somebody agreed to never changes.
     """
     if session.get(NoticeVersion, (key, version, language)) is not None:
@@ -101,6 +169,10 @@ def add_notice(
         purposes=purposes,
         body=body,
         body_sha256=hashlib.sha256(body.encode()).hexdigest(),
+        scope=scope,
+        conditional_on_service=conditional_on_service,
+        screenshot_sha256=screenshot_sha256,
+        collector_code_sha256=collector_code_sha256,
     )
     session.add(notice)
     session.flush()

@@ -17,6 +17,14 @@ class LawfulBasisFixed(ConsentError):
     """The lawful basis of a purpose never changes; another basis is another purpose."""
 
 
+class PurposeInvalid(ConsentError):
+    """This purpose cannot be added as it is described."""
+
+
+class AssessmentMissing(ConsentError):
+    """This purpose needs a data protection impact assessment and names none."""
+
+
 class NoticeNotFound(ConsentError):
     """No such notice version."""
 

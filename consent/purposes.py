@@ -1,7 +1,8 @@
-"""Purposes: why data is used, on which lawful basis, and the catalogue a new server starts with."""
+"""Purposes: why data is used and on which lawful basis."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 LawfulBasis = Literal[
     "consent",
@@ -11,7 +12,8 @@ LawfulBasis = Literal[
     "public_task",
     "legitimate_interests",
 ]
-Mode = Literal["most_restrictive", "per_identifier"]
+Mode = Literal["most_restrictive", "per_identifier", "latest_explicit"]
+Regime = Literal["eu_optin", "us_optout", "exempt_measurement"]
 
 #: The purpose that decides whether somebody's identifiers and records may be joined.
 LINK = "profile.link"
@@ -23,7 +25,18 @@ class Purpose:
 
     `mode` says whose word counts when a person has several identifiers: `most_restrictive` asks
     every asserted identifier that has said anything, `per_identifier` only the one being used
-    (an address, a device). `valid_days` ends a consent that is not renewed.
+    (an address, a device), `latest_explicit` lets what an account said last on a notice that
+    declared to hold for the whole account outrank what other identifiers said before (CNIL,
+    recommendation on cross-device consent, 2026). `valid_days` ends a consent that is not renewed.
+
+    A refusal of a purpose is one of its children too (`parent`); a grant is of itself alone (GDPR
+    art. 7(2)). `renews` marks a version that differs so much that earlier grants are stale from
+    `effective_from` on. `explicit` asks for a decision of its own: the stamp that events carry is
+    not enough (art. 9(2)(a)). `direct_marketing` ends by an objection on every basis (art. 21(3)).
+    `linkable` false keeps the purpose's data from being read by person, joined or sent (audience
+    measurement exempt from consent). `declared` is what is told and recorded and decides nothing:
+    data classes, recipients, retention, transfers, the impact assessment, names in other
+    vocabularies.
     """
 
     key: str
@@ -33,47 +46,17 @@ class Purpose:
     title: dict[str, str] = field(default_factory=dict)
     description: dict[str, str] = field(default_factory=dict)
     valid_days: int | None = None
+    parent: str | None = None
+    regime: Regime = "eu_optin"
+    renews: bool = False
+    explicit: bool = False
+    direct_marketing: bool = False
+    linkable: bool = True
+    effective_from: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+    declared: dict[str, Any] = field(default_factory=dict)
+    #: Grants of earlier versions are stale: the last version in effect that `renews`.
+    renewed: int = 0
 
-
-def _consent(key: str, english: str, french: str, mode: Mode = "most_restrictive") -> Purpose:
-    """Return a purpose that rests on consent, which lapses after 13 months (CNIL, TCF)."""
-    return Purpose(
-        key=key, mode=mode, title={"en": english, "fr": french}, valid_days=395, version=1
-    )
-
-
-#: What a new installation knows. Keys as in research/consent.md 2.4, mapped there to TCF and DPV.
-CATALOGUE: tuple[Purpose, ...] = (
-    Purpose(
-        key="service.operation",
-        lawful_basis="contract",
-        title={
-            "en": "Provide and support the service you asked for",
-            "fr": "Fournir et assister le service demandé",
-        },
-    ),
-    _consent(
-        LINK, "Recognise you across devices and channels", "Vous reconnaître d'un canal à l'autre"
-    ),
-    _consent(
-        "analytics.audience",
-        "Understand how customers use us",
-        "Mesurer l'audience et les parcours",
-    ),
-    _consent("content.personalised", "Personalise what you see", "Personnaliser les contenus"),
-    _consent("marketing.email", "Send you offers by e-mail", "Vous envoyer des offres par e-mail"),
-    _consent("marketing.sms", "Send you offers by text message", "Vous envoyer des offres par SMS"),
-    _consent(
-        "ads.share", "Share data with advertising partners", "Partager des données publicitaires"
-    ),
-    _consent("ads.personalised", "Show you personalised advertising", "Publicité personnalisée"),
-    _consent(
-        "device.storage",
-        "Store information on your device",
-        "Stocker des informations sur votre appareil",
-        "per_identifier",
-    ),
-)
 
 #: Category names that consent banners commonly use, and the purposes they stand for. A source
 #: can say otherwise; a purpose's own key always means itself; `profile.link` has no alias,

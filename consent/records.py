@@ -37,6 +37,9 @@ class Choice:
     valid_days: int | None = None
     notice: dict[str, Any] | None = None
     evidence: dict[str, Any] = field(default_factory=dict)
+    #: `opt_out`: a signal such as Global Privacy Control, sent to every site. `override`: a grant
+    #: made on a notice that names such a signal.
+    universal: str | None = None
 
     @property
     def stamp(self) -> bool:
@@ -172,6 +175,8 @@ def _repeats(choice: Choice, before: Choice, received_at: datetime, changes: Mom
     """Say whether a choice says what the one before it says at its time already."""
     if before.stamp and not choice.stamp:
         return False  # what stamps say may count for nothing
+    if choice.universal is not None and choice.universal != before.universal:
+        return False  # it counts for more than what says the same without it
     theirs = changes.get((choice.namespace, choice.value), ())
     if changes_within(theirs, before.effective_at, choice.effective_at):
         return False  # somebody was heard to say something else in between
@@ -212,6 +217,7 @@ def _row(choice: Choice, received_at: datetime) -> dict[str, Any]:
         "notice": choice.notice,
         "collected_by": choice.collected_by,
         "evidence": choice.evidence,
+        "universal": choice.universal,
     }
 
 
@@ -324,6 +330,7 @@ def standings(
                 seq=row.seq,
                 record_id=str(row.id),
                 valid_until=row.valid_until,
+                universal=row.universal,
             )
         )
     return {key: standing(rows, at=at, known_at=known_at) for key, rows in by_key.items()}

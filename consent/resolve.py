@@ -23,6 +23,7 @@ class Record:
     seq: int
     record_id: str = ""
     valid_until: datetime | None = None
+    universal: str | None = None
 
     @property
     def order_time(self) -> datetime:
@@ -84,9 +85,35 @@ def standing(
     if not acting:
         return "unknown", None
     last = max(acting, key=lambda r: (r.order_time, r.state != "given", r.recorded_at, r.seq))
-    if last.state == "given" and last.valid_until is not None and last.valid_until <= at:
-        return "expired", last.record_id
-    return last.state, last.record_id
+    if last.state != "given":
+        return last.state, last.record_id
+    out = _opted_out(acting, at)
+    if out is not None:
+        return "refused", out.record_id
+    lapsed = last.valid_until is not None and last.valid_until <= at
+    return ("expired" if lapsed else "given"), last.record_id
+
+
+def _opted_out(acting: Iterable[Record], at: datetime) -> Record | None:
+    """Return the universal opt-out that stands, whatever was given since; None when none does.
+
+    A signal that a browser sends to every site (`universal` is `opt_out`) is lifted only by a
+    grant that is told to override it, until that one lapses or anything is refused at its time or
+    later (research/consent.md 2.5, level 2). So no further refusal ever allows anything.
+    """
+    refusals = [record for record in acting if record.state != "given"]
+    outs = [record for record in refusals if record.universal == "opt_out"]
+    if not outs:
+        return None
+    newest = max(record.order_time for record in refusals)
+    for record in acting:
+        if (
+            record.universal == "override"
+            and record.order_time > newest
+            and (record.valid_until is None or record.valid_until > at)
+        ):
+            return None
+    return max(outs, key=lambda r: (r.order_time, r.recorded_at, r.seq))
 
 
 def decide(purpose: Purpose, voices: Sequence[Voice], *, acting: Voice | None = None) -> Decision:

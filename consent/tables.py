@@ -43,15 +43,31 @@ class PurposeVersion(Base):
     title: Mapped[dict[str, Any]] = mapped_column(JSONB)
     description: Mapped[dict[str, Any]] = mapped_column(JSONB)
     valid_days: Mapped[int | None]
+    parent: Mapped[str | None]
+    regime: Mapped[str] = mapped_column(server_default="eu_optin")
+    renews: Mapped[bool] = mapped_column(server_default=sa.false())
+    explicit: Mapped[bool] = mapped_column(server_default=sa.false())
+    direct_marketing: Mapped[bool] = mapped_column(server_default=sa.false())
+    linkable: Mapped[bool] = mapped_column(server_default=sa.true())
+    effective_from: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+    declared: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
     created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
 
     __table_args__ = (
+        sa.CheckConstraint(
+            "regime IN ('eu_optin', 'us_optout', 'exempt_measurement') "
+            "AND (regime <> 'us_optout' OR lawful_basis <> 'consent')",
+            name="purpose_regime",
+        ),
         sa.CheckConstraint(
             "lawful_basis IN ('consent', 'contract', 'legal_obligation', "
             "'vital_interests', 'public_task', 'legitimate_interests')",
             name="purpose_lawful_basis",
         ),
-        sa.CheckConstraint("mode IN ('most_restrictive', 'per_identifier')", name="purpose_mode"),
+        sa.CheckConstraint(
+            "mode IN ('most_restrictive', 'per_identifier', 'latest_explicit')",
+            name="purpose_mode",
+        ),
     )
 
 
@@ -66,6 +82,10 @@ class NoticeVersion(Base):
     purposes: Mapped[list[str]] = mapped_column(ARRAY(sa.Text))
     body: Mapped[str]
     body_sha256: Mapped[str]
+    scope: Mapped[str] = mapped_column(server_default="device")
+    conditional_on_service: Mapped[bool] = mapped_column(server_default=sa.false())
+    screenshot_sha256: Mapped[str | None]
+    collector_code_sha256: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
 
 
@@ -92,6 +112,7 @@ class ConsentRecord(Base):
     notice: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     collected_by: Mapped[str]
     evidence: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    universal: Mapped[str | None]
     transaction: Mapped[int] = mapped_column(
         TransactionId, server_default=sa.text("pg_current_xact_id()"), deferred=True
     )
@@ -100,6 +121,19 @@ class ConsentRecord(Base):
         sa.Index("record_changes", "transaction"),
         sa.Index("record_current", "namespace", "value", "purpose", sa.desc("order_time")),
         sa.CheckConstraint("state IN ('given', 'refused', 'withdrawn')", name="record_state"),
+        sa.CheckConstraint(
+            "universal = 'opt_out' AND state <> 'given' "
+            "OR universal = 'override' AND state = 'given'",
+            name="record_universal_state",
+        ),
+        # Few records are of this kind, and each decision looks for one.
+        sa.Index(
+            "record_universal",
+            "namespace",
+            "value",
+            "purpose",
+            postgresql_where=sa.text("universal IS NOT NULL"),
+        ),
     )
 
 

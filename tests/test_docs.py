@@ -23,7 +23,7 @@ from app.access.definition import DEFAULT_COLLECTION_PURPOSE
 from app.journeys.definition import Journey
 from app.plans import definition
 from app.settings import Settings
-from consent.purposes import CATALOGUE
+from consent.defaults import CATALOGUE
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"

@@ -60,12 +60,13 @@ class Population:
                     "order_time": min(effective_at, recorded_at),
                 }
             )
+            rows[-1]["universal"] = self._universal(str(rows[-1]["state"]))
         self.session.execute(
             sa.text(
                 "INSERT INTO consent.record (namespace, value, purpose, purpose_version, state, "
-                "effective_at, recorded_at, order_time, collected_by, evidence) VALUES ('user_id', "
-                ":value, :purpose, 1, :state, :effective_at, :recorded_at, :order_time, 'test', "
-                "'{}')"
+                "effective_at, recorded_at, order_time, collected_by, evidence, universal) VALUES "
+                "('user_id', :value, :purpose, 1, :state, :effective_at, :recorded_at, "
+                ":order_time, 'test', '{}', :universal)"
             ),
             rows,
         )
@@ -102,13 +103,20 @@ class Population:
                 "user_id",
                 value,
                 self.dice.choice(PURPOSES).key,
-                self.dice.choice(STATES),
+                state,
                 self.now + self.dice.randrange(-100, 30) * HOUR,
                 "test",
                 valid_days=self.dice.choice((None, None, 1, 3)),
+                universal=self._universal(state),
             )
-            for _ in range(self.dice.choice((0, 0, 0, 1)))
+            for state in self.dice.choices(STATES, k=self.dice.choice((0, 0, 0, 1)))
         ]
+
+    def _universal(self, state: str) -> str | None:
+        """One in six is a universal opt-out, or a grant that overrides one."""
+        if self.dice.random() < 5 / 6:
+            return None
+        return "override" if state == "given" else "opt_out"
 
     def expected(self, purpose: Purpose) -> dict[int, tuple[bool, str]]:
         keys = [("user_id", str(row["value"])) for row in self.rows]

@@ -41,13 +41,18 @@ def record(state: str, effective: float, recorded: float, seq: int = 0) -> Recor
 
 
 def decode(data: bytes) -> list[Record]:
-    """Four bytes a record: its state, both times within 16 hours, and how long a grant lasts."""
+    """Four bytes a record: its state, both times within 16 hours, how long a grant lasts.
+
+    One in five is a universal opt-out, or a grant that overrides such.
+    """
     records = []
     for seq in range(len(data) // 4):
         state, effective, recorded, lasts = data[4 * seq : 4 * seq + 4]
         made = record(STATES[state % 3], effective % 16, recorded % 16, seq)
         if made.state == "given" and lasts % 2:
             made = replace(made, valid_until=made.effective_at + timedelta(hours=lasts % 8))
+        if lasts % 5 == 0:
+            made = replace(made, universal="override" if made.state == "given" else "opt_out")
         records.append(made)
     return records
 

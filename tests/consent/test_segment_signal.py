@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consent.purposes import CATALOGUE, COMMON_CATEGORIES, LINK
+from consent.defaults import CATALOGUE
+from consent.purposes import COMMON_CATEGORIES, LINK
 from consent.signals.segment import ABSENT, UNREADABLE, Stamp, purposes_of, read
 
 KNOWN = {p.key for p in CATALOGUE}
