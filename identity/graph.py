@@ -162,6 +162,45 @@ def followed(session: Session, touched: Collection[int]) -> set[int]:
     return around.edges.keys() - around.people().held.keys()
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What would be otherwise: rules, who of a namespace is blocked, links that go or come."""
+
+    rules: Rules | None = None
+    namespace: str | None = None
+    blocked: frozenset[int] = frozenset()
+    without: frozenset[int] = frozenset()
+    more: tuple[Edge, ...] = ()
+
+    def node(self, node: Node) -> Node:
+        """Return an identifier as it would be."""
+        if node.namespace != self.namespace:
+            return node
+        return msgspec.structs.replace(node, blocked=node.id in self.blocked)
+
+
+AS_IT_IS = Change()
+
+
+@dataclass(frozen=True, slots=True)
+class Imagined:
+    """Who some identifiers would be: what was looked at, their person before, and the people."""
+
+    nodes: dict[int, Node]
+    edges: dict[int, Edge]
+    rules: Rules
+    before: dict[int, int]
+    people: People
+
+
+def imagine(session: Session, touched: Collection[int], change: Change = AS_IT_IS) -> Imagined:
+    """Return who these would be after a change; takes no lock and writes nothing."""
+    around = _around(session, touched, change)
+    before = {i: was[1] for i, was in around.before.items()}
+    nodes = {i: around.nodes[i] for i in before}
+    return Imagined(nodes, around.edges, around.rules, before, around.people())
+
+
 @dataclass(slots=True)
 class _Around:
     """Everything that is connected to some identifiers, as it stands in the tables.
@@ -171,6 +210,7 @@ class _Around:
     """
 
     rules: Rules
+    change: Change = AS_IT_IS
     nodes: dict[int, Node] = field(default_factory=dict)
     #: Group, person, reach and why nobody's, of each identifier before; nobody knows the `fresh`.
     before: dict[int, tuple[int, int, int, str | None]] = field(default_factory=dict)
@@ -190,7 +230,7 @@ class _Around:
         taken = set()
         for row in rows:
             reach, group, person, settled, apart, i = row[:6]
-            self.nodes[i] = node = Node(*row[5:])
+            self.nodes[i] = node = self.change.node(Node(*row[5:]))
             if not inner or i in self.before:
                 continue
             taken.add(i)
@@ -203,7 +243,7 @@ class _Around:
     def connect(self, rows: Iterable[Any]) -> set[int]:
         """Take links in; return their ends that are not known yet."""
         for row in rows:
-            if row[1] not in self.edges:
+            if row[1] not in self.edges and row[1] not in self.change.without:
                 self.held[row[1]] = row[0]
                 self.edges[row[1]] = Edge(*row[1:])
         ends = {i for e in self.edges.values() for i in (e.left, e.right)}
@@ -234,12 +274,15 @@ class _Around:
         return wanted
 
 
-def _around(session: Session, touched: Collection[int]) -> _Around:
+def _around(session: Session, touched: Collection[int], change: Change = AS_IT_IS) -> _Around:
     """Read what is connected to the touched identifiers.
 
     Whole reaches at once: breadth first, one query per step, took 5 s on a chain of 5,000.
     """
-    around = _Around(namespaces.in_force(session))
+    rules = namespaces.in_force(session) if change.rules is None else change.rules
+    around = _Around(rules, change)
+    around.edges = {edge.id: edge for edge in change.more}
+    around.held = dict.fromkeys(around.edges)
     most = max(r.most_links for r in (namespace("user_id"), *around.rules.values()))
     wanted = set(touched)
     while wanted:
