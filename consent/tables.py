@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
 
@@ -175,4 +175,43 @@ class Restriction(Base):
             "kind IN ('restriction', 'objection', 'objection_marketing')", name="restriction_kind"
         ),
         sa.CheckConstraint("to_at > from_at", name="restriction_interval"),
+    )
+
+
+#: Counts the changes of the suppression list. A sequence, since its value is seen at once and by
+#: everybody, whatever snapshot they read.
+SUPPRESSION_VERSION = sa.Sequence("suppression_version", metadata=Base.metadata, schema="consent")
+
+
+class Suppression(Base):
+    """An identifier of which nothing is to be stored again, as a keyed hash; the key is elsewhere.
+
+    `normaliser` is the version of the canonical form that was hashed.
+    """
+
+    __tablename__ = "suppression"
+
+    ref: Mapped[bytes] = mapped_column(BYTEA, primary_key=True)
+    key_id: Mapped[bytes] = mapped_column(BYTEA)
+    namespace: Mapped[str]
+    normaliser: Mapped[int]
+    reason_ref: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+    review_at: Mapped[datetime | None]
+
+
+class Erasure(Base):
+    """An erasure that was carried out here: which one of the journal, and in which transaction.
+
+    Only in that transaction may consent records be deleted (a trigger refuses else).
+    """
+
+    __tablename__ = "erasure"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    reason_ref: Mapped[str]
+    records: Mapped[int] = mapped_column(server_default=sa.text("0"))
+    erased_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+    transaction: Mapped[int] = mapped_column(
+        TransactionId, server_default=sa.text("pg_current_xact_id()"), unique=True
     )

@@ -20,8 +20,12 @@ class LakePart(Base):
 
 
 class LakeRemoval(Base):
-    """An event that was deleted and may still be in a file: no reader of the lake sees it."""
+    """An event that was deleted and may still be in a file: no reader of the lake sees it.
+
+    One to be put in `again` is in the database, but no longer as the file has it.
+    """
 
     __tablename__ = "lake_removal"
 
     event_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    again: Mapped[bool] = mapped_column(server_default=sa.false())

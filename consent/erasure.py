@@ -1,0 +1,45 @@
+"""Erases what the schema `consent` holds of identifiers, in a transaction that says it does."""
+
+from collections.abc import Collection
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from consent.restrictions import among
+from consent.tables import ConsentRecord, Erasure, Restriction
+
+#: What each table of this schema holds of a person, and what becomes of it.
+HOLDS: dict[str, str] = {
+    "consent.record": "rows of the identifiers",
+    "consent.restriction": "rows of the identifiers",
+    "consent.suppression": "keyed hashes, which the erasure adds",
+    "consent.erasure": "that it took place, of nobody",
+    "consent.purpose": "of nobody",
+    "consent.notice": "of nobody",
+    "consent.denial": "counts of nobody",
+}
+
+
+def begun(session: Session, erasure_id: UUID, *, reason_ref: str) -> None:
+    """Say that this transaction carries out an erasure; only then may records be deleted."""
+    session.add(Erasure(id=erasure_id, reason_ref=reason_ref))
+    session.flush()
+
+
+def forget(session: Session, erasure_id: UUID, identifiers: Collection[tuple[str, str]]) -> int:
+    """Delete the consent records and restrictions of identifiers; return how many records.
+
+    What a person agreed to, and that they did, can be shown no more: whoever needs the proof for
+    longer keeps the ledger's sealed entry (GDPR art. 17(3)(e)).
+    """
+    gone = session.execute(sa.delete(ConsentRecord).where(among(ConsentRecord, identifiers)))
+    session.execute(sa.delete(Restriction).where(among(Restriction, identifiers)))
+    records = int(gone.rowcount)  # type: ignore[attr-defined]  # a delete's result has it
+    session.execute(sa.update(Erasure).where(Erasure.id == erasure_id).values(records=records))
+    return records
+
+
+def done(session: Session) -> set[UUID]:
+    """Return the erasures that were carried out in this database."""
+    return set(session.scalars(sa.select(Erasure.id)))

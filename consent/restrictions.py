@@ -1,0 +1,80 @@
+"""Sets and lifts restrictions and objections (GDPR art. 18, 21); `demands` reads what stands."""
+
+from collections.abc import Collection
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Session
+
+from consent.tables import Restriction
+
+RESTRICTION, OBJECTION, MARKETING = "restriction", "objection", "objection_marketing"
+
+
+def restrict(
+    session: Session,
+    identifiers: Collection[tuple[str, str]],
+    kind: str,
+    *,
+    reason_ref: str,
+    at: datetime,
+    purpose_key: str | None = None,
+    to_at: datetime | None = None,
+) -> list[int]:
+    """Set the same restriction for each identifier, from `at`; return their ids.
+
+    One that is in force already for the same purpose is left as it is.
+    """
+    standing = {(r.namespace, r.value) for r in of(session, identifiers, at=at)
+                if r.kind == kind and r.purpose_key == purpose_key}  # fmt: skip
+    rows = [
+        Restriction(
+            namespace=namespace,
+            value=value,
+            kind=kind,
+            purpose_key=purpose_key,
+            from_at=at,
+            to_at=to_at,
+            reason_ref=reason_ref,
+        )
+        for namespace, value in sorted(set(identifiers) - standing)
+    ]
+    session.add_all(rows)
+    session.flush()
+    return [row.id for row in rows]
+
+
+def lift(session: Session, reason_ref: str, *, at: datetime) -> int:
+    """End what one request has set; return how many."""
+    ended = session.execute(
+        sa.update(Restriction)
+        .where(
+            Restriction.reason_ref == reason_ref,
+            sa.or_(Restriction.to_at.is_(None), Restriction.to_at > at),
+        )
+        .values(to_at=sa.func.greatest(at, Restriction.from_at + sa.text("interval '1 ms'")))
+        .returning(Restriction.id)
+    )
+    return len(ended.all())
+
+
+def of(
+    session: Session, identifiers: Collection[tuple[str, str]], *, at: datetime | None = None
+) -> list[Restriction]:
+    """Return the restrictions of these identifiers, in force at a time or all, oldest first."""
+    query = sa.select(Restriction).where(among(Restriction, identifiers))
+    if at is not None:
+        query = query.where(
+            Restriction.from_at <= at, sa.or_(Restriction.to_at.is_(None), Restriction.to_at > at)
+        )
+    return list(session.scalars(query.order_by(Restriction.id)))
+
+
+def among(table: type, identifiers: Collection[tuple[str, str]]) -> sa.ColumnElement[bool]:
+    """Say that a row is of one of these identifiers; as two arrays, of which there is no limit."""
+    asked = sa.select(
+        sa.func.unnest(sa.cast([namespace for namespace, _ in identifiers], ARRAY(sa.Text))),
+        sa.func.unnest(sa.cast([value for _, value in identifiers], ARRAY(sa.Text))),
+    )
+    return sa.tuple_(table.namespace, table.value).in_(asked)  # type: ignore[attr-defined]  # both
