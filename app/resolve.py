@@ -68,8 +68,15 @@ def mirror_link_consent(session: Session, identifiers: Collection[int]) -> set[i
     """Tell identity what these identifiers say about `profile.link`; return those that changed."""
     if not identifiers:
         return set()
+    link = consent.catalogue.purpose(session, consent.LINK)
     said = session.execute(
-        statement("app", "link_consent"), {"ids": graph.array(identifiers), "purpose": consent.LINK}
+        statement("app", "link_consent"),
+        {
+            "ids": graph.array(identifiers),
+            "purpose": link.key,
+            "renewed": link.renewed,
+            "explicit": link.explicit,
+        },
     )
     return graph.set_link_consent(session, {row.identifier_id: row.state for row in said})
 

@@ -1,6 +1,7 @@
 """May we? Purposes, notices, append-only records, and the one decision."""
 
 from consent import catalogue
+from consent.demands import Demand, demands, strictest
 from consent.errors import PurposeNotFound
 from consent.purposes import LINK, Purpose
 from consent.records import (
@@ -20,20 +21,23 @@ from consent.records import (
     record,
     standings,
 )
-from consent.resolve import Decision, Standing, Voice, decide
+from consent.resolve import UNKNOWN, Decision, Said, Standing, Voice, decide
 from consent.signals import segment
 from consent.tables import ConsentRecord
 
 __all__ = [
     "LINK",
+    "UNKNOWN",
     "Bounds",
     "Changes",
     "Choice",
     "ConsentRecord",
     "Decision",
+    "Demand",
     "Moments",
     "Purpose",
     "PurposeNotFound",
+    "Said",
     "Standing",
     "Voice",
     "Written",
@@ -44,10 +48,12 @@ __all__ = [
     "changes_within",
     "count_denials",
     "decide",
+    "demands",
     "denials",
     "history",
     "moments",
     "record",
     "segment",
     "standings",
+    "strictest",
 ]

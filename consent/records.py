@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
-from consent.resolve import Record, Standing, standing
+from consent.purposes import Purpose
+from consent.resolve import Record, Said, standing
 from consent.tables import ConsentRecord, Denial
 
 #: More identifiers than this are not listed one by one as changed.
@@ -314,11 +315,16 @@ def _times(identifiers: Mapping[tuple[str, str], datetime]) -> str:
 
 
 def standings(
-    records: Iterable[ConsentRecord], *, at: datetime, known_at: datetime | None
-) -> dict[tuple[str, str, str], tuple[Standing, str | None]]:
+    records: Iterable[ConsentRecord],
+    *,
+    at: datetime,
+    known_at: datetime | None,
+    purposes: Mapping[str, Purpose],
+) -> dict[tuple[str, str, str], Said]:
     """Return, by (namespace, value, purpose), what the records amount to at a time.
 
     `known_at` None asks about now, `at` being the asker's clock (`consent.resolve.standing`).
+    `purposes` are those in effect at that time; what is told of another counts as it was told.
     """
     by_key: dict[tuple[str, str, str], list[Record]] = {}
     for row in records:
@@ -331,9 +337,16 @@ def standings(
                 record_id=str(row.id),
                 valid_until=row.valid_until,
                 universal=row.universal,
+                purpose_version=row.purpose_version,
+                stamp=row.evidence.get("event_stamp") is True,
+                unproven=row.evidence.get("unproven") is True,
+                account_wide=(row.notice or {}).get("account_wide") is True,
             )
         )
-    return {key: standing(rows, at=at, known_at=known_at) for key, rows in by_key.items()}
+    return {
+        key: standing(rows, at=at, known_at=known_at, purpose=purposes.get(key[2]))
+        for key, rows in by_key.items()
+    }
 
 
 def count_denials(

@@ -3,14 +3,29 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple, Self
 
 from consent.purposes import Purpose
 
-Standing = Literal["given", "refused", "withdrawn", "expired", "unknown"]
+Standing = Literal[
+    "given",
+    "refused",
+    "withdrawn",
+    "expired",
+    "stale_notice",
+    "unproven",
+    "not_explicit",
+    "unknown",
+]
 #: Bases under which a use is lawful without the person's consent and against which the right to
-#: object (GDPR art. 21) does not run. Under `legitimate_interests` an objection ends the use.
-UNCONDITIONAL = frozenset({"contract", "legal_obligation", "vital_interests", "public_task"})
+#: object (GDPR art. 21) does not run. Under the others a refusal, which is an objection there,
+#: ends the use.
+UNCONDITIONAL = frozenset({"contract", "legal_obligation", "vital_interests"})
+#: Bases on which data whose processing is restricted may be used all the same (GDPR art. 18(2)).
+UNRESTRICTED = frozenset({"legal_obligation", "vital_interests"})
+#: What becomes of a grant that no longer, or not yet, counts; the first of these is the reason.
+LAPSES: tuple[Standing, ...] = ("expired", "stale_notice", "unproven", "not_explicit")
+Bar = Literal["restricted", "objected"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +39,12 @@ class Record:
     record_id: str = ""
     valid_until: datetime | None = None
     universal: str | None = None
+    purpose_version: int = 1
+    #: It is what an event carried along, or was collected by somebody who holds no proof, or was
+    #: said by an account on a notice that declared to hold for the whole account.
+    stamp: bool = False
+    unproven: bool = False
+    account_wide: bool = False
 
     @property
     def order_time(self) -> datetime:
@@ -31,19 +52,47 @@ class Record:
         return min(self.effective_at, self.recorded_at)
 
 
+class Said(NamedTuple):
+    """What one identifier's records about one purpose amount to, and since when."""
+
+    standing: Standing
+    record_id: str | None = None
+    order_time: datetime | None = None
+    account_wide: bool = False
+
+
+UNKNOWN = Said("unknown")
+
+
 @dataclass(frozen=True, slots=True)
 class Voice:
     """What one identifier of the person says.
 
     `asserted` is true when it is joined to the identifier in question by deterministic links
-    alone. A probable (matched) identifier can carry a refusal and never a grant.
+    alone. A probable (matched) identifier can carry a refusal and never a grant. `bar` is a
+    demand of the person that use stops, as far as it concerns the purpose (`bar`).
     """
 
     namespace: str
     value: str
     standing: Standing
     record_id: str | None = None
+    order_time: datetime | None = None
+    account_wide: bool = False
     asserted: bool = True
+    bar: Bar | None = None
+
+    @classmethod
+    def of(
+        cls, who: tuple[str, str], said: Said, *, asserted: bool = True, bar: Bar | None = None
+    ) -> Self:
+        """Return what an identifier says."""
+        return cls(*who, said[0], said[1], said[2], said[3], asserted, bar)
+
+    @property
+    def against(self) -> bool:
+        """Whether it says no."""
+        return self.standing in ("refused", "withdrawn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +108,12 @@ class Decision:
 
 
 def standing(
-    records: Iterable[Record], *, at: datetime, known_at: datetime | None
-) -> tuple[Standing, str | None]:
+    records: Iterable[Record],
+    *,
+    at: datetime,
+    known_at: datetime | None,
+    purpose: Purpose | None = None,
+) -> Said:
     """Return what one identifier's records about one purpose amount to.
 
     `at` is the time of the use, `known_at` the time of our knowledge. A grant acts from its
@@ -70,7 +123,9 @@ def standing(
 
     `known_at` None asks about now, `at` being the asker's clock: what was read is known, and a
     refusal acts at once. It cannot lie in the future; whoever wrote it has a clock that is ahead,
-    and would be heard only when ours has caught up. The set form of this is `consent.current`.
+    and would be heard only when ours has caught up. `purpose` says which grants are stale or not
+    explicit enough. The set form of this is `consent.current` and the first part of
+    `permission.sql`.
     """
     acting = [
         record
@@ -83,15 +138,27 @@ def standing(
         )
     ]
     if not acting:
-        return "unknown", None
+        return Said("unknown")
     last = max(acting, key=lambda r: (r.order_time, r.state != "given", r.recorded_at, r.seq))
     if last.state != "given":
-        return last.state, last.record_id
+        return Said(last.state, last.record_id, last.order_time)
     out = _opted_out(acting, at)
     if out is not None:
-        return "refused", out.record_id
-    lapsed = last.valid_until is not None and last.valid_until <= at
-    return ("expired" if lapsed else "given"), last.record_id
+        return Said("refused", out.record_id, last.order_time)
+    return Said(_worth(last, at, purpose), last.record_id, last.order_time, last.account_wide)
+
+
+def _worth(grant: Record, at: datetime, purpose: Purpose | None) -> Standing:
+    """Say whether a grant still counts, and if not, why."""
+    if grant.valid_until is not None and grant.valid_until <= at:
+        return "expired"
+    if purpose is not None and grant.purpose_version < purpose.renewed:
+        return "stale_notice"
+    if grant.unproven:
+        return "unproven"
+    if purpose is not None and purpose.explicit and grant.stamp:
+        return "not_explicit"
+    return "given"
 
 
 def _opted_out(acting: Iterable[Record], at: datetime) -> Record | None:
@@ -116,12 +183,34 @@ def _opted_out(acting: Iterable[Record], at: datetime) -> Record | None:
     return max(outs, key=lambda r: (r.order_time, r.recorded_at, r.seq))
 
 
+def bar(purpose: Purpose, kind: str, purpose_key: str | None) -> Bar | None:
+    """Say what a demand of the person means for a purpose (GDPR art. 18, 21); None: nothing.
+
+    A restriction stops every use but what the law or somebody's life demands. An objection to
+    direct marketing stops it at once and on every basis. Any other objection stops what rests on
+    legitimate interests or a public task, and of the rest the purpose it names, unless a contract
+    or the law demands that one.
+    """
+    if kind == "restriction":
+        stopped = purpose.lawful_basis not in UNRESTRICTED and purpose_key in (None, purpose.key)
+        return "restricted" if stopped else None
+    if kind == "objection_marketing":
+        return "objected" if purpose.direct_marketing else None
+    objectable = purpose.lawful_basis in ("legitimate_interests", "public_task")
+    if purpose_key is None:
+        return "objected" if objectable else None
+    named = purpose_key == purpose.key and purpose.lawful_basis not in UNCONDITIONAL
+    return "objected" if named else None
+
+
 def decide(purpose: Purpose, voices: Sequence[Voice], *, acting: Voice | None = None) -> Decision:
     """Say whether the data of the asserted identifiers may be used for the purpose, and why.
 
     Fails closed: without a grant there is no use on the basis of consent. `acting` is the
     identifier being used, which alone grants in the mode `per_identifier`; without it every
-    asserted identifier must.
+    asserted identifier must. In `latest_explicit` a refusal counts from any identifier, unless an
+    account said otherwise later on a notice for the whole account; a grant counts from the acting
+    identifier or of such a kind.
 
     The set form of this function is `app/consents/sql/permission.sql`; a property test holds
     the two equal.
@@ -134,24 +223,50 @@ def decide(purpose: Purpose, voices: Sequence[Voice], *, acting: Voice | None = 
             allow, reason, purpose.key, purpose.lawful_basis, ids, conflict=len(said) > 1
         )
 
+    for demand, reason in (("restricted", "restricted"), ("objected", "objection")):
+        if any(v.bar == demand for v in voices):
+            return answer(False, reason)
     if purpose.lawful_basis in UNCONDITIONAL:
         return answer(True, f"lawful_basis:{purpose.lawful_basis}")
     asserted = [v for v in voices if v.asserted]
     speaking = [acting] if purpose.mode == "per_identifier" and acting else asserted
+    latest = purpose.mode == "latest_explicit"
+    wide = _latest_of_account(asserted) if latest else None
     for standing_ in ("withdrawn", "refused"):
-        against = [v for v in speaking if v.standing == standing_]
+        against = [v for v in speaking if v.standing == standing_ and not _outranked(v, wide)]
         if against:
             return answer(False, standing_, against)
-    if purpose.mode == "most_restrictive":
-        doubtful = [v for v in voices if not v.asserted and v.standing in ("refused", "withdrawn")]
+    if purpose.mode != "per_identifier":
+        doubtful = [v for v in voices if not v.asserted and v.against]
         if doubtful:
             return answer(False, "probable_link", doubtful)
-    if purpose.lawful_basis == "legitimate_interests":
-        return answer(True, "lawful_basis:legitimate_interests")
-    lapsed = [v for v in speaking if v.standing == "expired"]
-    if lapsed:
-        return answer(False, "expired", lapsed)
+    if purpose.lawful_basis != "consent":
+        return answer(True, f"lawful_basis:{purpose.lawful_basis}")
     grants = [v for v in speaking if v.standing == "given"]
+    if latest:
+        grants = [v for v in grants if v.account_wide or v is acting]
+    if not (latest and grants):
+        for reason in LAPSES:
+            lapsed = [v for v in speaking if v.standing == reason]
+            if lapsed:
+                return answer(False, reason, lapsed)
     if not grants:
         return answer(False, "unknown")
     return answer(True, "given", grants)
+
+
+def _latest_of_account(asserted: Iterable[Voice]) -> datetime | None:
+    """Return since when the latest grant stands that an account gave for all its devices."""
+    return max(
+        (
+            v.order_time
+            for v in asserted
+            if v.standing == "given" and v.account_wide and v.order_time
+        ),
+        default=None,
+    )
+
+
+def _outranked(voice: Voice, wide: datetime | None) -> bool:
+    """Say whether an account said otherwise later; of equal times the refusal counts."""
+    return wide is not None and voice.order_time is not None and voice.order_time < wide

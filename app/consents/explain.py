@@ -1,6 +1,6 @@
 """The decision about one person, with everybody's word: what the privacy officer asks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -39,32 +39,36 @@ def explain(
     Raises PurposeNotFound.
     """
     members = people.members(session, [person])
-    catalogue = consent.catalogue.purposes(session)
-    wanted = (
-        list(catalogue.values())
-        if purpose is None
-        else [consent.catalogue.purpose(session, purpose)]
-    )
-    records = consent.history(session, [(m.namespace, m.value) for m in members])
+    catalogue = consent.catalogue.purposes(session, at=at)
+    if purpose is not None and purpose not in catalogue:
+        raise consent.PurposeNotFound(purpose)
+    wanted = list(catalogue.values()) if purpose is None else [catalogue[purpose]]
+    identifiers = [(m.namespace, m.value) for m in members]
+    records = consent.history(session, identifiers)
+    demands = consent.demands(session, identifiers, at=at)
     now = min(at, known_at) > datetime.now(UTC) - JUST_NOW
-    standings = consent.standings(records, at=at, known_at=None if now else known_at)
-    return [_explain(p, members, acting, standings) for p in wanted]
+    standings = consent.standings(
+        records, at=at, known_at=None if now else known_at, purposes=catalogue
+    )
+    return [_explain(p, members, acting, standings, demands) for p in wanted]
 
 
 def _explain(
     purpose: consent.Purpose,
     members: Sequence[sa.Row[Any]],
     acting: int,
-    standings: dict[tuple[str, str, str], tuple[Any, str | None]],
+    standings: Mapping[tuple[str, str, str], consent.Said],
+    demands: Mapping[tuple[str, str], Sequence[consent.Demand]],
 ) -> Explanation:
     group = next((m.group_id for m in members if m.identifier_id == acting), None)
     voices, mine = [], None
     for member in members:
-        standing, record_id = standings.get(
-            (member.namespace, member.value, purpose.key), ("unknown", None)
-        )
-        voice = consent.Voice(
-            member.namespace, member.value, standing, record_id, asserted=member.group_id == group
+        who = (member.namespace, member.value)
+        voice = consent.Voice.of(
+            who,
+            standings.get((*who, purpose.key), consent.UNKNOWN),
+            asserted=member.group_id == group,
+            bar=consent.strictest(purpose, demands.get(who, ())),
         )
         voices.append(voice)
         if member.identifier_id == acting:
@@ -97,8 +101,9 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
                 "state": v.standing,
                 "record_id": v.record_id,
                 "link": "asserted" if v.asserted else "probable",
+                **({"demand": v.bar} if v.bar else {}),
             }
             for v in explanation.voices
-            if v.standing != "unknown"
+            if v.standing != "unknown" or v.bar
         ],
     }

@@ -163,9 +163,10 @@ def _given(session: Session, speakers: set[Speaker], now: datetime) -> dict[Spea
     if not speakers:
         return given
     records = consent.history(session, sorted(speakers))
-    standings = consent.standings(records, at=now, known_at=None)
-    for (namespace, value, purpose), (standing, _) in standings.items():
-        if standing == "given":
+    # Of no purpose: a grant that is stale is withdrawn all the same.
+    standings = consent.standings(records, at=now, known_at=None, purposes={})
+    for (namespace, value, purpose), said in standings.items():
+        if said.standing in ("given", "unproven"):
             given.setdefault((namespace, value), set()).add(purpose)
     for row in records:
         if row.state == "given" and row.effective_at > now:

@@ -87,9 +87,9 @@ def _ask(
 ) -> None:
     """Decide events of one collection purpose by the records of their own identifiers."""
     asked = {speaker for group in groups for speaker in group.speakers}
-    standings = _standings(session, purpose.key, asked, now, memory)
+    standings = _standings(session, purpose, asked, now, memory)
     for group in groups:
-        voices = [consent.Voice(*speaker, *standings[speaker]) for speaker in group.speakers]
+        voices = [consent.Voice.of(speaker, standings[speaker]) for speaker in group.speakers]
         decision = consent.decide(purpose, voices, acting=voices[0] if voices else None)
         if not decision.allow:
             found.reasons |= dict.fromkeys(group.numbers, decision.reason)
@@ -98,19 +98,23 @@ def _ask(
 
 
 def _standings(
-    session: Session, purpose: str, speakers: set[Speaker], now: datetime, memory: Memory
-) -> dict[Speaker, tuple[consent.Standing, str | None]]:
+    session: Session,
+    purpose: consent.Purpose,
+    speakers: set[Speaker],
+    now: datetime,
+    memory: Memory,
+) -> dict[Speaker, consent.Said]:
     """Return what these identifiers say about a purpose, from memory where it is known."""
     out = {}
     for speaker in speakers:
-        known = memory.standing(speaker, purpose, now)
+        known = memory.standing(speaker, purpose.key, now)
         if known is not None:
             out[speaker] = known
     unknown = speakers - out.keys()
     if not unknown:
         return out
-    records = consent.history(session, sorted(unknown), purpose=purpose)
-    found = consent.standings(records, at=now, known_at=None)
+    records = consent.history(session, sorted(unknown), purpose=purpose.key)
+    found = consent.standings(records, at=now, known_at=None, purposes=memory.purposes)
     until = dict.fromkeys(unknown, NEVER)
     for row in records:
         speaker = (row.namespace, row.value)
@@ -118,8 +122,10 @@ def _standings(
             if moment is not None and moment > now:
                 until[speaker] = min(until[speaker], moment)
     for speaker in unknown:
-        out[speaker] = found.get((*speaker, purpose), ("unknown", None))
+        out[speaker] = found.get((*speaker, purpose.key), consent.UNKNOWN)
     memory.keep_standings(
-        session, purpose, {speaker: (*out[speaker], now, until[speaker]) for speaker in unknown}
+        session,
+        purpose.key,
+        {speaker: (out[speaker], now, until[speaker]) for speaker in unknown},
     )
     return out

@@ -48,9 +48,7 @@ class Heard:
 class _Voice:
     heard: Heard | None = None
     #: By purpose: what the identifier says, the record that says so, since and until when.
-    standings: dict[str, tuple[consent.Standing, str | None, datetime, datetime]] = field(
-        default_factory=dict
-    )
+    standings: dict[str, tuple[consent.Said, datetime, datetime]] = field(default_factory=dict)
 
 
 class Memory:
@@ -136,11 +134,11 @@ class Memory:
 
     def standing(
         self, speaker: Speaker, purpose: str, at: datetime
-    ) -> tuple[consent.Standing, str | None] | None:
+    ) -> consent.Said | None:
         """Return what this identifier says about a purpose, where that is known."""
         voice = self._voices.get(speaker)
         known = voice.standings.get(purpose) if voice else None
-        return known[:2] if known and known[2] <= at < known[3] else None
+        return known[0] if known and known[1] <= at < known[2] else None
 
     def wrote(self, session: Session, written: Iterable[consent.Written]) -> None:
         """Forget what our own new records say otherwise; they need not be told to us again.
@@ -172,7 +170,7 @@ class Memory:
         self,
         session: Session,
         purpose: str,
-        standings: Mapping[Speaker, tuple[consent.Standing, str | None, datetime, datetime]],
+        standings: Mapping[Speaker, tuple[consent.Said, datetime, datetime]],
     ) -> None:
         """Remember, once committed, what these identifiers say about a purpose."""
 

@@ -220,11 +220,11 @@ def _ask(
 ) -> None:
     speakers = {speaker for item in items.values() for speaker in item.speakers}
     records = consent.history(session, sorted(speakers), purpose=purpose.key)
-    standings = consent.standings(records, at=now, known_at=None)
+    standings = consent.standings(records, at=now, known_at=None, purposes={purpose.key: purpose})
     begins = _begins(records, now)
     for i, item in items.items():
         voices = [
-            consent.Voice(*speaker, *standings.get((*speaker, purpose.key), ("unknown", None)))
+            consent.Voice.of(speaker, standings.get((*speaker, purpose.key), consent.UNKNOWN))
             for speaker in item.speakers
         ]
         decision = consent.decide(purpose, voices, acting=voices[0] if voices else None)

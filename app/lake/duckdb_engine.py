@@ -33,7 +33,7 @@ def open_lake(session: Session, directory: Path, purpose: str) -> Iterator[Lake]
     person it belongs to now; merges, splits and withdrawals need no rewrite of any file. An event
     whose own stamp refused the purpose is never in it.
     """
-    decisions = permissions(session, purpose)
+    decisions = permissions(session, purpose, use="analyse")
     gone, files = copy.listing(session, directory)
     with duckdb.connect(config={"threads": 2}) as connection:
         connection.register("person", _people(decisions))

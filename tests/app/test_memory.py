@@ -159,7 +159,8 @@ def decisions(session: Session, world: World, moments: Iterable[datetime]) -> De
     out: Decisions = {}
     for at in moments:
         for known_at in (at, end):
-            for key, (standing, _) in consent.standings(records, at=at, known_at=known_at).items():
+            found = consent.standings(records, at=at, known_at=known_at, purposes={})
+            for key, (standing, *_) in found.items():
                 if standing != "unknown":
                     suffix = "" if known_at == at else " as known at the end"
                     # A refusal of what was not given is the same as a withdrawal of what was.
@@ -287,7 +288,7 @@ def test_a_banner_also_takes_back_a_grant_that_a_fast_clock_dates_in_the_future(
     with sessions() as session:
         later = now + timedelta(days=1)
         records = consent.history(session, [("user_id", "eve")])
-        found = consent.standings(records, at=later, known_at=later)
+        found = consent.standings(records, at=later, known_at=later, purposes={})
     assert found["user_id", "eve", "ads.share"][0] in ("refused", "withdrawn")
 
 

@@ -1,7 +1,9 @@
 """The decision in SQL, for sets, equals the decision in Python, for one: on random histories."""
 
+import json
 import random
 from collections import Counter, defaultdict
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,11 +15,24 @@ from app.consents.permission import permissions
 from consent import Choice, Purpose, Voice, decide
 
 STATES = ("given", "given", "refused", "withdrawn")
-PURPOSES = tuple(
-    Purpose(f"test.{basis}.{mode}", lawful_basis=basis, mode=mode)
-    for basis in ("consent", "legitimate_interests", "contract")
-    for mode in ("most_restrictive", "per_identifier")
-)  # fmt: skip
+PURPOSES = (
+    *(
+        Purpose(
+            f"test.{basis}.{mode}",
+            lawful_basis=basis,
+            mode=mode,
+            direct_marketing=basis != "consent",
+        )
+        for basis in ("consent", "legitimate_interests", "contract")
+        for mode in ("most_restrictive", "per_identifier", "latest_explicit")
+    ),
+    Purpose("test.health", explicit=True),
+    Purpose("test.vital", lawful_basis="vital_interests"),
+    Purpose("test.public", lawful_basis="public_task", mode="latest_explicit"),
+)
+#: Whose second version makes grants of the first stale.
+RENEWED = ("test.consent.most_restrictive", "test.consent.latest_explicit")
+DEMANDS = ("restriction", "objection", "objection_marketing")
 HOUR = timedelta(hours=1)
 
 
@@ -30,6 +45,9 @@ class Population:
         self.now = datetime.now(UTC)
         for purpose in PURPOSES:
             consent.catalogue.add_purpose(session, purpose)
+            if purpose.key in RENEWED:
+                again = replace(purpose, version=2, renews=True)
+                consent.catalogue.add_purpose(session, again)
         self.rows = [row for n in range(people) for row in self._person(f"{seed}-{n}")]
         session.execute(
             sa.text(
@@ -43,6 +61,27 @@ class Population:
             choices = [c for row in self.rows for c in self._choices(str(row["value"]))]
             consent.record(session, choices, received_at=received_at)
         self._of_fast_clocks()
+        self._demands()
+
+    def _demands(self) -> None:
+        """Some demand that use stops: now, from tomorrow on, or until an hour ago."""
+        for row in self.dice.sample(self.rows, len(self.rows) // 40):
+            start, end = self.dice.choice(((-9, None), (-9, 1), (-9, -1), (24, None)))
+            demand = {
+                "value": row["value"],
+                "kind": self.dice.choice(DEMANDS),
+                "purpose": self.dice.choice((None, None, *(p.key for p in PURPOSES))),
+                "from": self.now + start * HOUR,
+                "to": None if end is None else self.now + end * HOUR,
+            }
+            self.session.execute(
+                sa.text(
+                    "INSERT INTO consent.restriction (namespace, value, kind, purpose_key, "
+                    "from_at, to_at, reason_ref) VALUES ('user_id', :value, :kind, :purpose, "
+                    ":from, :to, 'test')"
+                ),
+                demand,
+            )
 
     def _of_fast_clocks(self) -> None:
         """Some records that are dated as late as hours from now, as a server's clock was."""
@@ -58,15 +97,24 @@ class Population:
                     "effective_at": effective_at,
                     "recorded_at": recorded_at,
                     "order_time": min(effective_at, recorded_at),
+                    "version": self.dice.choice((1, 2)),
+                    "notice": json.dumps({"account_wide": self.dice.random() < 0.5}),
+                    "evidence": json.dumps(
+                        {
+                            "unproven": self.dice.random() < 0.2,
+                            "event_stamp": self.dice.random() < 0.5,
+                        }
+                    ),
                 }
             )
             rows[-1]["universal"] = self._universal(str(rows[-1]["state"]))
         self.session.execute(
             sa.text(
                 "INSERT INTO consent.record (namespace, value, purpose, purpose_version, state, "
-                "effective_at, recorded_at, order_time, collected_by, evidence, universal) VALUES "
-                "('user_id', :value, :purpose, 1, :state, :effective_at, :recorded_at, "
-                ":order_time, 'test', '{}', :universal)"
+                "effective_at, recorded_at, order_time, collected_by, notice, evidence, universal) "
+                "VALUES ('user_id', :value, :purpose, :version, :state, :effective_at, "
+                ":recorded_at, :order_time, 'test', CAST(:notice AS jsonb), "
+                "CAST(:evidence AS jsonb), :universal)"
             ),
             rows,
         )
@@ -106,7 +154,10 @@ class Population:
                 state,
                 self.now + self.dice.randrange(-100, 30) * HOUR,
                 "test",
+                purpose_version=self.dice.choice((1, 2)),
                 valid_days=self.dice.choice((None, None, 1, 3)),
+                notice=self.dice.choice((None, {"account_wide": True})),
+                evidence=self.dice.choice(({}, {}, {"unproven": True}, {"event_stamp": True})),
                 universal=self._universal(state),
             )
             for state in self.dice.choices(STATES, k=self.dice.choice((0, 0, 0, 1)))
@@ -122,20 +173,23 @@ class Population:
         keys = [("user_id", str(row["value"])) for row in self.rows]
         history = consent.history(self.session, keys, purpose=purpose.key)
         now = datetime.now(UTC)
-        standings = consent.standings(history, at=now, known_at=None)
+        purpose = consent.catalogue.purpose(self.session, purpose.key)
+        standings = consent.standings(
+            history, at=now, known_at=None, purposes={purpose.key: purpose}
+        )
+        demands = consent.demands(self.session, keys, at=now)
         people: dict[int, list[tuple[int, int, Voice]]] = defaultdict(list)
         for row in self.rows:
             own, value = int(str(row["id"])), str(row["value"])
-            said = standings.get(("user_id", value, purpose.key), ("unknown", None))
+            who = "user_id", value
+            said = standings.get((*who, purpose.key), consent.UNKNOWN)
+            voice = Voice.of(who, said, bar=consent.strictest(purpose, demands.get(who, ())))
             group, person = row["group_id"] or own, row["person_id"] or own
-            people[int(str(person))].append((own, int(str(group)), Voice("user_id", value, *said)))
+            people[int(str(person))].append((own, int(str(group)), voice))
         found = {}
         for members in people.values():
             for own, group, _ in members:
-                voices = [
-                    Voice(v.namespace, v.value, v.standing, v.record_id, asserted=g == group)
-                    for _, g, v in members
-                ]
+                voices = [replace(v, asserted=g == group) for _, g, v in members]
                 acting = next(v for v, m in zip(voices, members, strict=True) if m[0] == own)
                 decision = decide(purpose, voices, acting=acting)
                 found[own] = decision.allow, decision.reason
@@ -158,6 +212,8 @@ def test_sql_and_python_decide_alike_and_for_the_same_reason(session: Session, s
     assert {
         "given", "refused", "withdrawn", "expired", "unknown", "probable_link",
         "lawful_basis:contract", "lawful_basis:legitimate_interests",
+        "lawful_basis:vital_interests", "lawful_basis:public_task", "stale_notice", "unproven",
+        "not_explicit", "restricted", "objection",
     } == reasons.keys()  # fmt: skip
 
 

@@ -130,6 +130,7 @@ def test_a_grant_of_a_server_whose_clock_is_ahead_is_outranked_by_the_withdrawal
     with sessions() as session:
         later = datetime.now(UTC) + timedelta(days=1)
         records = consent.history(session, [("user_id", "ada")])
-        [(standing, _)] = consent.standings(records, at=later, known_at=None).values()
+        found = consent.standings(records, at=later, known_at=None, purposes={})
+        [(standing, *_)] = found.values()
     assert standing in ("withdrawn", "refused")
     assert send(sessions, source, Memory(), "a") == "rejected"

@@ -312,10 +312,10 @@ def check_mirror(world: World) -> None:
         records = consent.history(
             session, [(r.namespace, r.value) for r in rows], purpose=consent.LINK
         )
-        said = consent.standings(records, at=now, known_at=now)
+        said = consent.standings(records, at=now, known_at=now, purposes={})
         words = {"given": "given", "refused": "refused", "withdrawn": "refused"}
         for r in rows:
-            standing, _ = said.get((r.namespace, r.value, consent.LINK), ("unknown", None))
+            standing, *_ = said.get((r.namespace, r.value, consent.LINK), ("unknown", None))
             assert r.link_consent == words.get(standing, "unknown")
 
 

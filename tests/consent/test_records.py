@@ -40,7 +40,7 @@ def choice(
 
 def stands(session: Session, at: datetime, value: str = "ada", purpose: str = "ads.share") -> str:
     history = consent.history(session, [("user_id", value)])
-    found = consent.standings(history, at=at, known_at=at + 3650 * DAY)
+    found = consent.standings(history, at=at, known_at=at + 3650 * DAY, purposes={})
     return found.get(("user_id", value, purpose), ("unknown", None))[0]
 
 
@@ -256,7 +256,8 @@ def test_leaving_repetitions_out_never_changes_what_stands(
     history = consent.history(session, [("user_id", "ada"), ("user_id", "bob")])
     for hour in range(14):
         at = NOON + timedelta(hours=hour)
-        found = {k[1]: s for k, (s, _) in consent.standings(history, at=at, known_at=EVER).items()}
+        standings = consent.standings(history, at=at, known_at=EVER, purposes={})
+        found = {who: said.standing for (_, who, _), said in standings.items()}
         assert (found.get("ada") == "given") == (found.get("bob") == "given")
     outer.rollback()
     session.expunge_all()
