@@ -26,6 +26,7 @@ from api.routes import (
     destinations,
     health,
     identity,
+    identity_explanations,
     identity_rules,
     journeys,
     oauth,
@@ -47,6 +48,7 @@ from app.events.meter import Meter
 from app.events.writer import Writer
 from app.health import Probe, Room
 from app.settings import Settings
+from app.suppression import gate
 from identity import identifiers
 
 DESCRIPTION = """\
@@ -72,6 +74,7 @@ RESOURCES = (
     changes,
     destinations,
     identity,
+    identity_explanations,
     identity_rules,
     plans,
     plan_checks,
@@ -86,6 +89,7 @@ def create_app(settings: Settings, sessions: Sessions) -> FastAPI:
 
     identifiers.read_phones_of(settings.default_region)
     holding = Holding.of(settings)
+    gate.use(settings)
 
     @asynccontextmanager
     async def lifespan(server: FastAPI) -> AsyncIterator[None]:

@@ -41,6 +41,11 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     app_errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     app_errors.OverCapacity: HTTPStatus.SERVICE_UNAVAILABLE,
     app_errors.HoldKeyUnusable: HTTPStatus.SERVICE_UNAVAILABLE,
+    app_errors.SuppressionKeyUnusable: HTTPStatus.SERVICE_UNAVAILABLE,
+    app_errors.SubjectSuppressed: HTTPStatus.CONFLICT,
+    app_errors.LedgerKeyUnusable: HTTPStatus.SERVICE_UNAVAILABLE,
+    app_errors.LedgerForked: HTTPStatus.SERVICE_UNAVAILABLE,
+    app_errors.AnchorUnusable: HTTPStatus.SERVICE_UNAVAILABLE,
     app_errors.RejectedEventNotFound: HTTPStatus.NOT_FOUND,
     app_errors.RejectedEventClosed: HTTPStatus.CONFLICT,
     app_errors.CorrectionRequired: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -72,6 +77,10 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     consent_errors.AssessmentMissing: HTTPStatus.UNPROCESSABLE_ENTITY,
     consent_errors.NoticeNotFound: HTTPStatus.NOT_FOUND,
     consent_errors.NoticeExists: HTTPStatus.CONFLICT,
+    consent_errors.StatementInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
+    consent_errors.LedgerEntryNotFound: HTTPStatus.NOT_FOUND,
+    consent_errors.LedgerEntryNotSealed: HTTPStatus.CONFLICT,
+    consent_errors.CheckpointNotFound: HTTPStatus.NOT_FOUND,
     consent_errors.SignalUnreadable: HTTPStatus.BAD_REQUEST,
     identity_errors.MergeNotFound: HTTPStatus.NOT_FOUND,
     identity_errors.MergeAlreadyUndone: HTTPStatus.CONFLICT,
@@ -81,6 +90,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     identity_errors.IdentifierInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     identity_errors.NamespaceRulesInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     identity_errors.SuspensionNotFound: HTTPStatus.NOT_FOUND,
+    identity_errors.NothingCompared: HTTPStatus.NOT_FOUND,
 }
 #: The problems that no class stands for: their status and title.
 INVALID, UNEXPECTED = "request-invalid", "internal-error"

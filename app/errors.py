@@ -62,6 +62,26 @@ class HoldKeyUnusable(AppError):
     """The key that held events are sealed with cannot be used."""
 
 
+class SuppressionKeyUnusable(AppError):
+    """The key of the suppression list cannot be used, so nothing may be stored."""
+
+
+class SubjectSuppressed(AppError):
+    """The data of this person were erased, and nothing about them is stored again."""
+
+
+class LedgerKeyUnusable(AppError):
+    """The keys of the ledger cannot be used."""
+
+
+class LedgerForked(AppError):
+    """The ledger contradicts what was signed before, so nothing more is signed."""
+
+
+class AnchorUnusable(AppError):
+    """Checkpoints cannot be kept where they should be."""
+
+
 class RejectedEventNotFound(AppError):
     """No such rejected event."""
 

@@ -80,6 +80,35 @@ class Settings(BaseSettings):
         description="Keys that seal held events: 32 bytes in base64, the newest first, separated "
         "by commas. When empty, a key is made in the data directory.",
     )
+    suppression_key: SecretStr | None = Field(
+        default=None,
+        description="Keys that hash whom nothing is stored about any more: as `hold_key`. When "
+        "empty, a key is made in the data directory. Without it, once somebody was erased, nothing "
+        "is accepted.",
+    )
+    erasure_journal: Path | None = Field(
+        default=None,
+        description="The file that lists every erasure, to be repeated in a restored database; "
+        "back it up apart from the database. When empty: `erasure.journal` in the data directory.",
+    )
+    ledger_key: SecretStr | None = Field(
+        default=None,
+        description="Keys that wrap those of the ledger's keystore: as `hold_key`. When empty, a "
+        "key is made in the data directory.",
+    )
+    keystore_url: str | None = Field(
+        default=None,
+        description="PostgreSQL that holds the ledger's keys, and nothing else. When empty: "
+        "`keystore.db` in the data directory.",
+    )
+    ledger_anchor: Path | None = Field(
+        default=None,
+        description="Directory to which the ledger's checkpoints are written, best on another "
+        "machine. When empty: `anchor` in the data directory.",
+    )
+    ledger_seconds: int = Field(
+        default=60, ge=1, description="How often what was recorded is sealed, in seconds."
+    )
     max_held_events: int = Field(
         default=100_000, ge=1, description="Most held events of one source."
     )
@@ -102,6 +131,16 @@ class Settings(BaseSettings):
     def home(self) -> Path:
         """The data directory as an absolute path."""
         return self.data_dir.expanduser().resolve()
+
+    @property
+    def journal(self) -> Path:
+        """The file that lists every erasure."""
+        return (self.erasure_journal or self.home / "erasure.journal").expanduser().resolve()
+
+    @property
+    def anchor_dir(self) -> Path:
+        """Where the checkpoints of the ledger are written."""
+        return (self.ledger_anchor or self.home / "anchor").expanduser().resolve()
 
     @property
     def lake_dir(self) -> Path:

@@ -17,6 +17,7 @@ from app import db, schema
 from app.db import Sessions
 from app.postgres import database
 from app.settings import Settings
+from app.suppression import gate
 from identity import identifiers
 
 DataDir = Annotated[
@@ -37,6 +38,7 @@ def settings(data_dir: Path | None = None) -> Settings:
 def opened(settings: Settings) -> Iterator[Sessions]:
     """Yield sessions on the migrated database; works beside a running server and without one."""
     identifiers.read_phones_of(settings.default_region)
+    gate.use(settings)
     with database(settings) as url:
         engine = db.engine(url, pool_size=5)
         try:

@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 
 import consent
 from app import work
-from identity import graph
+from app.suppression import gate
+from identity import graph, namespaces
 
 
 def record(
@@ -21,21 +22,28 @@ def record(
     received_at: datetime,
     effective_at: datetime | None = None,
     notice: dict[str, Any] | None = None,
-    evidence: dict[str, Any] | None = None,
+    evidence: Mapping[str, Any] | None = None,
+    partner: Mapping[str, Any] | None = None,
 ) -> list[consent.Written]:
     """Record explicit decisions of one canonical identifier and set everything moving.
 
+    A refusal of a purpose is one of those below it too. `partner` collected it in our place and
+    holds a `proof`. That a notice was shown is proved by the `served_notice_id` of the evidence;
+    without one the record is marked `notice_not_proven`.
+
     Effective for every decision from the commit on; segments and destinations hear of it from
     the worker, which is notified by the same commit. A refusal that says no time of its own ends
-    what is on record, whatever the clocks of two servers say. Raises PurposeNotFound and
-    NoticeNotFound.
+    what is on record, whatever the clocks of two servers say. Raises PurposeNotFound,
+    NoticeNotFound and SubjectSuppressed.
     """
+    gate.refuse(session, [(namespace, value)])
     known = consent.catalogue.purposes(session)
+    evidence = dict(evidence or {})
     if notice is not None:
-        found = consent.catalogue.notice(
-            session, notice["key"], int(notice["version"]), notice["language"]
-        )
-        notice = {**notice, "body_sha256": found.body_sha256}
+        notice = _proven(session, notice, namespace)
+        if not evidence.get("served_notice_id"):
+            evidence["notice_not_proven"] = True
+    decisions = _with_those_below(known, decisions)
     after = max([received_at, *_order_times(session, namespace, value, decisions)])
     choices = [
         consent.Choice(
@@ -48,13 +56,45 @@ def record(
             purpose_version=_known(known, purpose).version,
             valid_days=_known(known, purpose).valid_days,
             notice=notice,
-            evidence=dict(evidence or {}),
+            evidence=evidence if partner is None else {**evidence, **_partner(partner)},
         )
         for purpose, state in decisions.items()
     ]
     written = consent.record(session, choices, received_at=after)
     touch(session, written)
     return written
+
+
+def _proven(session: Session, notice: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+    """Return the notice with what proves it, and whether this identifier answers for an account.
+
+    An account is what a person has one of and logs in to: an identifier of a unique namespace.
+    """
+    found = consent.catalogue.notice(
+        session, notice["key"], int(notice["version"]), notice["language"]
+    )
+    account = found.scope == "account" and namespaces.get(session, namespace).rules.unique
+    return {**notice, "body_sha256": found.body_sha256, "account_wide": account}
+
+
+def _with_those_below(
+    known: Mapping[str, consent.Purpose], decisions: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the decisions, a refusal also of every purpose below that nothing is said of."""
+    wide = dict(decisions)
+    for purpose, state in decisions.items():
+        if state != "given":
+            for key in consent.catalogue.below(known.values(), purpose):
+                wide.setdefault(key, state)
+    return wide
+
+
+def _partner(partner: Mapping[str, Any]) -> dict[str, Any]:
+    """Return who collected it in our place; without proof a grant of theirs allows nothing.
+
+    A clause in a contract is no proof of consent (CNIL deliberation 2020-092, on proof).
+    """
+    return {"partner": dict(partner), **({} if partner.get("proof") else {"unproven": True})}
 
 
 def _order_times(

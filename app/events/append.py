@@ -14,7 +14,7 @@ from app.events.alike import Alike
 from app.events.envelope import Rejection
 from app.events.held import Holding
 from app.events.insert import Key, Told, Way, insert
-from app.events.item import ACCEPTED, DUPLICATE, Item, Outcome
+from app.events.item import ACCEPTED, DUPLICATE, SUPPRESSED, Item, Outcome
 from app.events.memory import Memory
 
 
@@ -36,6 +36,7 @@ def append(
 
     Consent signals of the events are recorded first and decide at once: an event whose source
     collects for a purpose that the person does not allow is not written at all, only counted.
+    One that names somebody who was erased is rejected before anything of it is read.
     One that is there already, in this batch or before, is a duplicate. One that its tracking plan
     refuses is rejected, for the caller to keep; what it says of consent counts.
     Any other `way` is for who repeats the transaction on IntegrityError, as `Way` says.
@@ -48,6 +49,24 @@ def append(
         return []
     now = now or max(item.received_at for item in items)
     memory.refresh(session)
+    erased = () if memory.gate.empty else _erased(items, memory)
+    if erased:
+        out = iter(
+            append(
+                session,
+                [item for n, item in enumerate(items) if n not in erased],
+                memory,
+                now=now,
+                way=way,
+                holding=holding,
+                released=released,
+                counted=counted,
+            )
+        )
+        outcomes = [SUPPRESSED if n in erased else next(out) for n in range(len(items))]
+        if counted and not released:
+            _count(session, [items[n] for n in erased], [SUPPRESSED] * len(erased), now, wake=False)
+        return outcomes
     sent = items
     items, found = findings.put(session, sent, memory.plans)
     groups = alike.grouped(items, memory)
@@ -75,6 +94,15 @@ def append(
     elif fresh:
         work.wake(session)
     return outcomes
+
+
+def _erased(items: Sequence[Item], memory: Memory) -> list[int]:
+    """Return the places of the events that name somebody who was erased."""
+    gate, names = memory.gate, {i for item in items for i in item.envelope.identifiers}
+    out = {i for i in names if not memory.knows(i) and gate.refuses([i])}
+    if not out:
+        return []
+    return [n for n, item in enumerate(items) if not out.isdisjoint(item.envelope.identifiers)]
 
 
 def _store(

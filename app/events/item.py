@@ -62,3 +62,4 @@ class Outcome:
 
 ACCEPTED = Outcome("accepted")
 DUPLICATE = Outcome("duplicate")
+SUPPRESSED = Outcome("rejected", "suppressed", "the data of this person were erased")

@@ -16,6 +16,7 @@ import consent
 from app.access.sources import SourceSettings
 from app.events.item import Speaker
 from app.plans.in_force import Plans
+from app.suppression.gate import Gate
 from consent.signals.segment import ABSENT, Stamp
 from identity import graph
 
@@ -58,6 +59,7 @@ class Memory:
         """Know nothing."""
         self.purposes: dict[str, consent.Purpose] = {}
         self.plans = Plans()
+        self.gate = Gate()
         self._versions = -1
         self._mark = 0
         self._own: set[int] = set()
@@ -68,7 +70,13 @@ class Memory:
         self._categories: dict[int, Mapping[str, Iterable[str]]] = {}
 
     def refresh(self, session: Session) -> None:
-        """Forget what others have changed. Call it first in every transaction."""
+        """Forget what others have changed. Call it first in every transaction.
+
+        Nobody is erased from then on until its end.
+        """
+        if self.gate.refresh(session):  # ids of who was erased stand for nobody any more
+            self._ids.clear()
+            self._voices.clear()
         changes = consent.changes_since(session, self._mark, self._own)
         if changes.mark < self._mark:  # another cluster, or this one as it was before
             self._ids.clear()
@@ -95,6 +103,10 @@ class Memory:
         if new:
             after_commit(session, lambda: self._keep_ids(new))
         return found | new
+
+    def knows(self, speaker: Speaker) -> bool:
+        """Say whether the id of this identifier is remembered: then it was not erased."""
+        return speaker in self._ids
 
     def _keep_ids(self, ids: Mapping[Speaker, int]) -> None:
         if len(self._ids) + len(ids) > MOST_IDENTIFIERS:

@@ -23,6 +23,8 @@ from app.events.body import to_message
 from app.events.envelope import Rejection
 from app.events.item import Item, Outcome
 from app.events.tables import RejectedCount, RejectedEvent
+from app.suppression import mentions
+from app.suppression.gate import Gate
 from consent.resolve import UNCONDITIONAL
 
 #: Rows that one statement of the clean-up removes, so that no lock is held for long.
@@ -70,11 +72,12 @@ class Wanted:
             yield RejectedEvent.received_at < self.until
 
 
-def keep(session: Session, refused: Iterable[Refused]) -> None:
+def keep(session: Session, refused: Iterable[Refused], gate: Gate) -> None:
     """Keep what was not accepted, with the reason, so that it can be corrected and replayed.
 
-    Where consent forbids it, or the source has had its share of this minute, the event is only
-    counted with its code. Call it last in a transaction: the bound is a lock on the source.
+    Where consent forbids it, it names somebody who was erased (`gate`), or the source has had its
+    share of this minute, the event is only counted with its code. Call it last in a transaction:
+    the bound is a lock on the source.
     """
     by_source: dict[int, list[Refused]] = {}
     for one in refused:
@@ -83,11 +86,14 @@ def keep(session: Session, refused: Iterable[Refused]) -> None:
         return
     purposes = consent.catalogue.purposes(session)
     for source_id in sorted(by_source):  # all lock the sources in this order
-        _keep(session, by_source[source_id], purposes)
+        _keep(session, by_source[source_id], purposes, gate)
 
 
 def _keep(
-    session: Session, refused: Sequence[Refused], purposes: Mapping[str, consent.Purpose]
+    session: Session,
+    refused: Sequence[Refused],
+    purposes: Mapping[str, consent.Purpose],
+    gate: Gate,
 ) -> None:
     """Keep or count what one source sent."""
     source, newest = refused[0].source, max(one.received_at for one in refused)
@@ -95,7 +101,9 @@ def _keep(
     dropped: Counter[tuple[str, str]] = Counter()
     allowed = []
     for one in refused:
-        if kept.may_keep(
+        if not gate.empty and _names_erased(one, gate):
+            dropped[one.rejection.code, "suppressed"] += 1
+        elif kept.may_keep(
             one.rejection, purpose, known=purposes.keys(), categories=source.categories
         ):
             allowed.append(one)
@@ -110,6 +118,14 @@ def _keep(
     codes = Counter((source.id, "rejected", one.rejection.code) for one in refused)
     del codes[source.id, "rejected", kept.UNREADABLE]  # counted with other whole requests
     tally.add(session, codes, newest)
+
+
+def _names_erased(refused: Refused, gate: Gate) -> bool:
+    """Say whether anything in what was sent, or its message id, is an identifier of theirs."""
+    raw = refused.rejection.raw
+    text = bytes(raw or b"").decode("utf-8", "replace")
+    texts = [text, kept.message_id(refused.rejection) or ""]
+    return any(gate.refuses(mentions.named(one, gate.namespaces)) for one in texts)
 
 
 def _rows(session: Session, allowed: Sequence[Refused], newest: datetime) -> list[dict[str, Any]]:

@@ -205,6 +205,6 @@ def _settle(
         return Replayed(row.id, row.state, found.state, message_id)
     row.code, row.message = found.code, kept.plain(found.message) or ""
     row.details = kept.details(found.rejection) if found.rejection else None
-    if found.code == "consent_denied":  # then nothing of it may be kept
+    if found.code in ("consent_denied", "suppressed"):  # then nothing of it may be kept
         rejected.close(row, "discarded", by=by, now=now)
     return Replayed(row.id, row.state, "rejected", message_id, row.code, row.message)

@@ -131,7 +131,7 @@ class RejectedEvent(Base):
 
 
 class RejectedCount(Base):
-    """How many rejected events of an hour were not kept, and why: `consent` or `bound`."""
+    """How many rejected events of an hour were not kept, and why: consent, bound or suppressed."""
 
     __tablename__ = "rejected_count"
 

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from app import db
 from app.db import DataRefused, Sessions, unavailable
-from app.errors import OverCapacity, StorageFull
+from app.errors import OverCapacity, StorageFull, SuppressionKeyUnusable
 from app.events import rejected
 from app.events.append import append
 from app.events.envelope import Envelope, Rejection, message_of
@@ -177,7 +177,7 @@ class Writer:
         try:
             written = [*self._cheapest(batches)]
         except Exception as error:
-            if unavailable(error):
+            if _everybodys(error):
                 raise
             # One of them is at fault: it must not cost the others anything.
             written = [self._divided(batch) for batch in batches]
@@ -225,7 +225,7 @@ class Writer:
             [written] = self._once_more([batch])
             return written
         except Exception as error:
-            if unavailable(error):
+            if _everybodys(error):
                 return error
             if len(batch.entries) == 1:
                 return self._refused(batch, error) if isinstance(error, FAULTS) else error
@@ -273,11 +273,13 @@ def write(
     # Not when it was received: whoever sends a body slowly would be asked for the consent that
     # stood when they began.
     now = max([datetime.now(UTC), *(item.received_at for item in items)])
+    if not items:
+        memory.refresh(session)  # what is kept of the others must name nobody who was erased
     appended = append(session, items, memory, now=now, way=way, holding=holding)
     sizes = [len(batch.entries) for batch in batches]
     readable = len(items) == sum(sizes)
     unread = [] if readable else [entry for batch in batches for entry in _refused(batch)]
-    rejected.keep(session, [*unread, *rejected.unplanned(items, appended)])
+    rejected.keep(session, [*unread, *rejected.unplanned(items, appended)], memory.gate)
     if readable:
         ends = itertools.accumulate(sizes)
         return [appended[end - size : end] for size, end in zip(sizes, ends, strict=True)]
@@ -291,6 +293,11 @@ def write(
         ]
         for batch in batches
     ]
+
+
+def _everybodys(error: Exception) -> bool:
+    """Say whether an error is the fault of no event."""
+    return isinstance(error, SuppressionKeyUnusable) or unavailable(error) is not None
 
 
 def _items(batch: Batch) -> Iterable[Item]:

@@ -74,9 +74,11 @@ def load(
                 refused.append(rejected.Refused(source, at, entry))
                 report.reject(entry.code, entry.message, number)
         with sessions.begin() as session:
-            _give(session, source, items, consents, evidence, received_at)
+            memory.refresh(session)
+            _give(session, source, items, consents, evidence, received_at, memory)
             outcomes = append(session, items, memory)
-            rejected.keep(session, [*refused, *rejected.unplanned(items, outcomes)])
+            unread = [*refused, *rejected.unplanned(items, outcomes)]
+            rejected.keep(session, unread, memory.gate)
         for outcome in outcomes:
             if outcome.state == "accepted":
                 report.accepted += 1
@@ -116,12 +118,17 @@ def _give(
     purposes: Sequence[str],
     evidence: str,
     now: datetime,
+    memory: Memory,
 ) -> None:
-    """Record what the importer states: these identifiers' people agreed to these purposes."""
+    """Record what the importer states: these identifiers' people agreed to these purposes.
+
+    Nothing is recorded of who was erased.
+    """
     if not purposes:
         return
     known = [consent.catalogue.purpose(session, key) for key in purposes]
-    speakers = sorted({speaker for item in items for speaker in item.speakers})
+    here = [i for i in items if not memory.gate.refuses(i.envelope.identifiers)]
+    speakers = sorted({speaker for item in here for speaker in item.speakers})
     choices = [
         consent.Choice(
             *speaker,

@@ -20,6 +20,7 @@ from app.events.body import to_message
 from app.events.envelope import Rejection
 from app.events.item import Batch, Outcome
 from app.events.writer import Writer
+from app.suppression.gate import Gate
 from tests.app.rejected.conftest import Call, Send, basic
 
 NAMELESS = {"type": "track", "userId": "u-1"}
@@ -272,7 +273,7 @@ def test_writers_who_keep_events_of_the_same_sources_do_not_block_each_other(
         mine = refused if worker % 2 else refused[::-1]
         for _ in range(20):
             with sessions.begin() as session:
-                rejected.keep(session, mine)
+                rejected.keep(session, mine, Gate())
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(keep, range(4)))

@@ -1,0 +1,58 @@
+"""The keyed hash by which an identifier is known without being kept: no database, no settings.
+
+HMAC-SHA-256 (RFC 2104) under a key that HKDF (RFC 5869) derives from one secret. Keyed, because an
+e-mail address is guessable, and an unkeyed hash of it as good as the address.
+"""
+
+import hmac
+from collections.abc import Sequence
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+#: The version of the canonical form that is hashed. It is raised when `identifiers.normalise`
+#: writes a value otherwise than before: then what is on the list may not be found any more.
+NORMALISER = 1
+_KEY_ID = 8
+
+
+class RefKey:
+    """One secret and what is derived of it; never printed."""
+
+    def __init__(self, secret: bytes) -> None:
+        """`secret` are 32 random bytes."""
+        self._subjects = _derived(secret, "subject")
+        self.id = _derived(secret, "key id")[:_KEY_ID]
+
+    def ref(self, namespace: str, value: str) -> bytes:
+        """Return the hash of an identifier in its canonical form.
+
+        Names of namespaces hold no NUL, so no two identifiers are written alike.
+        """
+        text = f"{namespace}\0{value}".encode("utf-8", "surrogatepass")
+        return hmac.digest(self._subjects, text, "sha256")
+
+
+class RefKeys:
+    """The keys of an installation, the newest first: it makes new hashes, and all find old ones."""
+
+    def __init__(self, secrets: Sequence[bytes]) -> None:
+        """Raises ValueError when there is none."""
+        if not secrets:
+            raise ValueError("a key is needed")
+        self.keys = tuple(RefKey(secret) for secret in secrets)
+        self.ids = frozenset(key.id for key in self.keys)
+
+    @property
+    def newest(self) -> RefKey:
+        """The key that makes new hashes."""
+        return self.keys[0]
+
+    def refs(self, namespace: str, value: str) -> list[bytes]:
+        """Return the hashes of an identifier under each key."""
+        return [key.ref(namespace, value) for key in self.keys]
+
+
+def _derived(secret: bytes, purpose: str) -> bytes:
+    info = f"parcours suppression 1: {purpose}".encode()
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(secret)
