@@ -33,5 +33,21 @@ class NoticeExists(ConsentError):
     """This notice version exists already, and versions never change."""
 
 
+class StatementInvalid(ConsentError):
+    """This may not stand in the ledger, which everybody may read and nobody can change."""
+
+
+class LedgerEntryNotFound(ConsentError):
+    """No such entry in the ledger."""
+
+
+class LedgerEntryNotSealed(ConsentError):
+    """The record is not in the ledger yet; ask again a little later."""
+
+
+class CheckpointNotFound(ConsentError):
+    """The ledger was never signed at this size."""
+
+
 class SignalUnreadable(ConsentError):
     """The consent signal cannot be read; it counts as a refusal for its event."""

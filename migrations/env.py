@@ -18,12 +18,13 @@ from app.plans import tables as plans
 from app.profiles import tables as profiles
 from app.retention import tables as retention
 from app.segments import tables as segments
+from consent.ledger import tables as ledger
 from consent.tables import Base as ConsentBase
 from identity.tables import Base as IdentityBase
 
 #: Importing a module is what puts its tables into the metadata.
 FEATURES = (
-    access, destinations, events, journeys, lake, pending, plans, profiles, retention,
+    access, destinations, events, journeys, lake, ledger, pending, plans, profiles, retention,
     segments, work,
 )  # fmt: skip
 SCHEMAS = {"app", "identity", "consent"}

@@ -1,0 +1,110 @@
+"""The sealer: one at a time, it brings what was recorded into the ledger and signs checkpoints."""
+
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from app.db import Sessions, advisory_lock
+from app.errors import AnchorUnusable, LedgerForked, LedgerKeyUnusable
+from app.ledger.anchor import Anchor
+from app.ledger.keystore import Keystore
+from consent.ledger import Signer, step
+from consent.ledger.store import head, tree, vkeys
+
+#: Entries of one step, hence at most of one checkpoint: 2 s of work.
+MOST = 5_000
+LOCK = "ledger"
+
+
+def run(
+    sessions: Sessions,
+    keystore: Keystore,
+    anchor: Anchor,
+    *,
+    host: str,
+    most: int = MOST,
+    stop: Callable[[], bool] = lambda: False,
+) -> int:
+    """Seal what waits, and return how many entries that made; 0 where another process is at it.
+
+    `host` names the log when it begins. Raises LedgerKeyUnusable, and LedgerForked when fewer or
+    other entries are here than were signed before.
+    """
+    made = 0
+    keystore.rewrap()
+    while not stop():
+        with sessions.begin() as session, advisory_lock(session, LOCK) as mine:
+            if not mine:
+                return made
+            destroyed = keystore.untold()
+            signers = _signers(session, keystore, host)
+            _demand_same(session, anchor, signers[0].origin)
+            done = step(session, keystore, signers, most=most, destroyed=destroyed)
+        keystore.told(destroyed)
+        made += done
+        if done < most:
+            return made
+    return made
+
+
+def rotate(
+    session: Session, keystore: Keystore, *, host: str, overlap: timedelta, new_log: bool
+) -> str:
+    """Give the ledger a new signing key and return its vkey.
+
+    The old one signs beside it for the time of the overlap. A new log has a new name and is held
+    against no earlier checkpoint: for when the database was restored from a backup that lacks
+    what was signed since, or the keystore is lost.
+    """
+    now = datetime.now(UTC)
+    keys = keystore.signing_keys(at=now)
+    origin = _name(host) if new_log or not keys else keys[0].signer.origin
+    if not keys and not new_log and vkeys(session):
+        raise LedgerKeyUnusable(LOST)
+    return keystore.add_signing_key(origin, at=now, overlap=overlap).vkey
+
+
+LOST = (
+    "the keystore has no signing key, though the ledger was signed; restore the keystore, "
+    "or begin a new log with `parcours ledger rotate-key --new-log`"
+)
+
+
+def _signers(session: Session, keystore: Keystore, host: str) -> list[Signer]:
+    """Return the keys that sign now; the first one is made."""
+    now = datetime.now(UTC)
+    keys = [key.signer for key in keystore.signing_keys(at=now)]
+    if not keys:
+        if vkeys(session):
+            raise LedgerKeyUnusable(LOST)
+        keys = [keystore.add_signing_key(_name(host), at=now, overlap=timedelta(0))]
+    return keys
+
+
+def _name(host: str) -> str:
+    """Return a name that no other log has (C2SP tlog-checkpoint: origin)."""
+    return f"{host}/ledger/{secrets.token_hex(4)}"
+
+
+def _demand_same(session: Session, anchor: Anchor, origin: str) -> None:
+    """Refuse to go on when the ledger does not begin with what was signed last.
+
+    A log signs nothing that contradicts what it signed before (C2SP tlog-checkpoint). Where the
+    anchor cannot be read the ledger goes on, and who publishes says that it cannot.
+    """
+    last = None
+    with suppress(AnchorUnusable):
+        last = anchor.last(origin)
+    if last is None:
+        return
+    here = head(session)
+    if last.size > here.size:
+        raise LedgerForked(
+            f"{last.size} entries were signed and {here.size} are here: see `parcours ledger "
+            "verify`; after restoring an older backup, `parcours ledger rotate-key --new-log`"
+        )
+    if tree(session, here.size).root(last.size) != last.root:
+        raise LedgerForked(f"the first {last.size} entries are others than were signed")

@@ -1,0 +1,36 @@
+"""How the ledger is: what `parcours doctor` says of it."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.errors import AnchorUnusable
+from app.ledger.anchor import Anchor
+from consent.ledger.store import head, waiting_since
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where the ledger has come to, and what keeps it."""
+
+    size: int
+    #: Since when the oldest record waits that should have been sealed.
+    waiting_seconds: float
+    #: Entries that the anchored checkpoints cover; None where the anchor cannot be read.
+    anchored: int | None
+    why: str = ""
+
+
+def state(session: Session, anchor: Anchor) -> State:
+    """Return how the ledger is."""
+    last = head(session)
+    oldest = waiting_since(session)
+    now = session.scalar(sa.select(sa.func.clock_timestamp())) or datetime.now(UTC)
+    waited = max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
+    try:
+        there = anchor.last(last.note.partition("\n")[0]) if last.note else None
+    except AnchorUnusable as error:
+        return State(last.size, waited, None, str(error))
+    return State(last.size, waited, there.size if there else 0)

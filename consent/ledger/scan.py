@@ -1,0 +1,183 @@
+"""One pass over all entries of the ledger: what each says, hashes to, and sealed."""
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from consent.ledger.check import leaf_hash
+from consent.ledger.report import Claim, Report
+from consent.ledger.sealer import catalogue_id
+from consent.ledger.sealing import SubjectKey
+from consent.ledger.store import statement
+from consent.ledger.tables import LedgerEntry, LedgerNode
+from consent.ledger.tree import WIDTH, Running
+
+#: Entries read at once: a multiple of 256.
+STEP = 64 * WIDTH
+
+#: Returns the keys with these ids; None for one that was destroyed.
+KeysById = Callable[[Collection[UUID]], Mapping[UUID, SubjectKey | None]]
+
+
+class Scan:
+    """Reads entry after entry and notes what is wrong."""
+
+    def __init__(
+        self,
+        session: Session,
+        report: Report,
+        signed: Collection[Claim],
+        external: Collection[Claim],
+        keys: KeysById | None,
+    ) -> None:
+        """`signed` are the checkpoints of the database, `external` those kept elsewhere."""
+        self._session, self._report, self._keys = session, report, keys
+        self._signed = max((claim.size for claim in signed), default=0)
+        self._claims = sorted([*signed, *external])
+        self._catalogue = {
+            catalogue_id(row.kind, row.key, row.version, row.language): row.content
+            for row in session.execute(statement("ledger_catalogue"))
+        }
+        self._running, self._whole = Running(), True
+        self._good, self._logged = 0, ""
+        self._groups: dict[tuple[int, int], bytes] = {}
+
+    def run(self, progress: Callable[[int], None]) -> None:
+        """Examine every entry, in order."""
+        self._outside()
+        for start in range(0, self._signed, STEP):
+            past = min(start + STEP, self._signed)
+            self._groups = self._kept(start)
+            rows = self._session.execute(
+                statement("ledger_rows"), {"first": start, "past": past}
+            ).all()
+            keys = self._opening(rows)
+            for row in rows:
+                self._entry(row, keys)
+            for level, index in sorted(self._groups):
+                self._tell(index << level, f"the tree holds a hash of level {level} of no entries")
+            progress(past)
+        size = self._report.entries = self._running.size
+        if size < self._signed:
+            self._tell(size, f"entries from {size} on are gone")
+        for claim in self._claims[:1] if self._whole else ():
+            self._tell(size, claim.refuted(size))
+
+    def _outside(self) -> None:
+        """Look for entries that no checkpoint covers: each one was made with its own."""
+        place = LedgerEntry.leaf_index
+        query = sa.select(place).where(sa.or_(place < 0, place >= self._signed))
+        for index in self._session.scalars(query.order_by(place).limit(1)):
+            self._tell(max(0, index), f"entry {index} is in no checkpoint")
+
+    def _kept(self, start: int) -> dict[tuple[int, int], bytes]:
+        """Return the kept hashes of subtrees that end within the entries from here on."""
+        ends = (LedgerNode.node_index + 1).op("<<")(sa.cast(LedgerNode.level, sa.Integer))
+        query = sa.select(LedgerNode.level, LedgerNode.node_index, LedgerNode.hash)
+        rows = self._session.execute(query.where(ends > start, ends <= start + STEP))
+        return {(row.level, row.node_index): row.hash for row in rows}
+
+    def _opening(self, rows: Iterable[sa.Row[Any]]) -> Mapping[UUID, SubjectKey | None]:
+        if self._keys is None:
+            return {}
+        return self._keys({row.key_id for row in rows if row.key_id is not None})
+
+    def _entry(self, row: sa.Row[Any], keys: Mapping[UUID, SubjectKey | None]) -> None:
+        index, size = row.leaf_index, self._running.size
+        if index != size:
+            self._tell(size, f"entry {size} is gone")
+            self._whole = False
+            self._running.size = index  # to read on; of the tree nothing is said any more
+        if leaf_hash(row.entry.encode()) != row.leaf_hash:
+            self._tell(index, f"entry {index} is not what was hashed")
+        said = self._read(row)
+        if said is not None and said.get("type") in ("purpose", "notice"):
+            self._version(row, said)
+        elif said is not None:
+            self._sealed(row, said, keys)
+        self._grow(index, row.leaf_hash)
+
+    def _read(self, row: sa.Row[Any]) -> dict[str, Any] | None:
+        index = row.leaf_index
+        try:
+            said: dict[str, Any] = json.loads(row.entry)
+            stands, logged = said["index"], str(said["logged"])
+        except (ValueError, KeyError, TypeError):
+            self._tell(index, f"entry {index} cannot be read")
+            return None
+        if stands != str(index):
+            self._tell(index, f"entry {index} says that it is entry {stands}")
+        elif logged < self._logged:
+            self._tell(index, f"entry {index} is dated before the one before it")
+        else:
+            self._logged = logged
+        return said
+
+    def _version(self, row: sa.Row[Any], said: Mapping[str, Any]) -> None:
+        """Compare a version of a purpose or notice with its entry."""
+        now = self._catalogue.get(row.about)
+        if now is None or not within(str(said.get("content", "{}")), now):
+            name = said.get(said["type"])
+            what = f"{said['type']} {name} version {said.get('version')}"
+            self._tell(row.leaf_index, f"{what} is not what entry {row.leaf_index} says")
+
+    def _sealed(
+        self, row: sa.Row[Any], said: Mapping[str, Any], keys: Mapping[UUID, SubjectKey | None]
+    ) -> None:
+        """Compare an entry with what was sealed of it, and that with the record.
+
+        Key, sealed text and record end together. One that is there without the others was taken
+        from, whoever took it.
+        """
+        index, is_record = row.leaf_index, said.get("type") == "consent"
+        if row.sealed is None:
+            if row.body is not None:
+                self._tell(index, f"what was sealed of entry {index} is gone, its record is not")
+            return
+        if row.body is None and is_record:
+            self._tell(index, f"the record of entry {index} is gone, what was sealed of it is not")
+        if self._keys is None:
+            return
+        key = keys.get(row.key_id)
+        if key is None and row.key_id in keys:
+            return  # destroyed; the sealer has still to remove what it sealed
+        body = key.open(row.sealed, row.entry.encode()) if key is not None else None
+        if key is None or body is None:
+            self._tell(index, f"what was sealed of entry {index} cannot be opened")
+        elif said.get("body") != key.commitment(index, body):
+            self._tell(index, f"entry {index} does not commit to what was sealed of it")
+        elif row.body is not None:
+            self._report.compared += 1
+            if not within(body.decode(), row.body):
+                self._tell(index, f"the record of entry {index} was changed")
+
+    def _grow(self, index: int, found: bytes) -> None:
+        if not self._whole:
+            self._running.size = index + 1
+            self._groups.clear()
+            return
+        for level, node, kept in self._running.add(found):
+            if self._groups.pop((level, node), None) != kept:
+                self._tell(node << level, f"the tree does not fit the {1 << level} entries here")
+        size = self._running.size
+        while self._claims and self._claims[0].size <= size:
+            claim = self._claims.pop(0)
+            if claim.root != self._running.root():
+                self._tell(self._good, claim.refuted(size))
+                self._claims.clear()
+            self._good = size
+
+    def _tell(self, index: int, what: str) -> None:
+        self._report.wrong(index, what)
+
+
+def within(then: str, now: str) -> bool:
+    """Say whether an object still has all members that it had; a later column is no change."""
+    if then == now:
+        return True
+    before, after = (json.loads(t, parse_float=str, parse_int=str) for t in (then, now))
+    return all(name in after and after[name] == value for name, value in before.items())

@@ -1,0 +1,103 @@
+"""Examines the ledger: every entry, the tree, the signatures, and the records behind it.
+
+What is found names the first entry that is wrong. Who rules the database and the signing key can
+make a ledger that is sound in itself: against that only checkpoints that somebody else holds help.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from consent.errors import LedgerEntryNotFound
+from consent.ledger.check import ProofInvalid, open_checkpoint
+from consent.ledger.report import Claim, Report
+from consent.ledger.scan import KeysById, Scan
+from consent.ledger.store import head, statement, tree, vkeys
+from consent.ledger.tables import LedgerCheckpoint
+
+
+def verify(
+    session: Session,
+    *,
+    external: Iterable[str] = (),
+    trusted: Collection[str] = (),
+    full: bool = False,
+    keys: KeysById | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Report:
+    """Examine the ledger, as the session sees it, and return what was found.
+
+    `external` are checkpoints that were kept outside the database. With `trusted` keys a signature
+    of any other counts for nothing; else those that the database names are believed. `full` reads
+    every entry; without it the newest checkpoint and the external ones are held against the kept
+    hashes. With `keys`, what is sealed is opened and compared with the records.
+    """
+    report = Report(size=head(session).size)
+    believed = list(trusted) or vkeys(session)
+    signed = _signed(session, report, believed, full=full)
+    held = list(_external(report, external, believed))
+    report.checkpoints, report.external = len(signed), len(held)
+    if full:
+        Scan(session, report, signed, held, keys).run(progress)
+        _slipped_in(session, report)
+    else:
+        _roots(session, report, signed + held)
+    return report
+
+
+def _signed(
+    session: Session, report: Report, believed: Collection[str], *, full: bool
+) -> list[Claim]:
+    """Return what the checkpoints of the database claim, and tell which are not signed."""
+    columns = (LedgerCheckpoint.size, LedgerCheckpoint.root, LedgerCheckpoint.note)
+    query = sa.select(*columns).order_by(LedgerCheckpoint.size)
+    if not full:
+        query = query.where(LedgerCheckpoint.size == report.size)
+    claims, before = [], 0
+    for size, root, note in session.execute(query.execution_options(yield_per=1_000)):
+        who = f"the checkpoint of {size} entries"
+        try:
+            said = open_checkpoint(note, believed)
+            if (said.size, said.root) != (size, root):
+                report.wrong(before, f"{who} says something else than was signed")
+        except ProofInvalid as error:
+            report.wrong(before, f"{who} is not signed: {error}")
+        claims.append(Claim(size, root, who))
+        before = size
+    return claims
+
+
+def _external(report: Report, notes: Iterable[str], believed: Collection[str]) -> Iterator[Claim]:
+    for note in notes:
+        try:
+            said = open_checkpoint(note, believed)
+        except ProofInvalid as error:
+            report.wrong(None, f"a checkpoint from outside is not signed: {error}")
+            continue
+        yield Claim(said.size, said.root, f"the checkpoint of {said.size} entries from outside")
+
+
+def _roots(session: Session, report: Report, claims: list[Claim]) -> None:
+    """Hold roots against the kept hashes."""
+    kept, good = tree(session, report.size), 0
+    for claim in sorted(claims):
+        try:
+            right = claim.size <= report.size and kept.root(claim.size) == claim.root
+        except LedgerEntryNotFound as error:
+            report.wrong(good, f"the tree is incomplete: {error}")
+            return
+        if not right:
+            report.wrong(min(good, report.size), claim.refuted(report.size))
+            return
+        good = claim.size
+
+
+def _slipped_in(session: Session, report: Report) -> None:
+    """Look for records that stand before the mark of the ledger and are not in it."""
+    transaction, seq = head(session).mark
+    row = session.execute(
+        statement("ledger_unsealed"), {"transaction": transaction, "seq": seq}
+    ).one()
+    if row.records:
+        report.wrong(None, f"{row.records} records were slipped in later, the first is {row.first}")

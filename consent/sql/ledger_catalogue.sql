@@ -1,0 +1,10 @@
+-- Every version of every purpose and notice, as the ledger holds it. A notice's text stands there
+-- by its hash. `content` is compared member by member, so that later columns change nothing.
+SELECT 'purpose' AS kind, key, version, '' AS language, NULL AS sha256,
+       CAST(to_jsonb(p) - 'created_at' AS text) AS content
+FROM consent.purpose p
+UNION ALL
+SELECT 'notice', key, version, language, body_sha256,
+       CAST(to_jsonb(n) - 'created_at' - 'body' AS text)
+FROM consent.notice n
+ORDER BY 1 DESC, 2, 3, 4;
