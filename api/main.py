@@ -20,6 +20,7 @@ from api.frame import Frame
 from api.known_sources import KnownSources
 from api.request_body import Budget
 from api.routes import (
+    catalogue,
     changes,
     collect,
     consents,
@@ -71,6 +72,7 @@ RESOURCES = (
     profiles,
     segments,
     journeys,
+    catalogue,
     changes,
     destinations,
     identity,

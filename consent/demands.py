@@ -1,4 +1,4 @@
-"""What stands against use by a person's own demand: restriction and objection (GDPR art. 18, 21)."""
+"""Demands of persons that use stops: restriction and objection (GDPR art. 18, 21)."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -69,9 +69,9 @@ COMMON_CATEGORIES: dict[str, tuple[str, ...]] = {
     "preferences": ("content.personalised",),
     "personalization": ("content.personalised",),
     "personalisation": ("content.personalised",),
-    "marketing": ("marketing.email", "marketing.sms"),
+    "marketing": ("marketing", "marketing.email", "marketing.sms"),
     "email": ("marketing.email",),
     "sms": ("marketing.sms",),
-    "advertising": ("ads.share", "ads.personalised"),
-    "targeting": ("ads.share", "ads.personalised"),
+    "advertising": ("ads", "ads.share", "ads.personalised"),
+    "targeting": ("ads", "ads.share", "ads.personalised"),
 }

@@ -216,43 +216,65 @@ def decide(purpose: Purpose, voices: Sequence[Voice], *, acting: Voice | None = 
     the two equal.
     """
 
-    def answer(allow: bool, reason: str, because: Sequence[Voice] = ()) -> Decision:
-        ids = tuple(sorted({v.record_id for v in because if v.record_id}))
-        said = {v.standing for v in voices if v.standing != "unknown"}
-        return Decision(
-            allow, reason, purpose.key, purpose.lawful_basis, ids, conflict=len(said) > 1
-        )
+    reason, because = _reason(purpose, voices, acting)
+    ids = tuple(sorted({v.record_id for v in because if v.record_id}))
+    said = {v.standing for v in voices if v.standing != "unknown"}
+    allow = reason == "given" or reason.startswith("lawful_basis:")
+    return Decision(allow, reason, purpose.key, purpose.lawful_basis, ids, conflict=len(said) > 1)
 
+
+def _reason(
+    purpose: Purpose, voices: Sequence[Voice], acting: Voice | None
+) -> tuple[str, Sequence[Voice]]:
+    """Return what decides, and whose words."""
     for demand, reason in (("restricted", "restricted"), ("objected", "objection")):
         if any(v.bar == demand for v in voices):
-            return answer(False, reason)
+            return reason, ()
+    on_its_basis = f"lawful_basis:{purpose.lawful_basis}"
     if purpose.lawful_basis in UNCONDITIONAL:
-        return answer(True, f"lawful_basis:{purpose.lawful_basis}")
+        return on_its_basis, ()
     asserted = [v for v in voices if v.asserted]
     speaking = [acting] if purpose.mode == "per_identifier" and acting else asserted
-    latest = purpose.mode == "latest_explicit"
-    wide = _latest_of_account(asserted) if latest else None
+    against = _against(purpose, voices, speaking)
+    if against is not None:
+        return against
+    if purpose.lawful_basis != "consent":
+        return on_its_basis, ()
+    return _granted(purpose, speaking, acting)
+
+
+def _against(
+    purpose: Purpose, voices: Sequence[Voice], speaking: Sequence[Voice]
+) -> tuple[str, Sequence[Voice]] | None:
+    """Return the refusals that stand, None when none does."""
+    wide = _latest_of_account(speaking) if purpose.mode == "latest_explicit" else None
     for standing_ in ("withdrawn", "refused"):
         against = [v for v in speaking if v.standing == standing_ and not _outranked(v, wide)]
         if against:
-            return answer(False, standing_, against)
+            return standing_, against
     if purpose.mode != "per_identifier":
         doubtful = [v for v in voices if not v.asserted and v.against]
         if doubtful:
-            return answer(False, "probable_link", doubtful)
-    if purpose.lawful_basis != "consent":
-        return answer(True, f"lawful_basis:{purpose.lawful_basis}")
-    grants = [v for v in speaking if v.standing == "given"]
-    if latest:
-        grants = [v for v in grants if v.account_wide or v is acting]
+            return "probable_link", doubtful
+    return None
+
+
+def _granted(
+    purpose: Purpose, speaking: Sequence[Voice], acting: Voice | None
+) -> tuple[str, Sequence[Voice]]:
+    """Return the grants, or why there is none that counts."""
+    latest = purpose.mode == "latest_explicit"
+    grants = [
+        v
+        for v in speaking
+        if v.standing == "given" and (not latest or v.account_wide or v is acting)
+    ]
     if not (latest and grants):
         for reason in LAPSES:
             lapsed = [v for v in speaking if v.standing == reason]
             if lapsed:
-                return answer(False, reason, lapsed)
-    if not grants:
-        return answer(False, "unknown")
-    return answer(True, "given", grants)
+                return reason, lapsed
+    return ("given", grants) if grants else ("unknown", ())
 
 
 def _latest_of_account(asserted: Iterable[Voice]) -> datetime | None:

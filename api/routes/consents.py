@@ -1,4 +1,4 @@
-"""Consent: recording choices, the catalogue, and the decision with its reasons."""
+"""Consent: recording choices, and the decision with its reasons."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -17,13 +17,7 @@ from app.access.door import Door
 from app.consents import explain, record
 from app.errors import OriginNotAllowed, ProfileNotFound, UnknownWriteKey
 from app.profiles import read
-from consent.errors import (
-    LawfulBasisFixed,
-    NoticeExists,
-    NoticeNotFound,
-    PurposeExists,
-    PurposeNotFound,
-)
+from consent.errors import NoticeNotFound, PurposeNotFound
 from identity import identifiers
 from identity.errors import IdentifierInvalid
 
@@ -53,6 +47,15 @@ class NoticeRef(BaseModel):
     language: str = Field(default="en", max_length=35)
 
 
+class PartnerIn(BaseModel):
+    """Who collected it in our place; without the proof they hold nothing is allowed."""
+
+    name: str = Field(min_length=1, max_length=200, examples=["Partner SA"])
+    proof: dict[str, Any] | None = Field(
+        default=None, examples=[{"record": "KI-CR-v1.1.0 c1befd3e", "sha256": "9f86d081884c7d65"}]
+    )
+
+
 class ConsentIn(BaseModel):
     """Explicit consent decisions of one identifier."""
 
@@ -70,7 +73,11 @@ class ConsentIn(BaseModel):
     decisions: list[DecisionIn] = Field(min_length=1, max_length=100)
     notice: NoticeRef | None = None
     effective_at: AwareDatetime | None = None
-    evidence: dict[str, Any] = Field(default_factory=dict)
+    evidence: dict[str, Any] = Field(
+        default_factory=dict,
+        description="What proves it: `served_notice_id` says that the notice was shown.",
+    )
+    partner: PartnerIn | None = None
 
 
 class WrittenOut(BaseModel):
@@ -134,118 +141,11 @@ def record_consents(session: Db, collected_by: Collector, wanted: ConsentIn) -> 
         effective_at=wanted.effective_at,
         notice=wanted.notice.model_dump() if wanted.notice else None,
         evidence=wanted.evidence,
+        partner=wanted.partner.model_dump() if wanted.partner else None,
     )
     return WrittenOut(
         records=[{"id": w.record_id, "purpose": w.purpose, "state": w.state} for w in written]
     )
-
-
-class PurposeModel(BaseModel):
-    """One version of a purpose."""
-
-    model_config = ConfigDict(
-        from_attributes=True,
-        json_schema_extra={
-            "example": {
-                "key": "marketing.post",
-                "version": 1,
-                "lawful_basis": "consent",
-                "mode": "most_restrictive",
-                "title": {"en": "Send you offers by post"},
-                "description": {},
-                "valid_days": 395,
-            }
-        },
-    )
-
-    key: str = Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)*$", max_length=100)
-    version: int = Field(default=1, ge=1)
-    lawful_basis: Literal[
-        "consent",
-        "contract",
-        "legal_obligation",
-        "vital_interests",
-        "public_task",
-        "legitimate_interests",
-    ] = "consent"
-    mode: Literal["most_restrictive", "per_identifier"] = "most_restrictive"
-    title: dict[str, str] = Field(default_factory=dict)
-    description: dict[str, str] = Field(default_factory=dict)
-    valid_days: int | None = Field(default=None, ge=1, le=36_500)
-
-
-@router.get("/v1/purposes", summary="List the purposes", responses=documented(*AUTH))
-def list_purposes(
-    session: Db, caller: Annotated[Caller, requires("consents:read")]
-) -> dict[str, list[PurposeModel]]:
-    """Return the newest version of every purpose of the catalogue."""
-    found = consent.catalogue.purposes(session).values()
-    return {"data": [PurposeModel.model_validate(p) for p in found]}
-
-
-@router.post(
-    "/v1/purposes",
-    status_code=201,
-    summary="Add a purpose, or a next version of one",
-    responses=documented(*AUTH, PurposeExists, LawfulBasisFixed),
-)
-def add_purpose(
-    session: Db, caller: Annotated[Caller, requires("privacy:process")], wanted: PurposeModel
-) -> PurposeModel:
-    """Add a version; versions never change, and neither does a purpose's lawful basis.
-
-    A scope of its own, because whoever changes the catalogue decides for everybody.
-    """
-    consent.catalogue.add_purpose(session, consent.Purpose(**wanted.model_dump()))
-    return wanted
-
-
-class NoticeModel(BaseModel):
-    """One version of a notice in one language."""
-
-    model_config = ConfigDict(
-        from_attributes=True,
-        json_schema_extra={
-            "example": {
-                "key": "web-banner",
-                "version": 1,
-                "language": "fr",
-                "purposes": ["marketing.email"],
-                "body": "Nous aimerions vous écrire …",
-            }
-        },
-    )
-
-    key: str = Field(max_length=100, examples=["web-banner"])
-    version: int = Field(ge=1, examples=[1])
-    language: str = Field(default="en", max_length=35, examples=["fr"])
-    purposes: list[str] = Field(default_factory=list, examples=[["marketing.email"]])
-    body: str = Field(max_length=500_000, examples=["Nous aimerions vous écrire …"])
-    body_sha256: str | None = Field(default=None, description="Computed by the server.")
-
-
-@router.get("/v1/notices", summary="List the notices", responses=documented(*AUTH))
-def list_notices(
-    session: Db, caller: Annotated[Caller, requires("consents:read")]
-) -> dict[str, list[NoticeModel]]:
-    """Return all notice versions with their hashes."""
-    return {"data": [NoticeModel.model_validate(n) for n in consent.catalogue.notices(session)]}
-
-
-@router.post(
-    "/v1/notices",
-    status_code=201,
-    summary="Add a notice version",
-    responses=documented(*AUTH, NoticeExists, PurposeNotFound),
-)
-def add_notice(
-    session: Db, caller: Annotated[Caller, requires("privacy:process")], wanted: NoticeModel
-) -> NoticeModel:
-    """Add a notice version; its SHA-256 is computed here and stands in every record made on it."""
-    for key in wanted.purposes:
-        consent.catalogue.purpose(session, key)
-    made = consent.catalogue.add_notice(session, **wanted.model_dump(exclude={"body_sha256"}))
-    return NoticeModel.model_validate(made)
 
 
 @router.get(

@@ -70,6 +70,5 @@ def purposes_of(
     """
     if category in categories:
         return set(categories[category]) & set(known)
-    if category in known:
-        return {category}
-    return set(COMMON_CATEGORIES.get(category.casefold(), ())) & set(known)
+    common = set(COMMON_CATEGORIES.get(category.casefold(), ()))
+    return (common | {category}) & set(known)
