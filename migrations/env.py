@@ -15,6 +15,7 @@ from app.journeys import tables as journeys
 from app.lake import tables as lake
 from app.pending import tables as pending
 from app.plans import tables as plans
+from app.privacy import tables as privacy
 from app.profiles import tables as profiles
 from app.retention import tables as retention
 from app.segments import tables as segments
@@ -24,8 +25,8 @@ from identity.tables import Base as IdentityBase
 
 #: Importing a module is what puts its tables into the metadata.
 FEATURES = (
-    access, destinations, events, journeys, lake, ledger, pending, plans, profiles, retention,
-    segments, work,
+    access, destinations, events, journeys, lake, ledger, pending, plans, privacy, profiles,
+    retention, segments, work,
 )  # fmt: skip
 SCHEMAS = {"app", "identity", "consent"}
 #: SQLAlchemy does not know this type of PostgreSQL when it reads a schema.

@@ -1,0 +1,125 @@
+"""Storage of requests of data subjects, of their plans, identity checks and packages."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db import Base
+
+
+class PrivacyRequest(Base):
+    """One request. `subject` and `details` name the person, and are gone once it is closed.
+
+    `refs` are keyed hashes of the identifiers: by these a second request of the same person is
+    known, also when nothing else is left of them.
+    """
+
+    __tablename__ = "privacy_request"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=sa.text("gen_random_uuid()"))
+    kind: Mapped[str]
+    regime: Mapped[str]
+    state: Mapped[str]
+    reason: Mapped[str | None]
+    subject: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    refs: Mapped[list[bytes]] = mapped_column(ARRAY(BYTEA))
+    details: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    protocol: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    opened_by: Mapped[str]
+    received_at: Mapped[datetime]
+    due_at: Mapped[datetime]
+    extended: Mapped[bool] = mapped_column(server_default=sa.false())
+    verified_at: Mapped[datetime | None]
+    closed_at: Mapped[datetime | None]
+    duplicate_of: Mapped[UUID | None]
+
+    __table_args__ = (
+        sa.Index("privacy_request_refs", "refs", postgresql_using="gin"),
+        sa.Index("privacy_request_open", "due_at", postgresql_where=sa.text("closed_at IS NULL")),
+    )
+
+
+class PrivacyEvent(Base):
+    """Something that happened to a request, of which an auditor asks; it names nobody."""
+
+    __tablename__ = "privacy_event"
+
+    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    request_id: Mapped[UUID] = mapped_column(
+        sa.ForeignKey("app.privacy_request.id", ondelete="CASCADE"), index=True
+    )
+    at: Mapped[datetime]
+    what: Mapped[str]
+    by: Mapped[str]
+    details: Mapped[dict[str, Any]] = mapped_column(JSONB)
+
+
+class PrivacyTask(Base):
+    """What one store or destination has to do for a request, and what came of it."""
+
+    __tablename__ = "privacy_task"
+
+    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    request_id: Mapped[UUID] = mapped_column(
+        sa.ForeignKey("app.privacy_request.id", ondelete="CASCADE")
+    )
+    place: Mapped[int]
+    store: Mapped[str]
+    target: Mapped[str] = mapped_column(server_default="")
+    state: Mapped[str]
+    result: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    attempts: Mapped[int] = mapped_column(server_default=sa.text("0"))
+    due_at: Mapped[datetime]
+    done_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        sa.UniqueConstraint("request_id", "store", "target"),
+        sa.Index(
+            "privacy_task_due",
+            "due_at",
+            postgresql_where=sa.text("state IN ('open', 'waiting', 'failed')"),
+        ),
+        sa.CheckConstraint(
+            "state IN ('open', 'waiting', 'failed', 'done', 'not_present', 'retained',"
+            " 'not_supported')",
+            name="privacy_task_state",
+        ),
+    )
+
+
+class PrivacyCheck(Base):
+    """A secret that was handed out to be brought back by who controls an identifier."""
+
+    __tablename__ = "privacy_check"
+
+    request_id: Mapped[UUID] = mapped_column(
+        sa.ForeignKey("app.privacy_request.id", ondelete="CASCADE"), primary_key=True
+    )
+    ref: Mapped[bytes] = mapped_column(BYTEA, primary_key=True)
+    secret_hash: Mapped[bytes] = mapped_column(BYTEA)
+    made_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    issued: Mapped[int] = mapped_column(server_default=sa.text("1"))
+    tries: Mapped[int] = mapped_column(server_default=sa.text("0"))
+    passed_at: Mapped[datetime | None]
+
+
+class PrivacyPackage(Base):
+    """A package that was made for a request: a file in the data directory until it expires."""
+
+    __tablename__ = "privacy_package"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=sa.text("gen_random_uuid()"))
+    request_id: Mapped[UUID] = mapped_column(
+        sa.ForeignKey("app.privacy_request.id", ondelete="CASCADE"), index=True
+    )
+    file: Mapped[str]
+    sha256: Mapped[str]
+    bytes: Mapped[int]
+    made_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    deleted_at: Mapped[datetime | None]
