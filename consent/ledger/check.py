@@ -77,11 +77,15 @@ def check_consistency(
     """
     if not 0 < old_size <= new_size:
         raise ProofInvalid(f"{old_size} entries are not the beginning of {new_size}")
+    if old_size == new_size:
+        if path or old_root != new_root:
+            raise ProofInvalid("trees of one size are the same or not")
+        return
     steps = list(path)
     if old_size & (old_size - 1) == 0:
         steps.insert(0, old_root)
-    if not steps or (old_size == new_size and path):
-        raise ProofInvalid("the path has the wrong length")
+    if not steps:
+        raise ProofInvalid("the path is too short")
     node, last = old_size - 1, new_size - 1
     while node & 1:
         node, last = node >> 1, last >> 1
