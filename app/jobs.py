@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 
-from app import matching, pipeline
+from app import matching, pipeline, turning
 from app.db import Sessions, advisory_lock, exclusively, listen
 from app.destinations.deliver import deliver
 from app.events import partitions, rejected, tally
@@ -36,6 +36,7 @@ DELIVERY_SECONDS = 0.5
 LAKE_SECONDS = 5.0
 SEGMENT_SECONDS = 60.0
 TALLY_SECONDS = 60.0
+TURNING_SECONDS = 5.0
 VIOLATION_SECONDS = 10.0
 MATCHING_SECONDS = 1.0
 PENDING_SECONDS = 0.5
@@ -75,6 +76,7 @@ class Worker:
             ("retention", lambda: self._every(RETENTION_SECONDS, self._retention)),
             ("matching", lambda: self._every(MATCHING_SECONDS, self._matching)),
             ("pending", lambda: self._every(PENDING_SECONDS, self._releases.round)),
+            ("turning", lambda: self._every(TURNING_SECONDS, self._turning)),
             ("tally", lambda: self._every(TALLY_SECONDS, self._tally)),
             ("rejected", lambda: self._every(REJECTED_SECONDS, self._rejected)),
             ("violations", lambda: self._every(VIOLATION_SECONDS, self._violations)),
@@ -166,6 +168,11 @@ class Worker:
             )
             if done is not None:
                 self._send.set()
+
+    def _turning(self) -> None:
+        with self._sessions.begin() as session, advisory_lock(session, "turning") as mine:
+            if mine:
+                turning.look(session)
 
     def _tally(self) -> None:
         with self._sessions.begin() as session, advisory_lock(session, "tally") as mine:

@@ -24,6 +24,7 @@ from consent.records import (
 from consent.resolve import UNKNOWN, Decision, Said, Standing, Voice, decide
 from consent.signals import segment
 from consent.tables import ConsentRecord
+from consent.turning import turned
 
 __all__ = [
     "LINK",
@@ -56,4 +57,5 @@ __all__ = [
     "segment",
     "standings",
     "strictest",
+    "turned",
 ]

@@ -119,6 +119,16 @@ class ConsentRecord(Base):
 
     __table_args__ = (
         sa.Index("record_changes", "transaction"),
+        sa.Index(
+            "record_lapses",
+            "valid_until",
+            postgresql_where=sa.text("state = 'given' AND valid_until IS NOT NULL"),
+        ),
+        sa.Index(
+            "record_begins",
+            "effective_at",
+            postgresql_where=sa.text("state = 'given' AND effective_at > recorded_at"),
+        ),
         sa.Index("record_current", "namespace", "value", "purpose", sa.desc("order_time")),
         sa.CheckConstraint("state IN ('given', 'refused', 'withdrawn')", name="record_state"),
         sa.CheckConstraint(

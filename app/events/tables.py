@@ -189,3 +189,5 @@ class Progress(Base):
     reader: Mapped[str] = mapped_column(primary_key=True)
     transaction: Mapped[int] = mapped_column(TransactionId, server_default=sa.text("'0'::xid8"))
     event_id: Mapped[int] = mapped_column(server_default=sa.text("0"))
+    #: Of a reader that reads by time.
+    moment: Mapped[datetime | None]

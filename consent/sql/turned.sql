@@ -1,0 +1,23 @@
+-- Whose word came to mean something else by itself after :since and until :until: a grant lapsed or
+-- began, a demand began or ended, or a new version of the purpose made grants stale.
+SELECT namespace, value, purpose, 'expired' AS state
+FROM consent.record
+WHERE state = 'given' AND valid_until > :since AND valid_until <= :until
+UNION
+SELECT namespace, value, purpose, 'given'
+FROM consent.record
+WHERE state = 'given' AND effective_at > recorded_at
+  AND effective_at > :since AND effective_at <= :until
+UNION
+SELECT namespace, value, coalesce(purpose_key, 'all'), kind
+FROM consent.restriction
+WHERE from_at > :since AND from_at <= :until
+UNION
+SELECT namespace, value, coalesce(purpose_key, 'all'), kind || '_ended'
+FROM consent.restriction
+WHERE to_at > :since AND to_at <= :until
+UNION
+SELECT c.namespace, c.value, c.purpose, 'stale_notice'
+FROM consent.purpose p
+JOIN consent.current c ON c.purpose = p.key AND c.state = 'given' AND c.purpose_version < p.version
+WHERE p.renews AND p.effective_from > :since AND p.effective_from <= :until;

@@ -1,0 +1,24 @@
+"""What comes to mean something else although nobody says anything: lapses, beginnings, versions."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+
+@cache
+def _statement() -> sa.TextClause:
+    return sa.text((files("consent") / "sql" / "turned.sql").read_text(encoding="utf-8"))
+
+
+def turned(session: Session, *, since: datetime, until: datetime) -> Sequence[sa.Row[Any]]:
+    """Return whose word came to mean something else by itself: namespace, value, purpose, state.
+
+    After the first time and not after the second. A grant lapsed or began, a demand began or
+    ended, a version of the purpose made grants stale.
+    """
+    return session.execute(_statement(), {"since": since, "until": until}).all()
