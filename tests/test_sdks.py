@@ -51,10 +51,13 @@ def test_the_installed_packages_have_the_versions_of_the_table() -> None:
 
 
 def test_no_lock_file_names_a_registry() -> None:
-    for path in [*(SDK / "python").glob("*.txt"), SDK.parent / "node" / "package-lock.json"]:
+    npm = sorted((ROOT / "tests").glob("*/node/package-lock.json"))
+    assert len(npm) == 2
+    for path in [*(SDK / "python").glob("*.txt"), *npm]:
         text = path.read_text(encoding="utf-8")
         assert '"resolved"' not in text
         assert "index-url" not in text
-    locked = json.loads((SDK.parent / "node" / "package-lock.json").read_text(encoding="utf-8"))
-    unhashed = [n for n, p in locked["packages"].items() if n and "integrity" not in p]
-    assert unhashed == []
+    for path in npm:
+        locked = json.loads(path.read_text(encoding="utf-8"))
+        unhashed = [n for n, p in locked["packages"].items() if n and "integrity" not in p]
+        assert unhashed == []

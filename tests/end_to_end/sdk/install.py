@@ -40,21 +40,21 @@ def python_package(requirements: str) -> Path:
     return _once(pinned, install)
 
 
-def node_packages() -> Path:
-    """Return a folder with all npm packages of the tests and the scripts that use them."""
+def node_packages(home: Path = NODE) -> Path:
+    """Return a folder with the npm packages that `home` pins, and the scripts that use them."""
     for program in ("node", "npm"):
         if shutil.which(program) is None:
             missing(f"{program} is not installed")
 
     def install(folder: Path) -> list[str]:
         for name in ("package.json", "package-lock.json"):
-            shutil.copy(NODE / name, folder)
+            shutil.copy(home / name, folder)
         return ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline",
                 "--prefix", str(folder)]  # fmt: skip
 
-    folder = _once(NODE / "package-lock.json", install)
+    folder = _once(home / "package-lock.json", install)
     with _locked(folder):
-        for script in [*NODE.glob("*.mjs"), *NODE.glob("*.html")]:
+        for script in [*home.glob("*.mjs"), *home.glob("*.html")]:
             _put(script, folder / script.name)
     return folder
 
