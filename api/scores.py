@@ -31,7 +31,7 @@ def main() -> None:
         sessions() as session,
     ):
         names = assignments.names(session)
-        pairs, _ = matching.score(candidates.every(session).table, review=LEAST)
+        pairs = matching.score(candidates.every(session), review=LEAST)
         known = thresholds.evidence(session) if chosen.at else None
         people = {
             at: [

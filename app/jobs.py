@@ -165,6 +165,11 @@ class Worker:
                 self._sessions,
                 auto=self._settings.auto_merge_threshold,
                 review=self._settings.review_threshold,
+                way=matching.Way(
+                    spill=self._settings.data_dir / "matching",
+                    megabytes=self._settings.matching_memory_mb,
+                    tell=matching.log.info,
+                ),
             )
             if done is not None:
                 self._send.set()

@@ -6,9 +6,11 @@ proportional to what is new.
 """
 
 import logging
-from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from sqlalchemy.orm import Session
 
@@ -16,13 +18,21 @@ import consent
 from app import pipeline
 from app.db import Sessions
 from identity import candidates, matching, reviews
+from identity.blocking import LeftOut
+from identity.matching import Outcome
 from identity.reviews import ALL, NEW
+from identity.whole import MEGABYTES, Whole
 
 log = logging.getLogger("parcours.matching")
 
 #: New records that are compared in one transaction. Splink's own price of a call is that of some
 #: thousand records (research/identity.md 5).
 AT_ONCE = 2_000
+#: Pairs of a whole run that are linked in one transaction, and records whose keys are noted in one.
+LINKED_AT_ONCE = 5_000
+KEPT_AT_ONCE = 20_000
+#: So many are sorted into the index of keys together.
+MANY_KEYS = 20_000
 #: A whole run is no dearer once so many records are new, and once a fifth of all are.
 MANY = 1_000
 SHARE = 0.2
@@ -36,15 +46,33 @@ class Limits:
     review: float
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a run is done: where it may spill what exceeds its memory, and whom it tells."""
+
+    spill: Path | None = None
+    megabytes: int = MEGABYTES
+    tell: Callable[[str], None] = lambda _message: None
+
+
+PLAIN = Way()
+
+
 @dataclass(slots=True)
 class Result:
-    """What a run did."""
+    """What a run did.
+
+    `left_out` says, by blocking rule, which keys were used for nothing because more than `most`
+    records share them; `alone` counts records that share nothing else, and so met nobody.
+    """
 
     records: int = 0
     pairs: int = 0
     linked: int = 0
     reviews: int = 0
     merged: int = 0
+    alone: int = 0
+    left_out: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def add(self, outcome: matching.Outcome) -> None:
         """Count what came of some pairs."""
@@ -52,6 +80,14 @@ class Result:
         self.linked += outcome.linked
         self.reviews += outcome.reviews
         self.merged += len(outcome.moved.merged)
+
+    def leave_out(self, left_out: Mapping[str, LeftOut], alone: int) -> None:
+        """Count what was compared with nobody."""
+        self.alone += alone
+        for rule, more in left_out.items():
+            known = self.left_out.setdefault(rule, {"most": more.most, "keys": 0, "records": 0})
+            known["keys"] += more.keys
+            known["records"] += more.records
 
 
 def request_if_needed(sessions: Sessions, *, interval: float, whole_every: float) -> None:
@@ -76,13 +112,7 @@ def request_if_needed(sessions: Sessions, *, interval: float, whole_every: float
         reviews.request_run(session, {"asked_by": "schedule"}, scope=scope)
 
 
-def run_waiting(
-    sessions: Sessions,
-    *,
-    auto: float,
-    review: float,
-    progress: Callable[[str], None] | None = None,
-) -> int | None:
+def run_waiting(sessions: Sessions, *, auto: float, review: float, way: Way = PLAIN) -> int | None:
     """Do the run that waits, if one does; return its id.
 
     The scoring happens outside any transaction, since an open one would hold back every reader of
@@ -98,12 +128,12 @@ def run_waiting(
     parameters = {"auto_merge_threshold": auto, "review_threshold": review}
     limits = Limits(auto, review)
     try:
-        with sessions.begin() as session:
-            _count_excluded(session)
         if scope == NEW:
-            result = _match_new(sessions, run_id, limits, progress)
+            result = _match_new(sessions, run_id, limits, way)
         else:
-            result = _match_all(sessions, run_id, limits, progress)
+            with sessions.begin() as session:
+                _count_excluded(session)
+            result = _match_all(sessions, run_id, limits, way)
         with sessions.begin() as session:
             reviews.finish_run(session, run_id, "done", asdict(result), parameters)
     except Exception as error:
@@ -115,60 +145,90 @@ def run_waiting(
     return run_id
 
 
-def _match_all(
-    sessions: Sessions, run_id: int, limits: Limits, progress: Callable[[str], None] | None
-) -> Result:
-    """Compare everybody with everybody, and learn."""
-    with sessions() as session:
-        everybody = candidates.every(session)
-    pairs, learnt = matching.score(everybody.table, review=limits.review, progress=progress)
-    keys = candidates.keys_of(everybody)
-    result = Result(records=len(everybody))
-    with sessions.begin() as session:
-        result.add(_apply(session, pairs, run_id, limits, compared=everybody.changed))
-        candidates.keep_keys(session, everybody, keys)
-        if learnt is not None:
-            matching.keep_model(session, learnt, run_id)
+def _match_all(sessions: Sessions, run_id: int, limits: Limits, way: Way) -> Result:
+    """Compare everybody with everybody, and learn.
+
+    Everything comes and goes by portions, each in a transaction of its own. Whatever cuts a run
+    short, the next one does all of it again, to the same end: a link that is there is not made
+    twice, and who is new stays new until all links are.
+    """
+    if way.spill is not None:
+        shutil.rmtree(way.spill, ignore_errors=True)  # what a killed run left
+        way.spill.mkdir(mode=0o700, parents=True)
+    with Whole(way.spill, way.megabytes) as whole:
+        with sessions() as session:
+            for some in candidates.every(session):
+                whole.add(some)
+                way.tell(f"{whole.records:,} records read")
+        found = whole.compare(threshold=limits.review, progress=way.tell)
+        result = Result(records=whole.records)
+        for pairs in whole.pairs(LINKED_AT_ONCE):
+            with sessions.begin() as session:
+                result.add(_apply(session, pairs, run_id, limits))
+            way.tell(f"{result.pairs:,} pairs decided")
+        _take_back(sessions, whole, limits)
+        _keep_keys(sessions, whole, way)
+        if found is not None:
+            result.leave_out(found.blocks.left_out, found.blocks.alone)
+            with sessions.begin() as session:
+                matching.keep_model(session, found.learnt, run_id)
     return result
 
 
-def _match_new(
-    sessions: Sessions, run_id: int, limits: Limits, progress: Callable[[str], None] | None
-) -> Result:
+def _take_back(sessions: Sessions, whole: Whole, limits: Limits) -> None:
+    """Hold the matches of records that were compared and are likely no more."""
+    with sessions() as session:
+        gone = [i for some in whole.unlikely(matching.standing(session), limits.auto) for i in some]
+    for start in range(0, len(gone), LINKED_AT_ONCE):
+        with sessions.begin() as session:
+            ids = gone[start : start + LINKED_AT_ONCE]
+            moved = matching.outscore(session, ids, at=datetime.now(UTC))
+            pipeline.after_move(session, moved)
+
+
+def _keep_keys(sessions: Sessions, whole: Whole, way: Way) -> None:
+    """Note the keys of who was compared: from now on new records find them."""
+    if whole.new > MANY_KEYS:
+        with sessions.begin() as session:
+            candidates.defer_keys(session)
+    kept = 0
+    for noted in whole.keys(KEPT_AT_ONCE):
+        with sessions.begin() as session:
+            candidates.keep_keys(session, noted)
+        kept += len(noted)
+        way.tell(f"{kept:,} of {whole.new:,} records noted as compared")
+    with sessions.begin() as session:
+        candidates.sort_keys(session)
+
+
+def _match_new(sessions: Sessions, run_id: int, limits: Limits, way: Way) -> Result:
     """Compare what is new with whom it could be, some at a time until nothing is."""
     result = Result()
     while True:
         with sessions() as session:
-            learnt, fresh = matching.model(session), candidates.new(session, AT_ONCE)
-        if not len(fresh):
+            learnt, table = matching.model(session), candidates.new(session, AT_ONCE)
+        if not table.num_rows:
             return result
-        if learnt is None:  # another version of this program learnt it, or nobody has yet
-            return _match_all(sessions, run_id, limits, progress)
-        keys = candidates.keys_of(fresh)
+        # Another version of this program has learnt it, or nobody yet, or too few taught it.
+        if learnt is None or learnt.records < matching.LEAST_LEARNT:
+            return _match_all(sessions, run_id, limits, way)
+        fresh = candidates.with_keys(table)
         with sessions() as session:
-            table = candidates.with_neighbours(session, fresh, keys).table
-        pairs = matching.score_new(table, fresh.changed.keys(), learnt, review=limits.review)
+            among = candidates.neighbours(session, fresh, learnt.most)
+        pairs = matching.score_new(fresh, among, learnt, review=limits.review)
         if pairs is None:
-            return _match_all(sessions, run_id, limits, progress)
+            return _match_all(sessions, run_id, limits, way)
         with sessions.begin() as session:
             result.add(_apply(session, pairs, run_id, limits))
-            candidates.keep_keys(session, fresh, keys)
+            candidates.keep_keys(session, fresh.noted())
         result.records += len(fresh)
-        if progress:
-            progress(f"{result.records} new records compared")
+        result.leave_out(among.left_out, among.alone)
+        way.tell(f"{result.records:,} new records compared")
 
 
-def _apply(
-    session: Session,
-    pairs: matching.Pairs,
-    run_id: int,
-    limits: Limits,
-    compared: Collection[int] = (),
-) -> matching.Outcome:
+def _apply(session: Session, pairs: matching.Pairs, run_id: int, limits: Limits) -> Outcome:
     now = datetime.now(UTC)
-    outcome = matching.apply(
-        session, pairs, auto=limits.auto, at=now, run_id=run_id, compared=compared
-    )
+    outcome = matching.apply(session, pairs, auto=limits.auto, at=now, run_id=run_id)
     pipeline.after_move(session, outcome.moved)
     return outcome
 

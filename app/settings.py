@@ -51,6 +51,12 @@ class Settings(BaseSettings):
     matching_interval_seconds: int = Field(
         default=60, ge=1, description="How often new attributes are matched, in seconds."
     )
+    matching_memory_mb: int = Field(
+        default=2_000,
+        ge=256,
+        description="What a whole matching run holds in memory, in megabytes, beside some 700 of"
+        " its own; the rest goes to temporary files in the data directory.",
+    )
     whole_matching_seconds: int = Field(
         default=86_400,
         ge=60,

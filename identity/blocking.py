@@ -2,7 +2,10 @@
 # tables, never as text.
 """Which records are compared at all: the table of people, and the keys that candidates share."""
 
+import json
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -10,7 +13,10 @@ import duckdb
 from identity.attributes import FIELDS
 from identity.likeness import BLOCKING, COMPARISONS, NICKNAMES, PEOPLE
 
-# A blocking rule yields at most ten pairs a record (and may yield 50,000 on small data).
+#: A key that more records share finds nobody: it says little, and true pairs share others.
+MOST_SHARING = 200
+# Of each rule the keys that the fewest share are used, up to ten pairs a record (50,000 at least):
+# memory and time stay linear in the records, whatever is in them.
 _PAIRS_PER_RECORD = 10
 _PAIRS_AT_LEAST = 50_000
 # An e-mail, phone or number under more surnames than this is a placeholder or a switchboard.
@@ -22,32 +28,77 @@ NOTHING: Mapping[str, Collection[int]] = {}
 Table = Any
 
 
-def connect() -> duckdb.DuckDBPyConnection:
-    """Return a private database in memory, which draws no progress bar into the worker's log."""
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Of a rule: from more than how many records on a key was left out, how many, of how many."""
+
+    most: int
+    keys: int
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """How many pairs the keys make, repetitions included, and which keys were left out.
+
+    `alone` are records that are compared with nobody because all that they share was left out.
+    """
+
+    pairs: int
+    left_out: dict[str, LeftOut]
+    alone: int
+
+
+def connect(spill: Path | None = None, megabytes: int | None = None) -> duckdb.DuckDBPyConnection:
+    """Return a private database in memory, which draws no progress bar into the worker's log.
+
+    What exceeds so many megabytes goes into files under `spill` until the connection closes.
+    """
     con = duckdb.connect()
     con.execute("set enable_progress_bar = false")
+    if spill is not None:
+        con.execute("set temp_directory = $1", [str(spill)])
+    if megabytes is not None:
+        con.execute("set memory_limit = $1", [f"{megabytes}MB"])
+    columns = ", ".join(f"{field} varchar" for field in FIELDS)
+    con.execute(f"create table fields (record_id bigint, {columns})")
     return con
 
 
-def prepare(
-    con: duckdb.DuckDBPyConnection, records: Table, shared: Mapping[str, Collection[int]] = NOTHING
-) -> list[str]:
-    """Write `people`, the fields and what derives from them; return the comparisons that can speak.
-
-    Written in the order of record ids, so that nothing later depends on the order of the rows.
-    What placeholders and switchboards share says nothing and is left out: what these records show
-    to be such, and what is known to be by `shared_values`.
-    """
-    ids = set(records.column("record_id").to_pylist()) - {None}
-    if len(ids) != records.num_rows:
-        raise ValueError("record_id must be present and unique")
+def add(con: duckdb.DuckDBPyConnection, records: Table) -> None:
+    """Take some records in: `record_id`, and `FIELDS` as columns or a JSON object `fields`."""
     con.register("given", records)
-    columns = ", ".join(
-        f"nullif({f}::varchar, '') as {f}" if f in records.column_names else f"null::varchar as {f}"
-        for f in FIELDS
-    )
-    con.execute(f"create table fields as select record_id, {columns} from given order by record_id")
+    if "fields" in records.column_names:
+        names = [f"nullif(said.{f}, '')" for f in FIELDS]
+        shape = json.dumps(dict.fromkeys(FIELDS, "VARCHAR"))
+        source = f"(select record_id, from_json(fields, '{shape}') as said from given)"
+    else:
+        known = records.column_names
+        names = [f"nullif({f}::varchar, '')" if f in known else "null" for f in FIELDS]
+        source = "given"
+    con.execute(f"insert into fields select record_id, {', '.join(names)} from {source}")
     con.unregister("given")
+
+
+def prepare(
+    con: duckdb.DuckDBPyConnection,
+    records: Table | None = None,
+    shared: Mapping[str, Collection[int]] = NOTHING,
+) -> int:
+    """Write `people`, the fields of all records and what derives from them; return how many.
+
+    Of `records`, and of those that were added before. Written in the order of record ids, so that
+    nothing later depends on the order of the rows. What placeholders and switchboards share says
+    nothing and is left out: what these records show to be such, and what is known to be by
+    `shared_values`. Raises ValueError when record ids repeat or are missing.
+    """
+    if records is not None:
+        add(con, records)
+    [(count, different)] = con.execute(
+        "select count(*), count(distinct record_id) from fields"
+    ).fetchall()
+    if different != count:
+        raise ValueError("record_id must be present and unique")
     con.execute("create table shared (field varchar, value bigint)")
     for field in SHARED_FIELDS:
         con.execute(
@@ -65,12 +116,18 @@ def prepare(
     con.execute("create table nicknames (name varchar, nick varchar)")
     con.executemany("insert into nicknames values (?, ?)", list(NICKNAMES.items()))
     con.execute(PEOPLE)
+    con.execute("drop table fields")
+    return int(count)
+
+
+def spoken(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return the comparisons that can speak: of which two records at least say something."""
     speaks = {
         name: f"count({'coalesce(street, postcode, city)' if name == 'location' else name}) > 1"
         for name in COMPARISONS
     }
     counts = con.execute(f"select {', '.join(speaks.values())} from people").fetchall()[0]
-    return [name for name, spoken in zip(speaks, counts, strict=True) if spoken]
+    return [name for name, some in zip(speaks, counts, strict=True) if some]
 
 
 def shared_values(con: duckdb.DuckDBPyConnection) -> dict[str, list[int]]:
@@ -83,54 +140,94 @@ def _mark(column: str) -> str:
     return f"(md5_number_lower({column}) >> 1)::bigint"
 
 
-def block(con: duckdb.DuckDBPyConnection) -> None:
-    """Add one key column a blocking rule; values that would make too many pairs become null.
-
-    Within a rule the rarest values are kept, up to ten pairs a record (at least 50,000): memory and
-    time stay linear in the records, whatever is in them.
-    """
-    # Splink drags the columns of the rules along with every pair: eight bytes, not a string.
-    keys = ", ".join(
-        f"case when {key} is not null then hash({key}) end as block_{name}"
-        for name, key in BLOCKING.items()
-    )
-    con.execute(
-        f"create or replace table people as select *, {keys} from people order by record_id"
-    )
-    for name in BLOCKING:
-        con.execute(
-            f"""
-            update people set block_{name} = null where block_{name} in (
-                select value from (
-                    select value, size, sum(pairs) over (order by size) as so_far from (
-                        select block_{name} as value, count(*) as size,
-                            count(*) * (count(*) - 1) / 2 as pairs
-                        from people where block_{name} is not null group by 1
-                    )
-                ) where size > 1 and so_far > greatest(
-                    {_PAIRS_AT_LEAST}, {_PAIRS_PER_RECORD} * (select count(*) from people)))
-            """
-        )
-
-
-def blocking_keys(records: Table) -> dict[int, list[int]]:
-    """Return the blocking keys of each record: those of two records that may match have one alike.
+def key(con: duckdb.DuckDBPyConnection) -> None:
+    """Write `keyed`: the blocking keys of each record, and the rule that each is of.
 
     They are numbers of 63 bits, the same for ever: an index over them finds whom a new record is
     to be compared with.
     """
-    con = connect()
-    try:
-        prepare(con, records)
-        rows = con.execute(f"select record_id, {keys_sql()} from people").fetchall()
-        return {record_id: sorted(set(keys)) for record_id, keys in rows}
-    finally:
-        con.close()
-
-
-def keys_sql() -> str:
-    """Write the list of a record's blocking keys, without those it has no value for."""
     keys = ", ".join(
         f"(md5_number_lower('{name}|' || ({key})) >> 1)::bigint" for name, key in BLOCKING.items()
     )
-    return f"list_filter([{keys}], lambda key: key is not null)"
+    con.execute(
+        f"create table keyed as select record_id, rule, key from (select record_id,"
+        f" unnest({list(BLOCKING)}) as rule, unnest([{keys}]) as key from people)"
+        " where key is not null"
+    )
+
+
+def limits(con: duckdb.DuckDBPyConnection, records: int) -> dict[str, int]:
+    """Return for each rule how many records may share a key for it to be used.
+
+    The keys that the fewest share come first, as long as their pairs are few enough.
+    """
+    rows = con.execute(
+        f"""
+        select rule, min(size) filter (so_far > greatest({_PAIRS_AT_LEAST},
+                                                         {_PAIRS_PER_RECORD} * {records})) - 1
+        from (select rule, size, sum(n * size * (size - 1) / 2)
+                  over (partition by rule order by size) as so_far
+              from (select rule, size, count(*) as n
+                    from (select rule, count(*) as size from keyed group by rule, key)
+                    group by all))
+        group by rule
+        """
+    ).fetchall()
+    found = {rule: MOST_SHARING if most is None else most for rule, most in rows}
+    return {rule: max(1, min(MOST_SHARING, found.get(rule, MOST_SHARING))) for rule in BLOCKING}
+
+
+def block(con: duckdb.DuckDBPyConnection, most: Mapping[str, int]) -> Blocks:
+    """Write `usable`: the keys that two records share and not too many; say what was left out."""
+    con.execute("create table most (rule varchar, most bigint)")
+    con.executemany("insert into most values (?, ?)", list(most.items()))
+    con.execute(
+        "create table sizes as select rule, key, count(*) as size from keyed group by all"
+        " having count(*) > 1"
+    )
+    con.execute(
+        "create table usable as select record_id, key from keyed join sizes using (rule, key)"
+        " join most using (rule) where size <= most"
+    )
+    left_out = con.execute(
+        "select rule, any_value(most), count(*), sum(size)::bigint"
+        " from sizes join most using (rule) where size > most group by rule order by rule"
+    ).fetchall()
+    [(pairs,)] = con.execute(
+        "select coalesce(sum(size * (size - 1) / 2), 0)::bigint from sizes join most using (rule)"
+        " where size <= most"
+    ).fetchall()
+    [(alone,)] = con.execute(
+        "select count(*) from (select record_id from keyed join sizes using (rule, key)"
+        " join most using (rule) where size > most except select record_id from usable)"
+    ).fetchall()
+    con.execute("drop table sizes")
+    return Blocks(pairs, {rule: LeftOut(*told) for rule, *told in left_out}, alone)
+
+
+def pair(
+    con: duckdb.DuckDBPyConnection, part: int = 0, parts: int = 1, *, only_with: str | None = None
+) -> None:
+    """Write `candidates`: the pairs of records that share a usable key, or one part of them.
+
+    With a table of record ids, only those pairs that have one of these in them.
+    """
+    left = f" and hash(l.record_id) % {parts} = {part}" if parts > 1 else ""
+    if only_with:
+        left += f" and (l.record_id in (from {only_with}) or r.record_id in (from {only_with}))"
+    con.execute(
+        "create or replace table candidates as select distinct l.record_id as join_key_l,"
+        " r.record_id as join_key_r, '0' as match_key from usable l join usable r"
+        f" on l.key = r.key and l.record_id < r.record_id{left}"
+    )
+
+
+def keys_of(records: Table) -> list[tuple[int, str, int]]:
+    """Return the blocking keys of some records, as (record, rule, key)."""
+    con = connect()
+    try:
+        prepare(con, records)
+        key(con)
+        return con.execute("from keyed order by all").fetchall()
+    finally:
+        con.close()

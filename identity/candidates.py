@@ -4,41 +4,69 @@ Consent is decided in one place, the view `identity.matchable`: who is not in it
 leaves this file.
 """
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from identity import attributes, blocking, graph
+from identity import blocking, graph
+from identity.blocking import MOST_SHARING as MOST_SHARING
+from identity.blocking import LeftOut, Table
 
-#: A blocking key that more records share is left out for new ones; true pairs share others.
-MOST_SHARING = 200
+#: Records that are read at once.
+AT_ONCE = 50_000
 #: Keys that are noted in one statement.
-AT_ONCE = 5_000
+NOTED_AT_ONCE = 5_000
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates:
-    """Records as the table that the model scores, and when each was changed last."""
+class Fresh:
+    """New records, when each was changed last, and their blocking keys as (record, rule, key)."""
 
-    table: pa.Table
+    table: Table
     changed: dict[int, str]
+    keys: list[tuple[int, str, int]]
 
     def __len__(self) -> int:
         """Return how many records there are."""
         return len(self.changed)
 
+    def noted(self) -> list[dict[str, Any]]:
+        """Return what `keep_keys` notes of them."""
+        of: dict[int, list[int]] = {i: [] for i in self.changed}
+        for i, _, key in self.keys:
+            of[i].append(key)
+        return [{"id": i, "keys": of[i], "changed_at": at} for i, at in self.changed.items()]
 
-def every(session: Session) -> Candidates:
-    """Return all records that matching may see."""
-    return _of(session.execute(graph.statement("candidates")).all())
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """New records and those that share one of the `usable` keys with them; what was left out."""
+
+    table: Table
+    usable: set[int]
+    left_out: dict[str, LeftOut]
+    alone: int
 
 
-def new(session: Session, limit: int) -> Candidates:
+def every(session: Session) -> Iterator[Table]:
+    """Yield all records that matching may see, some at a time.
+
+    Columns: `record_id`, `fields` (a JSON object), `changed_at`, and `is_new` where matching has
+    not seen the record as it is now.
+    """
+    found = session.execute(graph.statement("candidates"), execution_options={"yield_per": AT_ONCE})
+    for rows in found.partitions():
+        yield _table(rows)
+
+
+def new(session: Session, limit: int) -> Table:
     """Return records that matching has not seen as they are now."""
-    return _of(session.execute(graph.statement("candidates_new"), {"limit": limit}).all())
+    return _table(session.execute(graph.statement("candidates_new"), {"limit": limit}).all())
 
 
 def count_new(session: Session, limit: int) -> int:
@@ -46,27 +74,77 @@ def count_new(session: Session, limit: int) -> int:
     return session.scalar(graph.statement("count_new"), {"limit": limit}) or 0
 
 
-def with_neighbours(session: Session, fresh: Candidates, keys: dict[int, list[int]]) -> Candidates:
-    """Return new records and those that share a blocking key with one of them."""
-    wanted = {key for theirs in keys.values() for key in theirs}
-    found = session.scalars(
-        graph.statement("neighbours"), {"keys": graph.array(wanted), "most": MOST_SHARING}
+def with_keys(table: Table) -> Fresh:
+    """Find the blocking keys of new records; needs no transaction."""
+    ids, at = table.column("record_id").to_pylist(), table.column("changed_at").to_pylist()
+    keys = blocking.keys_of(table) if table.num_rows else []
+    return Fresh(table, dict(zip(ids, at, strict=True)), keys)
+
+
+def neighbours(session: Session, fresh: Fresh, most: Mapping[str, int]) -> Neighbours:
+    """Return new records and those that share a blocking key with one of them.
+
+    A key counts if no more records share it, the new ones included, than `most` says for its rule:
+    which is the rule of a whole run too.
+    """
+    sharing = Counter(key for _, _, key in fresh.keys)
+    rule_of = {key: rule for _, rule, key in fresh.keys}
+    wanted = [
+        {"key": key, "most": most[rule_of[key]] - among}
+        for key, among in sharing.items()
+        if among <= most[rule_of[key]]
+    ]
+    rows = session.execute(graph.statement("neighbours"), {"rows": graph.rows_of(wanted)})
+    found = {row.key: row.ids for row in rows}
+    ids = fresh.changed.keys() | {i for others in found.values() for i in others}
+    among = session.execute(graph.statement("candidates_among"), {"ids": graph.array(ids)})
+    shared = {key for key, others in found.items() if others or sharing[key] > 1}
+    reached = {i for i, _, key in fresh.keys if key in shared}
+    out = [(i, rule, key) for i, rule, key in fresh.keys if key not in found]
+    return Neighbours(
+        _table(among.all()),
+        shared,
+        {
+            rule: LeftOut(
+                most[rule],
+                len({key for _, r, key in out if r == rule}),
+                len({i for i, r, _ in out if r == rule}),
+            )
+            for rule in sorted({rule for _, rule, _ in out})
+        },
+        len({i for i, _, _ in out} - reached),
     )
-    ids = graph.array(fresh.changed.keys() | set(found))
-    return _of(session.execute(graph.statement("candidates_among"), {"ids": ids}).all())
 
 
-def keys_of(records: Candidates) -> dict[int, list[int]]:
-    """Return the blocking keys of each record; needs no transaction."""
-    return blocking.blocking_keys(records.table) if len(records) else {}
-
-
-def keep_keys(session: Session, records: Candidates, keys: dict[int, list[int]]) -> None:
+def keep_keys(session: Session, noted: Sequence[Mapping[str, Any]]) -> None:
     """Note that these records, as they were read, have been matched."""
-    rows = [{"id": i, "keys": keys[i], "changed_at": at} for i, at in records.changed.items()]
-    for start in range(0, len(rows), AT_ONCE):
-        part = graph.rows_of(rows[start : start + AT_ONCE])
+    session.execute(sa.text("SET LOCAL gin_pending_list_limit = '2000MB'"))  # see defer_keys
+    for start in range(0, len(noted), NOTED_AT_ONCE):
+        part = graph.rows_of(noted[start : start + NOTED_AT_ONCE])
         session.execute(graph.statement("keep_keys"), {"rows": part})
+
+
+def defer_keys(session: Session) -> None:
+    """Let PostgreSQL sort what keys are noted from now on into their index at once, and not singly.
+
+    For a million records that is one minute instead of five. Meanwhile look-ups are right, and
+    slow: `sort_keys` ends it.
+    """
+    session.execute(sa.text("ALTER INDEX identity.record_keys SET (fastupdate = on)"))
+
+
+def sort_keys(session: Session) -> None:
+    """End what `defer_keys` began, here or in a process that died."""
+    deferred = session.scalar(
+        sa.text(
+            "SELECT 'fastupdate=on' = ANY(reloptions) FROM pg_class"
+            " WHERE oid = 'identity.record_keys'::regclass"
+        )
+    )
+    if deferred:
+        session.execute(sa.text("SET LOCAL maintenance_work_mem = '512MB'"))
+        session.execute(sa.text("SELECT gin_clean_pending_list('identity.record_keys')"))
+        session.execute(sa.text("ALTER INDEX identity.record_keys SET (fastupdate = off)"))
 
 
 def excluded(session: Session) -> dict[str, int]:
@@ -74,12 +152,10 @@ def excluded(session: Session) -> dict[str, int]:
     return {row.reason: row.records for row in session.execute(graph.statement("excluded"))}
 
 
-def _of(rows: Collection[Any]) -> Candidates:
-    columns: dict[str, pa.Array] = {
-        "record_id": pa.array([row.identifier_id for row in rows], pa.int64())
-    }
-    for name in attributes.FIELDS:
-        columns[name] = pa.array([row.fields.get(name) for row in rows], pa.string())
-    return Candidates(
-        pa.table(columns), {row.identifier_id: row.changed_at.isoformat() for row in rows}
+def _table(rows: Sequence[sa.Row[Any]]) -> Table:
+    types = (("record_id", pa.int64()), ("fields", pa.string()),
+             ("changed_at", pa.string()), ("is_new", pa.bool_()))  # fmt: skip
+    columns = zip(*rows, strict=True) if rows else ((),) * len(types)
+    return pa.table(
+        {name: pa.array(values, kind) for (name, kind), values in zip(types, columns, strict=True)}
     )

@@ -23,6 +23,8 @@ class Learnt(msgspec.Struct, frozen=True):
     names: dict[str, Names]
     #: Values that placeholders and switchboards share, by field, as numbers.
     shared: dict[str, list[int]]
+    #: How many records may share a blocking key of a rule for it to be used.
+    most: dict[str, int]
 
 
 #: The columns whose frequent values count for less, and how frequent a value is on no data at all.

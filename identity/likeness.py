@@ -8,6 +8,7 @@ The household is a class of its own because it is where naive models fail: addre
 landline and e-mail then agree together, and together say no more than "one household".
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -317,13 +318,25 @@ class Model:
                 strangers[name][i] += each * stranger
         return Expected(matches, strangers, match_sum, home_sum)
 
+    def most_gain(self, name: str, level: int) -> float:
+        """Return how many bits more than by the shipped m an agreement may weigh once m is learnt.
+
+        Which pairs can reach a threshold is told by it before anything is learnt from them.
+        """
+        return math.log2(min(_M_MOVES.get(name, _M_MOVES_ELSE), 1 / levels_of(name)[level].m))
+
+    @staticmethod
+    def most_share(records: int) -> float:
+        """Return how many of all pairs are matches at most: some twenty records a person."""
+        return 10 / (records + 100)
+
     def learn_shares(self, expected: Expected, pairs: float, records: int) -> None:
         """Make the prior consistent with the posteriors, within bounds that hold for any data.
 
         Unbounded, it runs to 0 on clean data and to 1 on tiny data (Splink's own estimate of it
         returns 0 on small data, and predict() then dies).
         """
-        low, high = 0.1 / (records + 100), 10 / (records + 100)
+        low, high = 0.1 / (records + 100), self.most_share(records)
         self.share = min(max(expected.match_sum / pairs, low), high)
         unseen = _HOME_PSEUDO_MATCHES / (_HOME_PSEUDO_MATCHES + expected.match_sum)
         least = _HOME_LEAST * self.share * unseen

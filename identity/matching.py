@@ -1,20 +1,22 @@
 """Probabilistic matching: records of people who allow it in, links and reviews out."""
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
-import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from identity import graph, people, splink_model
+from identity.blocking import Table
+from identity.candidates import Fresh, Neighbours
 from identity.learnt import Learnt
 from identity.lock import lock
 from identity.tables import LearntModel
 from identity.weighing import ScoredPair
+from identity.whole import Whole
 
 Pairs = list[ScoredPair]
 #: What was learnt from fewer records is no base for judging others: names that are common seem rare
@@ -56,40 +58,27 @@ def learnt_at(session: Session) -> datetime | None:
     return session.scalar(sa.select(sa.func.max(LearntModel.learnt_at)))
 
 
-def score(
-    table: pa.Table, *, review: float, progress: Callable[[str], None] | None = None
-) -> tuple[Pairs, Learnt | None]:
-    """Score all records against each other; needs no transaction, and takes the longest of a run.
+def score(records: Iterable[Table], *, review: float) -> Pairs:
+    """Score all records against each other, and keep nothing; needs no transaction."""
+    with Whole() as whole:
+        for some in records:
+            whole.add(some)
+        whole.compare(threshold=review)
+        return [pair for pairs in whole.pairs(10_000) for pair in pairs]
 
-    Return as well what was learnt meanwhile.
-    """
-    return splink_model.learn(table, threshold=review, progress=progress)
 
-
-def score_new(
-    table: pa.Table, new: Collection[int], learnt: Learnt, *, review: float
-) -> Pairs | None:
+def score_new(fresh: Fresh, among: Neighbours, learnt: Learnt, *, review: float) -> Pairs | None:
     """Score new records against each other and the others; needs no transaction.
 
-    None where what was learnt knows nothing of something that they say, or too little of anything.
+    None where what was learnt knows nothing of something that they say.
     """
-    if learnt.records < LEAST_LEARNT:
-        return None
-    return splink_model.score_new(table, new, learnt, threshold=review)
+    return splink_model.score_new(
+        among.table, fresh.changed.keys(), learnt, among.usable, threshold=review
+    )
 
 
-def apply(
-    session: Session,
-    pairs: Pairs,
-    *,
-    auto: float,
-    at: datetime,
-    run_id: int,
-    compared: Collection[int] = (),
-) -> Outcome:
-    """Link the likely pairs and queue the doubtful ones.
-
-    Of records that were all `compared` with each other, matches that are likely no more are held.
+def apply(session: Session, pairs: Pairs, *, auto: float, at: datetime, run_id: int) -> Outcome:
+    """Link the likely pairs and queue the doubtful ones. Safe to repeat.
 
     `auto` is the match probability from which a pair is linked. A pair that a person decided on
     is not asked about again. Consent is asked once more here, link by link (`graph`), because it
@@ -112,8 +101,6 @@ def apply(
     ]
     lock(session)
     touched = graph.observe(session, evidence)
-    if compared:
-        touched |= _outscored(session, {(p.left, p.right) for p in likely}, frozenset(compared))
     moved = graph.reconsider(session, touched, at=at)
     doubtful = [p for p in pairs if p.probability < auto]
     known = people.people_of(session, {i for p in doubtful for i in (p.left, p.right)})
@@ -121,25 +108,22 @@ def apply(
     return Outcome(len(pairs), len(likely), _queue(session, apart, run_id), moved)
 
 
-def _outscored(
-    session: Session, likely: Collection[tuple[int, int]], compared: Collection[int]
-) -> set[int]:
-    """Note which matches are likely no more: both records were compared, and the pair is not there.
+def standing(session: Session) -> Iterator[tuple[int, int, int]]:
+    """Yield the matches that stand, as (id, left, right)."""
+    rows = session.execute(
+        graph.statement("standing_matches"), execution_options={"yield_per": 50_000}
+    )
+    for row in rows:
+        yield row.id, row.left_id, row.right_id
 
-    Told apart here: as an anti-join PostgreSQL read the list anew for every link, for minutes at
-    10,000.
-    """
-    gone = [
-        row.id
-        for row in session.execute(graph.statement("standing_matches"))
-        if (row.left_id, row.right_id) not in likely
-        and row.left_id in compared
-        and row.right_id in compared
-    ]
-    if not gone:
-        return set()
-    noted = session.execute(graph.statement("outscore"), {"ids": graph.array(gone)})
-    return {i for row in noted for i in (row.left_id, row.right_id)}
+
+def outscore(session: Session, ids: Collection[int], *, at: datetime) -> graph.Moved:
+    """Hold matches that are likely no more."""
+    lock(session)
+    noted = session.execute(graph.statement("outscore"), {"ids": graph.array(ids)})
+    return graph.reconsider(
+        session, {i for row in noted for i in (row.left_id, row.right_id)}, at=at
+    )
 
 
 def _queue(session: Session, pairs: Pairs, run_id: int) -> int:

@@ -10,15 +10,17 @@ Splink's import costs 1.1 s and 114 MB: load this module in a worker, never in t
 """
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
 
-from identity.blocking import Table, block, connect, keys_sql, prepare, shared_values
-from identity.comparing import compare
+from identity import blocking
+from identity.blocking import Blocks, Table
+from identity.comparing import Compare, Comparer, count_patterns, in_duckdb
 from identity.learnt import FREQUENCIES, Learnt, Names, frequency_sql
 from identity.likeness import Model, Patterns, levels_of
-from identity.weighing import ScoredPair, weigh
+from identity.weighing import ScoredPair, can_reach, scored, weigh
 
 # All pairs of 1,000 records: half a million.
 _SAMPLE_RECORDS = 1_000
@@ -27,6 +29,15 @@ _SAMPLE_RECORDS = 1_000
 # fake_1000, +.0001 on pseudopeople, -.0002 on the Senzing truth set.
 _ONE_PERSON = "coalesce(birth_date, national_id, email, phone, record_id::varchar)"
 _ROUNDS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What came of comparing everybody, beside the table `scored`."""
+
+    model: Model
+    learnt: Learnt
+    blocks: Blocks
 
 
 def score(
@@ -55,57 +66,81 @@ def learn(
 
     None where there is nothing to learn from.
     """
-    tell = progress or (lambda _message: None)
-    con = connect()
+    con = blocking.connect()
     try:
-        present = prepare(con, records)
-        if records.num_rows < 2 or not present:
-            return [], None
-        model = Model(present)
-        _count_names(con)
-        tell("learning what strangers look like")
-        _learn_strangers(con, model)
-        tell("comparing candidate pairs")
-        block(con)
-        compare(con, model, None)
-        tell("weighing")
-        _learn_matches(con, model, records.num_rows)
-        return list(weigh(con, model, threshold)), _learnt(con, model, records.num_rows)
+        blocking.add(con, records)
+        found = compare_all(con, threshold=threshold, progress=progress)
+        return ([], None) if found is None else (list(scored(con, found.model)), found.learnt)
     finally:
         con.close()
 
 
+def compare_all(
+    con: duckdb.DuckDBPyConnection,
+    *,
+    threshold: float,
+    compare: Compare = in_duckdb,
+    progress: Callable[[str], None] | None = None,
+) -> Found | None:
+    """Compare all records that were added with each other, and learn from them; write `scored`.
+
+    What is held at once is bounded: pairs are compared some millions at a time, and of them those
+    stay that can reach the threshold. None where there is nothing to learn from.
+    """
+    tell = progress or (lambda _message: None)
+    records = blocking.prepare(con)
+    present = blocking.spoken(con)
+    blocking.key(con)
+    if records < 2 or not present:
+        return None
+    model = Model(present)
+    _count_names(con)
+    tell("learning what strangers look like")
+    _learn_strangers(con, model)
+    most = blocking.limits(con, records)
+    blocks = blocking.block(con, most)
+    compare(con, model, blocks, can_reach(model, records, threshold), tell)
+    tell("weighing")
+    _learn_matches(con, model, records)
+    weigh(con, model, threshold)
+    return Found(model, _learnt(con, model, records, most), blocks)
+
+
 def score_new(
-    records: Table, new: Collection[int], learnt: Learnt, *, threshold: float = 0.5
+    records: Table,
+    new: Collection[int],
+    learnt: Learnt,
+    usable: Collection[int],
+    *,
+    threshold: float = 0.5,
 ) -> list[ScoredPair] | None:
     """Return the likely pairs of which one record or both are new, by what was learnt before.
 
-    `records` are the new ones and those that share a blocking key with one of them; the cost is
-    proportional to these. Weights are those that `learn` would have given with this model. None
-    where the records say something of which nothing was learnt, such as the first birth dates:
-    then contradictions would go unseen.
+    `records` are the new ones and those that share one of the `usable` blocking keys with one of
+    them; the cost is proportional to these. Weights are those that `learn` would have given with
+    this model. None where the records say something of which nothing was learnt, such as the first
+    birth dates: then contradictions would go unseen.
     """
-    con = connect()
+    con = blocking.connect()
     try:
-        present = prepare(con, records, learnt.shared)
-        if records.num_rows < 2:
+        if blocking.prepare(con, records, learnt.shared) < 2:
             return []
-        if set(present) - learnt.shares.m.keys():
+        if set(blocking.spoken(con)) - learnt.shares.m.keys():
             return None
         model = Model.of(learnt.shares)
-        con.register("given", pa.table({"record_id": pa.array(sorted(new), pa.int64())}))
-        con.execute(
-            f"create table keyed as select record_id, record_id in (from given) as is_new,"
-            f" unnest({keys_sql()}) as key from people"
-        )
-        con.unregister("given")
+        con.execute("create table new (record_id bigint)")
+        con.execute("create table used (key bigint)")
+        for table, values in (("new", new), ("used", usable)):
+            column = pa.array(sorted(values), pa.int64())
+            con.register("given", pa.table({"value": column}))
+            con.execute(f"insert into {table} select value from given")
+            con.unregister("given")
         _know_names(con, learnt)
-        con.execute(
-            "create table candidates as select distinct l.record_id as join_key_l,"
-            " r.record_id as join_key_r, '0' as match_key from keyed l join keyed r"
-            " on l.key = r.key and l.record_id < r.record_id and (l.is_new or r.is_new)"
-        )
-        compare(con, model, "candidates")
+        blocking.key(con)
+        con.execute("create table usable as from keyed where key in (from used)")
+        blocking.pair(con, only_with="new")
+        Comparer(con, model).compare("candidates")
+        con.execute("alter table compared rename to pairs")
         return list(weigh(con, model, threshold))
     finally:
         con.close()
@@ -125,9 +160,10 @@ def _learn_strangers(con: duckdb.DuckDBPyConnection, model: Model) -> None:
         "create table sampled_pairs as select l.record_id as join_key_l, r.record_id as join_key_r,"
         " '0' as match_key from sampled l join sampled r on l.record_id < r.record_id"
     )
-    compare(con, model, "sampled_pairs")
+    Comparer(con, model).compare("sampled_pairs")
+    count_patterns(con, model)
     patterns = _patterns(con, model.present)
-    con.execute("drop table pairs")
+    con.execute("drop table patterns")
     pairs = sum(count for *_, count in patterns)
     records = round((2 * pairs) ** 0.5)
     for _ in range(_ROUNDS):
@@ -146,9 +182,9 @@ def _learn_matches(con: duckdb.DuckDBPyConnection, model: Model, records: int) -
 
 
 def _patterns(con: duckdb.DuckDBPyConnection, present: Sequence[str]) -> Patterns:
-    """Count the agreement patterns in `pairs`, in one order, so that sums are reproducible."""
+    """Sum up the agreement patterns, in one order, so that sums are reproducible."""
     gammas = ", ".join(f"gamma_{name}" for name in present)
-    sql = f"select {gammas}, half_bits, count(*) from pairs group by all order by all"
+    sql = f"select {gammas}, half_bits, sum(n)::bigint from patterns group by all order by all"
     patterns: Patterns = []
     for *reached, half_bits, count in con.execute(sql).fetchall():
         spoken = [
@@ -178,10 +214,7 @@ def _know_names(con: duckdb.DuckDBPyConnection, learnt: Learnt) -> None:
 
     Not among all at hand: who was found by a name bears it.
     """
-    con.execute(
-        "create table fresh as select * from people"
-        " where record_id in (select record_id from keyed where is_new)"
-    )
+    con.execute("create table fresh as from people where record_id in (from new)")
     total = "(select count(*) from fresh)"
     for column in FREQUENCIES:
         names = learnt.names[column]
@@ -200,7 +233,9 @@ def _know_names(con: duckdb.DuckDBPyConnection, learnt: Learnt) -> None:
         con.unregister("known")
 
 
-def _learnt(con: duckdb.DuckDBPyConnection, model: Model, records: int) -> Learnt:
+def _learnt(
+    con: duckdb.DuckDBPyConnection, model: Model, records: int, most: dict[str, int]
+) -> Learnt:
     """Return what was learnt: of the names those that are more frequent than one never seen."""
     names = {}
     for column in FREQUENCIES:
@@ -212,4 +247,4 @@ def _learnt(con: duckdb.DuckDBPyConnection, model: Model, records: int) -> Learn
             f" where tf_{column} > {frequency_sql(column, '1', str(people))} order by 1"
         )
         names[column] = Names(people, dict(common.fetchall()))
-    return Learnt(records, model.shares(), names, shared_values(con))
+    return Learnt(records, model.shares(), names, blocking.shared_values(con), most)

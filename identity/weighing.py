@@ -28,15 +28,19 @@ class ScoredPair:
 
 
 def weigh(con: duckdb.DuckDBPyConnection, model: Model, threshold: float) -> Iterator[ScoredPair]:
-    """Turn comparison weights into probabilities: what was learnt, prior, household, threshold."""
+    """Write `scored`, which of `pairs` reach the threshold by what was learnt; and return them.
+
+    Comparison weights become probabilities: what was learnt of each, prior, household.
+    """
     learnt = ", ".join(
         f"mw_{name} + {_learnt_sql(model, name)} as mw_{name}" for name in model.present
     )
     weight = " + ".join(f"mw_{name}" for name in model.present)
     home = " + ".join(_home_sql(model, name) for name in model.present)
     prior = math.log2(model.share / (1 - model.share))
-    rows = con.execute(
+    con.execute(
         f"""
+        create table scored as
         select *, {prior!r}::double as prior, {prior!r}::double + weight + household as total from (
             select *, {weight} as weight, -log2(1 + {model.home_share / (1 - model.share)!r}
                 * pow(2::double, {weight} + {home})) as household
@@ -44,10 +48,29 @@ def weigh(con: duckdb.DuckDBPyConnection, model: Model, threshold: float) -> Ite
         where total >= {_logit(threshold)} order by record_id_l, record_id_r
         """
     )
+    return scored(con, model)
+
+
+def scored(con: duckdb.DuckDBPyConnection, model: Model) -> Iterator[ScoredPair]:
+    """Yield what `weigh` wrote, in the order of record ids."""
+    rows = con.cursor().execute("from scored order by record_id_l, record_id_r")
     names = [column[0] for column in rows.description]
     while batch := rows.fetchmany(10_000):
         for row in batch:
             yield _scored(dict(zip(names, row, strict=True)), model.present)
+
+
+def can_reach(model: Model, records: int, threshold: float) -> str:
+    """Write, as SQL, whether a compared pair can reach the threshold whatever is learnt yet."""
+    most = " + ".join(
+        f"mw_{name} + {_by_level(name, _gains(model, name))}" for name in model.present
+    )
+    share = min(model.most_share(records), 0.5)
+    return f"{most} + {math.log2(share / (1 - share))!r}::double >= {_logit(threshold)}"
+
+
+def _gains(model: Model, name: str) -> list[float]:
+    return [model.most_gain(name, level) for level in range(len(levels_of(name)))]
 
 
 def _by_level(name: str, values: Sequence[float]) -> str:

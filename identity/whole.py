@@ -1,0 +1,116 @@
+"""Everybody compared with everybody, in a scratch database that spills to disk.
+
+Records come in by portions and links go out by portions: what is in memory at once is bounded by
+what DuckDB may take, and not by how many people there are.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+
+from identity import blocking, splink_model
+from identity.blocking import Table
+from identity.comparing import Compare, in_duckdb
+from identity.splink_model import Found
+from identity.weighing import ScoredPair, scored
+
+#: DuckDB's memory, in megabytes.
+MEGABYTES = 2_000
+#: Matches that are looked up at once.
+_LOOKED_UP = 50_000
+
+
+class Whole:
+    """The records of one whole run, and what came of comparing them.
+
+    A context manager: at its end the scratch database is gone. Files that a killed process left
+    under `spill` are the next one's to delete.
+    """
+
+    def __init__(self, spill: Path | None = None, megabytes: int = MEGABYTES) -> None:
+        """Begin with no records."""
+        self._con = blocking.connect(spill, megabytes)
+        self._con.execute(
+            "create table seen (record_id bigint, changed_at varchar, is_new boolean)"
+        )
+        self._found: Found | None = None
+        self.records = self.new = 0
+
+    def __enter__(self) -> Self:
+        """Nothing is to be done."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Forget everything."""
+        self._con.close()
+
+    def add(self, records: Table) -> None:
+        """Take some records in, as `candidates.every` yields them."""
+        blocking.add(self._con, records)
+        self._con.register("given", records)
+        self._con.execute("insert into seen select record_id, changed_at, is_new from given")
+        self._con.unregister("given")
+        self.records += records.num_rows
+        self.new += records.column("is_new").to_pylist().count(True)
+
+    def compare(
+        self,
+        *,
+        threshold: float,
+        compare: Compare = in_duckdb,
+        progress: Callable[[str], None] | None = None,
+    ) -> Found | None:
+        """Compare all with each other, and learn; None where there is nothing to learn from."""
+        self._found = splink_model.compare_all(
+            self._con, threshold=threshold, compare=compare, progress=progress
+        )
+        return self._found
+
+    def pairs(self, at_once: int) -> Iterator[list[ScoredPair]]:
+        """Yield the pairs that reach the threshold, so many at once, by record ids."""
+        every = scored(self._con, self._found.model) if self._found else iter(())
+        while some := list(islice(every, at_once)):
+            yield some
+
+    def keys(self, at_once: int) -> Iterator[list[dict[str, Any]]]:
+        """Yield `id`, `keys` and `changed_at` of records whose keys nobody has noted yet."""
+        rows = self._con.cursor().execute(
+            "select record_id, any_value(changed_at),"
+            " coalesce(list(key order by key) filter (key is not null), [])"
+            " from seen left join keyed using (record_id) where is_new group by 1 order by 1"
+        )
+        while some := rows.fetchmany(at_once):
+            yield [{"id": i, "keys": keys, "changed_at": at} for i, at, keys in some]
+
+    def unlikely(
+        self, matches: Iterable[tuple[int, int, int]], probability: float
+    ) -> Iterator[list[int]]:
+        """Yield ids of matches (id, left, right) that were compared and are not so likely now."""
+        if self._found is None:
+            self._con.execute(
+                "create table scored (record_id_l bigint, record_id_r bigint, total double)"
+            )
+        every = iter(matches)
+        while some := list(islice(every, _LOOKED_UP)):
+            columns = zip(("id", "l", "r"), zip(*some, strict=True), strict=True)
+            table = pa.table({name: pa.array(values, pa.int64()) for name, values in columns})
+            self._con.register("standing", table)
+            gone = self._con.execute(
+                "select id from standing semi join seen a on a.record_id = l"
+                " semi join seen b on b.record_id = r anti join (select"
+                " least(record_id_l, record_id_r) as one, greatest(record_id_l, record_id_r)"
+                " as other from scored where 1 / (1 + pow(2, -total)) >= $1)"
+                " on one = l and other = r order by id",
+                [probability],
+            ).fetchall()
+            self._con.unregister("standing")
+            yield [i for (i,) in gone]
