@@ -33,5 +33,9 @@ class NamespaceRulesInvalid(IdentityError):
     """The rules of this namespace contradict each other or cannot be read."""
 
 
+class NothingCompared(IdentityError):
+    """These two have no records that may be compared."""
+
+
 class SuspensionNotFound(IdentityError):
     """Nothing of this kind was taken back."""

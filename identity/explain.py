@@ -1,11 +1,12 @@
 """Explains people: which links hold them together, which were held back, what was merged."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from identity import people
+from identity import graph, people
 from identity.tables import Link, Merge, Review, Run, Split
 
 
@@ -14,8 +15,17 @@ def links(session: Session, person: int) -> list[dict[str, Any]]:
     return describe_links(session, people.links(session, person))
 
 
+def links_of(session: Session, ids: Collection[int]) -> list[dict[str, Any]]:
+    """Return these links, described."""
+    found = session.scalars(sa.select(Link).where(graph.among(Link.id, ids)).order_by(Link.id))
+    return describe_links(session, found)
+
+
 def describe_links(session: Session, found: Iterable[Link]) -> list[dict[str, Any]]:
-    """Return links as the API shows them: `status` is followed, held or revoked."""
+    """Return links as the API shows them: `status` is followed, held or revoked.
+
+    Of a link that consent stops nothing is told of what was compared.
+    """
     rows = list(found)
     names = _names(session, {i for link in rows for i in (link.left_id, link.right_id)})
     return [
@@ -28,13 +38,20 @@ def describe_links(session: Session, found: Iterable[Link]) -> list[dict[str, An
             "status": "revoked" if link.revoked_at else "held" if link.held else "followed",
             "held_because": link.held,
             "revoked_by": link.revoked_by,
-            "match_weight": link.weight,
-            "probability": link.probability,
-            "evidence": {"id": link.evidence_id, **link.evidence},
+            **_evidence(link),
             "first_at": link.first_at.isoformat(),
         }
         for link in rows
     ]
+
+
+def _evidence(link: Link) -> dict[str, Any]:
+    refused = (link.held or "").startswith("consent:")
+    return {
+        "match_weight": None if refused else link.weight,
+        "probability": None if refused else link.probability,
+        "evidence": {"id": link.evidence_id, **({} if refused else link.evidence)},
+    }
 
 
 def describe_merge(session: Session, merge: Merge) -> dict[str, Any]:

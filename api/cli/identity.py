@@ -9,6 +9,7 @@ import typer
 
 from api.cli import labelled
 from api.cli.evaluation import Evaluation, throw_away
+from api.cli.identity_explanations import explain
 from api.cli.identity_rules import rebuild, respell
 from api.cli.session import AsJson, DataDir, err, opened, settings, show
 from app.errors import ImportFailed
@@ -24,6 +25,7 @@ identity = typer.Typer(
 
 identity.command("rebuild")(rebuild)
 identity.command("respell")(respell)
+identity.command("explain")(explain)
 
 
 @identity.command("run")

@@ -9,9 +9,11 @@ from sqlalchemy.orm import Session
 from api.auth import Caller, requires, state_purpose
 from api.deps import Cursor, Db, Limit
 from api.errors import InsufficientScope, InvalidToken
+from api.languages import Chosen
 from api.problems import documented
 from app.consents import explain
 from app.errors import CursorInvalid, ProfileNotFound, PurposeNotAllowed, PurposeRequired
+from app.identities import explaining
 from app.journeys import catalogue as journeys
 from app.journeys import history
 from app.profiles import read, summary
@@ -207,11 +209,15 @@ def read_merges(
 
 @router.get("/{ref}/explain", summary="Explain this person's identity", responses=IDENTITY)
 def read_explanation(
-    session: Db, caller: Annotated[Caller, requires("identity:read")], ref: Ref
+    session: Db, caller: Annotated[Caller, requires("identity:read")], language: Chosen, ref: Ref
 ) -> dict[str, Any]:
-    """Return every link that holds, or was kept from holding, this person together, and why."""
+    """Return every link that holds, or was kept from holding, this person together, and why.
+
+    `holding` names the weakest of them, and who there would be without it.
+    """
     found = read.find(session, ref)
     return {
         "profile_id": str(found.profile_id),
         "data": identity_explain.links(session, found.person_id),
+        "holding": explaining.one(session, found.person_id, language),
     }
