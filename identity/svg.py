@@ -7,7 +7,7 @@ from identity import words
 from identity.bars import Bar, Waterfall
 from identity.words import Language
 
-WIDTH, LABELS, MARGIN = 760, 330, 20
+WIDTH, LABELS, MARGIN = 800, 360, 20
 ROW, BAR, TOP = 30, 18, 46
 FOR, AGAINST, TOTAL, INK, FAINT = "#1b7f5c", "#b3402e", "#31466b", "#1d2433", "#c9ced8"
 
