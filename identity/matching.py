@@ -82,8 +82,11 @@ def apply(session: Session, pairs: Pairs, *, auto: float, at: datetime, run_id: 
 
     `auto` is the match probability from which a pair is linked. A pair that a person decided on
     is not asked about again. Consent is asked once more here, link by link (`graph`), because it
-    may have been withdrawn while the pairs were scored.
+    may have been withdrawn while the pairs were scored. Whoever was erased meanwhile is left out.
     """
+    lock(session)
+    here = people.people_of(session, {i for p in pairs for i in (p.left, p.right)})
+    pairs = [p for p in pairs if p.left in here and p.right in here]
     likely = [p for p in pairs if p.probability >= auto]
     evidence = [
         graph.Evidence(
@@ -99,7 +102,6 @@ def apply(session: Session, pairs: Pairs, *, auto: float, at: datetime, run_id: 
         )
         for pair in likely
     ]
-    lock(session)
     touched = graph.observe(session, evidence)
     moved = graph.reconsider(session, touched, at=at)
     doubtful = [p for p in pairs if p.probability < auto]

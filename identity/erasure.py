@@ -1,0 +1,97 @@
+"""Finds what is one person's by what events showed, and erases it from the schema `identity`."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from identity import graph
+from identity.lock import lock
+
+#: What each table of this schema holds of a person, and what becomes of it.
+HOLDS: dict[str, str] = {
+    "identity.identifier": "rows of the identifiers",
+    "identity.link": "rows of the identifiers",
+    "identity.cannot_link": "rows of the identifiers",
+    "identity.record": "rows of the identifiers; what others' events say of them is redacted",
+    "identity.review": "rows of the identifiers",
+    "identity.merge": "rows of the identifiers; taken out of those of others",
+    "identity.split": "rows of the identifiers; taken out of those of others",
+    "identity.model": "names that several people bear and how many do; of no single person",
+    "identity.run": "counts of nobody",
+    "identity.suspension": "which rule or run, of nobody",
+    "identity.namespace": "rules that an operator wrote, of nobody",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """An identifier that is the person's, and where it belongs now."""
+
+    id: int
+    namespace: str
+    value: str
+    person_id: int
+    profile_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """An identifier that may be the person's: `kind` is the link, None where others are between."""
+
+    id: int
+    namespace: str
+    value: str
+    kind: str | None
+    probability: float | None
+
+
+def own(session: Session, identifiers: Collection[tuple[str, str]]) -> list[Own]:
+    """Return these identifiers, and all that events showed to be the same person's.
+
+    What a match or somebody's decision joined is not among them, for it may be somebody else's
+    (GDPR art. 15(4)): a reviewer adds it to what is asked for, or does not.
+    """
+    rows = graph.rows_of([{"namespace": n, "value": v} for n, v in sorted(identifiers)])
+    return [Own(*row) for row in session.execute(graph.statement("own"), {"rows": rows})]
+
+
+def others(session: Session, ids: Collection[int]) -> list[Other]:
+    """Return who else is connected with these, for a reviewer to look at."""
+    found = session.execute(graph.statement("others"), {"ids": graph.array(ids)})
+    return [Other(*row) for row in found]
+
+
+def forget(session: Session, ids: Collection[int], *, at: datetime) -> tuple[graph.Moved, int]:
+    """Erase identifiers and all that is known of them; return who moved by it, and how many.
+
+    People who were joined through them come apart as if they had never been there. A merge with
+    them cannot be undone any more, and its undo would bring nothing back. `Moved` may name them:
+    they are nobody now.
+    """
+    lock(session)
+    wanted = {"ids": graph.array(ids)}
+    session.execute(graph.statement("erase_evidence"), wanted)
+    moved = graph.reconsider(session, ids, at=at)
+    gone = session.execute(graph.statement("erase_history"), wanted).one()
+    return moved, int(gone.identifiers)
+
+
+def every(session: Session, *, portion: int = 20_000) -> Iterator[list[tuple[int, str, str]]]:
+    """Yield all identifiers as (id, namespace, value), a portion at a time."""
+    after = 0
+    while True:
+        rows = session.execute(
+            graph.statement("every_identifier"), {"after": after, "limit": portion}
+        ).all()
+        if not rows:
+            return
+        after = rows[-1].id
+        yield [(row.id, row.namespace, row.value) for row in rows]
+
+
+def redact(session: Session, values: Collection[str]) -> None:
+    """Take these values out of what is known of others."""
+    session.execute(graph.statement("redact_records"), {"values": sorted(values)})
