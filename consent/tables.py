@@ -51,6 +51,7 @@ class PurposeVersion(Base):
     linkable: Mapped[bool] = mapped_column(server_default=sa.true())
     effective_from: Mapped[datetime] = mapped_column(server_default=sa.func.now())
     declared: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
+    link_confidence: Mapped[str] = mapped_column(server_default="probable")
     created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
 
     __table_args__ = (
@@ -67,6 +68,9 @@ class PurposeVersion(Base):
         sa.CheckConstraint(
             "mode IN ('most_restrictive', 'per_identifier', 'latest_explicit')",
             name="purpose_mode",
+        ),
+        sa.CheckConstraint(
+            "link_confidence IN ('probable', 'deterministic')", name="purpose_link_confidence"
         ),
     )
 

@@ -245,3 +245,62 @@ class Review(Base):
         sa.UniqueConstraint("left_id", "right_id"),
         sa.Index("review_open", "id", postgresql_where=sa.text("decision IS NULL")),
     )
+
+
+class Label(Base):
+    """What somebody decided of a pair, beside what was said of it; appended, the latest counts.
+
+    `model_run_id` is the run whose model scored the pair, `guard` what held the link between them.
+    """
+
+    __tablename__ = "label"
+
+    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    left_id: Mapped[int]
+    right_id: Mapped[int]
+    is_match: Mapped[bool]
+    origin: Mapped[str]
+    probability: Mapped[float | None]
+    weight: Mapped[float | None]
+    model_run_id: Mapped[int | None]
+    guard: Mapped[str | None]
+    decided_by: Mapped[str]
+    decided_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+
+    __table_args__ = (
+        sa.Index("label_pair", "left_id", "right_id", "id"),
+        sa.CheckConstraint("left_id < right_id", name="label_order"),
+        sa.CheckConstraint(
+            "origin IN ('review', 'held', 'undo', 'constraint')", name="label_origin"
+        ),
+    )
+
+
+class Postponement(Base):
+    """A pair that somebody wants to be asked about again later, and when."""
+
+    __tablename__ = "postponement"
+
+    left_id: Mapped[int] = mapped_column(primary_key=True)
+    right_id: Mapped[int] = mapped_column(primary_key=True)
+    until_at: Mapped[datetime]
+    decided_by: Mapped[str]
+
+
+class Recalibration(Base):
+    """What labels say of probabilities: from each of `lows` on, this share of pairs match.
+
+    The latest that has not ended counts; without any, probabilities are the model's own.
+    """
+
+    __tablename__ = "recalibration"
+
+    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    lows: Mapped[list[float]] = mapped_column(ARRAY(sa.Double))
+    shares: Mapped[list[float]] = mapped_column(ARRAY(sa.Double))
+    labels: Mapped[int]
+    matches: Mapped[int]
+    made_by: Mapped[str]
+    made_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+    ended_by: Mapped[str | None]
+    ended_at: Mapped[datetime | None]
