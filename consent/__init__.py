@@ -3,6 +3,7 @@
 from consent import catalogue
 from consent.demands import Demand, demands, strictest
 from consent.errors import PurposeNotFound
+from consent.proof import proof
 from consent.purposes import LINK, Purpose
 from consent.records import (
     Bounds,
@@ -53,6 +54,7 @@ __all__ = [
     "denials",
     "history",
     "moments",
+    "proof",
     "record",
     "segment",
     "standings",

@@ -220,3 +220,15 @@ def list_denials(
 ) -> dict[str, list[dict[str, Any]]]:
     """Return how often each use was denied, by purpose and reason."""
     return {"data": consent.denials(session)}
+
+
+@router.get(
+    "/v1/consents/evidence",
+    summary="Count the grants by what proves them",
+    responses=documented(*AUTH),
+)
+def count_evidence(
+    session: Db, caller: Annotated[Caller, requires("consents:read")]
+) -> dict[str, int]:
+    """Return how many grants name no notice, or one that nobody proved to have been shown."""
+    return consent.proof(session)
