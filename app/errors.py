@@ -66,6 +66,30 @@ class SuppressionKeyUnusable(AppError):
     """The key of the suppression list cannot be used, so nothing may be stored."""
 
 
+class PrivacyRequestNotFound(AppError):
+    """No such request of a data subject."""
+
+
+class PrivacyRequestInvalid(AppError):
+    """The request of a data subject cannot be taken as it is."""
+
+
+class PrivacyRequestState(AppError):
+    """The request of a data subject is not in a state that allows this."""
+
+
+class IdentityNotShown(AppError):
+    """The identity check failed."""
+
+
+class PackageNotFound(AppError):
+    """There is no package under this address, or no more."""
+
+
+class JournalUnusable(AppError):
+    """The erasure journal cannot be read or written, so nothing is erased."""
+
+
 class SubjectSuppressed(AppError):
     """The data of this person were erased, and nothing about them is stored again."""
 

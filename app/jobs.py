@@ -22,6 +22,7 @@ from app.events.release import Releases
 from app.lake.copy import compact, copy_new
 from app.pending.vault import Vault
 from app.plans import violations
+from app.privacy import run as privacy
 from app.retention import expire
 from app.settings import Settings
 from app.work import CHANNEL, beat, fail
@@ -42,6 +43,7 @@ MATCHING_SECONDS = 1.0
 PENDING_SECONDS = 0.5
 REJECTED_SECONDS = 300.0
 PARTITION_SECONDS = 60.0
+PRIVACY_SECONDS = 1.0
 RETENTION_SECONDS = 3_600.0
 #: How often a job writes that it lives.
 BEAT_SECONDS = 5.0
@@ -73,6 +75,7 @@ class Worker:
             ("lake", lambda: self._every(LAKE_SECONDS, self._lake)),
             ("segments", lambda: self._every(SEGMENT_SECONDS, self._segments)),
             ("partitions", lambda: self._every(PARTITION_SECONDS, self._partitions)),
+            ("privacy", lambda: self._every(PRIVACY_SECONDS, self._privacy)),
             ("retention", lambda: self._every(RETENTION_SECONDS, self._retention)),
             ("matching", lambda: self._every(MATCHING_SECONDS, self._matching)),
             ("pending", lambda: self._every(PENDING_SECONDS, self._releases.round)),
@@ -144,6 +147,10 @@ class Worker:
 
     def _partitions(self) -> None:
         partitions.maintain(self._sessions, timedelta(days=self._settings.deduplication_days))
+
+    def _privacy(self) -> None:
+        privacy.round_(self._sessions, self._settings)
+        self._send.set()
 
     def _retention(self) -> None:
         rejected_days = timedelta(days=self._settings.rejected_days)

@@ -115,6 +115,29 @@ class Settings(BaseSettings):
     ledger_seconds: int = Field(
         default=60, ge=1, description="How often what was recorded is sealed, in seconds."
     )
+    privacy_time_zone: str = Field(
+        default="UTC",
+        description="Where the days of data subjects' requests begin and end: an IANA time zone.",
+    )
+    holidays: str = Field(
+        default="",
+        pattern=r"^(\s*\d{4}-\d{2}-\d{2}\s*(,|$))*$",
+        description="Public holidays, as dates separated by commas: no time to answer ends on one.",
+    )
+    package_days: int = Field(
+        default=14, ge=1, le=90, description="How long an access package can be fetched, in days."
+    )
+    backup_days: int = Field(
+        default=35,
+        ge=0,
+        description="How old your oldest backup may become, in days: who is erased is told so.",
+    )
+    erasure_grace_seconds: int = Field(
+        default=60,
+        ge=0,
+        description="How long analyses that are running may go on with files of the lake that an "
+        "erasure has replaced.",
+    )
     max_held_events: int = Field(
         default=100_000, ge=1, description="Most held events of one source."
     )

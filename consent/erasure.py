@@ -6,6 +6,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from consent.ledger.tables import LedgerStatement
 from consent.restrictions import among
 from consent.tables import ConsentRecord, Erasure, Restriction
 
@@ -35,6 +36,7 @@ def forget(session: Session, erasure_id: UUID, identifiers: Collection[tuple[str
     """
     gone = session.execute(sa.delete(ConsentRecord).where(among(ConsentRecord, identifiers)))
     session.execute(sa.delete(Restriction).where(among(Restriction, identifiers)))
+    session.execute(sa.delete(LedgerStatement).where(among(LedgerStatement, identifiers)))
     records = int(gone.rowcount)  # type: ignore[attr-defined]  # a delete's result has it
     session.execute(sa.update(Erasure).where(Erasure.id == erasure_id).values(records=records))
     return records

@@ -15,8 +15,10 @@ _LOCK = "hashtextextended('suppression', 0)"
 #: what it was when the statement began.
 _READ = sa.text(
     f"WITH held AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared({_LOCK}) IS NULL AS got) "  # noqa: S608  # text of our own
-    "SELECT v.last_value FROM held CROSS JOIN LATERAL "
-    "(SELECT last_value FROM consent.suppression_version WHERE held.got IS NOT NULL) v"
+    # The first value of a sequence leaves `last_value` as it was before.
+    "SELECT v.changes FROM held CROSS JOIN LATERAL "
+    "(SELECT last_value + CAST(is_called AS integer) AS changes "
+    "FROM consent.suppression_version WHERE held.got IS NOT NULL) v"
 )
 
 

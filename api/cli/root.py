@@ -22,6 +22,7 @@ PLACES = {
     "namespace": ("identity_rules", "namespace"),
     "partition": ("storage", "partition"),
     "retention": ("storage", "retention"),
+    "privacy": ("privacy", "privacy"),
     "import": ("data", "import_"),
     "demo": ("demo", "demo"),
     "doctor": ("doctor", "doctor"),

@@ -16,6 +16,7 @@ import consent
 from app import db, schema
 from app.db import Sessions
 from app.postgres import database
+from app.privacy.replay import replay
 from app.settings import Settings
 from app.suppression import gate
 from identity import identifiers
@@ -46,6 +47,7 @@ def opened(settings: Settings) -> Iterator[Sessions]:
             sessions = db.sessions(engine)
             with sessions.begin() as session:
                 consent.catalogue.seed(session)
+            replay(sessions, settings)
             yield sessions
         finally:
             engine.dispose()

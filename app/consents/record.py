@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 import consent
 from app import work
+from app.suppression import gate
 from identity import graph, namespaces
 
 
@@ -32,9 +33,10 @@ def record(
 
     Effective for every decision from the commit on; segments and destinations hear of it from
     the worker, which is notified by the same commit. A refusal that says no time of its own ends
-    what is on record, whatever the clocks of two servers say. Raises PurposeNotFound
-    and NoticeNotFound.
+    what is on record, whatever the clocks of two servers say. Raises PurposeNotFound,
+    NoticeNotFound and SubjectSuppressed.
     """
+    gate.refuse(session, [(namespace, value)])
     known = consent.catalogue.purposes(session)
     evidence = dict(evidence or {})
     if notice is not None:

@@ -51,7 +51,7 @@ def append(
     memory.refresh(session)
     erased = () if memory.gate.empty else _erased(items, memory)
     if erased:
-        out = iter(
+        rest = iter(
             append(
                 session,
                 [item for n, item in enumerate(items) if n not in erased],
@@ -63,7 +63,7 @@ def append(
                 counted=counted,
             )
         )
-        outcomes = [SUPPRESSED if n in erased else next(out) for n in range(len(items))]
+        outcomes = [SUPPRESSED if n in erased else next(rest) for n in range(len(items))]
         if counted and not released:
             _count(session, [items[n] for n in erased], [SUPPRESSED] * len(erased), now, wake=False)
         return outcomes

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.db import Sessions, advisory_lock
+from app.db import Sessions, advisory_lock, statement
 from app.events import stream
 from app.lake.tables import LakePart, LakeRemoval
 
@@ -113,7 +113,7 @@ def compact(sessions: Sessions, directory: Path) -> bool:
 
 
 def rewrite_removed(sessions: Sessions, directory: Path) -> int:
-    """Write the files anew that still hold deleted events and return how many were written.
+    """Write the files anew that hold deleted or changed events; return how many were written.
 
     The listing changes in the transaction that forgets the removals: at every moment a reader
     sees each event that there is, and none that was deleted. So many removals in a transaction
@@ -126,10 +126,11 @@ def rewrite_removed(sessions: Sessions, directory: Path) -> int:
             gone = removed(session, limit=REMOVALS) if mine else []
             if not gone:
                 return written
+            again = _changed(session, gone)
             with _new_files(directory) as new:
                 for part in session.scalars(sa.select(LakePart).order_by(LakePart.id)).all():
                     path, target = directory / part.file, new()
-                    kept = _without(path, gone, target)
+                    kept = _without(path, gone, again, target)
                     if kept is None:
                         continue
                     replaced.append(path)
@@ -177,26 +178,61 @@ def _new_files(directory: Path) -> Iterator[Callable[[], Path]]:
         raise
 
 
-def _without(source: Path, gone: Sequence[int], target: Path) -> int | None:
-    """Write a file without these events; return what is left, None where it holds none of them."""
+def _changed(session: Session, gone: Sequence[int]) -> pa.Table:
+    """Return those of the removed events that are to be put in again, as they are now."""
+    ids = "{" + ",".join(map(str, gone)) + "}"
+    return _table(session, session.execute(statement("app.lake", "changed"), {"ids": ids}).all())
+
+
+def _without(source: Path, gone: Sequence[int], again: pa.Table, target: Path) -> int | None:
+    """Write a file without these events, and with those of them that are put in again.
+
+    Return how many it holds then, None where it held none of them.
+    """
     scratch = target.with_suffix(".writing")
     with duckdb.connect(config=ENGINE) as connection:
         connection.register("gone", pa.table({"event_id": pa.array(gone, pa.int64())}))
-        held, events = connection.execute(
-            "SELECT count(*) FILTER (event_id IN (SELECT event_id FROM gone)), count(*)"
+        connection.register("again", again)
+        held, changed, events = connection.execute(
+            "SELECT count(*) FILTER (event_id IN (SELECT event_id FROM gone)),"
+            " count(*) FILTER (event_id IN (SELECT event_id FROM again)), count(*)"
             " FROM read_parquet($file)",
             {"file": str(source)},
-        ).fetchone() or (0, 0)
+        ).fetchone() or (0, 0, 0)
         if not held:
             return None
-        if held < events:
+        kept = int(events - held + changed)
+        if kept:
             connection.execute(
-                "COPY (SELECT * FROM read_parquet($file) ANTI JOIN gone USING (event_id))"  # noqa: S608  # our own name
+                "COPY (SELECT * FROM read_parquet($file) ANTI JOIN gone USING (event_id)"  # noqa: S608  # our own name
+                " UNION ALL BY NAME SELECT * FROM again SEMI JOIN"
+                " (SELECT event_id FROM read_parquet($file)) USING (event_id))"
                 f" TO '{scratch}' {FORMAT}",
                 {"file": str(source)},
             )
             scratch.rename(target)
-        return int(events - held)
+        return kept
+
+
+def forget_replaced(sessions: Sessions, directory: Path, *, before: float) -> int | None:
+    """Delete the files that left the listing before a time, and return how many still wait.
+
+    For an erasure, which may not leave them to `compact`'s grace. `before` is in seconds since
+    1970; None when somebody else is at the lake.
+    """
+    with sessions.begin() as session, advisory_lock(session, "lake") as mine:
+        if not mine:
+            return None
+        listed = {part.name for part in parts(session, directory)}
+        waiting = 0
+        for path in directory.glob("events-*"):
+            if path.name in listed:
+                continue
+            if path.stat().st_mtime <= before:
+                path.unlink(missing_ok=True)
+            else:
+                waiting += 1
+        return waiting
 
 
 def _sweep(directory: Path, listed: Collection[str]) -> None:

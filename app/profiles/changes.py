@@ -17,6 +17,7 @@ TYPES = (
     "profile.updated",
     "profile.merged",
     "profile.split",
+    "profile.erased",
     "segment.entered",
     "segment.exited",
     "consent.changed",

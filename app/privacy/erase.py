@@ -1,0 +1,124 @@
+"""Erases one person from the tables, in one transaction that no writer and no job is beside."""
+
+from collections.abc import Collection
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app import pipeline
+from app.db import Sessions, statement
+from app.pending import hold
+from app.pending.vault import Vault
+from app.privacy import journal
+from app.privacy.subject import Subject
+from app.settings import Settings
+from app.suppression import gate
+from app.suppression.key import NORMALISER
+from consent import erasure as consents
+from consent import suppression
+from consent.suppression import Entry
+from identity import erasure as identities
+from identity import graph
+from identity.lock import lock
+
+#: The jobs that hold what they read in memory, in the order in which this waits for them.
+JOBS = ("pending", "pipeline", "segments")
+
+
+def erase(
+    sessions: Sessions,
+    settings: Settings,
+    subject: Subject,
+    *,
+    erasure_id: UUID,
+    reason_ref: str,
+    at: datetime,
+    entries: Collection[Entry] | None = None,
+    suppress: Collection[Entry] | None = None,
+) -> dict[str, int] | None:
+    """Erase the person of these identifiers from the tables, and let nothing of them in again.
+
+    By provenance: events in which one of the identifiers acts, and what was made of them. Whoever
+    was joined with the person by a match or a decision stays, with all of their own. Writers wait
+    meanwhile, some milliseconds for each thousand events. Erasing nobody, or again, is on record as
+    such. `entries` and `suppress` are those of the journal, where an erasure is repeated.
+
+    Return how much of what was erased, None where this very erasure was carried out before. Raises
+    SuppressionKeyUnusable, HoldKeyUnusable, JournalUnusable; then nothing was erased.
+    """
+    ring = gate.keys_or_new()
+    if entries is None:
+        key = ring.newest
+        entries = [Entry(key.ref(n, v), key.id, n) for n, v in subject.identifiers]
+        line = journal.Line(erasure_id, journal.ERASED, at, reason_ref, NORMALISER, tuple(entries))
+    else:
+        line = None
+    with sessions.begin() as session:
+        _alone(session)
+        if erasure_id in consents.done(session):
+            return None
+        consents.begun(session, erasure_id, reason_ref=reason_ref)
+        listed = entries if suppress is None else suppress
+        suppression.suppress(session, listed, normaliser=NORMALISER, reason_ref=reason_ref)
+        erased = _from_tables(session, settings, subject, erasure_id, at)
+        session.flush()
+        if line is not None:
+            journal.append(settings.journal, line)
+    return erased
+
+
+def _alone(session: Session) -> None:
+    """Wait until no job is at it and nobody writes, and keep them waiting."""
+    for job in JOBS:
+        session.execute(
+            sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:job, 0))"), {"job": job}
+        )
+    lock(session)
+    suppression.write_lock(session)
+
+
+def _from_tables(
+    session: Session, settings: Settings, subject: Subject, erasure_id: UUID, at: datetime
+) -> dict[str, int]:
+    ids = graph.array(subject.ids)
+    events = session.execute(statement("app.privacy", "erase_events"), {"ids": ids}).one()
+    session.execute(statement("app.privacy", "erase_unread"), {"ids": ids})
+    profiles = session.execute(
+        statement("app.privacy", "erase_profiles"),
+        {"ids": ids, "at": at, "message_ids": list(events.message_ids)},
+    ).one()
+    session.execute(statement("app.privacy", "erase_deliveries"), {"ids": ids, "at": at})
+    records = consents.forget(session, erasure_id, subject.identifiers)
+    held = _held(session, settings, subject)
+    moved, gone = identities.forget(session, subject.ids, at=at)
+    _carry_on(session, moved, frozenset(subject.ids))
+    return {
+        "identifiers": gone,
+        "events": events.events,
+        "traits": profiles.traits,
+        "memberships": profiles.memberships,
+        "changes": profiles.changes,
+        "consent_records": records,
+        "held_events": held,
+    }
+
+
+def _held(session: Session, settings: Settings, subject: Subject) -> int:
+    keyring = Vault(settings).keyring()
+    if keyring is None:
+        return 0
+    return sum(hold.destroy(session, keyring, *identifier) for identifier in subject.identifiers)
+
+
+def _carry_on(session: Session, moved: graph.Moved, gone: frozenset[int]) -> None:
+    """Carry through, for those who are left, that they came apart from who was erased."""
+    parted = [new for old, new in moved.split if old in gone and new not in gone]
+    left = graph.Moved(
+        created=tuple(parted),
+        merged=tuple(p for p in moved.merged if gone.isdisjoint(p)),
+        split=tuple(p for p in moved.split if gone.isdisjoint(p)),
+        people=moved.people - gone,
+    )
+    pipeline.after_move(session, left)

@@ -1,0 +1,174 @@
+"""The steps of an erasure, a store each: what is done there, or why something stays."""
+
+import time
+from datetime import timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA
+
+from app.db import advisory_lock
+from app.destinations.tables import Delivery, Destination
+from app.lake import copy
+from app.ledger.keystore import Keystore
+from app.ledger.seal import LOCK
+from app.privacy import package_store, redact
+from app.privacy.erase import erase
+from app.privacy.step import (
+    DONE,
+    FAILED,
+    NOT_PRESENT,
+    NOT_SUPPORTED,
+    RETAINED,
+    WAITING,
+    Outcome,
+    Step,
+    Work,
+)
+from app.privacy.tables import PrivacyRequest
+from app.suppression import gate
+from identity import graph, matching
+
+#: How often to ask whether a destination has answered, in seconds.
+ASK_SECONDS = 5.0
+#: The message to a destination that was told of the person.
+ERASED = "profile.erased"
+
+
+def tables(work: Work) -> Outcome:
+    """Erase from the tables, and plan a task for each destination that was told of the person."""
+    erased = erase(
+        work.sessions,
+        work.settings,
+        work.subject,
+        erasure_id=work.request_id,
+        reason_ref=f"request:{work.request_id}",
+        at=work.now,
+    )
+    messages: dict[str, list[str]] = {}
+    with work.sessions() as session:  # also after a crash between the erasure and this
+        told = sa.select(Delivery.destination_id, Delivery.message_id).where(
+            Delivery.type == ERASED, graph.among(Delivery.person_id, work.subject.ids)
+        )
+        for row in session.execute(told):
+            messages.setdefault(str(row.destination_id), []).append(str(row.message_id))
+    more = tuple(("destination", to, {"messages": sent}) for to, sent in messages.items())
+    state = DONE if erased is None or any(erased.values()) else NOT_PRESENT
+    return Outcome(state, erased or {"repeated": True}, more=more)
+
+
+def rejected_events(work: Work) -> Outcome:
+    """Delete the rejected events that name the person."""
+    return _counted(redact.rejected(work.sessions, work.subject))
+
+
+def others(work: Work) -> Outcome:
+    """Take the person's identifiers out of what others' events say."""
+    return _counted(redact.others(work.sessions, work.subject))
+
+
+def lake(work: Work) -> Outcome:
+    """Write the lake's files anew, and delete the old ones once nobody reads them any more."""
+    began = work.result.get("rewritten_at")
+    if began is None:
+        files = copy.rewrite_removed(work.sessions, work.settings.lake_dir)
+        again = min(ASK_SECONDS, work.settings.erasure_grace_seconds)
+        return Outcome(WAITING, {"rewritten_at": time.time(), "files": files}, again=again)
+    before = time.time() - work.settings.erasure_grace_seconds
+    waiting = copy.forget_replaced(work.sessions, work.settings.lake_dir, before=before)
+    if waiting != 0:
+        return Outcome(WAITING, work.result, again=1.0)
+    return Outcome(DONE if work.result["files"] else NOT_PRESENT, {"files": work.result["files"]})
+
+
+def ledger(work: Work) -> Outcome:
+    """Destroy the keys under which the ledger's entries of the person are sealed.
+
+    Under the lock of the sealer: one that read records before they were deleted makes keys.
+    """
+    keystore = Keystore(work.settings)
+    if not keystore.exists:
+        return Outcome(NOT_PRESENT)
+    try:
+        with work.sessions.begin() as session, advisory_lock(session, LOCK) as mine:
+            if not mine:
+                return Outcome(WAITING, again=0.5)
+            gone = keystore.destroy(work.subject.identifiers, at=work.now)
+    finally:
+        keystore.close()
+    return _counted(len(gone))
+
+
+def packages(work: Work) -> Outcome:
+    """Delete packages that were made for the person, and what ended requests hold of them."""
+    refs = [ref for i in work.subject.identifiers for ref in gate.keys().refs(*i)]
+    with work.sessions.begin() as session:
+        mine = package_store.of_person(session, refs)
+        package_store.remove(session, work.settings, mine, now=work.now)
+        session.execute(
+            sa.update(PrivacyRequest)
+            .where(
+                PrivacyRequest.refs.overlap(sa.cast(refs, ARRAY(BYTEA))),
+                PrivacyRequest.closed_at.is_not(None),
+            )
+            .values(subject=None, details=None)
+        )
+        return _counted(len(mine))
+
+
+def destination(work: Work) -> Outcome:
+    """Ask whether a destination took the message that the profile is gone; send it anew if not."""
+    messages = work.result["messages"]
+    with work.sessions.begin() as session:
+        rows = session.scalars(sa.select(Delivery).where(Delivery.message_id.in_(messages))).all()
+        found = session.get(Destination, int(work.target))
+        if found is None or len(rows) < len(messages):
+            return Outcome(NOT_SUPPORTED, {**work.result, "why": "the destination was removed"})
+        result = {**work.result, "name": found.name}
+        if all(row.state == "delivered" for row in rows):
+            return Outcome(DONE, {**result, "told_at": work.now.isoformat()})
+        if not found.enabled:
+            return Outcome(NOT_SUPPORTED, {**result, "why": found.why_disabled or "disabled"})
+        failed = [row for row in rows if row.state in ("failed", "dropped")]
+        if any(row.last_status in (404, 405, 501) for row in failed):
+            return Outcome(NOT_SUPPORTED, {**result, "why": f"HTTP {failed[0].last_status}"})
+        for row in failed:  # given up after three days: begin again, and tell the officer
+            row.state, row.attempts, row.due_at, row.ended_at = "waiting", 0, work.now, None
+        why = next((row.reason for row in rows if row.reason), None)
+        return Outcome(FAILED if failed else WAITING, {**result, "why": why}, again=ASK_SECONDS)
+
+
+def models(work: Work) -> Outcome:
+    """Say what was learnt while the person was there: statistics of all, of no single person."""
+    with work.sessions() as session:
+        learnt_at = matching.learnt_at(session)
+    if learnt_at is None:
+        return Outcome(NOT_PRESENT)
+    why = "shares and name frequencies of all records; learnt anew without the person"
+    return Outcome(RETAINED, {"learnt_at": learnt_at.isoformat(), "why": why})
+
+
+def backups(work: Work) -> Outcome:
+    """Say until when backups hold the person; the journal erases again what is restored."""
+    until = work.now + timedelta(days=work.settings.backup_days)
+    return Outcome(
+        RETAINED,
+        {"until": until.date().isoformat(), "why": "erased again before a restored backup is used"},
+    )
+
+
+def _counted(number: int) -> Outcome:
+    return Outcome(DONE if number else NOT_PRESENT, {"count": number})
+
+
+#: In this order. Nothing is done elsewhere before the tables let nothing in any more.
+STEPS: dict[str, Step] = {
+    "tables": tables,
+    "rejected_events": rejected_events,
+    "others": others,
+    "lake": lake,
+    "ledger": ledger,
+    "packages": packages,
+    "destination": destination,
+    "models": models,
+    "backups": backups,
+}

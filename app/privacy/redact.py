@@ -1,0 +1,176 @@
+"""Takes an erased person out of what others' events say: their data stay, without the name."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.db import Sessions, statement
+from app.privacy.subject import Subject
+from app.suppression import mentions
+from identity import erasure, graph
+
+#: What stands where an identifier stood.
+ERASED = "[erased]"
+#: Rejected events looked through in one transaction.
+PORTION = 500
+
+
+class Redaction:
+    """Finds and replaces the identifiers of one person in texts."""
+
+    def __init__(self, subject: Subject) -> None:
+        """Values that are short or only digits are replaced where they stand alone, in `exact`."""
+        self._values = set(subject.spellings)
+        told = sorted(subject.patterns, key=len, reverse=True)
+        words = "|".join(map(re.escape, told))
+        self._words = re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE) if told else None
+        #: The same for PostgreSQL, which finds some more.
+        self.pattern = "|".join(_escaped(one) for one in told) or None
+
+    def text(self, value: str | None) -> str | None:
+        """Return a text without them."""
+        return self._words.sub(ERASED, value) if value and self._words else value
+
+    def json(self, text: str | None, *, exact: bool) -> str | None:
+        """Return a JSON text without them; `exact` where it is known to hold one as a value."""
+        if text is None:
+            return None
+        return json.dumps(self._without(json.loads(text), exact), ensure_ascii=False)
+
+    def _without(self, value: Any, exact: bool) -> Any:
+        if isinstance(value, dict):
+            return {self.text(k) or "": self._without(v, exact) for k, v in value.items()}
+        if isinstance(value, list):
+            return [self._without(one, exact) for one in value]
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            return value
+        alone = str(value).strip()
+        if alone in self._values and (exact or not alone.isdigit()):
+            return ERASED
+        return self.text(value) if isinstance(value, str) else value
+
+
+def _escaped(text: str) -> str:
+    """Write a text as a regular expression of PostgreSQL that matches it, as JSON has it too."""
+    written = {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
+    return "|".join(re.sub(r"([^\w\s])", r"\\\1", one) for one in sorted(written))
+
+
+def others(sessions: Sessions, subject: Subject) -> int:
+    """Redact the events, traits and records of others; return how many events.
+
+    A partition at a time, each in a transaction of its own; safe to repeat.
+    """
+    redaction = Redaction(subject)
+    with sessions() as session:
+        parts = session.scalars(sa.text("SELECT part FROM app.event_partition ORDER BY part")).all()
+    events = sum(_partition(sessions, part, subject, redaction) for part in parts)
+    with sessions.begin() as session:
+        _traits(session, redaction)
+        erasure.redact(session, subject.patterns)
+    return events
+
+
+def _partition(sessions: Sessions, part: int, subject: Subject, redaction: Redaction) -> int:
+    mine = set(subject.ids)
+    values = {value for _, value in subject.identifiers}
+    with sessions.begin() as session:
+        found = session.execute(
+            statement("app.privacy", "mentioning_events"),
+            {
+                "part": part,
+                "ids": graph.array(mine),
+                "values": sorted(values),
+                "pattern": redaction.pattern,
+            },
+        ).all()
+        if not found:
+            return 0
+        rows = [_event(row, mine, values, redaction) for row in found]
+        session.execute(
+            statement("app.privacy", "redact_events"),
+            {"part": part, "rows": msgspec.json.encode(rows).decode()},
+        )
+    return len(rows)
+
+
+def _event(
+    row: sa.Row[Any], mine: set[int], values: set[str], redaction: Redaction
+) -> dict[str, Any]:
+    named = redaction.text(row.message_id) != row.message_id
+    carries = not mine.isdisjoint(row.identifier_ids) or bool(
+        {row.user_id, row.anonymous_id} & values
+    )
+    return {
+        "id": row.id,
+        "message_id": f"erased-{uuid4().hex}" if named else row.message_id,
+        "name": redaction.text(row.name),
+        "user_id": None if row.user_id in values else row.user_id,
+        "anonymous_id": None if row.anonymous_id in values else row.anonymous_id,
+        "identifier_ids": [i for i in row.identifier_ids if i not in mine],
+        "properties": redaction.json(row.properties, exact=False),
+        "context": redaction.json(row.context, exact=carries),
+        "rest": redaction.json(row.rest, exact=carries),
+    }
+
+
+def _traits(session: Session, redaction: Redaction) -> None:
+    if redaction.pattern is None:
+        return
+    query = sa.text(
+        "SELECT identifier_id, key, refused, CAST(value AS text) AS value FROM app.trait "
+        "WHERE CAST(value AS text) ~* CAST(:pattern AS text)"
+    )
+    rows = [
+        {
+            "identifier_id": row.identifier_id,
+            "key": row.key,
+            "refused": row.refused,
+            "value": redaction.json(row.value, exact=False),
+        }
+        for row in session.execute(query, {"pattern": redaction.pattern})
+    ]
+    if rows:
+        encoded = msgspec.json.encode(rows).decode()
+        session.execute(statement("app.privacy", "redact_traits"), {"rows": encoded})
+
+
+def rejected(sessions: Sessions, subject: Subject) -> int:
+    """Delete the rejected events that name the person, and return how many."""
+    deleted, after = 0, 0
+    while True:
+        with sessions.begin() as session:
+            rows = session.execute(_REJECTED, {"after": after, "limit": PORTION}).all()
+            gone = [row.id for row in rows if _names(row, subject)]
+            if gone:
+                session.execute(
+                    sa.text("DELETE FROM app.rejected_event WHERE id = ANY(:ids)"), {"ids": gone}
+                )
+        deleted += len(gone)
+        if len(rows) < PORTION:
+            return deleted
+        after = rows[-1].id
+
+
+_REJECTED = sa.text(
+    "SELECT id, payload, message, message_id, CAST(details AS text) AS details, result_message_id, "
+    "name FROM app.rejected_event WHERE id > :after ORDER BY id LIMIT :limit"
+)
+
+
+def _names(row: sa.Row[Any], subject: Subject) -> bool:
+    wanted = set(subject.identifiers)
+    namespaces = {namespace for namespace, _ in wanted}
+    return any(
+        found in wanted for text in _texts(row) for found in mentions.named(text, namespaces)
+    )
+
+
+def _texts(row: sa.Row[Any]) -> Iterator[str]:
+    return (str(text) for text in tuple(row)[1:] if text)

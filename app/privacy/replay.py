@@ -1,0 +1,123 @@
+"""Repeats the erasures of the journal that this database does not know: it was restored."""
+
+import logging
+import time
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy.orm import Session
+
+from app.db import Sessions, exclusively
+from app.lake import copy
+from app.ledger.keystore import Keystore
+from app.privacy import journal, redact
+from app.privacy.erase import erase
+from app.privacy.subject import Subject, spelt
+from app.settings import Settings
+from app.suppression import gate
+from consent import erasure as consents
+from consent import suppression
+from consent.suppression import Entry
+from identity import erasure as identities
+
+log = logging.getLogger("parcours.privacy")
+
+#: How long to wait for another process that is at it.
+WAIT_SECONDS = 0.5
+
+
+def replay(sessions: Sessions, settings: Settings) -> int:
+    """Erase what the journal lists and this database still has; return how many erasures that was.
+
+    To be called before anybody is served. Whoever was restored is found by their keyed hashes: all
+    identifiers are hashed once, a million in some seconds. Raises JournalUnusable and
+    SuppressionKeyUnusable: without journal or key nobody can tell who must not be here.
+    """
+    lines = journal.read(settings.journal)
+    while missing := _missing(sessions, lines):
+        with exclusively(sessions, "erasure replay") as mine:
+            if mine:
+                missing = _missing(sessions, lines)
+                _repeat(sessions, settings, lines, missing)
+                log.warning("%d erasures of the journal were repeated here", len(missing))
+                return len(missing)
+        time.sleep(WAIT_SECONDS)
+    return 0
+
+
+def _missing(sessions: Sessions, lines: Sequence[journal.Line]) -> list[journal.Line]:
+    if not lines:
+        return []
+    with sessions() as session:
+        done = consents.done(session)
+    return [line for line in lines if line.id not in done]
+
+
+def _repeat(
+    sessions: Sessions,
+    settings: Settings,
+    lines: Sequence[journal.Line],
+    missing: Sequence[journal.Line],
+) -> None:
+    with sessions() as session:
+        found = _identifiers(session, missing)
+    for line in missing:
+        _again(sessions, settings, line, found, _lifted(lines, line))
+    copy.rewrite_removed(sessions, settings.lake_dir)
+    copy.forget_replaced(sessions, settings.lake_dir, before=time.time() + 1)
+
+
+def _lifted(lines: Sequence[journal.Line], since: journal.Line) -> set[bytes]:
+    """Return the hashes that may be stored again since then."""
+    later = lines[lines.index(since) :]
+    return {e.ref for line in later if line.what == journal.LIFTED for e in line.entries}
+
+
+def _identifiers(
+    session: Session, lines: Collection[journal.Line]
+) -> dict[bytes, tuple[int, str, str]]:
+    """Return the identifiers of this database that the lines name, by their hashes."""
+    wanted = {entry.ref for line in lines for entry in line.entries}
+    ring = gate.keys()
+    found = {}
+    for portion in identities.every(session):
+        for one, namespace, value in portion:
+            for ref in ring.refs(namespace, value):
+                if ref in wanted:
+                    found[ref] = (one, namespace, value)
+    return found
+
+
+def _again(
+    sessions: Sessions,
+    settings: Settings,
+    line: journal.Line,
+    found: dict[bytes, tuple[int, str, str]],
+    lifted: set[bytes],
+) -> None:
+    if line.what == journal.LIFTED:
+        with sessions.begin() as session:
+            consents.begun(session, line.id, reason_ref=line.reason_ref)
+            suppression.lift(session, [entry.ref for entry in line.entries])
+        return
+    here = [found[entry.ref] for entry in line.entries if entry.ref in found]
+    person = Subject(tuple((n, v) for _, n, v in here), tuple(i for i, _, _ in here))
+    with sessions() as session:
+        person = spelt(session, person)
+    now = datetime.now(UTC)
+    erase(
+        sessions,
+        settings,
+        person,
+        erasure_id=line.id,
+        reason_ref=line.reason_ref,
+        at=now,
+        entries=line.entries,
+        suppress=[Entry(*entry) for entry in line.entries if entry.ref not in lifted],
+    )
+    redact.rejected(sessions, person)
+    redact.others(sessions, person)
+    keystore = Keystore(settings)
+    if keystore.exists:
+        keystore.destroy(person.identifiers, at=now)
+        keystore.close()

@@ -1,0 +1,233 @@
+"""Requests of data subjects: opening, extending, refusing, closing, and what happened to each."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA
+from sqlalchemy.orm import Session
+
+from app.errors import PrivacyRequestInvalid, PrivacyRequestNotFound, PrivacyRequestState
+from app.privacy import clock
+from app.privacy.subject import Subject
+from app.privacy.tables import PrivacyEvent, PrivacyRequest, PrivacyTask
+from app.settings import Settings
+from app.suppression import gate
+
+KINDS = (
+    "access", "portability", "erasure", "rectification", "restriction", "objection",
+    "withdraw_all", "explain",
+)  # fmt: skip
+#: A request goes this way; from each it can be refused, revoked or found to concern nobody.
+RECEIVED, AWAITING, VERIFIED = "received", "awaiting_identity", "verified"
+REVIEW, EXECUTING, RESPONDED, CLOSED = "review", "executing", "responded", "closed"
+REFUSED, PARTLY, REVOKED = "refused", "partially_met", "revoked_by_subject"
+NO_MATCH, DUPLICATE = "no_match", "duplicate_of"
+ENDED = (CLOSED, REFUSED, PARTLY, REVOKED, NO_MATCH, DUPLICATE)
+#: States of a task in which nothing is left to be done.
+FINAL = ("done", "not_present", "retained", "not_supported")
+
+
+def working_days(settings: Settings) -> clock.Calendar:
+    """Return the calendar of this installation."""
+    days = (part.strip() for part in settings.holidays.split(","))
+    return clock.Calendar(
+        ZoneInfo(settings.privacy_time_zone), frozenset(date.fromisoformat(d) for d in days if d)
+    )
+
+
+def open_(
+    session: Session,
+    settings: Settings,
+    *,
+    kind: str,
+    identifiers: Collection[tuple[str, str]],
+    by: str,
+    now: datetime,
+    regime: str = clock.GDPR,
+    attested: str | None = None,
+    received_at: datetime | None = None,
+    details: Mapping[str, Any] | None = None,
+    protocol: Mapping[str, Any] | None = None,
+) -> PrivacyRequest:
+    """Open a request about the person of these canonical identifiers.
+
+    `attested` is how an authenticated client knows that it is the person; without it the person
+    has to show control of an identifier first. A second open request of the same kind for one of
+    the identifiers ends at once as a duplicate of the first. Raises PrivacyRequestInvalid,
+    SuppressionKeyUnusable.
+    """
+    if kind not in KINDS or regime not in clock.REGIMES or not identifiers:
+        raise PrivacyRequestInvalid("it needs a known kind and regime, and an identifier")
+    received = received_at or now
+    if received > now:
+        raise PrivacyRequestInvalid("it cannot have been received in the future")
+    ring = gate.keys_or_new()
+    refs = [ring.newest.ref(*identifier) for identifier in sorted(set(identifiers))]
+    wanted = [ref for identifier in identifiers for ref in ring.refs(*identifier)]
+    first = _open_like(session, kind, wanted)
+    request = PrivacyRequest(
+        id=uuid4(),
+        kind=kind,
+        regime=regime,
+        state=RECEIVED,
+        subject=None if first else Subject(tuple(sorted(set(identifiers))), ()).as_json(),
+        refs=refs,
+        details=dict(details or {}),
+        protocol=dict(protocol) if protocol else None,
+        opened_by=by,
+        received_at=received,
+        due_at=clock.due(received, regime, working_days(settings)),
+        duplicate_of=first,
+    )
+    session.add(request)
+    session.flush()
+    note(session, request, "received", by=by, now=now, details={"kind": kind, "regime": regime})
+    if first:
+        end(session, request, DUPLICATE, by=by, now=now)
+    elif attested:
+        verified(session, request, how=f"attested: {attested}", by=by, now=now)
+    else:
+        move(session, request, AWAITING, by=by, now=now)
+    return request
+
+
+def _open_like(session: Session, kind: str, refs: Sequence[bytes]) -> UUID | None:
+    return session.scalar(
+        sa.select(PrivacyRequest.id)
+        .where(
+            PrivacyRequest.kind == kind,
+            PrivacyRequest.closed_at.is_(None),
+            PrivacyRequest.refs.overlap(sa.cast(list(refs), ARRAY(BYTEA))),
+        )
+        .order_by(PrivacyRequest.received_at)
+        .limit(1)
+    )
+
+
+def find(session: Session, request_id: UUID, *, lock: bool = False) -> PrivacyRequest:
+    """Return a request, locked for a change if need be; raises PrivacyRequestNotFound."""
+    query = sa.select(PrivacyRequest).where(PrivacyRequest.id == request_id)
+    if lock:
+        query = query.with_for_update().execution_options(populate_existing=True)
+    request = session.scalar(query)
+    if request is None:
+        raise PrivacyRequestNotFound(str(request_id))
+    return request
+
+
+def list_all(
+    session: Session, *, open_only: bool = False, limit: int = 100
+) -> list[PrivacyRequest]:
+    """Return requests, those that are due first first."""
+    query = sa.select(PrivacyRequest)
+    if open_only:
+        query = query.where(PrivacyRequest.closed_at.is_(None))
+    return list(
+        session.scalars(query.order_by(PrivacyRequest.due_at, PrivacyRequest.id).limit(limit))
+    )
+
+
+def note(
+    session: Session,
+    request: PrivacyRequest,
+    what: str,
+    *,
+    by: str,
+    now: datetime,
+    details: Mapping[str, Any] | None = None,
+) -> None:
+    """Put on record what happened; never with personal data."""
+    session.add(
+        PrivacyEvent(request_id=request.id, at=now, what=what, by=by, details=dict(details or {}))
+    )
+    session.flush()
+
+
+def events(session: Session, request_id: UUID) -> list[PrivacyEvent]:
+    """Return what happened to a request, in order."""
+    query = sa.select(PrivacyEvent).where(PrivacyEvent.request_id == request_id)
+    return list(session.scalars(query.order_by(PrivacyEvent.id)))
+
+
+def tasks(session: Session, request_id: UUID) -> list[PrivacyTask]:
+    """Return the plan of a request, in order."""
+    query = sa.select(PrivacyTask).where(PrivacyTask.request_id == request_id)
+    return list(session.scalars(query.order_by(PrivacyTask.place, PrivacyTask.id)))
+
+
+def move(session: Session, request: PrivacyRequest, state: str, *, by: str, now: datetime) -> None:
+    """Bring a request into the next state; raises PrivacyRequestState when it has ended."""
+    must_be_open(request)
+    request.state = state
+    note(session, request, state, by=by, now=now)
+
+
+def verified(
+    session: Session, request: PrivacyRequest, *, how: str, by: str, now: datetime
+) -> None:
+    """Note that the person is who they say; from then on the worker may act."""
+    must_be_open(request)
+    request.verified_at = now
+    request.state = VERIFIED
+    note(session, request, VERIFIED, by=by, now=now, details={"how": how})
+
+
+def extend(
+    session: Session, request: PrivacyRequest, settings: Settings, *, reason: str, by: str,
+    now: datetime,
+) -> None:  # fmt: skip
+    """Extend the time for the answer, once, with the reason that the person is told.
+
+    Only while the first time is running: GDPR art. 12(3) has the person told within it. Raises
+    PrivacyRequestState when it is over, and PrivacyRequestInvalid without a reason.
+    """
+    must_be_open(request)
+    if request.extended:
+        raise PrivacyRequestState("it was extended already")
+    if now >= request.due_at:
+        raise PrivacyRequestState("the time for the answer is over")
+    if not reason.strip():
+        raise PrivacyRequestInvalid("an extension needs a reason, which the person is told")
+    request.extended = True
+    request.due_at = clock.due(
+        request.received_at, request.regime, working_days(settings), extended=True
+    )
+    # The words are the officer's own to the person: they are kept as what was sent.
+    note(session, request, "extended", by=by, now=now, details={"reason": reason.strip()})
+
+
+def end(
+    session: Session,
+    request: PrivacyRequest,
+    state: str,
+    *,
+    by: str,
+    now: datetime,
+    reason: str | None = None,
+) -> None:
+    """End a request. What it holds of the person goes; refs, plan and history stay.
+
+    Raises PrivacyRequestState: when it has ended; as `closed` while a task is open; as anything
+    else without a reason.
+    """
+    must_be_open(request)
+    if state not in ENDED:
+        raise PrivacyRequestInvalid(f"a request does not end as {state}")
+    still = [task.store for task in tasks(session, request.id) if task.state not in FINAL]
+    if state == CLOSED and still:
+        raise PrivacyRequestState(f"not done yet: {', '.join(sorted(set(still)))}")
+    if state in (REFUSED, PARTLY) and not (reason or "").strip():
+        raise PrivacyRequestInvalid("the person is told why: a reason is needed")
+    request.state, request.closed_at, request.reason = state, now, reason
+    request.subject = request.details = None
+    note(session, request, state, by=by, now=now, details={"reason": reason} if reason else {})
+
+
+def must_be_open(request: PrivacyRequest) -> None:
+    """Raises PrivacyRequestState when a request has ended."""
+    if request.closed_at is not None:
+        raise PrivacyRequestState(f"it ended as {request.state}")

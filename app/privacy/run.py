@@ -1,0 +1,205 @@
+"""Carries out the plans of requests, a task at a time; what fails or waits is taken up again.
+
+Level-triggered (docs/decisions/0008): what is to be done is what the tables say. Every step is safe
+to repeat, so a process that dies in the middle costs a repetition.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from app import pipeline
+from app.db import Sessions, exclusively
+from app.privacy import answer_steps, erasure_steps, package_store, requests, subject
+from app.privacy.step import FAILED, OPEN, Outcome, Step, Work
+from app.privacy.subject import Subject
+from app.privacy.tables import PrivacyRequest, PrivacyTask
+from app.settings import Settings
+
+log = logging.getLogger("parcours.privacy")
+
+#: Who does it, in what is put on record.
+WORKER = "worker"
+#: How long to wait for another process that is at it, in seconds.
+WAIT_SECONDS = 0.2
+#: Most seconds until a task that failed is tried again.
+LONGEST_WAIT = 3_600.0
+#: Steps of the pipeline before a person is looked up: what waits may show what is theirs.
+MOST_STEPS = 50
+
+#: The steps of each kind of request.
+PLANS: Mapping[str, Mapping[str, Step]] = {
+    "erasure": erasure_steps.STEPS,
+    **answer_steps.PLANS,
+}
+
+
+def round_(sessions: Sessions, settings: Settings) -> None:
+    """Do what is due of all requests. One process at a time."""
+    with exclusively(sessions, "privacy") as mine:
+        if not mine:
+            return
+        for request_id in _waiting(sessions):
+            carry_out(sessions, settings, request_id)
+        with sessions.begin() as session:
+            now = datetime.now(UTC)
+            package_store.expire(session, settings, now=now)
+            _close_fetched(session, now)
+
+
+def at_once(sessions: Sessions, settings: Settings, request_id: UUID) -> str:
+    """Do what can be done of one request now, when nobody else is at it; return its state."""
+    while True:
+        with exclusively(sessions, "privacy") as mine:
+            if mine:
+                return carry_out(sessions, settings, request_id)
+        time.sleep(WAIT_SECONDS)
+
+
+def _close_fetched(session: Session, now: datetime) -> None:
+    """Close requests that were answered by a package whose time is over."""
+    for request in requests.list_all(session, open_only=True, limit=10_000):
+        packages = package_store.of_request(session, request.id)
+        if request.state == requests.RESPONDED and all(p.deleted_at for p in packages):
+            requests.end(session, request, requests.CLOSED, by=WORKER, now=now)
+
+
+def _waiting(sessions: Sessions) -> list[UUID]:
+    states = (requests.VERIFIED, requests.EXECUTING)
+    query = sa.select(PrivacyRequest.id).where(
+        PrivacyRequest.closed_at.is_(None), PrivacyRequest.state.in_(states)
+    )
+    with sessions() as session:
+        return list(session.scalars(query.order_by(PrivacyRequest.received_at)))
+
+
+def carry_out(sessions: Sessions, settings: Settings, request_id: UUID) -> str:
+    """Plan a request if it is not planned yet, do its tasks that are due, and return its state."""
+    _plan(sessions, request_id)
+    while True:
+        task = _next(sessions, request_id)
+        if task is None:
+            return _conclude(sessions, request_id)
+        _do(sessions, settings, request_id, task)
+
+
+def _plan(sessions: Sessions, request_id: UUID) -> None:
+    """Find out whose request it is, and write down a task for each store."""
+    for _ in range(MOST_STEPS):
+        with sessions.begin() as session:
+            if pipeline.step(session).idle:
+                break
+    with sessions.begin() as session:
+        request = requests.find(session, request_id, lock=True)
+        if request.state != requests.VERIFIED or request.subject is None:
+            return
+        now = datetime.now(UTC)
+        asked = Subject.of_json(request.subject).identifiers
+        person = subject.spelt(session, subject.find(session, asked))
+        request.subject = person.as_json()
+        for place, store in enumerate(PLANS[request.kind]):
+            if store != "destination":
+                session.add(_task(request_id, place, store, "", {}, now))
+        requests.move(session, request, requests.EXECUTING, by=WORKER, now=now)
+
+
+def _task(
+    request_id: UUID, place: int, store: str, target: str, result: dict[str, Any], now: datetime
+) -> PrivacyTask:
+    return PrivacyTask(
+        request_id=request_id,
+        place=place,
+        store=store,
+        target=target,
+        state=OPEN,
+        result=result,
+        due_at=now,
+    )
+
+
+def _next(sessions: Sessions, request_id: UUID) -> PrivacyTask | None:
+    """Return the next task that is due; none after a first one that is not done yet."""
+    now = datetime.now(UTC)
+    with sessions() as session:
+        request = requests.find(session, request_id)
+        if request.state != requests.EXECUTING:
+            return None
+        left = [t for t in requests.tasks(session, request_id) if t.state not in requests.FINAL]
+        first = [t for t in left if t.place == 0]
+        return next((t for t in first or left if t.due_at <= now), None)
+
+
+def _do(sessions: Sessions, settings: Settings, request_id: UUID, task: PrivacyTask) -> None:
+    """Do one task and write down what came of it; an error is a reason to try it again."""
+    with sessions() as session:
+        request = requests.find(session, request_id)
+        work = Work(
+            sessions,
+            settings,
+            request_id,
+            request.kind,
+            Subject.of_json(request.subject or {"identifiers": []}),
+            request.details or {},
+            datetime.now(UTC),
+            task.target,
+            task.result,
+            request.received_at,
+        )
+        step = PLANS[request.kind][task.store]
+    try:
+        outcome = step(work)
+    except Exception as error:  # whatever it was, it is tried again and shown to the officer
+        log.error("%s of a request failed: %s", task.store, type(error).__name__)
+        log.debug("request %s", request_id, exc_info=error)
+        outcome = Outcome(FAILED, {**task.result, "error": type(error).__name__})
+    _note(sessions, request_id, task, outcome)
+
+
+def _note(sessions: Sessions, request_id: UUID, task: PrivacyTask, outcome: Outcome) -> None:
+    now = datetime.now(UTC)
+    attempts = task.attempts + (outcome.state == FAILED)
+    wait = outcome.again
+    if outcome.state == FAILED:
+        wait = min(LONGEST_WAIT, 5.0 * 2 ** min(attempts, 12))
+    with sessions.begin() as session:
+        session.execute(
+            sa.update(PrivacyTask)
+            .where(PrivacyTask.id == task.id)
+            .values(
+                state=outcome.state,
+                result=outcome.result,
+                attempts=attempts,
+                due_at=now + timedelta(seconds=wait),
+                done_at=now if outcome.state in requests.FINAL else None,
+            )
+        )
+        places = list(PLANS[requests.find(session, request_id).kind])
+        for store, target, result in outcome.more:
+            row = {
+                "request_id": request_id, "place": places.index(store), "store": store,
+                "target": target, "state": OPEN, "result": result, "due_at": now,
+            }  # fmt: skip
+            session.execute(insert(PrivacyTask).values(row).on_conflict_do_nothing())
+
+
+def _conclude(sessions: Sessions, request_id: UUID) -> str:
+    """Close a request of which all is done; one whose answer has to be fetched is answered."""
+    now = datetime.now(UTC)
+    with sessions.begin() as session:
+        request = requests.find(session, request_id, lock=True)
+        if request.state != requests.EXECUTING:
+            return request.state
+        left = [t for t in requests.tasks(session, request_id) if t.state not in requests.FINAL]
+        if left:
+            return request.state
+        requests.move(session, request, requests.RESPONDED, by=WORKER, now=now)
+        if not package_store.of_request(session, request_id):
+            requests.end(session, request, requests.CLOSED, by=WORKER, now=now)
+        return request.state

@@ -1,0 +1,25 @@
+-- Forget what is known of people of these ids, beside their events. Readers of the feed who were
+-- told of one of them are told last that it is gone.
+WITH trait AS (
+  DELETE FROM app.trait WHERE identifier_id = ANY(CAST(:ids AS bigint[])) RETURNING identifier_id
+), touched AS (
+  DELETE FROM app.touched WHERE identifier_id = ANY(CAST(:ids AS bigint[])) RETURNING id
+), member AS (
+  DELETE FROM app.segment_member WHERE person_id = ANY(CAST(:ids AS bigint[])) RETURNING person_id
+), news AS (
+  DELETE FROM app.change WHERE person_id = ANY(CAST(:ids AS bigint[]))
+  RETURNING person_id, profile_id
+), told AS (
+  INSERT INTO app.change (type, person_id, profile_id, at, data)
+  SELECT DISTINCT 'profile.erased', person_id, profile_id, CAST(:at AS timestamptz), '{}'::jsonb
+  FROM news
+  RETURNING id
+), arrival AS (
+  UPDATE app.plan_violation_arrival SET message_id = ''
+  WHERE message_id = ANY(CAST(:message_ids AS text[]))
+), violation AS (
+  UPDATE app.plan_violation SET message_id = ''
+  WHERE message_id = ANY(CAST(:message_ids AS text[]))
+)
+SELECT (SELECT count(*) FROM trait) AS traits, (SELECT count(*) FROM member) AS memberships,
+       (SELECT count(*) FROM news) AS changes;
