@@ -68,9 +68,9 @@ bench: setup ## Measure; each figure as a ratio to a limit of the same run.
 	@$(BIN)/python -m benchmarks.ingest
 	@$(BIN)/python -m benchmarks.stitch --set web
 
-bench-scale: setup ## Measure beside a million people: half an hour.
+bench-scale: setup ## Measure a million people: an hour.
 	@$(BIN)/python -m benchmarks.graph --people 1000000
-	@$(BIN)/python -m benchmarks.matching --people 50000 --beside 950000
+	@$(BIN)/python -m benchmarks.matching --people 1000000 --alone
 
 quality: setup ## Measure identity resolution on labelled sets, beside rivals; write docs/quality.md.
 	@$(BIN)/python -m benchmarks.quality

@@ -1,205 +1,180 @@
-"""What matching costs: a whole run over many people, then the run over 1,000 new ones.
+"""What matching costs: a whole run over many people, Splink alone on the same, and 1,000 new ones.
 
-    python -m benchmarks.matching --people 20000                     (a minute)
-    python -m benchmarks.matching --people 50000 --beside 950000     (a quarter of an hour)
+    python -m benchmarks.matching --people 20000                     (minutes)
+    python -m benchmarks.matching --people 1000000 --alone           (half an hour)
+    python -m benchmarks.matching --people 30000 --beside 970000     (ten minutes)
 
-`--beside` are people who come after the whole run: only their blocking keys are noted, as runs over
-new people have left them. (A whole run over 1,200,795 records took 13.6 GB and was killed.)
+`--beside` are people who come after the whole run and have been compared already. On a real
+PostgreSQL, through the functions that the worker calls, each run in a process of its own so that
+its peak of memory is its own. Of the new records half are somebody who is there.
 
-On a real PostgreSQL, through the functions that the worker calls, each run in a process of its own
-so that its peak of memory is its own. The people are invented: names by Zipf's law, a fifth have a
-second record with a typo and another address. Of the new records half are somebody who is there.
-Beside each run stands Splink's own part of it (learning, comparing, weighing).
+`--alone` is Splink by itself, on a Parquet file of the same records: the same comparisons and
+blocking rules, u by random sampling, two rounds of expectation maximisation, prediction, clusters.
+Nothing is read from a database and nothing is written to one.
 """
 
 import argparse
 import json
 import multiprocessing
 import random
-import resource
 import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
+import pyarrow.parquet as pq
 
 from api.cli.session import opened
 from app import db, matching
 from app.db import Sessions
 from app.settings import Settings
+from benchmarks import cpu, crowd, splink_alone
 from identity import candidates, reviews
-from identity import matching as pairs
+from identity.whole import MEGABYTES
 
 NEW = 1_000
 AUTO, REVIEW = 0.95, 0.6
-SYLLABLES = "ba be bi bo bu da de di do du ka ke ki ko ku la le li lo lu ma me mi mo mu".split()
-
-FILL = """
-WITH given AS (SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS r(value text, fields jsonb)),
-made AS (
-  INSERT INTO identity.identifier (namespace, value, group_id, person_id, reach_id, settled,
-                                   link_consent)
-  SELECT 'crm_id', value, 0, 0, 0, true, 'given' FROM given RETURNING id, value
-)
-INSERT INTO identity.record (identifier_id, fields)
-SELECT made.id, given.fields FROM made JOIN given ON given.value = made.value
-"""
-THEMSELVES = "UPDATE identity.identifier SET group_id = id, person_id = id, reach_id = id"
-
-Fields = dict[str, str]
 
 
 def main() -> None:
-    """Fill the database, run both, print what they cost."""
+    """Fill the database, do the runs, print what they cost."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--people", type=int, default=50_000)
     arguments.add_argument("--beside", type=int, default=0)
+    arguments.add_argument("--megabytes", type=int, default=MEGABYTES)
+    arguments.add_argument("--alone", action="store_true", help="Splink by itself, too")
     chosen = arguments.parse_args()
     with tempfile.TemporaryDirectory(prefix="parcours-bench-") as scratch:
         home = Path(scratch)
         home.chmod(0o755)  # PostgreSQL runs under another account when we are root
         with opened(Settings(data_dir=home)) as sessions:
-            url = sessions.kw["bind"].url.render_as_string(hide_password=False)
-            dice = random.Random(7)  # noqa: S311 -- an invented population, no secret
-            there = list(population(chosen.people, dice))
-            fill(sessions, "p", there)
-            print(f"{len(there):,} records of {chosen.people:,} people")
-            show("whole run", apart(url, reviews.ALL))
-            others = list(population(chosen.beside, dice))
-            fill(sessions, "o", others)
-            note_keys(sessions)
-            print(f"{len(others):,} records of {chosen.beside:,} people beside them", flush=True)
-            again = [misspelt(dice.choice(there), dice) for _ in range(NEW // 2)]
-            fill(sessions, "n", again + list(population(NEW // 2, dice, twice=0.0)))
-            show(f"{NEW:,} new", apart(url, reviews.NEW))
+            measure(sessions, home, chosen)
 
 
-def population(people: int, dice: random.Random, twice: float = 0.2) -> Iterator[Fields]:
-    """Yield the records of so many people."""
-    firsts = [word(dice, 2 + n % 2) for n in range(2_000)]
-    lasts = [word(dice, 2 + n % 3) for n in range(20_000)]
-    for number in range(people):
-        person = {
-            "first_name": firsts[zipf(dice, len(firsts))],
-            "last_name": lasts[zipf(dice, len(lasts))],
-            "birth_date": f"{dice.randint(1930, 2008)}-{dice.randint(1, 12):02}-"
-            f"{dice.randint(1, 28):02}",
-            "email": f"u{number}.{dice.getrandbits(32):x}@mail.net",
-            "phone": f"33{dice.randint(600_000_000, 799_999_999)}",
-            "address": f"{dice.randint(1, 200)} {lasts[zipf(dice, len(lasts))]} st",
-            "postcode": f"{dice.randint(1_000, 95_999):05}",
-        }
-        yield person
-        if dice.random() < twice:
-            yield misspelt(person, dice)
+def measure(sessions: Sessions, home: Path, chosen: argparse.Namespace) -> None:
+    """Do all of it."""
+    dice = random.Random(7)  # noqa: S311 -- an invented population, no secret
+    there: list[crowd.Fields] = []
+    people = remembered(crowd.population(chosen.people, dice), there)
+    loaded = timed("loaded", lambda: crowd.load(sessions, people, prefix="p", compared=False))
+    print(f"{loaded:,} records of {chosen.people:,} people")
+    run = Run(sessions, home, chosen.megabytes)
+    whole = run.apart(reviews.ALL)
+    show("whole run", whole)
+    if chosen.alone:
+        file = home / "records.parquet"
+        export(sessions, file)
+        alone = separately(splink_alone.run, str(file), str(home / "alone"), chosen.megabytes)
+        print(splink_alone.line(alone))
+        print(
+            f"whole run / Splink alone: {whole['seconds'] / alone['seconds']:.2f} x in time,"
+            f" {whole['cpu'] / alone['cpu']:.2f} x in CPU of the worker,"
+            f" {(whole['cpu'] + whole['postgres']) / alone['cpu']:.2f} x with PostgreSQL's"
+        )
+        file.unlink()
+    if chosen.beside:
+        others = crowd.population(chosen.beside, dice)
+        loaded = timed("loaded", lambda: crowd.load(sessions, others, prefix="o", compared=True))
+        print(f"{loaded:,} records of {chosen.beside:,} people beside them")
+    again = [crowd.misspelt(dice.choice(there), dice) for _ in range(NEW // 2)]
+    fresh = again + list(crowd.population(NEW // 2, dice, twice=0.0))
+    crowd.load(sessions, fresh, prefix="n", compared=False)
+    for name in (f"{NEW:,} new", "none new"):
+        show(name, run.apart(reviews.NEW))
 
 
-def misspelt(person: Fields, dice: random.Random) -> Fields:
-    """Return a second record of a person: a typo in the name, and another e-mail address."""
-    name = person["last_name"]
-    place = dice.randrange(len(name))
-    changed = {"last_name": name[:place] + "x" + name[place + 1 :]}
-    return {**person, **changed, "email": f"w{dice.getrandbits(48):x}@post.org"}
+def remembered(rows: Any, kept: list[crowd.Fields], most: int = 5_000) -> Any:
+    """Pass rows on, and keep the first ones."""
+    for row in rows:
+        if len(kept) < most:
+            kept.append(row)
+        yield row
 
 
-def word(dice: random.Random, syllables: int) -> str:
-    """Return an invented name."""
-    return "".join(dice.choice(SYLLABLES) for _ in range(syllables)) + dice.choice("nrstl")
+def timed(name: str, do: Any) -> Any:
+    """Do it, print how long it took."""
+    started = time.perf_counter()
+    done = do()
+    print(f"{name} in {time.perf_counter() - started:.0f} s", flush=True)
+    return done
 
 
-def zipf(dice: random.Random, size: int) -> int:
-    """Return a rank, the first of which are the most frequent."""
-    return min(size - 1, int(size ** dice.random()) - 1)
+def export(sessions: Sessions, file: Path) -> None:
+    """Write the records that matching sees into a file."""
+    with sessions() as session:
+        writer = None
+        for some in candidates.every(session):
+            writer = writer or pq.ParquetWriter(file, some.schema)
+            writer.write_table(some)
+        if writer is not None:
+            writer.close()
 
 
-def fill(sessions: Sessions, prefix: str, rows: list[Fields]) -> None:
-    """Write records of people who gave profile.link, each a person of its own."""
-    for start in range(0, len(rows), 20_000):
-        part = [
-            {"value": f"{prefix}{n}", "fields": fields}
-            for n, fields in enumerate(rows[start : start + 20_000], start)
-        ]
-        with sessions.begin() as session:
-            session.execute(sa.text(FILL), {"rows": json.dumps(part)})
-            session.execute(sa.text(f"{THEMSELVES} WHERE person_id = 0"))
-    with sessions.kw["bind"].connect().execution_options(isolation_level="AUTOCOMMIT") as raw:
-        raw.execute(sa.text("ANALYZE identity.identifier, identity.record"))
-
-
-def note_keys(sessions: Sessions) -> None:
-    """Note the blocking keys of all who have none yet."""
-    while True:
-        with sessions() as session:
-            waiting = candidates.new(session, 50_000)
-        if not len(waiting):
-            break
-        keys = candidates.keys_of(waiting)
-        with sessions.begin() as session:
-            candidates.keep_keys(session, waiting, keys)
-    with sessions.kw["bind"].connect().execution_options(isolation_level="AUTOCOMMIT") as raw:
-        raw.execute(sa.text("VACUUM ANALYZE identity.record"))
-
-
-def apart(url: str, scope: str) -> dict[str, Any]:
-    """Do a run in a process of its own, and return what it did and cost."""
+def separately(function: Any, *arguments: Any) -> Any:
+    """Do it in a process of its own; says so when that is killed."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:  # says so when its process is killed
-        return pool.submit(do, url, scope).result()
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(function, *arguments).result()
 
 
-def do(url: str, scope: str) -> dict[str, Any]:
+class Run:
+    """Matching runs, each in a process of its own."""
+
+    def __init__(self, sessions: Sessions, home: Path, megabytes: int) -> None:
+        """On this database."""
+        self.sessions, self.home, self.megabytes = sessions, home, megabytes
+        self.url = sessions.kw["bind"].url.render_as_string(hide_password=False)
+
+    def apart(self, scope: str) -> dict[str, Any]:
+        """Do a run, and return what it did and cost."""
+        return dict(separately(do, self.url, scope, str(self.home / "spill"), self.megabytes))
+
+
+def do(url: str, scope: str, spill: str, megabytes: int) -> dict[str, Any]:
     """Do a run here."""
     sessions = db.sessions(db.engine(url))
     with sessions.begin() as session:
         reviews.request_run(session, {"asked_by": "benchmark"}, scope=scope)
-    idle = peak()
-    splink = Timed()
-    pairs.score, pairs.score_new = splink.of(pairs.score), splink.of(pairs.score_new)
-    started = time.perf_counter()
-    number = matching.run_waiting(sessions, auto=AUTO, review=REVIEW)
-    seconds = time.perf_counter() - started
+        before = cpu.of_backends(session)
+    idle = memory()
+    started, worker = time.perf_counter(), time.process_time()
+    told: list[tuple[float, str]] = []
+
+    def tell(message: str) -> None:
+        told.append((time.perf_counter() - started, message))
+        print(f"  {told[-1][0]:7.1f} s  {message}", flush=True)
+
+    way = matching.Way(Path(spill), megabytes, tell)
+    number = matching.run_waiting(sessions, auto=AUTO, review=REVIEW, way=way)
+    seconds, worker = time.perf_counter() - started, time.process_time() - worker
     with sessions() as session:
-        result = dict(reviews.find_run(session, number or 0).result or {})
-    return {**result, "seconds": seconds, "splink": splink.seconds, "mb": peak(), "idle": idle}
+        done = reviews.find_run(session, number or 0)
+        result = dict(done.result or {})
+        postgres = (cpu.of_backends(session) - before) / 1e9
+    if done.state != "done":
+        raise SystemExit(f"the run failed: {result}")
+    return {
+        **result, "seconds": seconds, "cpu": worker, "postgres": postgres,
+        "mb": memory(), "idle": idle,
+    }  # fmt: skip
 
 
-class Timed:
-    """The seconds that go into some functions."""
-
-    def __init__(self) -> None:
-        """Begin at none."""
-        self.seconds = 0.0
-
-    def of(self, call: Any) -> Any:
-        """Return a function that does the same, and is timed."""
-
-        def timed(*values: Any, **named: Any) -> Any:
-            started = time.perf_counter()
-            try:
-                return call(*values, **named)
-            finally:
-                self.seconds += time.perf_counter() - started
-
-        return timed
-
-
-def peak() -> int:
-    """Return the most memory this process has had, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+def memory() -> int:
+    """Return the most memory this process has had, in MB; a parent's is not counted in."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) // 1024
 
 
 def show(name: str, run: dict[str, Any]) -> None:
-    """Print a line about a run."""
+    """Print what a run cost."""
     print(
-        f"{name:<12}{run['seconds']:>8.1f} s, of which Splink {run['splink']:.1f} s"
-        f" ({run['seconds'] / max(run['splink'], 1e-9):.2f} x); {run['mb']:,} MB at most"
-        f" ({run['idle']:,} before); {run['records']:,} records, {run['pairs']:,} pairs,"
-        f" {run['linked']:,} linked, {run['merged']:,} merged",
-        flush=True,
+        f"{name:<12}{run['seconds']:>8.1f} s (CPU: worker {run['cpu']:.1f} s,"
+        f" PostgreSQL {run['postgres']:.1f} s); {run['mb']:,} MB at most ({run['idle']:,} before);"
+        f" {run['records']:,} records, {run['pairs']:,} pairs, {run['linked']:,} linked,"
+        f" {run['merged']:,} merged; {run['alone']:,} met nobody"
     )
+    print(f"{'':12}left out: {json.dumps(run['left_out'])}", flush=True)
 
 
 if __name__ == "__main__":

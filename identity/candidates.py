@@ -40,7 +40,9 @@ class Fresh:
         of: dict[int, list[int]] = {i: [] for i in self.changed}
         for i, _, key in self.keys:
             of[i].append(key)
-        return [{"id": i, "keys": of[i], "changed_at": at} for i, at in self.changed.items()]
+        return [
+            {"id": i, "keys": sorted(of[i]), "changed_at": at} for i, at in self.changed.items()
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +63,12 @@ def every(session: Session) -> Iterator[Table]:
     """
     found = session.execute(graph.statement("candidates"), execution_options={"yield_per": AT_ONCE})
     for rows in found.partitions():
-        yield _table(rows)
+        yield table_of(rows)
 
 
 def new(session: Session, limit: int) -> Table:
     """Return records that matching has not seen as they are now."""
-    return _table(session.execute(graph.statement("candidates_new"), {"limit": limit}).all())
+    return table_of(session.execute(graph.statement("candidates_new"), {"limit": limit}).all())
 
 
 def count_new(session: Session, limit: int) -> int:
@@ -102,7 +104,7 @@ def neighbours(session: Session, fresh: Fresh, most: Mapping[str, int]) -> Neigh
     reached = {i for i, _, key in fresh.keys if key in shared}
     out = [(i, rule, key) for i, rule, key in fresh.keys if key not in found]
     return Neighbours(
-        _table(among.all()),
+        table_of(among.all()),
         shared,
         {
             rule: LeftOut(
@@ -152,7 +154,8 @@ def excluded(session: Session) -> dict[str, int]:
     return {row.reason: row.records for row in session.execute(graph.statement("excluded"))}
 
 
-def _table(rows: Sequence[sa.Row[Any]]) -> Table:
+def table_of(rows: Sequence[Sequence[Any]]) -> Table:
+    """Return rows of (identifier, fields as JSON, changed at, is new) as a table."""
     types = (("record_id", pa.int64()), ("fields", pa.string()),
              ("changed_at", pa.string()), ("is_new", pa.bool_()))  # fmt: skip
     columns = zip(*rows, strict=True) if rows else ((),) * len(types)
