@@ -38,10 +38,10 @@ def resolve(
     told = _records(events)
     named = {i for i in told if told[i].keys() & {"first_name", "last_name", "birth_date"}}
     renamed = records.keep(session, told) & named  # what the guards look at
-    shown = graph.observe(session, _evidence(events))
-    moved = graph.reconsider(session, shown | minds | renamed | set(again), at=now)
+    shown = graph.shown(session, _evidence(events))
+    moved = graph.reconsider(session, shown.touched | minds | renamed | set(again), at=now)
     seen = {i for event in events for i in event.identifier_ids}
-    alone = graph.settle(session, seen.union(touched))
+    alone = graph.settle(session, seen.union(touched) - shown.linked)
     return replace(moved, created=(*moved.created, *alone))
 
 
@@ -88,14 +88,14 @@ def _evidence(events: Iterable[Outline]) -> Iterator[graph.Evidence]:
     `profile.link` says nothing of the kind. Of events that show the same the earliest is taken
     here already: nearly all repeat what another showed, and a thing for each costs half the time.
     """
-    first: dict[tuple[int, int], Outline] = {}
-    last: dict[tuple[int, int], datetime] = {}
+    first: dict[tuple[int, int, str], Outline] = {}
+    last: dict[tuple[int, int, str], datetime] = {}
     for event in events:
         acting, *others = event.identifier_ids
         if consent.LINK in event.refused:
             continue
         for other in others:
-            pair = acting, other
+            pair = acting, other, event.type
             known = first.get(pair)
             if known is None:
                 first[pair] = event
@@ -104,14 +104,14 @@ def _evidence(events: Iterable[Outline]) -> Iterator[graph.Evidence]:
                 first[pair] = event
             elif event.occurred_at > last[pair]:
                 last[pair] = event.occurred_at
-    for (acting, other), event in first.items():
+    for (acting, other, rule), event in first.items():
         yield graph.Evidence(
             acting,
             other,
             "event",
-            event.type,
+            rule,
             event.occurred_at,
-            last_at=last[acting, other],
+            last_at=last[acting, other, rule],
             evidence_id=event.id,
         )
 

@@ -204,8 +204,9 @@ def _name(i: int) -> str:
 
 def _observe(sessions: Sessions, items: Sequence[Evidence], ids: Sequence[int]) -> None:
     with sessions.begin() as session:
-        graph.reconsider(session, graph.observe(session, items), at=NOW)
-        graph.settle(session, ids)
+        seen = graph.shown(session, items)
+        graph.reconsider(session, seen.touched, at=NOW)
+        graph.settle(session, set(ids) - seen.linked)
 
 
 def merge(sessions: Sessions) -> None:

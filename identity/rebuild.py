@@ -7,8 +7,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from identity import graph, namespaces
+from identity.around import placed, stored
 from identity.components import resolve
-from identity.guards import Edge, Node, Union
+from identity.guards import Node, Union
 from identity.identifiers import Rules
 from identity.lock import lock
 
@@ -79,33 +80,21 @@ def _portions(components: Iterable[list[int]]) -> Iterator[list[int]]:
 def _compute(
     session: Session, ids: list[int], rules: Rules, *, check: bool
 ) -> tuple[dict[int, Node], int, tuple[int, int]]:
-    nodes: dict[int, Node] = {}
-    before: dict[int, tuple[int, int, int, str | None]] = {}
-    apart: list[tuple[int, int]] = []
-    rows = session.execute(
-        graph.statement("nodes"), {"ids": graph.array(ids), "around": "{}"}
-    ).all()
-    for row in rows:
-        node = Node(*row[5:])
-        nodes[node.id] = node
-        before[node.id] = row.group_id, row.person_id, row.reach_id, row.closed
-        apart += [(node.id, other) for other in row.apart or ()]
-    edges: dict[int, Edge] = {}
-    held: dict[int, str | None] = {}
-    links = session.execute(graph.statement("edges"), {"ids": graph.array(ids), "most": EVERY})
-    for row in links.all():
-        edges[row.id] = Edge(*row[1:])
-        held[row.id] = row.held
-    people = resolve(nodes, edges.values(), apart, rules)
-    why = [{"id": i, "held": people.held.get(i)} for i in held if held[i] != people.held.get(i)]
+    rows = placed(session, ids)
+    nodes = {row.node.id: row.node for row in rows}
+    apart = [(row.node.id, other) for row in rows for other in row.apart or ()]
+    links = {link.edge.id: link for link in stored(session, ids, EVERY)}
+    people = resolve(nodes, [link.edge for link in links.values()], apart, rules)
+    held = {i: people.held.get(i) for i in links}
+    why = [{"id": i, "held": held[i]} for i, link in links.items() if link.held != held[i]]
     where = []
-    for i, old in before.items():
+    for row in rows:
+        i, old = row.node.id, (row.group, row.person, row.reach, row.node.closed)
         new = people.group[i], people.person[i], people.reach[i], people.closed.get(i)
         if old != new:
-            names = ("group_id", "person_id", "reach_id", "closed")
-            where.append({"id": i, **dict(zip(names, new, strict=True))})
+            where.append((i, *new))
     if not check:
-        for name, changes in (("hold", why), ("move", where)):
-            if changes:
-                session.execute(graph.statement(name), {"rows": graph.rows_of(changes)})
+        if why:
+            session.execute(graph.statement("hold"), {"rows": graph.rows_of(why)})
+        graph.move(session, where)
     return nodes, len(set(people.person.values())), (len(where), len(why))

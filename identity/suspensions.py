@@ -50,7 +50,7 @@ def touched(
     if rule is None:
         mine += [Link.kind == "match", Link.evidence_id == run_id]
     else:
-        mine.append(Link.rule == rule)
+        mine.append(sa.or_(Link.rule == rule, Link.also.contains([rule])))
     ends = sa.union(sa.select(Link.left_id.label("id")).where(*mine),
                     sa.select(Link.right_id.label("id")).where(*mine))  # fmt: skip
     found = session.scalars(sa.select(ends.subquery().c.id).order_by(sa.text("id")))

@@ -37,7 +37,7 @@ class Identifier(Base):
     namespace: Mapped[str]
     value: Mapped[str]
     profile_id: Mapped[UUID] = mapped_column(
-        unique=True, server_default=sa.text("gen_random_uuid()")
+        unique=True, server_default=sa.text("identity.new_profile_id()")
     )
     group_id: Mapped[int]
     person_id: Mapped[int]
@@ -48,10 +48,11 @@ class Identifier(Base):
     first_seen_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
 
     __table_args__ = (
-        sa.UniqueConstraint("namespace", "value"),
+        sa.UniqueConstraint("namespace", "value", postgresql_include=["id"]),
         sa.Index("identifier_person", "person_id"),
-        sa.Index("identifier_group", "group_id"),
-        sa.Index("identifier_reach", "reach_id"),
+        sa.Index(
+            "identifier_reach", "reach_id", postgresql_where=sa.text("reach_id <> person_id")
+        ),
         sa.CheckConstraint(
             "link_consent IN ('given', 'refused', 'unknown')", name="identifier_link_consent"
         ),
@@ -61,7 +62,9 @@ class Identifier(Base):
 class Link(Base):
     """Evidence that two identifiers belong to one person; never deleted, only revoked.
 
-    `held` says why a link that stands is not followed: a guard, a constraint, or consent.
+    `rule` is that of the first evidence, `also` are the others that showed the link: it stands
+    until the last of them is taken back. `held` says why a link that stands is not followed: a
+    guard, a constraint, or consent.
     `last_week` is the week of its last evidence, in weeks since 1970.
     """
 
@@ -72,6 +75,7 @@ class Link(Base):
     left_id: Mapped[int]
     right_id: Mapped[int]
     rule: Mapped[str]
+    also: Mapped[list[str]] = mapped_column(ARRAY(sa.Text), server_default=sa.text("'{}'"))
     evidence_id: Mapped[int | None]
     first_at: Mapped[datetime]
     last_week: Mapped[int]
@@ -288,9 +292,9 @@ class Postponement(Base):
 
 
 class Recalibration(Base):
-    """What labels say of probabilities: from each of `lows` on, this share of pairs match.
+    """What labels say of probabilities: of those said to be one of `lows`, this share match.
 
-    The latest that has not ended counts; without any, probabilities are the model's own.
+    Straight between them. The latest that has not ended counts; without any, probabilities are the model's own.
     """
 
     __tablename__ = "recalibration"

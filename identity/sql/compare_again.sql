@@ -2,4 +2,5 @@
 UPDATE identity.record r SET keys = NULL
 FROM identity.identifier i
 WHERE r.identifier_id = i.id AND r.keys IS NOT NULL
-  AND i.group_id IN (SELECT group_id FROM identity.identifier WHERE id = ANY(CAST(:ids AS bigint[])));
+  AND (i.person_id, i.group_id) IN (SELECT person_id, group_id FROM identity.identifier
+                                    WHERE id = ANY(CAST(:ids AS bigint[])));

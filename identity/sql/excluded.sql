@@ -6,6 +6,7 @@ JOIN identity.current_person i ON i.identifier_id = k.identifier_id
 WHERE k.fields <> '{}'::jsonb
   AND (i.link_consent = 'refused'
        OR NOT EXISTS (SELECT FROM identity.identifier g
-                      WHERE g.group_id = i.group_id AND g.link_consent = 'given'))
+                      WHERE g.person_id = i.person_id AND g.group_id = i.group_id
+                        AND g.link_consent = 'given'))
 GROUP BY 1
 ORDER BY 1;

@@ -2,6 +2,7 @@
 UPDATE identity.identifier i
    SET group_id = r.group_id, person_id = r.person_id, reach_id = r.reach_id, closed = r.closed,
        settled = true
-FROM json_to_recordset(CAST(:rows AS json))
-  AS r(id bigint, group_id bigint, person_id bigint, reach_id bigint, closed text)
+FROM unnest(CAST(:ids AS bigint[]), CAST(:groups AS bigint[]), CAST(:people AS bigint[]),
+            CAST(:reaches AS bigint[]), CAST(:closed AS text[]))
+     AS r(id, group_id, person_id, reach_id, closed)
 WHERE i.id = r.id;

@@ -1,0 +1,169 @@
+"""What is connected to some identifiers, as it stands in the tables: the input of a computation."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+import msgspec
+from sqlalchemy.orm import Session
+
+from identity import namespaces
+from identity.components import People, resolve
+from identity.guards import Edge, Node, Standing, stand
+from identity.identifiers import Rules, namespace, rules_of
+from identity.statements import array, statement
+
+
+class Placed(msgspec.Struct, frozen=True, array_like=True):
+    """An identifier, the people it belongs to in the tables, and whom it must be apart from."""
+
+    reach: int
+    group: int
+    person: int
+    settled: bool
+    apart: list[int] | None
+    node: Node
+
+
+class Stored(msgspec.Struct, frozen=True, array_like=True):
+    """A link, and why it is held in the tables."""
+
+    held: str | None
+    edge: Edge
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What would be otherwise: rules, who of a namespace is blocked, links that go or come."""
+
+    rules: Rules | None = None
+    namespace: str | None = None
+    blocked: frozenset[int] = frozenset()
+    without: frozenset[int] = frozenset()
+    more: tuple[Edge, ...] = ()
+
+    def node(self, node: Node) -> Node:
+        """Return an identifier as it would be."""
+        if node.namespace != self.namespace:
+            return node
+        return msgspec.structs.replace(node, blocked=node.id in self.blocked)
+
+
+AS_IT_IS = Change()
+
+_nodes = msgspec.json.Decoder(list[Placed]).decode
+_links = msgspec.json.Decoder(list[Stored]).decode
+
+
+def placed(session: Session, ids: Collection[int], around: Collection[int] = ()) -> list[Placed]:
+    """Return identifiers, and all that share a reach with those `around` which to look."""
+    values = {"ids": array(ids), "around": array(around)}
+    return _nodes(session.execute(statement("nodes"), values).scalar_one())
+
+
+def stored(session: Session, ids: Collection[int], most: int) -> list[Stored]:
+    """Return the links that stand at these identifiers, some of them twice.
+
+    Of what was seen with more than `most` others only so many as it takes to know it.
+    """
+    values = {"ids": array(ids), "most": most}
+    return _links(session.execute(statement("edges"), values).scalar_one())
+
+
+@dataclass(slots=True)
+class Around:
+    """Everything that is connected to some identifiers, as it stands in the tables.
+
+    All links of the nodes in `before` are at hand; other nodes are at the far end of a link that
+    does not conduct.
+    """
+
+    rules: Rules
+    change: Change = AS_IT_IS
+    nodes: dict[int, Node] = field(default_factory=dict)
+    #: Group, person, reach and why nobody's, of each identifier before; nobody knows the `fresh`.
+    before: dict[int, tuple[int, int, int, str | None]] = field(default_factory=dict)
+    fresh: set[int] = field(default_factory=set)
+    edges: dict[int, Edge] = field(default_factory=dict)
+    held: dict[int, str | None] = field(default_factory=dict)
+    apart: list[tuple[int, int]] = field(default_factory=list)
+    standing: Standing = field(default_factory=Standing)
+
+    def people(self) -> People:
+        """Compute the people of the identifiers in `before`."""
+        nodes = self.nodes
+        inner = nodes if len(nodes) == len(self.before) else {i: nodes[i] for i in self.before}
+        edges = self.edges.values()
+        return resolve(inner, edges, self.apart, self.rules, self.standing)
+
+    def take(self, rows: Iterable[Placed]) -> set[int]:
+        """Take identifiers in, whose links follow; return those that are new here."""
+        taken = set()
+        for row in rows:
+            node = self.change.node(row.node)
+            self.nodes[node.id] = node
+            if node.id in self.before:
+                continue
+            taken.add(node.id)
+            self.before[node.id] = row.group, row.person, row.reach, node.closed
+            if row.apart:
+                self.apart += [(node.id, other) for other in row.apart]
+            if not row.settled:
+                self.fresh.add(node.id)
+        return taken
+
+    def connect(self, links: Iterable[Stored]) -> set[int]:
+        """Take links in; return their ends that are not known yet."""
+        ends = {i for edge in self.change.more for i in (edge.left, edge.right)}
+        for link in links:
+            edge = link.edge
+            if edge.id in self.change.without:
+                continue
+            self.edges[edge.id] = edge
+            self.held[edge.id] = link.held
+            ends.add(edge.left)
+            ends.add(edge.right)
+        return ends - self.nodes.keys()
+
+    def beyond(self) -> set[int]:
+        """Return the nodes that must be taken in too, for the answer to be the whole one's."""
+        self.standing = stand(
+            self.nodes, self.edges.values(), self.apart, self.rules, self.before.keys()
+        )
+        wanted: set[int] = set()
+        far = self.nodes.keys() - self.before.keys()
+        for edge in self.edges.values() if far else ():
+            for here, there in ((edge.left, edge.right), (edge.right, edge.left)):
+                if there not in far:
+                    continue
+                # What conducts; a login that may have too many links for this one to count, or
+                # counts by what was decided about it; what is shared by logins so decided about.
+                why = self.standing.held.get(edge.id)
+                unique = rules_of(self.nodes[there].namespace, self.rules).unique
+                if (
+                    why is None
+                    or (why != "frequency" and self.held[edge.id] == "frequency")
+                    or (self.nodes[there].decided and unique)
+                    or (self.nodes[here].decided and self.nodes[there].closed == "shared")
+                ):
+                    wanted.add(there)
+        return wanted
+
+
+def around(session: Session, touched: Collection[int], change: Change = AS_IT_IS) -> Around:
+    """Read what is connected to the touched identifiers.
+
+    Whole reaches at once: breadth first, one query per step, took 5 s on a chain of 5,000.
+    """
+    rules = namespaces.in_force(session) if change.rules is None else change.rules
+    found = Around(rules, change, edges={edge.id: edge for edge in change.more})
+    found.held = dict.fromkeys(found.edges)
+    most = max(r.most_links for r in (namespace("user_id"), *found.rules.values()))
+    wanted = set(touched)
+    while wanted:
+        inner = found.take(placed(session, (), wanted))
+        ends = found.connect(stored(session, inner, most))
+        if ends:
+            far = (change.node(row.node) for row in placed(session, ends))
+            found.nodes.update((node.id, node) for node in far)
+        wanted = found.beyond()
+    return found
