@@ -58,14 +58,20 @@ def root_of_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> b
             raise ProofInvalid("the path is too long")
         if node & 1 or node == last:
             found = node_hash(step, found)
-            while not node & 1 and node:
-                node, last = node >> 1, last >> 1
+            node, last = _skip(node, last)
         else:
             found = node_hash(found, step)
         node, last = node >> 1, last >> 1
     if last:
         raise ProofInvalid("the path is too short")
     return found
+
+
+def _skip(node: int, last: int) -> tuple[int, int]:
+    """Go up to where a node has a left neighbour."""
+    while not node & 1 and node:
+        node, last = node >> 1, last >> 1
+    return node, last
 
 
 def check_consistency(
@@ -77,15 +83,13 @@ def check_consistency(
     """
     if not 0 < old_size <= new_size:
         raise ProofInvalid(f"{old_size} entries are not the beginning of {new_size}")
-    if old_size == new_size:
-        if path or old_root != new_root:
-            raise ProofInvalid("trees of one size are the same or not")
+    if old_size == new_size and not path and old_root == new_root:
         return
     steps = list(path)
     if old_size & (old_size - 1) == 0:
         steps.insert(0, old_root)
-    if not steps:
-        raise ProofInvalid("the path is too short")
+    if not steps or old_size == new_size:
+        raise ProofInvalid("the path has the wrong length")
     node, last = old_size - 1, new_size - 1
     while node & 1:
         node, last = node >> 1, last >> 1
@@ -95,8 +99,7 @@ def check_consistency(
             raise ProofInvalid("the path is too long")
         if node & 1 or node == last:
             old, new = node_hash(step, old), node_hash(step, new)
-            while not node & 1 and node:
-                node, last = node >> 1, last >> 1
+            node, last = _skip(node, last)
         else:
             new = node_hash(new, step)
         node, last = node >> 1, last >> 1

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
+from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,9 @@ from consent.ledger.tree import WIDTH, Running
 
 #: Entries read at once: a multiple of 256.
 STEP = 64 * WIDTH
+
+#: Behind which entry a kept subtree ends.
+ENDS = (LedgerNode.node_index + 1).op("<<")(sa.cast(LedgerNode.level, sa.Integer))
 
 #: Returns the keys with these ids; None for one that was destroyed.
 KeysById = Callable[[Collection[UUID]], Mapping[UUID, SubjectKey | None]]
@@ -45,13 +49,14 @@ class Scan:
         self._running, self._whole = Running(), True
         self._good, self._logged = 0, ""
         self._groups: dict[tuple[int, int], bytes] = {}
+        self._exact: list[int] = []
 
     def run(self, progress: Callable[[int], None]) -> None:
         """Examine every entry, in order."""
         self._outside()
         for start in range(0, self._signed, STEP):
             past = min(start + STEP, self._signed)
-            self._groups = self._kept(start)
+            self._groups = self._kept(start, past)
             rows = self._session.execute(
                 statement("ledger_rows"), {"first": start, "past": past}
             ).all()
@@ -59,7 +64,7 @@ class Scan:
             for row in rows:
                 self._entry(row, keys)
             for level, index in sorted(self._groups):
-                self._tell(index << level, f"the tree holds a hash of level {level} of no entries")
+                self._within(index << level, past, f"there are hashes of level {level} too many")
             progress(past)
         size = self._report.entries = self._running.size
         if size < self._signed:
@@ -73,12 +78,13 @@ class Scan:
         query = sa.select(place).where(sa.or_(place < 0, place >= self._signed))
         for index in self._session.scalars(query.order_by(place).limit(1)):
             self._tell(max(0, index), f"entry {index} is in no checkpoint")
+        if self._session.scalar(sa.select(sa.exists().where(ENDS > self._signed))):
+            self._tell(self._signed, "the tree holds hashes of no entries")
 
-    def _kept(self, start: int) -> dict[tuple[int, int], bytes]:
+    def _kept(self, start: int, past: int) -> dict[tuple[int, int], bytes]:
         """Return the kept hashes of subtrees that end within the entries from here on."""
-        ends = (LedgerNode.node_index + 1).op("<<")(sa.cast(LedgerNode.level, sa.Integer))
         query = sa.select(LedgerNode.level, LedgerNode.node_index, LedgerNode.hash)
-        rows = self._session.execute(query.where(ends > start, ends <= start + STEP))
+        rows = self._session.execute(query.where(ENDS > start, ENDS <= past))
         return {(row.level, row.node_index): row.hash for row in rows}
 
     def _opening(self, rows: Iterable[sa.Row[Any]]) -> Mapping[UUID, SubjectKey | None]:
@@ -110,7 +116,8 @@ class Scan:
             self._tell(index, f"entry {index} cannot be read")
             return None
         if stands != str(index):
-            self._tell(index, f"entry {index} says that it is entry {stands}")
+            first = int(stands) if str(stands).isdecimal() else index  # it was moved from there
+            self._tell(min(index, first), f"entry {index} says that it is entry {stands}")
         elif logged < self._logged:
             self._tell(index, f"entry {index} is dated before the one before it")
         else:
@@ -162,17 +169,27 @@ class Scan:
             return
         for level, node, kept in self._running.add(found):
             if self._groups.pop((level, node), None) != kept:
-                self._tell(node << level, f"the tree does not fit the {1 << level} entries here")
+                low, high = node << level, (node + 1) << level
+                self._within(low, high, f"the tree does not fit the entries {low} to {high - 1}")
         size = self._running.size
-        while self._claims and self._claims[0].size <= size:
-            claim = self._claims.pop(0)
+        if not self._claims or self._claims[0].size > size:
+            return
+        here = list(takewhile(lambda claim: claim.size == size, self._claims))
+        self._claims = self._claims[len(here) :]
+        for claim in here:
             if claim.root != self._running.root():
-                self._tell(self._good, claim.refuted(size))
-                self._claims.clear()
-            self._good = size
+                self._within(self._good, size, claim.refuted(size))
+                self._claims = []  # whatever comes after is wrong too
+                return
+        self._good = size
 
     def _tell(self, index: int, what: str) -> None:
+        self._exact.append(index)
         self._report.wrong(index, what)
+
+    def _within(self, low: int, high: int, what: str) -> None:
+        """Tell of something wrong in a range: of the entry in it that is known to be, if any."""
+        self._report.wrong(min((i for i in self._exact if low <= i < high), default=low), what)
 
 
 def within(then: str, now: str) -> bool:

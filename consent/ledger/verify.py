@@ -80,8 +80,9 @@ def _external(report: Report, notes: Iterable[str], believed: Collection[str]) -
 
 def _roots(session: Session, report: Report, claims: list[Claim]) -> None:
     """Hold roots against the kept hashes."""
-    kept, good = tree(session, report.size), 0
+    kept, good, before = tree(session, report.size), 0, 0
     for claim in sorted(claims):
+        good, before = (good, before) if claim.size == before else (before, claim.size)
         try:
             right = claim.size <= report.size and kept.root(claim.size) == claim.root
         except LedgerEntryNotFound as error:
@@ -90,7 +91,6 @@ def _roots(session: Session, report: Report, claims: list[Claim]) -> None:
         if not right:
             report.wrong(min(good, report.size), claim.refuted(report.size))
             return
-        good = claim.size
 
 
 def _slipped_in(session: Session, report: Report) -> None:
