@@ -30,6 +30,7 @@ from api.routes import (
     identity_explanations,
     identity_rules,
     journeys,
+    ledger,
     oauth,
     pixel,
     plan_checks,
@@ -69,6 +70,7 @@ TRACKING = (collect, pixel, tracking_settings)
 #: What clients with a token call.
 RESOURCES = (
     consents,
+    ledger,
     profiles,
     segments,
     journeys,

@@ -103,6 +103,14 @@ def sessions(bind: sa.Engine) -> Sessions:
     return sessionmaker(bind, expire_on_commit=False)
 
 
+@contextmanager
+def snapshot(sessions: Sessions) -> Iterator[Session]:
+    """Yield a session that sees one state of the database, whatever is written meanwhile."""
+    with sessions() as session:
+        session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        yield session
+
+
 @cache
 def statement(package: str, name: str) -> sa.TextClause:
     """Return the statement of `<package>/sql/<name>.sql`, with its named parameters."""

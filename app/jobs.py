@@ -20,6 +20,7 @@ from app.destinations.deliver import deliver
 from app.events import partitions, rejected, tally
 from app.events.release import Releases
 from app.lake.copy import compact, copy_new
+from app.ledger.job import LedgerJob
 from app.pending.vault import Vault
 from app.plans import violations
 from app.privacy import run as privacy
@@ -61,6 +62,7 @@ class Worker:
         self._send = threading.Event()
         self._beats: dict[str, float] = {}
         self._releases = Releases(sessions, Vault(settings))
+        self._ledger = LedgerJob(sessions, settings)
 
     def stop(self) -> None:
         """Ask every job to end after what it is doing."""
@@ -83,6 +85,7 @@ class Worker:
             ("tally", lambda: self._every(TALLY_SECONDS, self._tally)),
             ("rejected", lambda: self._every(REJECTED_SECONDS, self._rejected)),
             ("violations", lambda: self._every(VIOLATION_SECONDS, self._violations)),
+            ("ledger", lambda: self._every(self._settings.ledger_seconds, self._seal)),
         ]
         threads = [
             threading.Thread(target=self._guard, args=job, name=job[0], daemon=True) for job in jobs
@@ -92,6 +95,7 @@ class Worker:
         for thread in threads:
             while thread.is_alive():
                 thread.join(timeout=0.2)
+        self._ledger.keystore.close()
 
     def _guard(self, name: str, job: Callable[[], None]) -> None:
         """Run a job again when it fails, for instance because the database went away."""
@@ -207,6 +211,9 @@ class Worker:
                 more = mine and violations.compact(session) == violations.COMPACTED_AT_ONCE
                 if mine and not more:
                     violations.forget(session, now=datetime.now(UTC))
+
+    def _seal(self) -> None:
+        self._ledger.round()
 
     def _beat(self, job: str) -> None:
         """Tell `readyz`, now and then, that this job does its work."""

@@ -15,6 +15,8 @@ from api.cli.session import AsJson, DataDir, opened, settings, show
 from app import work
 from app.destinations import registry
 from app.events import stream
+from app.ledger import state
+from app.ledger.anchor import Anchor
 from app.settings import Settings
 
 T = TypeVar("T")
@@ -40,6 +42,7 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
             )
         ]
         rows.append(_check("held events", lambda s: _held(s, configuration), session))
+        rows.append(_check("ledger", lambda s: _ledger(s, configuration), session))
     rows.append(_check("disk", _disk, configuration))
     show(rows, as_json, "check", "state", "detail")
     if any(row["state"] == "wrong" for row in rows):
@@ -114,6 +117,25 @@ def _held(session: Session, configuration: Settings) -> str:
     if found:
         raise _Wrong(found)
     return holding.told(session, configuration)
+
+
+def _ledger(session: Session, configuration: Settings) -> str:
+    found = state.state(session, Anchor(configuration.anchor_dir))
+    if found.anchored is None:
+        raise _Wrong(
+            f"checkpoints cannot be kept elsewhere: {found.why}; see PARCOURS_LEDGER_ANCHOR"
+        )
+    if found.waiting_seconds > 60 + 2 * configuration.ledger_seconds:
+        raise _Wrong(
+            f"records wait for {found.waiting_seconds:.0f} s to be sealed: is a worker running? "
+            "`parcours ledger seal` says what is wrong"
+        )
+    if found.anchored != found.size:
+        raise _Wrong(
+            f"{found.size} entries are signed, and {found.anchored} are in the checkpoints under "
+            f"{configuration.anchor_dir}: `parcours ledger verify` says more"
+        )
+    return f"{found.size} entries, all in checkpoints outside the database"
 
 
 def _disk(configuration: Settings) -> str:

@@ -23,6 +23,7 @@ PLACES = {
     "partition": ("storage", "partition"),
     "retention": ("storage", "retention"),
     "privacy": ("privacy", "privacy"),
+    "ledger": ("ledger", "ledger"),
     "import": ("data", "import_"),
     "demo": ("demo", "demo"),
     "doctor": ("doctor", "doctor"),

@@ -21,6 +21,7 @@ from rich.markup import escape
 
 from api.cli import holding
 from api.cli.session import DataDir, err, opened, settings
+from app.ledger.keystore import Keystore
 from app.pending.vault import Vault
 from app.postgres import database
 from app.settings import Settings
@@ -58,6 +59,7 @@ def serve(
     _demand_free(host, port)
     configuration = _configured(settings(data_dir), host, port)
     Vault(configuration)  # a setting that is no key ends here, in one clear line
+    Keystore(configuration)
     with suppress(_Terminated), opened(configuration) as sessions, database(configuration) as url:
         holding.warn(sessions, configuration)
         sessions.kw["bind"].dispose()
@@ -183,6 +185,7 @@ def worker(data_dir: DataDir = None) -> None:
     """Run the background jobs alone: pipeline, deliveries, lake, segments, matching and more."""
     configuration = settings(data_dir)
     Vault(configuration)
+    Keystore(configuration)
     os.environ["PARCOURS_DATA_DIR"] = str(configuration.home)
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "api.worker"])  # noqa: S606  # ourselves

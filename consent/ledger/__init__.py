@@ -12,12 +12,14 @@ from consent.ledger.scan import KeysById
 from consent.ledger.sealer import INSTALLATION, Identifier, step
 from consent.ledger.sealing import SubjectKey
 from consent.ledger.statements import append
+from consent.ledger.tables import LedgerCheckpoint
 from consent.ledger.verify import verify
 
 __all__ = [
     "INSTALLATION",
     "Identifier",
     "KeysById",
+    "LedgerCheckpoint",
     "ProofInvalid",
     "Report",
     "Signer",

@@ -1,10 +1,12 @@
 """Reads the ledger: entries, checkpoints, and proofs at the price of a few hundred rows each."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from importlib.resources import files
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -161,6 +163,11 @@ def entries(session: Session, *, start: int, limit: int) -> list[LedgerEntry]:
     """Return entries in the order of the ledger."""
     query = sa.select(LedgerEntry).where(LedgerEntry.leaf_index >= start)
     return list(session.scalars(query.order_by(LedgerEntry.leaf_index).limit(limit)))
+
+
+def said(row: LedgerEntry) -> Any:
+    """Return what an entry says."""
+    return json.loads(row.entry)
 
 
 def vkeys(session: Session) -> list[str]:
