@@ -2,8 +2,10 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import consent
@@ -25,10 +27,33 @@ class Permission:
     reason: str
 
 
+def decision(people: Collection[int] | None) -> sa.TextClause:
+    """Return the statement that decides for some people, or for everybody (None).
+
+    One text with two ways of looking up: joined, two people of 200,000 take 1 s instead of .2 ms;
+    one by one, all of them 6.6 s instead of 4.7. As two statements, and not as one that looks at
+    whether `:people` is null, PostgreSQL plans the small one once and keeps the plan.
+    """
+    return _for_everybody() if people is None else _for_some()
+
+
+@cache
+def _for_everybody() -> sa.TextClause:
+    return statement("app.consents", "permission")
+
+
+@cache
+def _for_some() -> sa.TextClause:
+    whole = _for_everybody().text
+    head, _, rest = whole.partition("-- <everybody\n")
+    _, _, tail = rest.partition("-- everybody>\n")
+    return sa.text(head + statement("app.consents", "said_by_some").text + tail)
+
+
 def parameters(
     purpose: consent.Purpose, people: Collection[int] | None, *, use: Use = "person"
 ) -> dict[str, Any]:
-    """Return the parameters of `permission.sql`; `people` None means everybody."""
+    """Return the parameters of `decision(people)`."""
     return {
         "purpose": purpose.key,
         "mode": purpose.mode,
@@ -40,7 +65,7 @@ def parameters(
         "objectable": purpose.lawful_basis in ("legitimate_interests", "public_task"),
         "direct_marketing": purpose.direct_marketing,
         "unlinkable": not purpose.linkable and use != "analyse",
-        "people": sorted(people) if people is not None else None,
+        **({} if people is None else {"people": sorted(people)}),
     }
 
 
@@ -58,9 +83,7 @@ def permissions(
     purpose that is not in the catalogue allows nothing.
     """
     purpose = consent.catalogue.purpose(session, purpose_key)
-    rows = session.execute(
-        statement("app.consents", "permission"), parameters(purpose, people, use=use)
-    )
+    rows = session.execute(decision(people), parameters(purpose, people, use=use))
     if not purpose.linkable:
         return [
             Permission(r.identifier_id, r.group_id, r.identifier_id, r.allowed, r.reason)

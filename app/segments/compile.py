@@ -9,8 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 import consent
-from app.consents.permission import parameters
-from app.db import statement
+from app.consents.permission import decision, parameters
 from app.segments.definition import COMPARISONS, All, Any_, Behaviour, Not, Property, Rule, Trait
 
 
@@ -114,7 +113,7 @@ def members_query(
     """
     compiler = Compiler(now)
     condition = compiler.condition(rule)
-    permission = statement("app.consents", "permission").text
+    permission = decision(people).text
     sql = (
         f"WITH permission AS ({permission}), allowed AS MATERIALIZED ("
         " SELECT identifier_id, person_id FROM permission WHERE allowed"

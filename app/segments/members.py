@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 import consent
 from app import cursors
-from app.consents.permission import parameters, permissions
+from app.consents.permission import decision, parameters, permissions
 from app.db import statement
 from app.errors import DefinitionInvalid, SegmentExists, SegmentNotFound
 from app.segments import compile as compiled
@@ -190,9 +190,7 @@ def _denied(session: Session, segment: Segment, people: Collection[int] | None) 
     if people is not None and not people:
         return {}
     purpose = consent.catalogue.purpose(session, segment.purpose)
-    rows = session.execute(
-        statement("app.consents", "permission"), parameters(purpose, people)
-    ).all()
+    rows = session.execute(decision(people), parameters(purpose, people)).all()
     allowed = {row.person_id for row in rows if row.allowed}
     return {row.person_id: row.reason for row in rows if row.person_id not in allowed}
 
