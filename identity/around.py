@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy.orm import Session
@@ -13,18 +14,25 @@ from identity.identifiers import Rules, namespace, rules_of
 from identity.statements import array, statement
 
 
-class Placed(msgspec.Struct, frozen=True, array_like=True):
-    """An identifier, the people it belongs to in the tables, and whom it must be apart from."""
+class Placed(NamedTuple):
+    """An identifier, and the people it belongs to in the tables."""
 
     reach: int
     group: int
     person: int
     settled: bool
-    apart: list[int] | None
     node: Node
 
 
-class Stored(msgspec.Struct, frozen=True, array_like=True):
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Identifiers as they stand in the tables, and pairs that must be apart."""
+
+    identifiers: list[Placed]
+    apart: list[tuple[int, int]]
+
+
+class Stored(NamedTuple):
     """A link, and why it is held in the tables."""
 
     held: str | None
@@ -50,14 +58,20 @@ class Change:
 
 AS_IT_IS = Change()
 
-_nodes = msgspec.json.Decoder(list[Placed]).decode
-_links = msgspec.json.Decoder(list[Stored]).decode
+_nodes = msgspec.json.Decoder(tuple[list[Any], list[tuple[int, int]], list[int]]).decode
+_links = msgspec.json.Decoder(list[Any]).decode
 
 
-def placed(session: Session, ids: Collection[int], around: Collection[int] = ()) -> list[Placed]:
+def placed(session: Session, ids: Collection[int], around: Collection[int] = ()) -> Read:
     """Return identifiers, and all that share a reach with those `around` which to look."""
     values = {"ids": array(ids), "around": array(around)}
-    return _nodes(session.execute(statement("nodes"), values).scalar_one())
+    columns, apart, decided = _nodes(session.execute(statement("nodes"), values).scalar_one())
+    if columns[0] is None:  # nobody
+        return Read([], [])
+    known = set(decided)
+    columns.append([i in known for i in columns[4]])
+    nodes = map(Node, *columns[4:])
+    return Read(list(map(Placed, *columns[:4], nodes)), apart)
 
 
 def stored(session: Session, ids: Collection[int], most: int) -> list[Stored]:
@@ -66,7 +80,8 @@ def stored(session: Session, ids: Collection[int], most: int) -> list[Stored]:
     Of what was seen with more than `most` others only so many as it takes to know it.
     """
     values = {"ids": array(ids), "most": most}
-    return _links(session.execute(statement("edges"), values).scalar_one())
+    held, *columns = _links(session.execute(statement("edges"), values).scalar_one())
+    return [] if held is None else list(map(Stored, held, map(Edge, *columns)))
 
 
 @dataclass(slots=True)
@@ -95,18 +110,18 @@ class Around:
         edges = self.edges.values()
         return resolve(inner, edges, self.apart, self.rules, self.standing)
 
-    def take(self, rows: Iterable[Placed]) -> set[int]:
+    def take(self, read: Read) -> set[int]:
         """Take identifiers in, whose links follow; return those that are new here."""
         taken = set()
-        for row in rows:
-            node = self.change.node(row.node)
+        same = self.change is AS_IT_IS
+        self.apart += read.apart
+        for row in read.identifiers:
+            node = row.node if same else self.change.node(row.node)
             self.nodes[node.id] = node
             if node.id in self.before:
                 continue
             taken.add(node.id)
             self.before[node.id] = row.group, row.person, row.reach, node.closed
-            if row.apart:
-                self.apart += [(node.id, other) for other in row.apart]
             if not row.settled:
                 self.fresh.add(node.id)
         return taken
@@ -163,7 +178,7 @@ def around(session: Session, touched: Collection[int], change: Change = AS_IT_IS
         inner = found.take(placed(session, (), wanted))
         ends = found.connect(stored(session, inner, most))
         if ends:
-            far = (change.node(row.node) for row in placed(session, ends))
+            far = (change.node(row.node) for row in placed(session, ends).identifiers)
             found.nodes.update((node.id, node) for node in far)
         wanted = found.beyond()
     return found

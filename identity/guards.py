@@ -12,7 +12,7 @@ import msgspec
 from identity.identifiers import Rules, rules_of
 
 
-class Node(msgspec.Struct, frozen=True, array_like=True):
+class Node(msgspec.Struct, frozen=True):
     """An identifier, as far as its links are concerned.
 
     `closed` is why it identifies nobody, as computed before: it counts where not all links of the
@@ -30,7 +30,7 @@ class Node(msgspec.Struct, frozen=True, array_like=True):
     decided: bool = False
 
 
-class Edge(msgspec.Struct, frozen=True, array_like=True):
+class Edge(msgspec.Struct, frozen=True):
     """A link that stands; `first_at` is the time of its first evidence, in seconds.
 
     `day` is the first of the week of its last evidence, in days; `undone` says that its rule or run

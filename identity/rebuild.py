@@ -80,15 +80,14 @@ def _portions(components: Iterable[list[int]]) -> Iterator[list[int]]:
 def _compute(
     session: Session, ids: list[int], rules: Rules, *, check: bool
 ) -> tuple[dict[int, Node], int, tuple[int, int]]:
-    rows = placed(session, ids)
-    nodes = {row.node.id: row.node for row in rows}
-    apart = [(row.node.id, other) for row in rows for other in row.apart or ()]
+    read = placed(session, ids)
+    nodes = {row.node.id: row.node for row in read.identifiers}
     links = {link.edge.id: link for link in stored(session, ids, EVERY)}
-    people = resolve(nodes, [link.edge for link in links.values()], apart, rules)
+    people = resolve(nodes, [link.edge for link in links.values()], read.apart, rules)
     held = {i: people.held.get(i) for i in links}
     why = [{"id": i, "held": held[i]} for i, link in links.items() if link.held != held[i]]
     where = []
-    for row in rows:
+    for row in read.identifiers:
         i, old = row.node.id, (row.group, row.person, row.reach, row.node.closed)
         new = people.group[i], people.person[i], people.reach[i], people.closed.get(i)
         if old != new:
