@@ -338,9 +338,9 @@ def standings(
                 valid_until=row.valid_until,
                 universal=row.universal,
                 purpose_version=row.purpose_version,
-                stamp=row.evidence.get("event_stamp") is True,
-                unproven=row.evidence.get("unproven") is True,
-                account_wide=(row.notice or {}).get("account_wide") is True,
+                stamp=row.stamp,
+                unproven=row.unproven,
+                account_wide=row.account_wide,
             )
         )
     return {

@@ -117,6 +117,15 @@ class ConsentRecord(Base):
     collected_by: Mapped[str]
     evidence: Mapped[dict[str, Any]] = mapped_column(JSONB)
     universal: Mapped[str | None]
+    account_wide: Mapped[bool] = mapped_column(
+        sa.Computed("coalesce(notice ->> 'account_wide' = 'true', false)")
+    )
+    stamp: Mapped[bool] = mapped_column(
+        sa.Computed("coalesce(evidence ->> 'event_stamp' = 'true', false)")
+    )
+    unproven: Mapped[bool] = mapped_column(
+        sa.Computed("coalesce(evidence ->> 'unproven' = 'true', false)")
+    )
     transaction: Mapped[int] = mapped_column(
         TransactionId, server_default=sa.text("pg_current_xact_id()"), deferred=True
     )

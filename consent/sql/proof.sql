@@ -2,8 +2,8 @@
 SELECT count(*) AS records,
        count(*) FILTER (WHERE r.notice IS NULL) AS without_notice,
        count(*) FILTER (WHERE r.evidence ->> 'notice_not_proven' = 'true') AS notice_not_proven,
-       count(*) FILTER (WHERE r.evidence ->> 'unproven' = 'true') AS unproven,
-       count(*) FILTER (WHERE r.evidence ->> 'event_stamp' = 'true') AS event_stamps,
+       count(*) FILTER (WHERE r.unproven) AS unproven,
+       count(*) FILTER (WHERE r.stamp) AS event_stamps,
        count(*) FILTER (WHERE n.conditional_on_service) AS conditional_on_service
 FROM consent.record r
 LEFT JOIN consent.notice n

@@ -27,7 +27,7 @@ FROM (
 LEFT JOIN LATERAL (
   SELECT CASE WHEN s.state = 'given' AND s.valid_until <= r.order_time THEN 'expired'
               ELSE s.state END AS state,
-         coalesce(s.evidence ->> 'event_stamp' = 'true', false) AS stamp
+         s.stamp
   FROM consent.record s
   WHERE s.namespace = r.namespace AND s.value = r.value AND s.purpose = r.purpose
     AND s.order_time <= r.order_time
