@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from app.destinations import registry
 from app.events import stream
 from app.ledger import state
 from app.ledger.anchor import Anchor
+from app.ledger.keystore import Keystore
 from app.settings import Settings
 
 T = TypeVar("T")
@@ -135,7 +137,10 @@ def _ledger(session: Session, configuration: Settings) -> str:
             f"{found.size} entries are signed, and {found.anchored} are in the checkpoints under "
             f"{configuration.anchor_dir}: `parcours ledger verify` says more"
         )
-    return f"{found.size} entries, all in checkpoints outside the database"
+    with closing(Keystore(configuration)) as keystore:
+        old = keystore.old() if keystore.exists else 0
+    wrapped = f"; {old} keys are still wrapped under an older key" if old else ""
+    return f"{found.size} entries, all in checkpoints outside the database{wrapped}"
 
 
 def _disk(configuration: Settings) -> str:

@@ -229,16 +229,28 @@ class Keystore:
             connection.execute(sa.insert(signing_keys).values(row))
         return Signer(origin, seed)
 
+    def old(self) -> int:
+        """Return how many keys an older key wraps."""
+        with self._begin() as connection:
+            query = sa.select(sa.func.count())
+            return sum(
+                connection.scalar(query.where(self._is_old(table))) or 0
+                for table in (signing_keys, subject_keys)
+            )
+
+    def _is_old(self, table: sa.Table) -> sa.ColumnElement[bool]:
+        newest = self._wrapping().newest
+        return table.c.wrapped.is_not(None) & (table.c.wrapping != newest)
+
     def rewrap(self) -> int:
         """Wrap some keys that older keys wrap under the newest, and return how many."""
-        wrapping = self._wrapping()
-        if len(wrapping.ids) < 2:
+        if len(self._wrapping().ids) < 2:
             return 0
         done = 0
         with self._begin() as connection:
             for table in (signing_keys, subject_keys):
-                old = table.c.wrapped.is_not(None) & (table.c.wrapping != wrapping.newest)
-                rows = connection.execute(sa.select(table).where(old).limit(AT_ONCE)).all()
+                old = sa.select(table).where(self._is_old(table)).limit(AT_ONCE)
+                rows = connection.execute(old).all()
                 for row in rows:
                     again = self._wrapped(row.id, self._unwrapped(row))
                     connection.execute(sa.update(table).where(table.c.id == row.id).values(again))
