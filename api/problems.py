@@ -97,6 +97,8 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     identity_errors.NamespaceRulesInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     identity_errors.SuspensionNotFound: HTTPStatus.NOT_FOUND,
     identity_errors.NothingCompared: HTTPStatus.NOT_FOUND,
+    identity_errors.LabelsThin: HTTPStatus.CONFLICT,
+    identity_errors.RecalibrationNotFound: HTTPStatus.NOT_FOUND,
 }
 #: The problems that no class stands for: their status and title.
 INVALID, UNEXPECTED = "request-invalid", "internal-error"

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 import consent
 from app import pipeline
 from app.db import Sessions
-from identity import candidates, matching, reviews
+from identity import candidates, matching, recalibration, reviews
 from identity.blocking import LeftOut
 from identity.matching import Outcome
 from identity.reviews import ALL, NEW
@@ -126,7 +126,9 @@ def run_waiting(sessions: Sessions, *, auto: float, review: float, way: Way = PL
         return None
     run_id, scope = started
     parameters = {"auto_merge_threshold": auto, "review_threshold": review}
-    limits = Limits(auto, review)
+    with sessions() as session:
+        merge, ask = recalibration.thresholds(session, merge=auto, review=review)
+    limits = Limits(merge, ask)
     try:
         if scope == NEW:
             result = _match_new(sessions, run_id, limits, way)

@@ -33,6 +33,14 @@ class NamespaceRulesInvalid(IdentityError):
     """The rules of this namespace contradict each other or cannot be read."""
 
 
+class LabelsThin(IdentityError):
+    """Too few pairs were decided for a recalibration."""
+
+
+class RecalibrationNotFound(IdentityError):
+    """No recalibration counts."""
+
+
 class NothingCompared(IdentityError):
     """These two have no records that may be compared."""
 

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from identity import graph, people
-from identity.tables import Link, Merge, Review, Run, Split
+from identity.tables import Link, Merge, Run, Split
 
 
 def links(session: Session, person: int) -> list[dict[str, Any]]:
@@ -78,20 +78,6 @@ def describe_split(session: Session, split: Split) -> dict[str, Any]:
         "part": str(profiles[split.part_id]),
         "identifiers": [names[i] for i in split.identifier_ids],
         "at": split.at.isoformat(),
-    }
-
-
-def describe_review(session: Session, review: Review) -> dict[str, Any]:
-    """Return a pair that waits for a decision, with the weight of each comparison."""
-    names = _names(session, {review.left_id, review.right_id})
-    return {
-        "id": review.id,
-        "left": names[review.left_id],
-        "right": names[review.right_id],
-        "match_weight": review.weight,
-        "probability": review.probability,
-        "evidence": review.evidence,
-        "created_at": review.created_at.isoformat(),
     }
 
 

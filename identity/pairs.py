@@ -1,6 +1,6 @@
 """Why two identifiers are one person, or why not: what is known, in the order that decides."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,7 +8,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from identity import attributes, cohesion, graph, waterfall
+from identity import attributes, cohesion, graph, people, waterfall
 from identity.blocking import MOST_SHARING
 from identity.likeness import BLOCKING
 from identity.tables import CannotLink, Identifier, Link, Record, Review
@@ -230,6 +230,25 @@ class _Found:
             graph.statement("key_bearers"), {"keys": graph.array(shared), "most": MOST_SHARING}
         )
         return all(row.bearers > MOST_SHARING for row in rows)
+
+
+def compared(
+    session: Session, wanted: Collection[tuple[int, int]]
+) -> tuple[dict[tuple[int, int], Compared], dict[int, Mapping[str, str]]]:
+    """Weigh pairs of identifiers by the latest model; return these and the records compared.
+
+    Only of who allows to be matched, and has a record; the others are left out.
+    """
+    known = waterfall.model(session)
+    persons = set(people.people_of(session, {i for pair in wanted for i in pair}).values())
+    rows = session.execute(graph.statement("matchable_of"), {"people": graph.array(persons)})
+    fields = {row.identifier_id: row.fields for row in rows}
+    among = {(min(p), max(p)) for p in wanted if p[0] in fields and p[1] in fields}
+    if known is None or not among:
+        return {}, {}
+    fields = {i: fields[i] for pair in among for i in pair}
+    found = waterfall.compare(table_of(fields), among, known.learnt)
+    return {(c.left, c.right): c for c in found}, fields
 
 
 def table_of(fields: Mapping[int, Mapping[str, str]]) -> pa.Table:

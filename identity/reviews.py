@@ -7,10 +7,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from identity import graph, people
+from identity import graph, labels, people
 from identity.errors import ReviewDecided, ReviewNotFound, RunNotFound
 from identity.lock import lock
-from identity.tables import Identifier, Review, Run
+from identity.tables import Review, Run
 
 #: What a run compares: everybody, or who is new or changed with whom they could be.
 ALL, NEW = "all", "new"
@@ -82,20 +82,8 @@ def runs(session: Session, *, limit: int = 100) -> list[Run]:
     return list(session.scalars(sa.select(Run).order_by(Run.id.desc()).limit(limit)))
 
 
-def waiting(session: Session, *, after: int = 0, limit: int = 100) -> list[Review]:
-    """Return pairs that wait for a decision, but of nobody who refused to be linked since."""
-    refused = sa.select(Identifier.id).where(Identifier.link_consent == "refused")
-    query = sa.select(Review).where(
-        Review.decision.is_(None),
-        Review.id > after,
-        Review.left_id.not_in(refused),
-        Review.right_id.not_in(refused),
-    )
-    return list(session.scalars(query.order_by(Review.id).limit(limit)))
-
-
 def decide(session: Session, review_id: int, *, match: bool, by: str, at: datetime) -> graph.Moved:
-    """Decide a pair: a match becomes a manual link, no match a constraint.
+    """Decide a pair: a match becomes a manual link, no match a constraint; either is a label.
 
     Raises ReviewNotFound and ReviewDecided.
     """
@@ -107,6 +95,7 @@ def decide(session: Session, review_id: int, *, match: bool, by: str, at: dateti
         raise ReviewDecided(str(review_id))
     review.decision = "match" if match else "no_match"
     review.decided_at, review.decided_by = at, by
+    labels.keep(session, review, match=match, origin="review", by=by)
     if match:
         return people.must_link(session, review.left_id, review.right_id, by=by, at=at)
     people.keep_apart(session, review.left_id, review.right_id, by=by, reason=f"review {review_id}")

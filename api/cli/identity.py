@@ -10,6 +10,8 @@ import typer
 from api.cli import labelled
 from api.cli.evaluation import Evaluation, throw_away
 from api.cli.identity_explanations import explain
+from api.cli.identity_reviews import commands as review_commands
+from api.cli.identity_reviews import held
 from api.cli.identity_rules import rebuild, respell
 from api.cli.session import AsJson, DataDir, err, opened, settings, show
 from app.errors import ImportFailed
@@ -26,6 +28,8 @@ identity = typer.Typer(
 identity.command("rebuild")(rebuild)
 identity.command("respell")(respell)
 identity.command("explain")(explain)
+identity.command("held")(held)
+identity.add_typer(review_commands, name="reviews")
 
 
 @identity.command("run")

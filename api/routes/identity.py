@@ -1,4 +1,4 @@
-"""Identity: links, merges and their undo, reviews, constraints, matching runs."""
+"""Identity: links, merges and their undo, constraints, matching runs."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -13,21 +13,19 @@ from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
 from app import cursors, pipeline, work
 from app.errors import CursorInvalid, ProfileNotFound
+from app.identities import reviewing
 from app.profiles import read
-from identity import explain, graph, people, reviews
+from identity import explain, graph, labels, people, reviews
 from identity.errors import (
     IdentifierInvalid,
     MergeAlreadyUndone,
     MergeNotFound,
-    ReviewDecided,
-    ReviewNotFound,
     RunNotFound,
 )
 
 router = APIRouter(prefix="/v1/identity", tags=["identity"])
 
 Reader = Annotated[Caller, requires("identity:read")]
-Reviewer = Annotated[Caller, requires("identity:review")]
 Admin = Annotated[Caller, requires("identity:admin")]
 AUTH = (InvalidToken, InsufficientScope)
 
@@ -101,45 +99,7 @@ def list_held(
 )
 def undo_merge(session: Db, caller: Admin, merge_id: int) -> dict[str, Any]:
     """Take a merge back exactly: both profiles answer as before it, and they stay apart."""
-    moved = people.undo(session, merge_id, by=caller.client_id, at=datetime.now(UTC))
-    pipeline.after_move(session, moved)
-    return _moved(moved)
-
-
-@router.get("/reviews", summary="List pairs that wait for a decision", responses=documented(*AUTH))
-def list_reviews(
-    session: Db, caller: Reviewer, limit: Limit = 100, cursor: Cursor = None
-) -> dict[str, Any]:
-    """Return pairs too likely to ignore and not likely enough to merge."""
-    rows = reviews.waiting(session, after=_after(cursor), limit=limit)
-    return _page(rows, limit, [explain.describe_review(session, r) for r in rows])
-
-
-class ReviewDecisionIn(BaseModel):
-    """What a person decided about a pair."""
-
-    model_config = ConfigDict(json_schema_extra={"example": {"decision": "no_match"}})
-
-    decision: Literal["match", "no_match"]
-
-
-@router.post(
-    "/reviews/{review_id}/decision",
-    summary="Decide a pair",
-    responses=documented(*AUTH, ReviewNotFound, ReviewDecided),
-)
-def decide_review(
-    session: Db, caller: Reviewer, review_id: int, wanted: ReviewDecisionIn
-) -> dict[str, Any]:
-    """Merge the two, or keep them apart for good."""
-    moved = reviews.decide(
-        session,
-        review_id,
-        match=wanted.decision == "match",
-        by=caller.client_id,
-        at=datetime.now(UTC),
-    )
-    pipeline.after_move(session, moved)
+    moved = reviewing.undo(session, merge_id, by=caller.client_id, at=datetime.now(UTC))
     return _moved(moved)
 
 
@@ -173,6 +133,9 @@ def add_constraint(session: Db, caller: Admin, wanted: ConstraintIn) -> dict[str
     """Set a constraint; it outranks every other evidence."""
     now = datetime.now(UTC)
     left, right = _acting(session, wanted.left), _acting(session, wanted.right)
+    labels.keep_constraint(
+        session, left, right, match=wanted.kind == "must_link", by=caller.client_id
+    )
     if wanted.kind == "must_link":
         moved = people.must_link(session, left, right, by=caller.client_id, at=now)
     else:

@@ -33,7 +33,6 @@ NAMED: Named = {
         "postcode": "NW15LS",
     },
     "grace": {"first_name": "grace", "last_name": "hopper", "birth_date": "1986-12-09"},
-    "married": {"first_name": "grace", "last_name": "murray", "birth_date": "1986-12-09"},
     "refuses": {**ADA, "email": "refuses@mail.net"},
     "silent": {**ADA, "email": "silent@mail.net"},
     "stranger": {"first_name": "zoe", "last_name": "quartermain", "birth_date": "1999-01-31"},

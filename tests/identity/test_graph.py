@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.db import Sessions
-from identity import explain, graph, people, records, reviews
+from identity import explain, graph, people, queue, records, reviews
 from identity.components import resolve
 from identity.errors import MergeAlreadyUndone, MergeNotFound, ReviewDecided
 from identity.graph import Evidence, Moved
@@ -365,7 +365,8 @@ def test_a_review_is_decided_once_and_outlives_the_next_run(session: Session) ->
         graph.statement("queue_reviews"),
         {"rows": json.dumps([{"left_id": a, "right_id": x, **pair} for x in (b, c)])},
     )
-    same, other = reviews.waiting(session)[-2:]
+    mine = {row.right_id: row for row in queue.waiting(session, now=NOW) if row.left_id == a}
+    same, other = mine[b], mine[c]
     reviews.decide(session, same.id, match=True, by="ada", at=NOW)
     reviews.decide(session, other.id, match=False, by="ada", at=NOW)
     assert person(session, *ids) == [a, a, c]
@@ -381,7 +382,8 @@ def test_who_refuses_to_be_linked_is_in_no_review_that_waits(session: Session) -
     rows = json.dumps([{"right_id": other, **pair} for other in ids[1:]])
     session.execute(graph.statement("queue_reviews"), {"rows": rows})
     give(session, ids[2], state="refused")
-    assert [review.right_id for review in reviews.waiting(session)] == [ids[1]]
+    waiting = queue.waiting(session, now=NOW)
+    assert [row.right_id for row in waiting if row.left_id == ids[0]] == [ids[1]]
 
 
 def test_a_component_may_be_larger_than_a_statement_has_parameters(session: Session) -> None:
