@@ -14,6 +14,12 @@ from consent.tables import ConsentRecord, Erasure, Restriction
 HOLDS: dict[str, str] = {
     "consent.record": "rows of the identifiers",
     "consent.restriction": "rows of the identifiers",
+    "consent.ledger_statement": "rows of the identifiers",
+    "consent.ledger_sealed": "sealed under the identifier's key, which is destroyed; then deleted",
+    "consent.ledger_entry": "keyed references and commitments, of nobody once the key is gone",
+    "consent.ledger_node": "hashes of entries",
+    "consent.ledger_checkpoint": "of nobody",
+    "consent.ledger_key": "of nobody",
     "consent.suppression": "keyed hashes, which the erasure adds",
     "consent.erasure": "that it took place, of nobody",
     "consent.purpose": "of nobody",

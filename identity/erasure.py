@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from identity import graph
 from identity.lock import lock
+from identity.tables import LearntModel
 
 #: What each table of this schema holds of a person, and what becomes of it.
 HOLDS: dict[str, str] = {
@@ -17,6 +19,9 @@ HOLDS: dict[str, str] = {
     "identity.cannot_link": "rows of the identifiers",
     "identity.record": "rows of the identifiers; what others' events say of them is redacted",
     "identity.review": "rows of the identifiers",
+    "identity.label": "rows of the identifiers",
+    "identity.postponement": "rows of the identifiers",
+    "identity.recalibration": "shares of labels, of no single person",
     "identity.merge": "rows of the identifiers; taken out of those of others",
     "identity.split": "rows of the identifiers; taken out of those of others",
     "identity.model": "names that several people bear and how many do; of no single person",
@@ -90,6 +95,11 @@ def every(session: Session, *, portion: int = 20_000) -> Iterator[list[tuple[int
             return
         after = rows[-1].id
         yield [(row.id, row.namespace, row.value) for row in rows]
+
+
+def learnt_at(session: Session) -> datetime | None:
+    """Return when matching learnt last from all records, if it has."""
+    return session.scalar(sa.select(sa.func.max(LearntModel.learnt_at)))
 
 
 def redact(session: Session, values: Collection[str]) -> None:

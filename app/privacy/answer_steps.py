@@ -1,11 +1,15 @@
-"""The steps of requests that change what may be done with a person's data."""
+"""The steps of requests other than erasure: packages, and what stops the use of data."""
 
+import json
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from app import work as touched
 from app.consents import record
+from app.privacy import gather, package_store, packages
 from app.privacy.step import DONE, NOT_PRESENT, Outcome, Step, Work
 from app.resolve import AGAIN
+from app.suppression import gate
 from consent import catalogue, restrictions
 
 #: What an objection to direct marketing names in the place of a purpose (GDPR art. 21(2)).
@@ -44,6 +48,45 @@ def withdraw_all(work: Work) -> Outcome:
     return Outcome(DONE if written else NOT_PRESENT, {"count": written})
 
 
+def access(work: Work) -> Outcome:
+    """Make the package of everything (GDPR art. 15)."""
+    with work.sessions() as session:
+        facts = gather.everything(session, work.settings, work.subject, _refs(work))
+        why = gather.explanation(session, work.subject)
+        purposes = [asdict(p) for p in catalogue.purposes(session).values()]
+    return _packed(work, packages.access(facts, why, purposes))
+
+
+def portability(work: Work) -> Outcome:
+    """Make the package that another service, or this one, can take over (GDPR art. 20)."""
+    with work.sessions() as session:
+        events = gather.segment_events(session, work.subject)
+        facts = gather.everything(session, work.settings, work.subject, _refs(work))
+    return _packed(work, packages.portability(events, facts["consents"]))
+
+
+def explain(work: Work) -> Outcome:
+    """Make the package that says why (GDPR art. 15(1)(h), 22)."""
+    with work.sessions() as session:
+        why = gather.explanation(session, work.subject)
+        facts = gather.everything(session, work.settings, work.subject, _refs(work))
+    whole = {**why, "segments": facts["segments"]}
+    return _packed(work, {"explain.json": json.dumps(whole, ensure_ascii=False).encode()})
+
+
+def _refs(work: Work) -> list[bytes]:
+    return [ref for i in work.subject.identifiers for ref in gate.keys().refs(*i)]
+
+
+def _packed(work: Work, files: packages.Files) -> Outcome:
+    content = packages.packed(files, request_id=work.request_id, kind=work.kind, made_at=work.now)
+    with work.sessions.begin() as session:
+        made = package_store.of_request(session, work.request_id)
+        if not made:  # a crash after the last one lost only that it was noted
+            package_store.keep(session, work.settings, work.request_id, content, now=work.now)
+    return Outcome(DONE if work.subject.ids else NOT_PRESENT, {"files": len(files) + 1})
+
+
 def _restrict(work: Work, kind: str, purpose: str | None) -> Outcome:
     with work.sessions.begin() as session:
         made = restrictions.restrict(
@@ -60,6 +103,9 @@ def _restrict(work: Work, kind: str, purpose: str | None) -> Outcome:
 
 
 PLANS: Mapping[str, Mapping[str, Step]] = {
+    "access": {"package": access},
+    "portability": {"package": portability},
+    "explain": {"package": explain},
     "restriction": {"restriction": restrict},
     "objection": {"objection": object_},
     "withdraw_all": {"consents": withdraw_all},

@@ -26,7 +26,7 @@ from app.privacy.step import (
 )
 from app.privacy.tables import PrivacyRequest
 from app.suppression import gate
-from identity import graph, matching
+from identity import erasure, graph
 
 #: How often to ask whether a destination has answered, in seconds.
 ASK_SECONDS = 5.0
@@ -140,7 +140,7 @@ def destination(work: Work) -> Outcome:
 def models(work: Work) -> Outcome:
     """Say what was learnt while the person was there: statistics of all, of no single person."""
     with work.sessions() as session:
-        learnt_at = matching.learnt_at(session)
+        learnt_at = erasure.learnt_at(session)
     if learnt_at is None:
         return Outcome(NOT_PRESENT)
     why = "shares and name frequencies of all records; learnt anew without the person"

@@ -158,6 +158,20 @@ def rejected(sessions: Sessions, subject: Subject) -> int:
         after = rows[-1].id
 
 
+def rejected_of(session: Session, subject: Subject) -> list[dict[str, Any]]:
+    """Return what is kept of the rejected events that name the person."""
+    found: list[dict[str, Any]] = []
+    after = 0
+    while rows := session.execute(_REJECTED, {"after": after, "limit": PORTION}).all():
+        found += [
+            {"payload": row.payload, "message_id": row.message_id, "why": row.message}
+            for row in rows
+            if _names(row, subject)
+        ]
+        after = rows[-1].id
+    return found
+
+
 _REJECTED = sa.text(
     "SELECT id, payload, message, message_id, CAST(details AS text) AS details, result_message_id, "
     "name FROM app.rejected_event WHERE id > :after ORDER BY id LIMIT :limit"

@@ -18,8 +18,7 @@ from app.settings import Settings
 from app.suppression import gate
 
 KINDS = (
-    "access", "portability", "erasure", "rectification", "restriction", "objection",
-    "withdraw_all", "explain",
+    "access", "portability", "erasure", "restriction", "objection", "withdraw_all", "explain",
 )  # fmt: skip
 #: A request goes this way; from each it can be refused, revoked or found to concern nobody.
 RECEIVED, AWAITING, VERIFIED = "received", "awaiting_identity", "verified"

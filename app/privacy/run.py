@@ -40,6 +40,9 @@ PLANS: Mapping[str, Mapping[str, Step]] = {
     **answer_steps.PLANS,
 }
 
+#: Kinds that mean nothing where nobody is known; the others hold for what comes later as well.
+NEEDS_SOMEBODY = ("access", "portability", "explain")
+
 
 def round_(sessions: Sessions, settings: Settings) -> None:
     """Do what is due of all requests. One process at a time."""
@@ -104,6 +107,9 @@ def _plan(sessions: Sessions, request_id: UUID) -> None:
         asked = Subject.of_json(request.subject).identifiers
         person = subject.spelt(session, subject.find(session, asked))
         request.subject = person.as_json()
+        if not person.ids and request.kind in NEEDS_SOMEBODY:
+            requests.end(session, request, requests.NO_MATCH, by=WORKER, now=now)
+            return
         for place, store in enumerate(PLANS[request.kind]):
             if store != "destination":
                 session.add(_task(request_id, place, store, "", {}, now))

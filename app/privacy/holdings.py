@@ -1,0 +1,43 @@
+"""The catalogue of what holds personal data: every table, and what an erasure does there.
+
+A test compares it with the database: a table that is not in it, or a column of one that could name
+somebody, fails it. Whoever adds a table says here what becomes of a person in it.
+"""
+
+from collections.abc import Mapping
+
+from consent import erasure as consents
+from identity import erasure as identities
+
+#: What each table of the schema `app` holds of a person, and what becomes of it.
+HERE: dict[str, str] = {
+    "app.event": "rows in which an identifier acts; taken out of those of others",
+    "app.trait": "rows of the identifiers; values of others are redacted",
+    "app.rejected_event": "rows that name an identifier",
+    "app.held": "sealed rows, found by a keyed hash",
+    "app.touched": "rows of the identifiers",
+    "app.change": "rows of the people; one stays that says that they are gone, by a random id",
+    "app.delivery": "rows of the people; one stays that says that they are gone, by a random id",
+    "app.segment_member": "rows of the people",
+    "app.plan_violation": "the message id of an example",
+    "app.plan_violation_arrival": "the message id of an example",
+    "app.privacy_request": "whom it names, when it ends; keyed hashes stay",
+    "app.privacy_event": "what happened to a request, of nobody",
+    "app.privacy_task": "counts, of nobody",
+    "app.privacy_check": "keyed hashes",
+    "app.privacy_package": "the file, when its time is over or the person is erased",
+    "app.lake_part": "files, which are written anew",
+    "app.lake_removal": "ids of events, until the files are written anew",
+    **dict.fromkeys(
+        (
+            "app.client", "app.destination", "app.event_partition", "app.heartbeat",
+            "app.held_room", "app.journey", "app.progress", "app.rejected_count",
+            "app.rejected_room", "app.retention_rule", "app.revoked_token", "app.segment",
+            "app.signing_key", "app.source", "app.tally", "app.tracking_plan",
+            "app.tracking_plan_source", "app.tracking_plan_version", "app.write_key",
+        ),
+        "of nobody",
+    ),
+}  # fmt: skip
+
+HOLDINGS: Mapping[str, str] = {**HERE, **identities.HOLDS, **consents.HOLDS}
