@@ -97,11 +97,15 @@ class _Clusters(Union):
         self.members: dict[int, list[int]] = {i: [i] for i in nodes}
         #: How many of each namespace, and of each name, a cluster has.
         self.spaces: dict[int, dict[str, int]] = {i: {n.namespace: 1} for i, n in nodes.items()}
-        self.names: dict[int, dict[Name, int]] = {
-            i: {(n.first_name, n.last_name, n.birth_date): 1}
-            for i, n in nodes.items()
-            if n.first_name
+        named = {
+            i: (n.first_name, n.last_name, n.birth_date) for i, n in nodes.items() if n.first_name
         }
+        #: Names in their order, and what is known of pairs: numbers are compared in a third of
+        #: the time, and in a chain of named records each new one is compared with 25.
+        self.labels = sorted(set(named.values()), key=lambda n: (n[0], n[1] or "", n[2] or ""))
+        places = {name: place for place, name in enumerate(self.labels)}
+        self.names: dict[int, dict[int, int]] = {i: {places[n]: 1} for i, n in named.items()}
+        self.against: dict[int, bool] = {}
         self.apart: dict[int, set[int]] = {}
         for left, right in cannot:
             if left in nodes and right in nodes:
@@ -172,13 +176,20 @@ class _Clusters(Union):
         for one, n in here.items():
             for other, m in there.items():
                 left -= n * m
-                if _contradict(one, other):
+                if self._contradict(one, other):
                     against += n * m
                     if against * 2 > pairs:
                         return "conflict"
                 elif (against + left) * 2 <= pairs:  # whatever the others say
                     return None
         return None
+
+    def _contradict(self, one: int, other: int) -> bool:
+        pair = one * len(self.labels) + other
+        known = self.against.get(pair)
+        if known is None:
+            known = self.against[pair] = _contradict(self.labels[one], self.labels[other])
+        return known
 
 
 Name = tuple[str, str | None, str | None]
@@ -193,10 +204,10 @@ def _sum(one: dict[Key, int], other: dict[Key, int]) -> dict[Key, int]:
     return more
 
 
-def _voices(names: dict[Name, int]) -> dict[Name, int]:
+def _voices(names: dict[int, int]) -> dict[int, int]:
     if len(names) <= VOICES:
         return names
-    loudest = sorted(names, key=lambda n: (-names[n], n[0], n[1] or "", n[2] or ""))
+    loudest = sorted(names, key=lambda n: (-names[n], n))
     return {name: names[name] for name in loudest[:VOICES]}
 
 
