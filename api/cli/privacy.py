@@ -1,6 +1,8 @@
 """`parcours privacy …`: what is kept of one person, and the requests of data subjects."""
 
+import shutil
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -8,8 +10,8 @@ import typer
 
 from api.cli.session import AsJson, DataDir, opened, settings, show
 from app.db import Sessions
-from app.errors import PrivacyRequestInvalid
-from app.privacy import clock, describe, requests, run
+from app.errors import PackageNotFound, PrivacyRequestInvalid
+from app.privacy import clock, describe, package_store, requests, run
 from app.settings import Settings
 from identity import identifiers
 
@@ -67,6 +69,30 @@ def erase(
     with opened(configuration) as sessions:
         request_id = _run(sessions, configuration, "erasure", subject, attested)
         _show(sessions, configuration, request_id, as_json)
+
+
+@privacy.command("export")
+def export(
+    subject: Subject,
+    to: Annotated[Path, typer.Option(help="The ZIP file to write.")],
+    kind: Annotated[str, typer.Option(help="access, portability or explain.")] = "access",
+    attested: Attested = "at the command line",
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the package of a person: all that is kept of them, and of nobody else."""
+    if kind not in ("access", "portability", "explain"):
+        raise typer.BadParameter("--kind is access, portability or explain")
+    configuration = settings(data_dir)
+    with opened(configuration) as sessions:
+        request_id = _run(sessions, configuration, kind, subject, attested)
+        with sessions() as session:
+            made = package_store.of_request(session, request_id)
+            for package in made:
+                shutil.copyfile(package_store.path_of(configuration, package), to)
+        _show(sessions, configuration, request_id, as_json)
+    if not made:
+        raise PackageNotFound("nobody is known by these identifiers")
 
 
 @requests_.command("list")

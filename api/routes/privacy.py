@@ -22,6 +22,7 @@ from app.errors import (
     SuppressionKeyUnusable,
 )
 from app.privacy import check, describe, lifting, package_store, requests, token
+from consent import restrictions
 from identity import identifiers
 from identity.errors import IdentifierInvalid
 
@@ -290,6 +291,19 @@ def end(
         session, found, wanted.state, by=caller.client_id, now=_now(), reason=wanted.reason
     )
     return describe.whole(session, found.id, settings, now=_now())
+
+
+@router.post(
+    "/requests/{request_id}/lift",
+    summary="Lift what a restriction or objection has set",
+    responses=documented(*AUTH, PrivacyRequestNotFound),
+)
+def lift_restriction(session: Db, caller: Officer, request_id: str) -> dict[str, int]:
+    """End it from now on; who restricted processing is told before (GDPR art. 18(3))."""
+    found = requests.find(session, _id(request_id), lock=True)
+    lifted = restrictions.lift(session, f"request:{found.id}", at=_now())
+    requests.note(session, found, "lifted", by=caller.client_id, now=_now())
+    return {"lifted": lifted}
 
 
 @router.post(
