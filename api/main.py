@@ -25,6 +25,7 @@ from api.routes import (
     collect,
     consents,
     destinations,
+    gpc,
     health,
     identity,
     identity_explanations,
@@ -43,6 +44,7 @@ from api.routes import (
     segments,
     sources,
     tracking_settings,
+    vendor_lists,
 )
 from app import db
 from app.db import Sessions
@@ -66,7 +68,7 @@ consent allows for it; `withheld` says what was left out and why.
 #: 200 KB with what is made of them. With 32 MB floods of hostile bodies took up to 297 MB.
 MOST_BYTES = 24 * 1024 * 1024
 #: What pages of any origin may call.
-TRACKING = (collect, pixel, tracking_settings)
+TRACKING = (collect, gpc, pixel, tracking_settings)
 
 
 #: What clients with a token call.
@@ -89,6 +91,7 @@ RESOURCES = (
     rejected_events,
     retention,
     sources,
+    vendor_lists,
 )
 
 

@@ -87,6 +87,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     consent_errors.LedgerEntryNotFound: HTTPStatus.NOT_FOUND,
     consent_errors.LedgerEntryNotSealed: HTTPStatus.CONFLICT,
     consent_errors.CheckpointNotFound: HTTPStatus.NOT_FOUND,
+    consent_errors.VendorListInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     consent_errors.SignalUnreadable: HTTPStatus.BAD_REQUEST,
     identity_errors.MergeNotFound: HTTPStatus.NOT_FOUND,
     identity_errors.MergeAlreadyUndone: HTTPStatus.CONFLICT,

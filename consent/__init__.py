@@ -1,6 +1,6 @@
 """May we? Purposes, notices, append-only records, and the one decision."""
 
-from consent import catalogue
+from consent import catalogue, vendors
 from consent.demands import Demand, demands, strictest
 from consent.errors import PurposeNotFound
 from consent.proof import proof
@@ -23,7 +23,6 @@ from consent.records import (
     standings,
 )
 from consent.resolve import UNKNOWN, Decision, Said, Standing, Voice, decide
-from consent.signals import segment
 from consent.tables import ConsentRecord
 from consent.turning import turned
 
@@ -56,8 +55,8 @@ __all__ = [
     "moments",
     "proof",
     "record",
-    "segment",
     "standings",
     "strictest",
     "turned",
+    "vendors",
 ]

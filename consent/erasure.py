@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from consent.ledger.tables import LedgerStatement
 from consent.restrictions import among
-from consent.tables import ConsentRecord, Erasure, Restriction
+from consent.tables import ConsentRecord, Erasure, Restriction, TcStringRow
 
 #: What each table of this schema holds of a person, and what becomes of it.
 HOLDS: dict[str, str] = {
@@ -20,6 +20,8 @@ HOLDS: dict[str, str] = {
     "consent.ledger_node": "hashes of entries",
     "consent.ledger_checkpoint": "of nobody",
     "consent.ledger_key": "of nobody",
+    "consent.tc_string": "rows of the identifiers",
+    "consent.vendor_list": "of nobody",
     "consent.suppression": "keyed hashes, which the erasure adds",
     "consent.erasure": "that it took place, of nobody",
     "consent.purpose": "of nobody",
@@ -43,6 +45,7 @@ def forget(session: Session, erasure_id: UUID, identifiers: Collection[tuple[str
     gone = session.execute(sa.delete(ConsentRecord).where(among(ConsentRecord, identifiers)))
     session.execute(sa.delete(Restriction).where(among(Restriction, identifiers)))
     session.execute(sa.delete(LedgerStatement).where(among(LedgerStatement, identifiers)))
+    session.execute(sa.delete(TcStringRow).where(among(TcStringRow, identifiers)))
     records = int(gone.rowcount)  # type: ignore[attr-defined]  # a delete's result has it
     session.execute(sa.update(Erasure).where(Erasure.id == erasure_id).values(records=records))
     return records

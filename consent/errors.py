@@ -49,5 +49,9 @@ class CheckpointNotFound(ConsentError):
     """The ledger was never signed at this size."""
 
 
+class VendorListInvalid(ConsentError):
+    """This is no vendor list of IAB Europe, or not the one that has this version."""
+
+
 class SignalUnreadable(ConsentError):
     """The consent signal cannot be read; it counts as a refusal for its event."""

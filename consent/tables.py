@@ -160,6 +160,28 @@ class ConsentRecord(Base):
     )
 
 
+class TcStringRow(Base):
+    """The TC string that an identifier sent last: what vendors may do is asked of it."""
+
+    __tablename__ = "tc_string"
+
+    namespace: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str] = mapped_column(primary_key=True)
+    string: Mapped[str]
+    said_at: Mapped[datetime]
+
+
+class VendorListVersion(Base):
+    """One version of the Global Vendor List: what each vendor has declared."""
+
+    __tablename__ = "vendor_list"
+
+    version: Mapped[int] = mapped_column(primary_key=True)
+    vendors: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    sha256: Mapped[str]
+    added_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+
+
 class Denial(Base):
     """How often a use was denied, by day, place, purpose and reason."""
 

@@ -32,7 +32,7 @@ from app.events import envelope, kept
 from app.events.body import Body, parse
 from app.events.envelope import Rejection
 from app.events.item import Batch, Outcome
-from app.events.message import with_address
+from app.events.message import with_address, with_gpc
 from app.settings import Settings
 
 
@@ -146,7 +146,8 @@ async def receive(request: Request, kind: str | None) -> Response:
             held.take(TIMES * body.size if body.shared else 0)
             # Only who asks for it has it looked up, and stored.
             address = state.callers.address(request) if b'"direct"' in packed else None
-            batch = _read(found.door, body, kind, received_at, address)
+            gpc = private(request)
+            batch = _read(found.door, body, kind, received_at, address, gpc=gpc)
         except REFUSED as error:
             refusal = await _noted(request, known, error, events=events, body=held.body)
             raise refusal from error
@@ -185,17 +186,38 @@ async def _noted(
     return error
 
 
+def private(request: Request) -> bool:
+    """Say whether the request carries Global Privacy Control: a header line that is exactly `1`.
+
+    Of several lines one is enough, and so of several values that a proxy has joined by commas.
+    """
+    return any(
+        value.strip(b" \t") == b"1"
+        for name, line in request.scope["headers"]
+        if name == b"sec-gpc"
+        for value in line.split(b",")
+    )
+
+
 def _read(
-    door: Door, body: Body, call: str | None, received_at: datetime, address: str | None
+    door: Door,
+    body: Body,
+    call: str | None,
+    received_at: datetime,
+    address: str | None,
+    *,
+    gpc: bool,
 ) -> Batch:
     """Read the messages of a request; of those beyond the limit only their ids.
 
-    `address` is the sender's, for the messages that ask for it.
+    `address` is the sender's, for the messages that ask for it. `gpc`: it carries Global Privacy
+    Control, which is written into each.
     """
     most, largest = door.most_events, door.largest_event
 
     def completed(message: Raw) -> Raw:
         message = body.completed(message)
+        message = with_gpc(message) if gpc else message
         return with_address(message, address) if address else message
 
     messages = body.messages or []

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 import consent
 from api import write_key
@@ -37,6 +37,11 @@ class DecisionIn(BaseModel):
 
     purpose: str = Field(examples=["marketing.email"], max_length=200)
     state: Literal["given", "refused", "withdrawn"]
+    overrides_universal_opt_out: bool = Field(
+        default=False,
+        description="Whether it was given on a notice that names the signal by which the browser "
+        "opts out, such as Global Privacy Control; only then does it lift that opt-out.",
+    )
 
 
 class NoticeRef(BaseModel):
@@ -78,6 +83,16 @@ class ConsentIn(BaseModel):
         description="What proves it: `served_notice_id` says that the notice was shown.",
     )
     partner: PartnerIn | None = None
+
+    @model_validator(mode="after")
+    def _overrides_on_a_notice(self) -> "ConsentIn":
+        """Check that what overrides a universal opt-out is a grant made on a notice of its own."""
+        for decision in self.decisions:
+            if decision.overrides_universal_opt_out and (
+                decision.state != "given" or self.notice is None
+            ):
+                raise ValueError("only a grant made on a notice overrides a universal opt-out")
+        return self
 
 
 class WrittenOut(BaseModel):
@@ -142,6 +157,7 @@ def record_consents(session: Db, collected_by: Collector, wanted: ConsentIn) -> 
         notice=wanted.notice.model_dump() if wanted.notice else None,
         evidence=wanted.evidence,
         partner=wanted.partner.model_dump() if wanted.partner else None,
+        overriding={d.purpose for d in wanted.decisions if d.overrides_universal_opt_out},
     )
     return WrittenOut(
         records=[{"id": w.record_id, "purpose": w.purpose, "state": w.state} for w in written]

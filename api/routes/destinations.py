@@ -47,6 +47,12 @@ class DestinationIn(BaseModel):
     url: str = Field(max_length=2048)
     purpose: str = Field(max_length=100, description="The purpose that allows the sending.")
     segments: list[str] = Field(min_length=1, max_length=100)
+    tcf_vendor: int | None = Field(
+        default=None,
+        ge=1,
+        le=65_535,
+        description="Its id in the Global Vendor List: then each person's TC string decides too.",
+    )
 
 
 def _out(session: Session, destination: Destination) -> dict[str, Any]:
@@ -56,6 +62,7 @@ def _out(session: Session, destination: Destination) -> dict[str, Any]:
         "kind": destination.kind,
         "url": destination.url,
         "purpose": destination.purpose,
+        "tcf_vendor": destination.tcf_vendor,
         "segments": destination.segments,
         "enabled": destination.enabled,
         "why_disabled": destination.why_disabled,
@@ -82,6 +89,7 @@ def create_destination(session: Db, caller: Writer, wanted: DestinationIn) -> di
         url=wanted.url,
         purpose=wanted.purpose,
         segment_keys=wanted.segments,
+        tcf_vendor=wanted.tcf_vendor,
     )
     queued = outbox.fill(session, destination, now=datetime.now(UTC))
     work.wake(session)

@@ -1,7 +1,7 @@
 """What a source may be told: what it collects for, and what it may send; no database."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -68,6 +68,26 @@ class SourceDefinition(BaseModel):
         ge=0,
         le=LONGEST_PENDING,
         description="How long events wait, encrypted, for the visitor's answer; 0 holds none.",
+    )
+
+    tcf_collectors: list[Annotated[int, Field(ge=2, le=4095)]] = Field(
+        default=[],
+        max_length=50,
+        description="Ids of the consent banners (CMP) whose TC strings are recorded even where "
+        "stamps are not.",
+    )
+    tcf_policy_floor: int = Field(
+        default=4, ge=0, le=63, description="Lowest TCF policy version of a string that counts."
+    )
+    tcf_own_purposes: Literal["publisher", "core"] = Field(
+        default="publisher",
+        description="Which bits of a TC string are about us: those for the publisher, or those "
+        "for vendors.",
+    )
+    preference_snapshot: bool = Field(
+        default=True,
+        description="Whether the answer of a banner refuses what it does not name; if not, that "
+        "stays as it was.",
     )
 
     @property

@@ -14,6 +14,7 @@ from app.access import write_keys
 from app.access.definition import DEFAULT_COLLECTION_PURPOSE, SourceDefinition, check_name, read
 from app.access.tables import Source, WriteKey
 from app.errors import SourceExists, SourceNotFound
+from consent.signals.stamp import Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class SourceSettings:
     burst: int | None = None
     #: How long events wait for the visitor's answer; 0 holds nothing.
     pending_seconds: int = 0
+    #: How its consent signals are read.
+    signals: Rules = field(default_factory=Rules)
     added_at: datetime | None = None
 
 
@@ -149,6 +152,12 @@ def settings_of(source: Source) -> SourceSettings:
         events_per_second=source.events_per_second,
         burst=source.burst,
         pending_seconds=source.pending_seconds,
+        signals=Rules(
+            collectors=frozenset(source.tcf_collectors),
+            policy_floor=source.tcf_policy_floor,
+            own_purposes="core" if source.tcf_own_purposes == "core" else "publisher",
+            snapshot=source.preference_snapshot,
+        ),
         added_at=source.created_at,
     )
 

@@ -29,6 +29,12 @@ class Source(Base):
     events_per_second: Mapped[float | None] = mapped_column(sa.Double)
     burst: Mapped[int | None]
     pending_seconds: Mapped[int] = mapped_column(server_default=sa.text("0"))
+    tcf_collectors: Mapped[list[int]] = mapped_column(
+        ARRAY(sa.BigInteger), server_default=sa.text("'{}'")
+    )
+    tcf_policy_floor: Mapped[int] = mapped_column(server_default=sa.text("4"))
+    tcf_own_purposes: Mapped[str] = mapped_column(server_default="publisher")
+    preference_snapshot: Mapped[bool] = mapped_column(server_default=sa.true())
     created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
     removed_at: Mapped[datetime | None]
 

@@ -1,7 +1,7 @@
 """The decision about one person, with everybody's word: what the privacy officer asks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,6 +21,8 @@ class Explanation:
 
     decision: consent.Decision
     voices: tuple[consent.Voice, ...]
+    #: Opt-outs by signals such as Global Privacy Control, and the grants that override such.
+    universal: tuple[consent.ConsentRecord, ...] = ()
 
 
 def explain(
@@ -50,7 +52,14 @@ def explain(
     standings = consent.standings(
         records, at=at, known_at=None if now else known_at, purposes=catalogue
     )
-    return [_explain(p, members, acting, standings, demands) for p in wanted]
+    said = [r for r in records if r.universal and (now or r.recorded_at <= known_at)]
+    return [
+        replace(
+            _explain(p, members, acting, standings, demands),
+            universal=tuple(r for r in said if r.purpose == p.key),
+        )
+        for p in wanted
+    ]
 
 
 def _explain(
@@ -105,5 +114,17 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
             }
             for v in explanation.voices
             if v.standing != "unknown" or v.bar
+        ],
+        "universal_opt_outs": [
+            {
+                "namespace": r.namespace,
+                "value": r.value,
+                "kind": r.universal,
+                "record_id": str(r.id),
+                "effective_at": r.effective_at.isoformat(),
+                "signal": r.evidence.get("signal"),
+                "notice": r.notice,
+            }
+            for r in explanation.universal
         ],
     }

@@ -1,6 +1,6 @@
 """Recording choices: what a person says about purposes, and whom it concerns."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -24,12 +24,14 @@ def record(
     notice: dict[str, Any] | None = None,
     evidence: Mapping[str, Any] | None = None,
     partner: Mapping[str, Any] | None = None,
+    overriding: Collection[str] = (),
 ) -> list[consent.Written]:
     """Record explicit decisions of one canonical identifier and set everything moving.
 
     A refusal of a purpose is one of those below it too. `partner` collected it in our place and
     holds a `proof`. That a notice was shown is proved by the `served_notice_id` of the evidence;
-    without one the record is marked `notice_not_proven`.
+    without one the record is marked `notice_not_proven`. Grants of the purposes in `overriding`
+    lift what a browser refuses by a signal.
 
     Effective for every decision from the commit on; segments and destinations hear of it from
     the worker, which is notified by the same commit. A refusal that says no time of its own ends
@@ -57,6 +59,7 @@ def record(
             valid_days=_known(known, purpose).valid_days,
             notice=notice,
             evidence=evidence if partner is None else {**evidence, **_partner(partner)},
+            universal="override" if state == "given" and purpose in overriding else None,
         )
         for purpose, state in decisions.items()
     ]

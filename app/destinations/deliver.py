@@ -69,7 +69,9 @@ def _claim(session: sa.orm.Session) -> list[_Job]:
     for row in rows:
         data: dict[str, Any] = {"profile_id": str(row.profile_id), **row.payload}
         if row.type == ENTERED:
-            if not allowed_people(session, row.purpose, [row.person_id], now=now):
+            if not allowed_people(
+                session, row.purpose, [row.person_id], now=now, tcf_vendor=row.tcf_vendor
+            ):
                 _end(session, row.id, "dropped", "consent no longer allows it")
                 continue
             data["identifiers"] = _identifiers(session, row.purpose, row.person_id)

@@ -34,7 +34,13 @@ def enqueue(session: Session, delta: Delta, *, now: datetime) -> None:
         sa.literal(delta.segment) == sa.any_(Destination.segments),
     )
     for destination in session.scalars(query.order_by(Destination.id)):
-        allowed = allowed_people(session, destination.purpose, delta.entered, now=now)
+        allowed = allowed_people(
+            session,
+            destination.purpose,
+            delta.entered,
+            now=now,
+            tcf_vendor=destination.tcf_vendor,
+        )
         told = _told(session, destination.id, delta.segment, [p for p, _ in delta.left])
         rows: list[Message] = [(p, ENTERED, {}) for p in delta.entered if p in allowed]
         rows += [(p, EXITED, {"reason": why}) for p, why in delta.left if p in told]
@@ -50,7 +56,9 @@ def fill(session: Session, destination: Destination, *, now: datetime) -> int:
         while True:
             page, after = list_members(session, segment, after=after, limit=1_000)
             members = [row.person_id for row in page]
-            allowed = allowed_people(session, destination.purpose, members, now=now)
+            allowed = allowed_people(
+                session, destination.purpose, members, now=now, tcf_vendor=destination.tcf_vendor
+            )
             rows: list[Message] = [(p, ENTERED, {}) for p in members if p in allowed]
             _queue(session, destination, key, rows, now)
             queued += len(rows)
@@ -60,9 +68,17 @@ def fill(session: Session, destination: Destination, *, now: datetime) -> int:
 
 
 def allowed_people(
-    session: Session, purpose: str, persons: Collection[int], *, now: datetime
+    session: Session,
+    purpose: str,
+    persons: Collection[int],
+    *,
+    now: datetime,
+    tcf_vendor: int | None = None,
 ) -> set[int]:
-    """Return who of these people may be told for the purpose now; counts who may not."""
+    """Return who of these people may be told for the purpose now; counts who may not.
+
+    A vendor of IAB's framework (`tcf_vendor`) needs each person's TC string to allow it too.
+    """
     if not persons:
         return set()
     allowed, denied = set(), {}
@@ -71,6 +87,18 @@ def allowed_people(
             allowed.add(permission.person_id)
         else:
             denied[permission.person_id] = permission.reason
+    if tcf_vendor is not None:
+        for person in sorted(allowed):
+            why = consent.vendors.denied(
+                session,
+                [(m.namespace, m.value) for m in people.members(session, [person])],
+                tcf_vendor,
+                purpose,
+                now=now,
+            )
+            if why is not None:
+                allowed.discard(person)
+                denied[person] = why
     counts = Counter(why for person, why in denied.items() if person not in allowed)
     consent.count_denials(
         session,

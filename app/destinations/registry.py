@@ -11,10 +11,17 @@ import consent
 from app.destinations.tables import Delivery, Destination
 from app.errors import DefinitionInvalid, DestinationExists, DestinationNotFound
 from app.segments import members as segments
+from consent.signals.vendor import purposes_of
 
 
 def create(
-    session: Session, *, name: str, url: str, purpose: str, segment_keys: Sequence[str]
+    session: Session,
+    *,
+    name: str,
+    url: str,
+    purpose: str,
+    segment_keys: Sequence[str],
+    tcf_vendor: int | None = None,
 ) -> Destination:
     """Register a webhook; its signing secret (`whsec_…`) is shown only in this answer.
 
@@ -26,6 +33,8 @@ def create(
     if not url.startswith(("http://", "https://")) or len(url) > 2048:
         raise DefinitionInvalid("#/url: an http or https address is needed")
     consent.catalogue.purpose(session, purpose)
+    if tcf_vendor is not None and not purposes_of(purpose):
+        raise DefinitionInvalid(f"#/tcf_vendor: {purpose} is no purpose of TCF")
     for key in segment_keys:
         serves = segments.find(session, key).purpose
         if serves != purpose:  # who withdraws this purpose alone would never be taken back
@@ -38,6 +47,7 @@ def create(
         url=url,
         secret="whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
         purpose=purpose,
+        tcf_vendor=tcf_vendor,
         segments=list(segment_keys),
         enabled=True,
     )

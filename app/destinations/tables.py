@@ -22,6 +22,8 @@ class Destination(Base):
     url: Mapped[str]
     secret: Mapped[str]
     purpose: Mapped[str]
+    #: Its id in the Global Vendor List of IAB Europe, if it is a TCF vendor.
+    tcf_vendor: Mapped[int | None]
     segments: Mapped[list[str]] = mapped_column(ARRAY(sa.Text))
     enabled: Mapped[bool]
     why_disabled: Mapped[str | None]

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 import consent
 from app import work
 from app.consents import record as consents_record
-from app.events import alike, choices, collection, findings, held, tally
+from app.events import alike, choices, collection, findings, held, signals, tally
 from app.events.alike import Alike
 from app.events.envelope import Rejection
 from app.events.held import Holding
@@ -69,8 +69,9 @@ def append(
         return outcomes
     sent = items
     items, found = findings.put(session, sent, memory.plans)
-    groups = alike.grouped(items, memory)
+    groups = alike.grouped(items, memory, now)
     written = [] if released else choices.record(session, items, groups, memory, now)
+    collection.lift(session, groups, memory, now)
     decided = collection.denied(session, groups, memory, now)
     denied = decided.reasons
     refused = findings.refused(found, denied)
@@ -79,6 +80,8 @@ def append(
     )
     lost = {n: why for n, why in denied.items() if n not in kept or kept[n].state == "rejected"}
     collection.count(session, items, lost, now)
+    if not released:
+        signals.count(session, groups, now)
     out = denied.keys() | refused.keys()
     fresh = _store(session, items, groups, out, written, memory, way=way)
     if found:
@@ -126,7 +129,7 @@ def _store(
     told: dict[int, Told] = {}
     for group in staying:
         theirs = [ids[i] for i in group.identifiers]
-        one = Told(theirs, collection.refused(group.stamp, memory.purposes))
+        one = Told(theirs, collection.refused(group, memory.purposes))
         told.update(dict.fromkeys(group.numbers, one))
     first = _first(items, sorted(told.keys() - out) if out else range(len(items)))
     events = {key: (items[n], told[n]) for key, n in first.items()}

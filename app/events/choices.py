@@ -10,7 +10,7 @@ import consent
 from app.events.alike import Alike
 from app.events.item import Item, Speaker
 from app.events.memory import NEVER, Heard, Memory
-from consent.signals.segment import Stamp
+from consent.signals.stamp import Stamp
 
 
 def record(
@@ -47,6 +47,9 @@ def record(
     given = _given(session, {one.speaker for one in said if one.stamp.whole}, now)
     choices = _choices(said, given, changes, memory)
     written = consent.record(session, choices, received_at=now, repeat=False, changes=changes)
+    consent.vendors.keep(
+        session, {one.speaker: (one.stamp.tc, _at(one)) for one in said if one.stamp.tc}
+    )
     memory.wrote(session, written)
     _remember(session, said, written, changes.keys(), memory, now)
     return written
@@ -60,16 +63,22 @@ class Said(NamedTuple):
     speaker: Speaker
 
 
+def _at(said: Said) -> datetime:
+    return said.item.envelope.occurred_at
+
+
 def _tells(group: Alike) -> bool:
     """Say whether these events say anything that goes on record."""
     said = group.stamp
-    return said.whole or (bool(said.given or said.refused) and group.source.stamp_is_evidence)
+    if said.answer or said.opt_out:
+        return True
+    return bool(said.given or said.refused if group.source.stamp_is_evidence else said.registered)
 
 
 def _news(items: Sequence[Item], group: Alike, memory: Memory) -> Iterator[Speaker]:
     """Yield the identifiers for which one of these events may say what is not on record yet."""
     said = group.stamp
-    if said.whole:
+    if said.answer:
         yield from group.speakers
         return
     times = [items[n].envelope.occurred_at for n in group.numbers]
@@ -93,24 +102,27 @@ def _choices(
 ) -> list[consent.Choice]:
     """Return what the stamps say; a repetition only where it may say something new."""
     choices = []
-    before_it: dict[tuple[Speaker, str], tuple[str, bool, datetime]] = {}
+    before_it: dict[tuple[Speaker, str], tuple[tuple[str, bool, bool], datetime]] = {}
     for item, stamp, speaker in said:
         at = item.envelope.occurred_at
         before = given.setdefault(speaker, set())
         silent = before - stamp.given if stamp.whole else set()
-        states = dict.fromkeys(stamp.refused | silent, "refused")
-        states |= dict.fromkeys(stamp.given, "given")
+        evident = item.source.stamp_is_evidence or stamp.answer
+        yes = stamp.given if evident else stamp.given & stamp.registered
+        no = stamp.refused if evident else stamp.refused & stamp.registered
+        states = dict.fromkeys(no | silent | stamp.opt_out, "refused") | dict.fromkeys(yes, "given")
         # Nothing is taken away: what a late event refuses may have been given again since.
-        given[speaker] = before | stamp.given
+        given[speaker] = before | yes
         for key, state in states.items():
             purpose = memory.purposes[key]
+            says = state, stamp.answer, key in stamp.opt_out
             last = before_it.get((speaker, key))
             if (
                 last is None
-                or last[:2] != (state, stamp.whole)
-                or _outdated(last[2], at, purpose, changes.get(speaker, ()))
+                or last[0] != says
+                or _outdated(last[1], at, purpose, changes.get(speaker, ()))
             ):
-                before_it[speaker, key] = state, stamp.whole, at
+                before_it[speaker, key] = says, at
                 choices.append(_choice(item, speaker, purpose, state, stamp))
     return choices
 
@@ -147,10 +159,13 @@ def _choice(
         purpose_version=purpose.version,
         valid_days=purpose.valid_days,
         evidence={
-            "signal": "segment",
+            "signal": ",".join(stamp.kinds),
             "message_id": item.envelope.message_id,
-            **({} if stamp.whole else {"event_stamp": True}),
+            **({} if stamp.answer else {"event_stamp": True}),
+            **({"signals": stamp.raw} if stamp.raw else {}),
+            **({"signal_conflict": True} if purpose.key in stamp.conflicts else {}),
         },
+        universal="opt_out" if purpose.key in stamp.opt_out else None,
     )
 
 
@@ -192,7 +207,7 @@ def _remember(
     several: set[Speaker] = set()
     for item, stamp, speaker in said:
         before = last.get(speaker)
-        if stamp.whole or (before is not None and before[0] != stamp):
+        if stamp.answer or (before is not None and before[0] != stamp):
             several.add(speaker)
         last[speaker] = stamp, item.envelope.occurred_at
     wanted = {speaker: at for speaker, (_, at) in last.items() if speaker not in several}

@@ -1,7 +1,7 @@
 """May this event be collected at all? Decided before anything is written, and failing closed."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -12,7 +12,6 @@ from app.events.alike import Alike
 from app.events.item import Item, Speaker
 from app.events.memory import NEVER, Memory
 from consent.resolve import UNCONDITIONAL
-from consent.signals.segment import Stamp
 
 
 @dataclass(slots=True)
@@ -39,7 +38,7 @@ def denied(session: Session, groups: Iterable[Alike], memory: Memory, now: datet
             continue
         elif not group.stamp.readable:
             found.reasons |= dict.fromkeys(group.numbers, "signal_unparsable")
-        elif key in group.stamp.refused:
+        elif key in group.refused:
             found.reasons |= dict.fromkeys(group.numbers, "refused")
         else:
             asking.setdefault(key, []).append(group)
@@ -70,11 +69,43 @@ def silent(voices: Collection[consent.Voice]) -> bool:
     return bool(voices) and all(voice.standing == "unknown" for voice in voices)
 
 
-def refused(stamp: Stamp, purposes: Mapping[str, consent.Purpose]) -> list[str]:
-    """Return the purposes this event may never be used for, whatever its person says later."""
-    if not stamp.readable:
+def refused(group: Alike, purposes: Mapping[str, consent.Purpose]) -> list[str]:
+    """Return the purposes these events may never be used for, whatever their person says later."""
+    if not group.stamp.readable:
         return sorted(k for k, p in purposes.items() if p.lawful_basis not in UNCONDITIONAL)
-    return sorted(stamp.refused) if stamp.refused else []
+    return sorted(group.refused)
+
+
+def lift(session: Session, groups: Iterable[Alike], memory: Memory, now: datetime) -> None:
+    """Note of which universal opt-outs the people of these events have overridden.
+
+    Call it when what the events say is on record: whoever allows the purpose then does so in
+    spite of the signal, which the browser goes on sending.
+    """
+    asking: dict[str, list[Alike]] = {}
+    for group in groups:
+        for key in group.stamp.opt_out:
+            asking.setdefault(key, []).append(group)
+    for key, asked in asking.items():
+        purpose = memory.purposes[key]
+        for group, decision, _ in _decisions(session, purpose, asked, memory, now):
+            if decision.allow:
+                group.lifted |= {key}
+
+
+def _decisions(
+    session: Session,
+    purpose: consent.Purpose,
+    groups: Sequence[Alike],
+    memory: Memory,
+    now: datetime,
+) -> Iterator[tuple[Alike, consent.Decision, list[consent.Voice]]]:
+    """Yield what the records of each group's own identifiers decide about a purpose."""
+    asked = {speaker for group in groups for speaker in group.speakers}
+    standings = _standings(session, purpose, asked, now, memory)
+    for group in groups:
+        voices = [consent.Voice.of(speaker, standings[speaker]) for speaker in group.speakers]
+        yield group, consent.decide(purpose, voices, acting=voices[0] if voices else None), voices
 
 
 def _ask(
@@ -86,11 +117,7 @@ def _ask(
     found: Denied,
 ) -> None:
     """Decide events of one collection purpose by the records of their own identifiers."""
-    asked = {speaker for group in groups for speaker in group.speakers}
-    standings = _standings(session, purpose, asked, now, memory)
-    for group in groups:
-        voices = [consent.Voice.of(speaker, standings[speaker]) for speaker in group.speakers]
-        decision = consent.decide(purpose, voices, acting=voices[0] if voices else None)
+    for group, decision, voices in _decisions(session, purpose, groups, memory, now):
         if not decision.allow:
             found.reasons |= dict.fromkeys(group.numbers, decision.reason)
             if silent(voices):

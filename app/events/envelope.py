@@ -10,13 +10,14 @@ import msgspec
 from msgspec import Raw
 
 from app.events import times, who
-from app.events.body import NONE, compact, values_of, with_members
+from app.events.body import NONE, compact, members_of, values_of, with_members
 from app.events.message import (
     NO_REST,
     OBJECT,
     REST,
     Context,
     Message,
+    beside,
     decode_context,
     decode_identified,
     decode_named,
@@ -25,6 +26,8 @@ from app.events.message import (
     whole,
 )
 from app.events.who import Identifiers
+from consent.signals.read import SNOWPLOW_EVENT
+from consent.signals.segment import PREFERENCE_EVENT
 
 TYPES = ("track", "identify", "page", "screen", "group", "alias")
 CALLS = frozenset(TYPES)
@@ -37,14 +40,16 @@ NO_IDS = frozenset({"", "undefined", "null", "none", "nil", "nan", "0", "true", 
 NIL_ID = "00000000-0000-0000-0000-000000000000"
 #: Levels of objects and lists in one event. Some 250 are more than what reads it later can follow.
 MOST_LEVELS = 100
+#: What of a consent object says what was chosen.
+ANSWERS = frozenset({"categoryPreferences", "tcf", "gpp", "us_privacy", "google"})
 
 
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     """One event as it will be stored. `identifiers` are canonical; the first one acts.
 
-    `properties`, `context`, `rest` and the consent object of the context are the JSON text that
-    was sent: nothing is built of it unless somebody asks. A Struct and not a dataclass: one is
-    made per event, at a third of the time.
+    `properties`, `context`, `rest`, the consent object of the context and the `signals` beside it
+    are the JSON text that was sent: nothing is built of it unless somebody asks. A Struct and not
+    a dataclass: one is made per event, at a third of the time.
     """
 
     type: str
@@ -60,6 +65,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     context: Raw
     rest: Raw = NONE
     consent: Raw = NONE
+    signals: Raw = NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +140,8 @@ def _read(
     name = _name(kind, said, properties)
     if kind == "track" and not name:
         return "event_missing", "a track call needs the name of its event"
+    if name == PREFERENCE_EVENT and kind == "track" and not _answers(seen):
+        return "consent_missing", "the answer of a banner says what was chosen"
     user, device, found = who.acting(said.user_id, said.anonymous_id)
     if kind in ("identify", "alias") or seen.externalIds is not None or seen.device is not None:
         found = who.named(kind, said, seen, properties, found)
@@ -160,7 +168,14 @@ def _read(
         context=context,
         rest=_rest(kind, said, others),
         consent=seen.consent,
+        signals=beside(seen, properties if name == SNOWPLOW_EVENT and kind == "track" else NONE),
     )
+
+
+def _answers(context: Context) -> bool:
+    """Say whether the answer of a consent banner says anything of consent, if unreadably."""
+    own = members_of(context.consent) if bytes(context.consent) not in (b"", b"null") else {}
+    return own is None or bool(own.keys() & ANSWERS) or bool(beside(context))
 
 
 def _own_id(text: bytes) -> str:

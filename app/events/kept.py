@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -10,10 +11,11 @@ from msgspec import Raw
 
 from app.events.body import NONE, compact, members_of, values_of
 from app.events.envelope import LONGEST_MESSAGE_ID, LONGEST_NAME, Rejection
-from app.events.message import decode_context
+from app.events.message import beside, decode_context
 from consent.purposes import Purpose
 from consent.resolve import UNCONDITIONAL
-from consent.signals import segment
+from consent.signals import read
+from consent.signals.stamp import Rules
 
 #: An event is kept whole up to this many bytes of JSON; of a larger one the beginning is, which
 #: shows what it was but cannot be replayed.
@@ -50,6 +52,8 @@ def may_keep(
     *,
     known: Collection[str],
     categories: Mapping[str, Collection[str]],
+    rules: Rules,
+    now: datetime,
 ) -> bool:
     """Say whether consent allows to keep what was rejected.
 
@@ -59,23 +63,22 @@ def may_keep(
     """
     if purpose is None or purpose.lawful_basis not in UNCONDITIONAL:
         return False
-    if rejection.code == "consent_denied":
+    if rejection.code in ("consent_denied", "consent_missing"):
         return False
     members = _members(rejection.raw)
     if members is None:
         return True
     try:
-        said = decode_context(members.get("context", NONE)).consent
+        said = decode_context(members.get("context", NONE))
     except msgspec.DecodeError:  # no object
         return True
-    if len(said) > LONGEST_CONSENT:
+    others = beside(said)
+    if len(said.consent) + len(others) > LONGEST_CONSENT:
         return False
-    try:
-        context = {"consent": values_of(said)} if said else {}
-    except msgspec.DecodeError:
-        return False
-    stamp = segment.read(context, known=known, categories=categories)
-    return purpose.key not in stamp.refused
+    stamp = read.read(
+        bytes(said.consent), bytes(others), known=known, categories=categories, rules=rules, now=now
+    )
+    return purpose.key not in stamp.refused | stamp.opt_out
 
 
 def text_of(raw: Raw | bytes | None) -> Text | None:

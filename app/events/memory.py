@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
@@ -17,7 +16,8 @@ from app.access.sources import SourceSettings
 from app.events.item import Speaker
 from app.plans.in_force import Plans
 from app.suppression.gate import Gate
-from consent.signals.segment import ABSENT, Stamp
+from consent.signals.read import read
+from consent.signals.stamp import ABSENT, Rules, Stamp
 from identity import graph
 
 #: Identifiers whose ids are remembered, and those whose consent is. When there are more, it starts
@@ -65,9 +65,9 @@ class Memory:
         self._own: set[int] = set()
         self._ids: dict[Speaker, int] = {}
         self._voices: dict[Speaker, _Voice] = {}
-        self._stamps: dict[tuple[int, bytes, bool], Stamp] = {}
-        #: The categories with which the stamps of each source were read.
-        self._categories: dict[int, Mapping[str, Iterable[str]]] = {}
+        self._stamps: dict[tuple[int, bytes, bytes, bool], Stamp] = {}
+        #: The categories and rules with which the stamps of each source were read.
+        self._readings: dict[int, tuple[Mapping[str, Iterable[str]], Rules]] = {}
 
     def refresh(self, session: Session) -> None:
         """Forget what others have changed. Call it first in every transaction.
@@ -113,30 +113,37 @@ class Memory:
             self._ids.clear()
         self._ids.update((i, ids[i]) for i in ids if _usual(i))
 
-    def stamp(self, source: SourceSettings, words: bytes, *, snapshot: bool) -> Stamp:
-        """Return what an event's consent object says; the same object for the same words."""
-        if not words and not snapshot:
+    def stamp(
+        self, source: SourceSettings, words: bytes, beside: bytes, *, answer: bool, now: datetime
+    ) -> Stamp:
+        """Return what an event says about consent; the same object for the same words."""
+        if not words and not beside and not answer:
             return ABSENT
-        if self._categories.get(source.id) != source.categories:
+        reading = source.categories, source.signals
+        if self._readings.get(source.id) != reading:
             self._forget_stamps(source.id)
-            self._categories[source.id] = source.categories
-        found = self._stamps.get((source.id, words, snapshot))
-        if found is None:
-            found = consent.segment.read(
-                {"consent": _read(words) if words else None},
+            self._readings[source.id] = reading
+        key = source.id, words, beside, answer
+        found = self._stamps.get(key)
+        if found is None or (found.until is not None and found.until <= now):
+            found = read(
+                words,
+                beside,
                 known=self.purposes.keys(),
                 categories=source.categories,
-                snapshot=snapshot,
+                rules=source.signals,
+                answer=answer,
+                now=now,
             )
-            if len(words) <= LONGEST_STAMP:
+            if len(words) + len(beside) <= LONGEST_STAMP:
                 if len(self._stamps) >= MOST_STAMPS:
                     self._stamps.clear()
-                self._stamps[source.id, words, snapshot] = found
+                self._stamps[key] = found
         return found
 
     def _forget_stamps(self, source_id: int) -> None:
-        """Forget what one source's consent objects meant with other categories."""
-        if source_id in self._categories:
+        """Forget what one source's consent objects meant when they were read otherwise."""
+        if source_id in self._readings:
             self._stamps = {k: stamp for k, stamp in self._stamps.items() if k[0] != source_id}
 
     def heard(self, speaker: Speaker) -> Heard | None:
@@ -144,9 +151,7 @@ class Memory:
         voice = self._voices.get(speaker)
         return voice.heard if voice else None
 
-    def standing(
-        self, speaker: Speaker, purpose: str, at: datetime
-    ) -> consent.Said | None:
+    def standing(self, speaker: Speaker, purpose: str, at: datetime) -> consent.Said | None:
         """Return what this identifier says about a purpose, where that is known."""
         voice = self._voices.get(speaker)
         known = voice.standings.get(purpose) if voice else None
@@ -204,14 +209,6 @@ class Memory:
 def _usual(speaker: Speaker) -> bool:
     """Say whether an identifier is no longer than those of people are."""
     return len(speaker[1]) <= LONGEST_VALUE
-
-
-def _read(words: bytes) -> object:
-    """Return the value of a consent object; of one that cannot be read, what is no such object."""
-    try:
-        return msgspec.json.decode(words)
-    except (msgspec.DecodeError, RecursionError):
-        return "unreadable"
 
 
 def after_commit(session: Session, call: Callable[[], None]) -> None:

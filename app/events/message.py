@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Raw
 
 from app.events.body import NONE, members_of, with_members
+from consent.signals.read import BESIDE, SNOWPLOW
 
 OBJECT = Raw(b"{}")
 
@@ -46,6 +47,14 @@ class Context(msgspec.Struct):
     """What is looked at in a context."""
 
     consent: Raw = NONE
+    consentManagement: Raw = NONE
+    consents: Raw = NONE
+    consentStrings: Raw = NONE
+    gdpr_consent: Raw = NONE
+    gpp: Raw = NONE
+    gpp_sid: Raw = NONE
+    us_privacy: Raw = NONE
+    gpc: Raw = NONE
     externalIds: Any = None
     device: Any = None
     traits: Raw = NONE
@@ -87,6 +96,23 @@ rest_of = attrgetter(
 NO_REST = (NONE,) * len(REST)
 
 
+#: What of a context speaks of consent beside `consent` itself, in one call.
+_beside = attrgetter(*BESIDE)
+_NOTHING_BESIDE = (NONE,) * len(BESIDE)
+
+
+def beside(context: Context, snowplow: Raw = NONE) -> Raw:
+    """Return what a context says of consent beside `consent`, as one object; NONE of nothing.
+
+    `snowplow` is what a Snowplow tracker says of it.
+    """
+    values = _beside(context)
+    if values == _NOTHING_BESIDE and not snowplow:
+        return NONE
+    found = {name: value for name, value in zip(BESIDE, values, strict=True) if value}
+    return Raw(msgspec.json.encode({**found, SNOWPLOW: snowplow} if snowplow else found))
+
+
 def members(text: bytes) -> tuple[Message, dict[str, Raw]]:
     """Return what a message says, and the members that nobody foresaw."""
     try:
@@ -107,6 +133,14 @@ def with_address(message: Raw, address: str) -> Raw:
     if bytes(context.get("ip", NONE)) not in (b"", b"null", b'""'):
         return message
     return with_members(message, {"context": {**context, "ip": address}})
+
+
+def with_gpc(message: Raw) -> Raw:
+    """Write into the context that the browser sent Global Privacy Control with the request."""
+    context = members_of((members_of(message) or {}).get("context", OBJECT))
+    if members_of(message) is None:
+        return message
+    return with_members(message, {"context": {**(context or {}), "gpc": True}})
 
 
 def whole(message: Raw, call: str | None, sent_at: Raw) -> Raw:

@@ -104,7 +104,12 @@ def _keep(
         if not gate.empty and _names_erased(one, gate):
             dropped[one.rejection.code, "suppressed"] += 1
         elif kept.may_keep(
-            one.rejection, purpose, known=purposes.keys(), categories=source.categories
+            one.rejection,
+            purpose,
+            known=purposes.keys(),
+            categories=source.categories,
+            rules=source.signals,
+            now=newest,
         ):
             allowed.append(one)
         else:

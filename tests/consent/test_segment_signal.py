@@ -1,16 +1,30 @@
 """Segment's consent object, read into purposes: what is unclear never becomes a grant."""
 
+from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consent.defaults import CATALOGUE
 from consent.purposes import COMMON_CATEGORIES, LINK
-from consent.signals.segment import ABSENT, UNREADABLE, Stamp, purposes_of, read
+from consent.signals import read as signals
+from consent.signals.meanings import purposes_of
+from consent.signals.stamp import ABSENT, UNREADABLE, Stamp
 
 KNOWN = {p.key for p in CATALOGUE}
+
+
+def read(
+    context: Any, *, known: set[str], categories: dict[str, list[str]], snapshot: bool = False
+) -> Stamp:
+    said = context.get("consent") if isinstance(context, dict) else None
+    words = b"" if said is None else msgspec.json.encode(said)
+    return signals.read(
+        words, known=known, categories=categories, answer=snapshot, now=datetime.now(UTC)
+    )
 
 
 def stamp(preferences: Any, *, snapshot: bool = False, **categories: list[str]) -> Stamp:

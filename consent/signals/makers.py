@@ -1,0 +1,102 @@
+"""Consent in the forms of other makers: Google, RudderStack, Adobe and Snowplow."""
+
+from collections.abc import Mapping
+
+from consent.signals.meanings import SIGNALS, Meanings
+from consent.signals.stamp import Signal
+
+#: Adobe's `choice-value` (XDM): of these only two are a person's own choice. The others are
+#: defaults, not given yet, or another lawful basis, which is the catalogue's to say.
+_XDM: dict[str, bool | None] = {
+    **dict.fromkeys(("p", "u", "dy", "LI", "CT", "CP", "VI", "PI")),
+    "y": True,
+    "n": False,
+    "dn": False,
+}
+#: Snowplow's event types; those that are no choice say nothing.
+_SNOWPLOW_SILENT = frozenset({"pending", "implicit_consent"})
+_SNOWPLOW_GIVES = frozenset({"allow_all", "allow_selected"})
+_SNOWPLOW_ENDS = frozenset({"deny_all", "withdrawn", "expired"})
+
+
+def read_google(value: object, meanings: Meanings) -> Signal | None:
+    """Read Google Consent Mode v2: `{"ad_storage": "granted", "ad_user_data": "denied", …}`."""
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        return Signal("google", problem="malformed")
+    answers = {name: value[name] for name in value if f"google:{name}" in SIGNALS}
+    if not all(answer in ("granted", "denied") for answer in answers.values()):
+        return Signal("google", problem="malformed")
+    return _said("google", answers, "granted", meanings)
+
+
+def read_rudderstack(value: object, meanings: Meanings) -> Signal | None:
+    """Read RudderStack's `context.consentManagement`: ids in both of its lists are denied."""
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        return Signal("rudderstack", problem="malformed")
+    allowed, denied = (_names(value.get(n)) for n in ("allowedConsentIds", "deniedConsentIds"))
+    if allowed is None or denied is None:
+        return Signal("rudderstack", problem="malformed")
+    refused = meanings.of(denied)
+    return Signal("rudderstack", meanings.of(allowed) - refused, refused)
+
+
+def read_xdm(value: object, meanings: Meanings) -> Signal | None:
+    """Read Adobe's XDM field group `consents`."""
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        return Signal("xdm", problem="malformed")
+    answers = {name: value.get(name) for name in ("collect", "share", "adID")}
+    for group in ("personalize", "marketing"):
+        inner = {} if value.get(group) is None else value[group]
+        if not isinstance(inner, Mapping):
+            return Signal("xdm", problem="malformed")
+        answers |= {f"{group}.{name}": choice for name, choice in inner.items()}
+    said = {}
+    for name, choice in answers.items():
+        if choice is None or f"xdm:{name}" not in SIGNALS:
+            continue
+        val = str(choice.get("val")) if isinstance(choice, Mapping) else ""
+        if val not in _XDM:
+            return Signal("xdm", problem="malformed")
+        if _XDM[val] is not None:
+            said[name] = _XDM[val]
+    return _said("xdm", said, True, meanings)
+
+
+def read_snowplow(value: object, meanings: Meanings) -> tuple[Signal, bool] | None:
+    """Read the data of Snowplow's `consent_preferences`, and whether it is a whole answer.
+
+    None where it is no choice, or rests on another basis than consent.
+    """
+    if not isinstance(value, Mapping):
+        return Signal("snowplow", problem="malformed"), False
+    kind, scopes = str(value.get("eventType")), _names(value.get("consentScopes"))
+    if value.get("basisForProcessing", "consent") != "consent" or kind in _SNOWPLOW_SILENT:
+        return None
+    if scopes is None or kind not in _SNOWPLOW_GIVES | _SNOWPLOW_ENDS:
+        return Signal("snowplow", problem="malformed"), False
+    if kind in _SNOWPLOW_GIVES:
+        return Signal("snowplow", meanings.of(scopes)), True
+    named = kind != "deny_all" and bool(scopes)
+    return Signal("snowplow", refused=meanings.of(scopes)), not named
+
+
+def _said(maker: str, answers: Mapping[str, object], yes: object, meanings: Meanings) -> Signal:
+    """Return what answers by name say; of two that contradict each other the refusal."""
+    given = meanings.of(f"{maker}:{name}" for name, answer in answers.items() if answer == yes)
+    refused = meanings.of(f"{maker}:{name}" for name, answer in answers.items() if answer != yes)
+    return Signal(maker, given - refused, refused)
+
+
+def _names(value: object) -> list[str] | None:
+    """Return a list of names, [] of nothing, or None of what is no such list."""
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        return None
+    return value

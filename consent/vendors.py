@@ -1,0 +1,123 @@
+"""TC strings by identifier, the vendor lists they name, and what both allow a vendor."""
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from consent.errors import VendorListInvalid
+from consent.signals import acceptance, tcf, vendor
+from consent.signals.vendor import Declared, VendorList
+from consent.tables import TcStringRow, VendorListVersion
+
+__all__ = ["VendorListVersion", "add_list", "denied", "keep", "lists"]
+
+Identifier = tuple[str, str]
+
+
+def keep(session: Session, strings: Mapping[Identifier, tuple[str, datetime]]) -> None:
+    """Keep the accepted TC string that each identifier sent, unless a later one is there."""
+    rows = [
+        {"namespace": who[0], "value": who[1], "string": string, "said_at": said_at}
+        for who, (string, said_at) in sorted(strings.items())
+    ]
+    if not rows:
+        return
+    added = insert(TcStringRow)
+    session.execute(
+        added.on_conflict_do_update(
+            index_elements=["namespace", "value"],
+            set_={"string": added.excluded.string, "said_at": added.excluded.said_at},
+            where=TcStringRow.said_at <= added.excluded.said_at,
+        ),
+        rows,
+    )
+
+
+def denied(
+    session: Session,
+    identifiers: Collection[Identifier],
+    vendor_id: int,
+    purpose: str,
+    *,
+    now: datetime | None = None,
+) -> str | None:
+    """Return why a vendor may not be told of a person for a purpose; None if it may.
+
+    Each string of the identifiers must allow it, and there must be one that has not lapsed.
+    """
+    now = now or datetime.now(UTC)
+    strings = [found for found in _strings(session, identifiers) if now < acceptance.ends(found)]
+    if not strings:
+        return "no_tc_string"
+    purposes = vendor.purposes_of(purpose)
+    if not purposes:
+        return "no_tcf_purpose"
+    lists = _lists(session, {found.list_version for found in strings}, vendor_id)
+    reasons = (
+        vendor.denied(found, vendor_id, purposes, lists.get(found.list_version))
+        for found in strings
+    )
+    return next((why for why in reasons if why), None)
+
+
+def add_list(session: Session, document: bytes) -> VendorListVersion:
+    """Add a vendor list as IAB Europe publishes it, or return the version if it is there.
+
+    Raises VendorListInvalid, also where the same version says something else.
+    """
+    try:
+        found = vendor.read_list(msgspec.json.decode(document))
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        raise VendorListInvalid(str(error)) from error
+    vendors = {
+        str(key): [sorted(d.purposes), sorted(d.legitimate), sorted(d.flexible)]
+        for key, d in sorted(found.vendors.items())
+    }
+    there = session.get(VendorListVersion, found.version)
+    if there is not None:
+        if there.vendors != vendors:
+            raise VendorListInvalid(f"version {found.version} is there and says something else")
+        return there
+    made = VendorListVersion(
+        version=found.version, vendors=vendors, sha256=sha256(document).hexdigest()
+    )
+    session.add(made)
+    session.flush()
+    session.refresh(made)
+    return made
+
+
+def lists(session: Session) -> list[VendorListVersion]:
+    """Return the vendor lists that are there, the newest first."""
+    query = sa.select(VendorListVersion).order_by(VendorListVersion.version.desc())
+    return list(session.scalars(query))
+
+
+def _strings(session: Session, identifiers: Collection[Identifier]) -> Iterable[tcf.TcString]:
+    # Few: the identifiers of one person.
+    query = sa.select(TcStringRow.string).where(
+        sa.tuple_(TcStringRow.namespace, TcStringRow.value).in_(sorted(identifiers))
+    )
+    return [tcf.decode(string) for string in session.scalars(query)]
+
+
+def _lists(session: Session, versions: set[int], vendor_id: int) -> dict[int, VendorList]:
+    """Return what these versions say of one vendor."""
+    entry = VendorListVersion.vendors[str(vendor_id)]
+    query = sa.select(VendorListVersion.version, entry).where(
+        VendorListVersion.version.in_(versions)
+    )
+    found: dict[int, VendorList] = {}
+    for version, declared in session.execute(query):
+        found[version] = VendorList(version, _declared(vendor_id, declared))
+    return found
+
+
+def _declared(vendor_id: int, entry: Any) -> dict[int, Declared]:
+    return {vendor_id: Declared(*map(frozenset, entry))} if entry else {}
