@@ -43,6 +43,7 @@ from api.routes import (
     retention,
     segments,
     sources,
+    simulations,
     tracking_settings,
     vendor_lists,
 )
@@ -92,6 +93,7 @@ RESOURCES = (
     retention,
     sources,
     vendor_lists,
+    simulations,
 )
 
 

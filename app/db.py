@@ -111,6 +111,14 @@ def snapshot(sessions: Sessions) -> Iterator[Session]:
         yield session
 
 
+@contextmanager
+def read_only(session: Session) -> Iterator[None]:
+    """Have PostgreSQL refuse every write of this session for the length of the block."""
+    with session.begin_nested():
+        session.execute(sa.text("SET TRANSACTION READ ONLY"))
+        yield
+
+
 @cache
 def statement(package: str, name: str) -> sa.TextClause:
     """Return the statement of `<package>/sql/<name>.sql`, with its named parameters."""

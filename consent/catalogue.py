@@ -107,6 +107,19 @@ def below(known: Iterable[Purpose], key: str) -> list[str]:
 def add_purpose(session: Session, new: Purpose) -> Purpose:
     """Add a purpose, or a next version of one; whoever refused its parent has refused it.
 
+    Raises what `check_purpose` does.
+    """
+    known = check_purpose(session, new)
+    session.execute(sa.insert(PurposeVersion).values(_columns(new)))
+    if new.parent is not None and not known:
+        refused_before = {"key": new.key, "version": new.version, "parent": new.parent}
+        session.execute(_statement("refused_above"), refused_before)
+    return new
+
+
+def check_purpose(session: Session, new: Purpose) -> bool:
+    """Demand that a version can be added, and say whether there are earlier ones.
+
     Raises PurposeExists for a version that exists, LawfulBasisFixed for a version on another
     basis: who refused must not be overruled by a change of basis (EDPB Guidelines 05/2020,
     121 to 123), PurposeInvalid for a version that cannot be, and AssessmentMissing for a purpose
@@ -124,11 +137,7 @@ def add_purpose(session: Session, new: Purpose) -> Purpose:
     _demand_parent(session, new)
     if new.declared.get("dpia_required") and not new.declared.get("dpia_ref"):
         raise AssessmentMissing(f"{new.key} needs an impact assessment; name it as dpia_ref")
-    session.execute(sa.insert(PurposeVersion).values(_columns(new)))
-    if new.parent is not None and not rows:
-        refused_before = {"key": new.key, "version": new.version, "parent": new.parent}
-        session.execute(_statement("refused_above"), refused_before)
-    return new
+    return bool(rows)
 
 
 def _demand_parent(session: Session, new: Purpose) -> None:

@@ -24,6 +24,7 @@ PLACES = {
     "retention": ("storage", "retention"),
     "privacy": ("privacy", "privacy"),
     "ledger": ("ledger", "ledger"),
+    "consent": ("consent", "consent"),
     "import": ("data", "import_"),
     "demo": ("demo", "demo"),
     "doctor": ("doctor", "doctor"),

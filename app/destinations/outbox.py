@@ -41,9 +41,9 @@ def enqueue(session: Session, delta: Delta, *, now: datetime) -> None:
             now=now,
             tcf_vendor=destination.tcf_vendor,
         )
-        told = _told(session, destination.id, delta.segment, [p for p, _ in delta.left])
+        already = told(session, destination.id, delta.segment, [p for p, _ in delta.left])
         rows: list[Message] = [(p, ENTERED, {}) for p in delta.entered if p in allowed]
-        rows += [(p, EXITED, {"reason": why}) for p, why in delta.left if p in told]
+        rows += [(p, EXITED, {"reason": why}) for p, why in delta.left if p in already]
         _queue(session, destination, delta.segment, rows, now)
 
 
@@ -75,31 +75,11 @@ def allowed_people(
     now: datetime,
     tcf_vendor: int | None = None,
 ) -> set[int]:
-    """Return who of these people may be told for the purpose now; counts who may not.
-
-    A vendor of IAB's framework (`tcf_vendor`) needs each person's TC string to allow it too.
-    """
+    """Return who of these people may be told for the purpose now; counts who may not."""
     if not persons:
         return set()
-    allowed, denied = set(), {}
-    for permission in permissions(session, purpose, persons):
-        if permission.allowed:
-            allowed.add(permission.person_id)
-        else:
-            denied[permission.person_id] = permission.reason
-    if tcf_vendor is not None:
-        for person in sorted(allowed):
-            why = consent.vendors.denied(
-                session,
-                [(m.namespace, m.value) for m in people.members(session, [person])],
-                tcf_vendor,
-                purpose,
-                now=now,
-            )
-            if why is not None:
-                allowed.discard(person)
-                denied[person] = why
-    counts = Counter(why for person, why in denied.items() if person not in allowed)
+    allowed, denied = decided(session, purpose, persons, now=now, tcf_vendor=tcf_vendor)
+    counts = Counter(denied.values())
     consent.count_denials(
         session,
         use="export",
@@ -109,9 +89,46 @@ def allowed_people(
     return allowed
 
 
-def _told(
-    session: Session, destination_id: int, segment: str, persons: Collection[int]
-) -> set[int]:
+def decided(
+    session: Session,
+    purpose: str,
+    persons: Collection[int],
+    *,
+    now: datetime,
+    tcf_vendor: int | None = None,
+) -> tuple[set[int], dict[int, str]]:
+    """Return who of these people may be told for the purpose now, and why the others may not.
+
+    A vendor of IAB's framework (`tcf_vendor`) needs each person's TC string to allow it too.
+    """
+    allowed: set[int] = set()
+    denied: dict[int, str] = {}
+    for permission in permissions(session, purpose, persons):
+        if permission.allowed:
+            allowed.add(permission.person_id)
+        else:
+            denied[permission.person_id] = permission.reason
+    if tcf_vendor is not None:
+        kept = kept_from_vendor(session, purpose, allowed, tcf_vendor, now=now)
+        denied |= kept
+        allowed -= kept.keys()
+    return allowed, {person: why for person, why in denied.items() if person not in allowed}
+
+
+def kept_from_vendor(
+    session: Session, purpose: str, persons: Collection[int], vendor: int, *, now: datetime
+) -> dict[int, str]:
+    """Return whose TC strings do not allow this vendor the purpose, and why."""
+    found = {}
+    for person in sorted(persons):
+        who = [(m.namespace, m.value) for m in people.members(session, [person])]
+        why = consent.vendors.denied(session, who, vendor, purpose, now=now)
+        if why is not None:
+            found[person] = why
+    return found
+
+
+def told(session: Session, destination_id: int, segment: str, persons: Collection[int]) -> set[int]:
     """Return who of these people was announced as a member, or is about to be."""
     query = sa.select(Delivery.person_id).where(
         Delivery.destination_id == destination_id,

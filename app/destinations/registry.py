@@ -11,6 +11,7 @@ import consent
 from app.destinations.tables import Delivery, Destination
 from app.errors import DefinitionInvalid, DestinationExists, DestinationNotFound
 from app.segments import members as segments
+from app.segments.tables import Segment
 from consent.signals.vendor import purposes_of
 
 
@@ -32,13 +33,9 @@ def create(
     """
     if not url.startswith(("http://", "https://")) or len(url) > 2048:
         raise DefinitionInvalid("#/url: an http or https address is needed")
-    consent.catalogue.purpose(session, purpose)
+    serving(session, purpose, segment_keys)
     if tcf_vendor is not None and not purposes_of(purpose):
         raise DefinitionInvalid(f"#/tcf_vendor: {purpose} is no purpose of TCF")
-    for key in segment_keys:
-        serves = segments.find(session, key).purpose
-        if serves != purpose:  # who withdraws this purpose alone would never be taken back
-            raise DefinitionInvalid(f"#/segments: {key} serves {serves}, not {purpose}")
     if session.scalar(sa.select(Destination.id).where(Destination.name == name)):
         raise DestinationExists(name)
     destination = Destination(
@@ -54,6 +51,21 @@ def create(
     session.add(destination)
     session.flush()
     return destination
+
+
+def serving(session: Session, purpose: str, segment_keys: Sequence[str]) -> list[Segment]:
+    """Return the segments, all of which a destination for this purpose may hear of.
+
+    Raises PurposeNotFound, SegmentNotFound, DefinitionInvalid.
+    """
+    consent.catalogue.purpose(session, purpose)
+    found = [segments.find(session, key) for key in segment_keys]
+    for segment in found:
+        if segment.purpose != purpose:  # who withdraws this one alone would never be taken back
+            raise DefinitionInvalid(
+                f"#/segments: {segment.key} serves {segment.purpose}, not {purpose}"
+            )
+    return found
 
 
 def find(session: Session, destination_id: int) -> Destination:
