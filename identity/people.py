@@ -142,7 +142,8 @@ def _side(session: Session, start: int, without: set[int]) -> set[int]:
 def undo(session: Session, merge_id: int, *, by: str, at: datetime) -> graph.Moved:
     """Take one merge back: the links that made it are revoked and the two stay apart for good.
 
-    Nothing else was ever changed by the merge, so both people answer as before it. First go the
+    Nothing else was ever changed by the merge, so both people answer as before it; decisions that
+    fell for it count again. First go the
     decisions and matches; then, of what events show, the links that would unite the two all the
     same. One that is held without them (a shared phone) stays and is held again, since revoking
     it would leave the phone to one of the two.
@@ -166,6 +167,10 @@ def undo(session: Session, merge_id: int, *, by: str, at: datetime) -> graph.Mov
     for link in standing:
         if link.id in still:
             link.revoked_at, link.revoked_by = at, why
+    for link in standing:
+        if link.revoked_at is not None and link.evidence.get("apart"):
+            rows = graph.rows_of(link.evidence["apart"])
+            session.execute(graph.statement("keep_apart_again"), {"rows": rows})
     keep_apart(
         session, merge.survivor_id, merge.absorbed_id, by=by, reason=f"undo of merge {merge_id}"
     )
@@ -192,15 +197,9 @@ def must_link(session: Session, one: int, other: int, *, by: str, at: datetime) 
     """
     lock(session)
     left, right = sorted((one, other))
-    session.execute(graph.statement("let_together"), {"one": left, "other": right})
-    session.execute(
-        sa.update(Link)
-        .where(Link.left_id == left, Link.right_id == right, Link.kind == "manual")
-        .values(revoked_at=None, revoked_by=None)
-    )
-    graph.observe(
-        session, [graph.Evidence(left, right, "manual", "decision", at, details={"by": by})]
-    )
+    apart = session.execute(graph.statement("let_together"), {"one": left, "other": right})
+    details = {"by": by, "apart": apart.scalar_one()}
+    graph.observe(session, [graph.Evidence(left, right, "manual", "decision", at, details=details)])
     return graph.reconsider(session, {left, right}, at=at)
 
 
