@@ -99,6 +99,8 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     identity_errors.SuspensionNotFound: HTTPStatus.NOT_FOUND,
     identity_errors.NothingCompared: HTTPStatus.NOT_FOUND,
     identity_errors.LabelsThin: HTTPStatus.CONFLICT,
+    identity_errors.ModelNotFound: HTTPStatus.NOT_FOUND,
+    identity_errors.PreviewTooLarge: HTTPStatus.CONFLICT,
     identity_errors.RecalibrationNotFound: HTTPStatus.NOT_FOUND,
 }
 #: The problems that no class stands for: their status and title.

@@ -41,6 +41,14 @@ class RecalibrationNotFound(IdentityError):
     """No recalibration counts."""
 
 
+class ModelNotFound(IdentityError):
+    """No model of this run is kept."""
+
+
+class PreviewTooLarge(IdentityError):
+    """A preview of this size needs the command line."""
+
+
 class NothingCompared(IdentityError):
     """These two have no records that may be compared."""
 

@@ -54,11 +54,8 @@ def get(session: Session, name: str) -> Setting:
     return _setting(row) if row else Setting(namespace(name))
 
 
-def put(session: Session, setting: Setting, *, by: str) -> None:
-    """Set the rules of a namespace; they hold from the next computation on.
-
-    The caller has the people of `touched` looked at again. Raises NamespaceRulesInvalid.
-    """
+def check(session: Session, setting: Setting) -> None:
+    """Raise NamespaceRulesInvalid for rules that contradict each other or cannot be read."""
     rules = setting.rules
     if not NAMESPACE_NAME.match(rules.name):
         raise NamespaceRulesInvalid(f"{rules.name[:80]!r} is no name of a namespace")
@@ -66,6 +63,15 @@ def put(session: Session, setting: Setting, *, by: str) -> None:
         raise NamespaceRulesInvalid("of a unique namespace a person has one: the limit is 1")
     for pattern in setting.blocked_patterns:
         _demand_pattern(session, pattern)
+
+
+def put(session: Session, setting: Setting, *, by: str) -> None:
+    """Set the rules of a namespace; they hold from the next computation on.
+
+    The caller has the people of `touched` looked at again. Raises NamespaceRulesInvalid.
+    """
+    check(session, setting)
+    rules = setting.rules
     values = {
         "priority": rules.priority,
         "max_values": rules.limit,
@@ -73,7 +79,7 @@ def put(session: Session, setting: Setting, *, by: str) -> None:
         "most_links": rules.most_links,
         "owner_days": rules.owner_days,
         "last_owner": rules.last_owner,
-        "blocked": sorted({_blocked(rules.name, value) for value in setting.blocked}),
+        "blocked": sorted({blocked_form(rules.name, value) for value in setting.blocked}),
         "blocked_patterns": list(setting.blocked_patterns),
         "changed_at": sa.func.clock_timestamp(),
         "changed_by": by,
@@ -114,7 +120,7 @@ def touched(session: Session, name: str, *, portion: int = 10_000) -> Iterator[l
         yield list(part)
 
 
-def _blocked(name: str, value: str) -> str:
+def blocked_form(name: str, value: str) -> str:
     """Return a blocked value as identifiers of its namespace are compared with it."""
     return (normalise(name, value) or value.strip()).lower()
 

@@ -16,12 +16,13 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from identity import blocking
 from identity.bars import Waterfall, of_evidence
 from identity.blocking import Table, connect, prepare
 from identity.learnt import FREQUENCIES, Learnt, frequency_sql
 from identity.likeness import BLOCKING, COMPARISONS, Model, levels_of
 from identity.tables import LearntModel
-from identity.weighing import weigh
+from identity.weighing import ScoredPair, weigh
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +44,11 @@ class Known:
     learnt: Learnt
 
 
-def model(session: Session, model_id: int | None = None) -> Known | None:
-    """Return the model that was learnt last, or one of its predecessors; None if there is none."""
+def model(session: Session, run_id: int | None = None) -> Known | None:
+    """Return the model that was learnt last, or by an earlier run; None if there is none."""
     query = sa.select(LearntModel).order_by(LearntModel.id.desc()).limit(1)
-    if model_id is not None:
-        query = query.where(LearntModel.id == model_id)
+    if run_id is not None:
+        query = query.where(LearntModel.run_id == run_id)
     kept = session.scalar(query)
     try:
         return None if kept is None else Known(
@@ -65,6 +66,31 @@ def compare(records: Table, pairs: Collection[tuple[int, int]], learnt: Learnt) 
     con = connect()
     try:
         return list(_compare(con, records, pairs, learnt))
+    finally:
+        con.close()
+
+
+def likely(records: Iterable[Table], learnt: Learnt, threshold: float) -> list[ScoredPair]:
+    """Return the pairs that blocking proposes and that reach a probability, by what was learnt.
+
+    Everybody with everybody, as a whole run does but for its learning; `records` come by portions,
+    as `candidates.every` yields them. 20,000 records take some seconds.
+    """
+    con = connect()
+    try:
+        for portion in records:
+            blocking.add(con, portion)
+        count = blocking.prepare(con, None, learnt.shared)
+        blocking.key(con)
+        blocking.block(con, blocking.limits(con, count))
+        blocking.pair(con)
+        con.execute(
+            "create table wanted as select join_key_l as record_id_l, join_key_r as record_id_r"
+            " from candidates"
+        )
+        known = Model.of(learnt.shares)
+        _weigh_levels(con, known, learnt)
+        return list(weigh(con, known, threshold))
     finally:
         con.close()
 

@@ -10,6 +10,7 @@ import typer
 from api.cli import labelled
 from api.cli.evaluation import Evaluation, throw_away
 from api.cli.identity_explanations import explain
+from api.cli.identity_previews import preview
 from api.cli.identity_reviews import commands as review_commands
 from api.cli.identity_reviews import held
 from api.cli.identity_rules import rebuild, respell
@@ -29,6 +30,7 @@ identity.command("rebuild")(rebuild)
 identity.command("respell")(respell)
 identity.command("explain")(explain)
 identity.command("held")(held)
+identity.command("preview")(preview)
 identity.add_typer(review_commands, name="reviews")
 
 

@@ -21,6 +21,44 @@ COLUMNS = (
 )  # fmt: skip
 
 
+Priority = Annotated[int | None, typer.Option(min=1, help="1 is the strongest.")]
+Limit = Annotated[int | None, typer.Option(min=0, help="Most values; 0 for any.")]
+Unique = Annotated[bool | None, typer.Option(help="A person has one.")]
+MostLinks = Annotated[int | None, typer.Option(min=1, max=1000, help="More is a crowd.")]
+OwnerDays = Annotated[int | None, typer.Option(min=0, help="0 for ever.")]
+LastOwner = Annotated[bool | None, typer.Option(help="Shared, it is the last one's.")]
+Blocked = Annotated[list[str] | None, typer.Option(help="A value of nobody.")]
+Patterns = Annotated[list[str] | None, typer.Option(help="A pattern of such.")]
+
+
+def changed(
+    old: namespaces.Setting,
+    priority: int | None,
+    limit: int | None,
+    unique: bool | None,
+    most_links: int | None,
+    owner_days: int | None,
+    last_owner: bool | None,
+    blocked: list[str] | None,
+    patterns: list[str] | None,
+) -> namespaces.Setting:
+    """Return rules of which some are others; None stays, and 0 is no limit."""
+    rules = Namespace(
+        old.rules.name,
+        old.rules.priority if priority is None else priority,
+        old.rules.limit if limit is None else limit or None,
+        old.rules.unique if unique is None else unique,
+        old.rules.most_links if most_links is None else most_links,
+        old.rules.owner_days if owner_days is None else owner_days or None,
+        old.rules.last_owner if last_owner is None else last_owner,
+    )
+    return namespaces.Setting(
+        rules,
+        old.blocked if blocked is None else tuple(blocked),
+        old.blocked_patterns if patterns is None else tuple(patterns),
+    )
+
+
 def _row(setting: namespaces.Setting) -> dict[str, Any]:
     rules = asdict(setting.rules)
     more = {"blocked": list(setting.blocked), "blocked_patterns": list(setting.blocked_patterns)}
@@ -38,37 +76,24 @@ def list_rules(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 @namespace.command("set")
 def set_rules(
     name: str,
-    priority: Annotated[int | None, typer.Option(min=1, help="1 is the strongest.")] = None,
-    limit: Annotated[int | None, typer.Option(min=0, help="Most values; 0 for any.")] = None,
-    unique: Annotated[bool | None, typer.Option(help="A person has one.")] = None,
-    most_links: Annotated[
-        int | None, typer.Option(min=1, max=1000, help="More is a crowd.")
-    ] = None,
-    owner_days: Annotated[int | None, typer.Option(min=0, help="0 for ever.")] = None,
-    last_owner: Annotated[bool | None, typer.Option(help="Shared, it is the last one's.")] = None,
-    blocked: Annotated[list[str] | None, typer.Option(help="A value of nobody.")] = None,
-    blocked_pattern: Annotated[list[str] | None, typer.Option(help="A pattern of such.")] = None,
+    priority: Priority = None,
+    limit: Limit = None,
+    unique: Unique = None,
+    most_links: MostLinks = None,
+    owner_days: OwnerDays = None,
+    last_owner: LastOwner = None,
+    blocked: Blocked = None,
+    blocked_pattern: Patterns = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Change rules of a namespace; what is not named stays. A running worker carries it through."""
     with opened(settings(data_dir)) as sessions:
         with sessions.begin() as session:
-            old = namespaces.get(session, name)
-            rules = Namespace(
-                name,
-                old.rules.priority if priority is None else priority,
-                old.rules.limit if limit is None else limit or None,
-                old.rules.unique if unique is None else unique,
-                old.rules.most_links if most_links is None else most_links,
-                old.rules.owner_days if owner_days is None else owner_days or None,
-                old.rules.last_owner if last_owner is None else last_owner,
-            )
-            setting = namespaces.Setting(
-                rules,
-                old.blocked if blocked is None else tuple(blocked),
-                old.blocked_patterns if blocked_pattern is None else tuple(blocked_pattern),
-            )
+            setting = changed(
+                namespaces.get(session, name), priority, limit, unique, most_links, owner_days,
+                last_owner, blocked, blocked_pattern,
+            )  # fmt: skip
             namespaces.put(session, setting, by="command line")
             resolve.ask_again(session, namespaces.touched(session, name))
             answer = _row(namespaces.get(session, name))

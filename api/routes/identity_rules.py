@@ -66,6 +66,15 @@ class NamespaceIn(BaseModel):
     )
 
 
+def setting_of(key: str, wanted: NamespaceIn) -> namespaces.Setting:
+    """Return the rules that a body states."""
+    rules = Namespace(
+        key, wanted.priority, wanted.limit, wanted.unique,
+        wanted.most_links, wanted.owner_days, wanted.last_owner,
+    )  # fmt: skip
+    return namespaces.Setting(rules, tuple(wanted.blocked), tuple(wanted.blocked_patterns))
+
+
 def _described(setting: namespaces.Setting) -> dict[str, Any]:
     rules = setting.rules
     return {
@@ -96,12 +105,7 @@ def list_namespaces(session: Db, caller: Reader) -> dict[str, Any]:
 )
 def put_namespace(session: Db, caller: Admin, key: Name, wanted: NamespaceIn) -> dict[str, Any]:
     """Replace the rules of a namespace; a worker computes anew whom they touch."""
-    rules = Namespace(
-        key, wanted.priority, wanted.limit, wanted.unique,
-        wanted.most_links, wanted.owner_days, wanted.last_owner,
-    )  # fmt: skip
-    setting = namespaces.Setting(rules, tuple(wanted.blocked), tuple(wanted.blocked_patterns))
-    namespaces.put(session, setting, by=caller.client_id)
+    namespaces.put(session, setting_of(key, wanted), by=caller.client_id)
     return _changed(session, key)
 
 

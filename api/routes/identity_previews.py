@@ -1,0 +1,96 @@
+"""Previews: what another rule, threshold or model would do to people, before it does."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from api.auth import Caller, requires
+from api.deps import Configuration
+from api.errors import InsufficientScope, InvalidToken
+from api.problems import documented
+from api.routes.identity_explanations import optional_purpose
+from api.routes.identity_rules import NamespaceIn, setting_of
+from api.routes.profiles import StatedHeader, StatedQuery
+from app.errors import PurposeNotAllowed, PurposeRequired
+from app.identities import previewing
+from identity.errors import ModelNotFound, NamespaceRulesInvalid, PreviewTooLarge
+from identity.preview import Proposal
+
+router = APIRouter(prefix="/v1/identity", tags=["identity"])
+
+Reader = Annotated[Caller, requires("identity:read")]
+#: Records that are scored anew while a caller waits.
+MOST_RECORDS = 20_000
+
+
+class NamespaceProposal(NamespaceIn):
+    """The rules that a namespace would have."""
+
+    key: str = Field(pattern="^[a-z][a-z0-9_]{0,62}$", examples=["crm_id"])
+
+
+class PreviewIn(BaseModel):
+    """What would be otherwise; at least one thing."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {"namespace": {"key": "crm_id", "limit": 2}, "merge_threshold": 0.9}
+        },
+    )
+
+    namespace: NamespaceProposal | None = None
+    merge_threshold: float | None = Field(default=None, gt=0, lt=1)
+    review_threshold: float | None = Field(default=None, gt=0, lt=1)
+    model_run: int | None = Field(
+        default=None, ge=1, le=2**63 - 1, description="A whole run, whose model would score."
+    )
+
+    @model_validator(mode="after")
+    def _something(self) -> "PreviewIn":
+        if not self.model_fields_set or all(value is None for _, value in self):
+            raise ValueError("state what would be otherwise")
+        return self
+
+
+@router.post(
+    "/preview",
+    summary="Preview a change of identity",
+    responses=documented(
+        InvalidToken,
+        InsufficientScope,
+        PurposeRequired,
+        PurposeNotAllowed,
+        NamespaceRulesInvalid,
+        ModelNotFound,
+        PreviewTooLarge,
+    ),
+)
+def preview(
+    request: Request,
+    caller: Reader,
+    configuration: Configuration,
+    wanted: PreviewIn,
+    purpose: StatedQuery = None,
+    stated: StatedHeader = None,
+) -> dict[str, Any]:
+    """Say who would be merged and split, which consents would conflict, which segments change size.
+
+    Nothing is written and no lock taken. Identifiers of examples are shown for a stated purpose.
+    """
+    named = wanted.namespace
+    proposal = Proposal(
+        setting=None if named is None else setting_of(named.key, named),
+        merge=wanted.merge_threshold,
+        model_run=wanted.model_run,
+    )
+    return previewing.run(
+        request.app.state.sessions,
+        proposal,
+        merge=configuration.auto_merge_threshold,
+        review=configuration.review_threshold,
+        new_review=wanted.review_threshold,
+        purpose=optional_purpose(caller, purpose, stated),
+        most_records=MOST_RECORDS,
+    )
