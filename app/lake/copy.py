@@ -150,6 +150,22 @@ def rewrite_removed(sessions: Sessions, directory: Path) -> int:
     return written
 
 
+def begin_anew_if_incomplete(sessions: Sessions, directory: Path) -> bool:
+    """Have all events copied again where a listed file is not there; say whether that is so.
+
+    The files belong to another time than a database that was restored without them.
+    """
+    with sessions.begin() as session, advisory_lock(session, "lake") as mine:
+        if not mine or all(path.exists() for path in parts(session, directory)):
+            return False
+        session.execute(sa.delete(LakePart))
+        session.execute(sa.delete(LakeRemoval))
+        session.execute(
+            sa.text("UPDATE app.progress SET transaction = '0', event_id = 0 WHERE reader = 'lake'")
+        )
+        return True
+
+
 def removed(session: Session, *, limit: int | None = None) -> list[int]:
     """Return the ids of events that were deleted and may still be in a file, oldest first."""
     ids = sa.select(LakeRemoval.event_id).order_by(LakeRemoval.event_id)

@@ -63,6 +63,7 @@ def _repeat(
         found = _identifiers(session, missing)
     for line in missing:
         _again(sessions, settings, line, found, _lifted(lines, line))
+    copy.begin_anew_if_incomplete(sessions, settings.lake_dir)
     copy.rewrite_removed(sessions, settings.lake_dir)
     copy.forget_replaced(sessions, settings.lake_dir, before=time.time() + 1)
 

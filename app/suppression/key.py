@@ -4,7 +4,7 @@ HMAC-SHA-256 (RFC 2104) under a key that HKDF (RFC 5869) derives from one secret
 e-mail address is guessable, and an unkeyed hash of it as good as the address.
 """
 
-import hmac
+import hashlib
 from collections.abc import Sequence
 
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -14,6 +14,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 #: writes a value otherwise than before: then what is on the list may not be found any more.
 NORMALISER = 1
 _KEY_ID = 8
+#: Bytes in which SHA-256 takes its input. HMAC from its two halves, which are begun once, takes
+#: 0.8 µs where `hmac.digest` takes 2.4.
+_BLOCK = 64
 
 
 class RefKey:
@@ -21,7 +24,9 @@ class RefKey:
 
     def __init__(self, secret: bytes) -> None:
         """`secret` are 32 random bytes."""
-        self._subjects = _derived(secret, "subject")
+        key = _derived(secret, "subject").ljust(_BLOCK, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in key))
         self.id = _derived(secret, "key id")[:_KEY_ID]
 
     def ref(self, namespace: str, value: str) -> bytes:
@@ -29,8 +34,10 @@ class RefKey:
 
         Names of namespaces hold no NUL, so no two identifiers are written alike.
         """
-        text = f"{namespace}\0{value}".encode("utf-8", "surrogatepass")
-        return hmac.digest(self._subjects, text, "sha256")
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(f"{namespace}\0{value}".encode("utf-8", "surrogatepass"))
+        outer.update(inner.digest())
+        return outer.digest()
 
 
 class RefKeys:
