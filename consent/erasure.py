@@ -26,6 +26,7 @@ HOLDS: dict[str, str] = {
     "consent.erasure": "that it took place, of nobody",
     "consent.purpose": "of nobody",
     "consent.notice": "of nobody",
+    "consent.party": "the controller's own contact and officer",
     "consent.denial": "counts of nobody",
 }
 

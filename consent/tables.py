@@ -93,6 +93,21 @@ class NoticeVersion(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
 
 
+class Party(Base):
+    """Somebody who answers for the processing, in what is told of it; the controller alone now.
+
+    `declared` is what `consent.party.NEEDED` and the API name.
+    """
+
+    __tablename__ = "party"
+
+    role: Mapped[str] = mapped_column(primary_key=True)
+    declared: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    updated_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+
+    __table_args__ = (sa.CheckConstraint("role = 'controller'", name="party_role"),)
+
+
 class ConsentRecord(Base):
     """One decision about one purpose by one identifier; append-only (a trigger refuses else).
 

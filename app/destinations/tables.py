@@ -25,6 +25,8 @@ class Destination(Base):
     #: Its id in the Global Vendor List of IAB Europe, if it is a TCF vendor.
     tcf_vendor: Mapped[int | None]
     segments: Mapped[list[str]] = mapped_column(ARRAY(sa.Text))
+    #: What is told of it and decides nothing: recipient, region, transfer tool, agreement.
+    declared: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
     enabled: Mapped[bool]
     why_disabled: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
