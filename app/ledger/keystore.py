@@ -109,6 +109,8 @@ class Keystore:
         with self._opening:
             if self._engine is None:
                 self._engine = self._open()
+            if self._known is not None and self.file.keys() is not self._read:
+                self._known = None
         with self._engine.begin() as connection:
             yield connection
 
@@ -244,10 +246,10 @@ class Keystore:
 
     def rewrap(self) -> int:
         """Wrap some keys that older keys wrap under the newest, and return how many."""
-        if len(self._wrapping().ids) < 2:
-            return 0
         done = 0
         with self._begin() as connection:
+            if len(self._wrapping().ids) < 2:
+                return 0
             for table in (signing_keys, subject_keys):
                 old = sa.select(table).where(self._is_old(table)).limit(AT_ONCE)
                 rows = connection.execute(old).all()
@@ -288,8 +290,12 @@ class Keystore:
         return key
 
     def _wrapping(self) -> Wrapping:
-        keys = self.file.keys_or_new()
-        if self._known is None or keys is not self._read:
+        """Return the wrapping keys, as they were when this transaction began."""
+        if self._known is None:
+            keys = self.file.keys()
+            if keys is None and self._read is not None:
+                raise LedgerKeyUnusable(f"{self.file.origin} is gone, which opens the keystore")
+            keys = keys or self.file.keys_or_new()
             self._read, self._known = keys, Wrapping(keys)
         return self._known
 

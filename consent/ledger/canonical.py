@@ -25,8 +25,12 @@ def _sorted(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_sorted(item) for item in value]
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {key: _sorted(value[key]) for key in sorted(value, key=_units)}
+        return {key: _sorted(value[key]) for key in _in_order(value)}
     raise ValueError(f"{type(value).__name__} has no canonical JSON here")
+
+
+def _in_order(keys: dict[str, Any]) -> list[str]:
+    return sorted(keys, key=None if all(map(str.isascii, keys)) else _units)
 
 
 def _units(key: str) -> bytes:

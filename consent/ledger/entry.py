@@ -7,6 +7,7 @@ times to the minute. Whatever else there is to read is sealed beside it (researc
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 
@@ -54,6 +55,7 @@ def minute(at: datetime) -> str:
     return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='minutes')}Z"
 
 
+@lru_cache(maxsize=1_000)
 def word(text: str) -> str:
     """Return a name that may stand in public, or "other" where it might tell of somebody."""
     return text if _plain(text) else "other"

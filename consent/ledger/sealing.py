@@ -12,8 +12,6 @@ from functools import cached_property
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 #: Bytes of a key and of a nonce.
 SECRET, NONCE = 32, 12
@@ -65,8 +63,8 @@ class SubjectKey:
         return AESGCM(self._derived("seal/v1"))
 
     def _derived(self, use: str) -> bytes:
-        info = f"parcours ledger: {use}".encode()
-        return HKDFExpand(algorithm=SHA256(), length=32, info=info).derive(self._secret)
+        # One block of HKDF-Expand (RFC 5869 section 2.3), at a tenth of the price of a general one.
+        return hmac.digest(self._secret, f"parcours ledger: {use}\x01".encode(), "sha256")
 
 
 def _base64(found: bytes) -> str:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ def begun(settings: Settings) -> subprocess.Popen[str]:
 
 
 def test_e60_fifty_kills_of_the_sealer_leave_no_gap_and_no_double(
-    sessions: Sessions, settings: Settings, record_property: pytest.RecordProperty
+    sessions: Sessions, settings: Settings, record_property: Callable[[str, object], None]
 ) -> None:
     chance = random.Random(60)  # noqa: S311 -- to repeat a run
     stop = threading.Event()
