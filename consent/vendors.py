@@ -1,6 +1,6 @@
 """TC strings by identifier, the vendor lists they name, and what both allow a vendor."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
@@ -41,7 +41,7 @@ def keep(session: Session, strings: Mapping[Identifier, tuple[str, datetime]]) -
 
 def denied(
     session: Session,
-    identifiers: Collection[Identifier],
+    identifiers: Mapping[Identifier, bool],
     vendor_id: int,
     purpose: str,
     *,
@@ -49,12 +49,14 @@ def denied(
 ) -> str | None:
     """Return why a vendor may not be told of a person for a purpose; None if it may.
 
-    Each string of the identifiers must allow it, and there must be one that has not lapsed.
+    Each string of the identifiers that has not lapsed must allow it, and one of them must be of an
+    identifier that may grant (its value in the mapping).
     """
     now = now or datetime.now(UTC)
-    strings = [found for found in _strings(session, identifiers) if now < acceptance.ends(found)]
-    if not strings:
+    every = {w: s for w, s in _strings(session, identifiers) if now < acceptance.ends(s)}
+    if not any(identifiers[who] for who in every):
         return "no_tc_string"
+    strings = list(every.values())
     purposes = vendor.purposes_of(purpose)
     if not purposes:
         return "no_tcf_purpose"
@@ -99,12 +101,16 @@ def lists(session: Session) -> list[VendorListVersion]:
     return list(session.scalars(query))
 
 
-def _strings(session: Session, identifiers: Collection[Identifier]) -> Iterable[tcf.TcString]:
+def _strings(
+    session: Session, identifiers: Collection[Identifier]
+) -> Iterator[tuple[Identifier, tcf.TcString]]:
+    """Yield the string of each identifier that has one."""
     # Few: the identifiers of one person.
-    query = sa.select(TcStringRow.string).where(
+    query = sa.select(TcStringRow.namespace, TcStringRow.value, TcStringRow.string).where(
         sa.tuple_(TcStringRow.namespace, TcStringRow.value).in_(sorted(identifiers))
     )
-    return [tcf.decode(string) for string in session.scalars(query)]
+    for namespace, value, string in session.execute(query):
+        yield (namespace, value), tcf.decode(string)
 
 
 def _lists(session: Session, versions: set[int], vendor_id: int) -> dict[int, VendorList]:

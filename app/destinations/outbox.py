@@ -118,14 +118,21 @@ def decided(
 def kept_from_vendor(
     session: Session, purpose: str, persons: Collection[int], vendor: int, *, now: datetime
 ) -> dict[int, str]:
-    """Return whose TC strings do not allow this vendor the purpose, and why."""
-    found = {}
-    for person in sorted(persons):
-        who = [(m.namespace, m.value) for m in people.members(session, [person])]
-        why = consent.vendors.denied(session, who, vendor, purpose, now=now)
-        if why is not None:
-            found[person] = why
-    return found
+    """Return whose TC strings do not allow this vendor the purpose, and why.
+
+    As with consent itself, the string of an identifier that is only probably theirs may forbid it
+    and never allow it.
+    """
+    granting = {p.identifier_id for p in permissions(session, purpose, persons) if p.allowed}
+    who: dict[int, dict[tuple[str, str], bool]] = {person: {} for person in persons}
+    for member in people.members(session, persons):
+        key = (member.namespace, member.value)
+        who[member.person_id][key] = member.identifier_id in granting
+    found = {
+        person: consent.vendors.denied(session, theirs, vendor, purpose, now=now)
+        for person, theirs in sorted(who.items())
+    }
+    return {person: why for person, why in found.items() if why is not None}
 
 
 def told(session: Session, destination_id: int, segment: str, persons: Collection[int]) -> set[int]:

@@ -60,6 +60,7 @@ class Memory:
         self.purposes: dict[str, consent.Purpose] = {}
         self.plans = Plans()
         self.gate = Gate()
+        self._below: Mapping[str, frozenset[str]] = {}
         self._versions = -1
         self._mark = 0
         self._own: set[int] = set()
@@ -91,6 +92,10 @@ class Memory:
         self._own = {t for t in self._own if t >= changes.mark}
         if changes.purposes != self._versions:
             self.purposes = consent.catalogue.purposes(session)
+            self._below = {
+                key: frozenset(consent.catalogue.below(self.purposes.values(), key))
+                for key in self.purposes
+            }
             self._versions = changes.purposes
             self._stamps.clear()
             self._voices.clear()
@@ -134,6 +139,7 @@ class Memory:
                 rules=source.signals,
                 answer=answer,
                 now=now,
+                below=self._below,
             )
             if len(words) + len(beside) <= LONGEST_STAMP:
                 if len(self._stamps) >= MOST_STAMPS:

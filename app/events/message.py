@@ -137,10 +137,11 @@ def with_address(message: Raw, address: str) -> Raw:
 
 def with_gpc(message: Raw) -> Raw:
     """Write into the context that the browser sent Global Privacy Control with the request."""
-    context = members_of((members_of(message) or {}).get("context", OBJECT))
-    if members_of(message) is None:
+    own = members_of(message)
+    if own is None:
         return message
-    return with_members(message, {"context": {**(context or {}), "gpc": True}})
+    context = members_of(own.get("context", OBJECT)) or {}
+    return with_members(message, {"context": {**context, "gpc": True}})
 
 
 def whole(message: Raw, call: str | None, sent_at: Raw) -> Raw:

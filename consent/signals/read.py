@@ -21,6 +21,7 @@ BESIDE = (
 #: Where what a Snowplow tracker says of consent stands beside them.
 SNOWPLOW = "snowplow"
 SNOWPLOW_EVENT = "consent_preferences"
+NOTHING_BELOW: Mapping[str, Collection[str]] = {}
 
 
 def read(
@@ -32,12 +33,14 @@ def read(
     now: datetime,
     rules: Rules = Rules(),  # noqa: B008 -- frozen
     answer: bool = False,
+    below: Mapping[str, Collection[str]] = NOTHING_BELOW,
 ) -> Stamp:
     """Read what an event says about consent: `words` are its `context.consent`, as JSON.
 
     `beside` is an object of the other members (`BESIDE`, `SNOWPLOW`). `known` are the purposes of
     the catalogue, `categories` the source's own names for them. `answer` marks the event by which
-    a banner tells a choice: having none is unreadable then. What is malformed or does not count
+    a banner tells a choice: having none is unreadable then. `below` are the purposes under one,
+    which are refused with it unless something is said of them. What is malformed or does not count
     makes the stamp unreadable, which refuses everything for that event. Never raises.
     """
     own, others = _members(words), _members(beside)
@@ -54,6 +57,10 @@ def read(
     if not signals:
         return UNREADABLE if answer else ABSENT
     stamp = combined(signals, answer=answer, whole=whole and rules.snapshot, raw=_raw(own, others))
+    under = {key for refused in stamp.refused for key in below.get(refused, ())}
+    if under:
+        refused = stamp.refused | (under - stamp.given - stamp.opt_out)
+        stamp = replace(stamp, refused=refused)
     if stamp.whole:  # what the source's banner asks and this answer does not name is refused
         silent = meanings.own - stamp.given - stamp.opt_out
         stamp = replace(stamp, refused=stamp.refused | silent)

@@ -186,7 +186,7 @@ def test_13_and_14_a_destination_that_is_a_vendor_needs_the_string_to_allow_it(
                 restrictions=[(4, 0, 11)])  # fmt: skip
     site.send({"consent": {"tcf": string}})
     with site.sessions.begin() as session:
-        who = [("user_id", site.user)]
+        who = {("user_id", site.user): True}
 
         def why(vendor: int, purpose: str = "ads.personalised") -> str | None:
             return consent.vendors.denied(session, who, vendor, purpose)
@@ -200,9 +200,9 @@ def test_13_and_14_a_destination_that_is_a_vendor_needs_the_string_to_allow_it(
         assert why(12) == "vendor_not_disclosed"
         assert why(13) == "vendor_not_listed"
         assert why(10, "ads.share") == "no_tcf_purpose"
-        assert consent.vendors.denied(session, [("user_id", "x")], 10, "ads.personalised") == (
-            "no_tc_string"
-        )
+        for other in ({("user_id", "x"): True}, {("user_id", site.user): False}):
+            denied = consent.vendors.denied(session, other, 10, "ads.personalised")
+            assert denied == "no_tc_string"
         [person] = session.scalars(sa.text("SELECT DISTINCT person_id FROM identity.identifier"))
         now = datetime.now(UTC)
         for vendor, told in ((None, {person}), (10, {person}), (11, set())):
@@ -308,6 +308,16 @@ def test_24_signals_that_contradict_each_other_refuse_and_are_counted(site: Site
     assert row["evidence"]["signal_conflict"] is True
 
 
+def test_who_refuses_a_purpose_refuses_those_below_it_unless_they_say_otherwise(
+    site: Site,
+) -> None:
+    site.send({"consent": {"categoryPreferences": {"ads": False, "ads.basic": True}}})
+    assert site.decide("ads.basic")["allow"]
+    for purpose in ("ads", "ads.personalised", "measure.ads"):
+        assert site.decide(purpose)["reason"] == "refused"
+    assert "measure.ads" in site.refused()[0]
+
+
 def test_a_snowplow_tracker_and_rudderstack_are_heard(site: Site) -> None:
     scopes = {"eventType": "allow_selected", "basisForProcessing": "consent",
               "consentScopes": ["Analytics"]}  # fmt: skip
@@ -333,3 +343,51 @@ def test_settings_of_signals_are_changed_like_others_and_followed(site: Site) ->
     assert changed.json()["tcf_own_purposes"] == "core"
     wrong = {"tcf_collectors": [1]}
     assert site.server.patch(path, json=wrong, headers=site.officer).status_code == 422
+
+
+#: Segment's table of consent and integrations objects (segment-docs, "Consent in Segment
+#: Connections"): what the event says, and which destinations consent lets hear of it, by itself:
+#: facebook and google-ads are for ads, amplitude is for analytics, facebook for both where said.
+ROWS: list[tuple[int, Any, bool, set[str]]] = [
+    (1, {}, False, set()),  # Segment: all
+    (1, {"consent": {}}, False, set()),  # Segment: all
+    (2, {"consent": {"categoryPreferences": {}}}, False, set()),
+    (3, {}, False, set()),  # Segment: those that the integrations object switches on
+    (4, {"consent": {"categoryPreferences": {}}}, False, set()),
+    (5, {"consent": {"categoryPreferences": {"x": True, "y": False}}}, False, set()),  # all
+    (6, {"consent": {"categoryPreferences": {"ad": True, "analytics": False}}}, False,
+     {"facebook", "google-ads"}),
+    (7, {"consent": {"categoryPreferences": {"ad": True, "analytics": False}}}, False,
+     {"facebook", "google-ads"}),
+    (8, {"consent": {"categoryPreferences": {"ad": True, "analytics": False}}}, False,
+     {"facebook", "google-ads"}),  # an integrations object is no consent, and is not looked at
+    (9, {"consent": {"categoryPreferences": {"ad": True, "analytics": False}}}, True,
+     {"google-ads"}),
+    (10, {"consent": {"categoryPreferences": {"ad": True, "analytics": True}}}, True,
+     {"facebook", "google-ads", "amplitude"}),
+    (11, {"consent": {"categoryPreferences": {"ad": False, "analytics": True}}}, True,
+     {"amplitude"}),
+]  # fmt: skip
+
+
+def test_06_segments_matrix_in_our_own_mode_denies_where_segment_lets_everything_flow(
+    server: TestClient, sessions: Sessions, officer: dict[str, str]
+) -> None:
+    site = Site(server, sessions, officer)
+    with sessions.begin() as session:
+        source = sources.find_by_key(session, site.key)
+        assert source is not None
+        found = sources.find_by_id(session, source.id)
+        found.categories = {"ad": ["ads.share"], "analytics": ["analytics.audience"]}
+    for n, (row, context, both, expected) in enumerate(ROWS):
+        site.user = f"row-{row}-{n}"
+        site.send(context, integrations={"facebook": True, "amplitude": False})
+        ads, analytics = (
+            site.decide(purpose)["allow"] for purpose in ("ads.share", "analytics.audience")
+        )
+        flows = {
+            "facebook": ads and (analytics or not both),
+            "google-ads": ads,
+            "amplitude": analytics,
+        }
+        assert {name for name, allowed in flows.items() if allowed} == expected, row
