@@ -1,6 +1,7 @@
 """A ledger on a database of the test's own, with its keystore and its anchor."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -34,3 +35,17 @@ def sealing(sessions: Sessions, keystore: Keystore, anchor: Anchor) -> Callable[
         return seal.run(sessions, keystore, anchor, host=HOST, most=most)
 
     return run
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Settings:
+    """An installation whose database nobody asks."""
+    return Settings(data_dir=tmp_path, database_url="postgresql://nobody@127.0.0.1:1/none")
+
+
+@pytest.fixture
+def keys_alone(alone: Settings) -> Iterator[Keystore]:
+    """The keystore of an installation whose database nobody asks."""
+    found = Keystore(alone)
+    yield found
+    found.close()

@@ -94,41 +94,41 @@ UNRELATED = [("user_id", f"u-{n}") for n in range(5)]
 
 
 def test_a_destroyed_key_is_in_no_byte_of_the_keystore(
-    settings: Settings, keystore: Keystore
+    alone: Settings, keys_alone: Keystore
 ) -> None:
-    keystore.of([ADA, *UNRELATED])
-    path = settings.home / FILE
+    keys_alone.of([ADA, *UNRELATED])
+    path = alone.home / FILE
     with sqlite3.connect(path) as plain:
         rows = plain.execute("SELECT wrapped, ref FROM subject_key WHERE wrapped IS NOT NULL")
         before = rows.fetchall()
     plain.close()
     assert all(part in path.read_bytes() for row in before for part in row)
-    keystore.destroy([ADA], at=NOW)
+    keys_alone.destroy([ADA], at=NOW)
     raw = path.read_bytes()
     gone = [row for row in before if row[0] not in raw]
     assert len(gone) == 1
     assert gone[0][1] not in raw
-    assert list(settings.home.glob(f"{FILE}-*")) == [], "no journal is left"
+    assert list(alone.home.glob(f"{FILE}-*")) == [], "no journal is left"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_an_identifier_that_comes_again_gets_another_key(keystore: Keystore) -> None:
-    first = keystore.of([ADA])[ADA]
-    assert keystore.of([ADA, *UNRELATED])[ADA][0] == first[0]
-    keystore.destroy([ADA], at=NOW)
-    again = keystore.of([ADA])[ADA]
+def test_an_identifier_that_comes_again_gets_another_key(keys_alone: Keystore) -> None:
+    first = keys_alone.of([ADA])[ADA]
+    assert keys_alone.of([ADA, *UNRELATED])[ADA][0] == first[0]
+    keys_alone.destroy([ADA], at=NOW)
+    again = keys_alone.of([ADA])[ADA]
     assert again[0] != first[0]
-    assert keystore.by_id(first[0]) is None
-    assert keystore.by_id(again[0]) is not None
-    assert keystore.by_ids([UUID(int=1)]) == {}
+    assert keys_alone.by_id(first[0]) is None
+    assert keys_alone.by_id(again[0]) is not None
+    assert keys_alone.by_ids([UUID(int=1)]) == {}
 
 
-def test_keys_are_wrapped_and_another_wrapping_key_opens_nothing(settings: Settings) -> None:
+def test_keys_are_wrapped_and_another_wrapping_key_opens_nothing(alone: Settings) -> None:
     old, new = (base64.b64encode(secrets.token_bytes(32)).decode() for _ in range(2))
 
     def opened(*keys: str) -> Keystore:
         text = SecretStr(",".join(keys))
-        return Keystore(settings.model_copy(update={"ledger_key": text}))
+        return Keystore(alone.model_copy(update={"ledger_key": text}))
 
     store_of_old = opened(old)
     reference = store_of_old.of([ADA])[ADA][1].reference(7)
@@ -145,24 +145,24 @@ def test_keys_are_wrapped_and_another_wrapping_key_opens_nothing(settings: Setti
     assert both.rewrap() == 3
     assert both.old() == both.rewrap() == 0
     both.close()
-    alone = opened(new)
-    assert alone.of([ADA])[ADA][1].reference(7) == reference
-    assert alone.signing_keys(at=NOW)[0].signer.origin == "log"
-    alone.close()
+    newest = opened(new)
+    assert newest.of([ADA])[ADA][1].reference(7) == reference
+    assert newest.signing_keys(at=NOW)[0].signer.origin == "log"
+    newest.close()
     with pytest.raises(LedgerKeyUnusable):
         opened("not a key")
 
 
 def test_without_its_wrapping_key_a_keystore_is_not_opened_with_a_new_one(
-    settings: Settings, keystore: Keystore
+    alone: Settings, keys_alone: Keystore
 ) -> None:
-    keystore.of([ADA])
-    keystore.close()
-    (settings.home / KEY_FILE).unlink()
-    again = Keystore(settings)
+    keys_alone.of([ADA])
+    keys_alone.close()
+    (alone.home / KEY_FILE).unlink()
+    again = Keystore(alone)
     with pytest.raises(LedgerKeyUnusable, match="is gone"):
         again.of([ADA])
-    assert not (settings.home / KEY_FILE).exists()
+    assert not (alone.home / KEY_FILE).exists()
 
 
 def test_the_keystore_may_be_a_postgresql_of_its_own(settings: Settings, database_url: str) -> None:
@@ -242,8 +242,8 @@ def test_checkpoints_that_could_not_be_kept_are_kept_later_and_a_torn_one_again(
     job.keystore.close()
 
 
-def test_a_keystore_that_cannot_be_written_is_told(settings: Settings) -> None:
-    settings.home.mkdir(exist_ok=True)
-    (settings.home / FILE).mkdir()
+def test_a_keystore_that_cannot_be_written_is_told(alone: Settings) -> None:
+    alone.home.mkdir(exist_ok=True)
+    (alone.home / FILE).mkdir()
     with pytest.raises(LedgerKeyUnusable):
-        Keystore(settings).of([ADA])
+        Keystore(alone).of([ADA])
