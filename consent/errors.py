@@ -55,3 +55,19 @@ class VendorListInvalid(ConsentError):
 
 class SignalUnreadable(ConsentError):
     """The consent signal cannot be read; it counts as a refusal for its event."""
+
+
+class ConsentRecordNotFound(ConsentError):
+    """No such consent record."""
+
+
+class ControllerNotFound(ConsentError):
+    """Nobody has said yet who the controller is."""
+
+
+class ReceiptIncomplete(ConsentError):
+    """What the receipt must say is not on record."""
+
+
+class ReceiptNotPossible(ConsentError):
+    """This form of receipt cannot tell of this record."""

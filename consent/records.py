@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
+from consent.errors import ConsentRecordNotFound
 from consent.purposes import Purpose
 from consent.resolve import Record, Said, standing
 from consent.tables import ConsentRecord, Denial
@@ -237,6 +238,14 @@ def history(
     if purpose is not None:
         query = query.where(ConsentRecord.purpose == purpose)
     return list(session.scalars(query.order_by(ConsentRecord.seq)))
+
+
+def find(session: Session, record_id: UUID) -> ConsentRecord:
+    """Return one record; raises ConsentRecordNotFound."""
+    row = session.scalar(sa.select(ConsentRecord).where(ConsentRecord.id == record_id))
+    if row is None:
+        raise ConsentRecordNotFound(str(record_id))
+    return row
 
 
 def changes_since(session: Session, mark: int, own: Collection[int] = ()) -> Changes:

@@ -96,7 +96,7 @@ class NoticeVersion(Base):
 class Party(Base):
     """Somebody who answers for the processing, in what is told of it; the controller alone now.
 
-    `declared` is what `consent.party.NEEDED` and the API name.
+    `declared` is what `PUT /v1/controller` takes.
     """
 
     __tablename__ = "party"

@@ -29,6 +29,28 @@ Writer = Annotated[Caller, requires("destinations:write")]
 AUTH = (InvalidToken, InsufficientScope)
 
 
+class DestinationDeclared(BaseModel):
+    """What is told of a destination and recorded (GDPR art. 28, 30, 44); it decides nothing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    recipient: str | None = Field(
+        default=None, max_length=200, description="Who receives, by name.", examples=["Mailer SAS"]
+    )
+    region: str | None = Field(
+        default=None, max_length=100, description="The country where it is.", examples=["FR"]
+    )
+    transfer_tool: str | None = Field(
+        default=None,
+        max_length=200,
+        description="What makes a transfer out of the union lawful.",
+        examples=["standard contractual clauses 2021/914"],
+    )
+    agreement: str | None = Field(
+        default=None, max_length=500, description="Where the processing agreement is (art. 28(3))."
+    )
+
+
 class DestinationIn(BaseModel):
     """A webhook to register."""
 
@@ -53,6 +75,7 @@ class DestinationIn(BaseModel):
         le=65_535,
         description="Its id in the Global Vendor List: then each person's TC string decides too.",
     )
+    declared: DestinationDeclared = Field(default_factory=DestinationDeclared)
 
 
 def _out(session: Session, destination: Destination) -> dict[str, Any]:
@@ -64,6 +87,7 @@ def _out(session: Session, destination: Destination) -> dict[str, Any]:
         "purpose": destination.purpose,
         "tcf_vendor": destination.tcf_vendor,
         "segments": destination.segments,
+        "declared": destination.declared,
         "enabled": destination.enabled,
         "why_disabled": destination.why_disabled,
         "waiting": registry.waiting(session, destination),
@@ -90,6 +114,7 @@ def create_destination(session: Db, caller: Writer, wanted: DestinationIn) -> di
         purpose=wanted.purpose,
         segment_keys=wanted.segments,
         tcf_vendor=wanted.tcf_vendor,
+        declared=wanted.declared.model_dump(exclude_none=True),
     )
     queued = outbox.fill(session, destination, now=datetime.now(UTC))
     work.wake(session)

@@ -2,7 +2,8 @@
 
 import base64
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -23,12 +24,13 @@ def create(
     purpose: str,
     segment_keys: Sequence[str],
     tcf_vendor: int | None = None,
+    declared: Mapping[str, Any] | None = None,
 ) -> Destination:
     """Register a webhook; its signing secret (`whsec_…`) is shown only in this answer.
 
     A destination cannot be without a purpose: what is sent is decided by it, and its segments
-    are for the same one. Members that the
-    segments have already are sent as entered. Raises DestinationExists, PurposeNotFound,
+    are for the same one. Members that the segments have already are sent as entered. `declared`
+    is told of it and decides nothing. Raises DestinationExists, PurposeNotFound,
     SegmentNotFound, DefinitionInvalid.
     """
     if not url.startswith(("http://", "https://")) or len(url) > 2048:
@@ -46,6 +48,7 @@ def create(
         purpose=purpose,
         tcf_vendor=tcf_vendor,
         segments=list(segment_keys),
+        declared=dict(declared or {}),
         enabled=True,
     )
     session.add(destination)

@@ -1,0 +1,71 @@
+"""Gathers what a receipt of one consent record says."""
+
+from typing import Any, Literal
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+import consent
+from app.destinations.tables import Destination
+from consent import party, receipts, records
+from consent.errors import ControllerNotFound, ReceiptIncomplete
+
+Format = Literal["kantara", "dpv"]
+
+
+def receipt(session: Session, record_id: UUID, form: Format, *, address: str) -> dict[str, Any]:
+    """Return the receipt of a consent record.
+
+    What the record's own version of the purpose did not declare, the newest one does. Raises
+    ConsentRecordNotFound, ReceiptIncomplete (also where nobody said who the controller is) and
+    ReceiptNotPossible.
+    """
+    row = records.find(session, record_id)
+    try:
+        controller = party.controller(session)
+    except ControllerNotFound as error:
+        raise ReceiptIncomplete(f"the controller: {error}") from error
+    versions = consent.catalogue.versions(session, row.purpose)
+    purpose = next((v for v in versions if v.version == row.purpose_version), versions[-1])
+    declared = _told(versions[-1].declared, purpose.declared, controller)
+    facts = receipts.Facts(
+        record_id=row.id,
+        subject=f"{row.namespace}:{row.value}",
+        state=row.state,
+        effective_at=row.effective_at,
+        recorded_at=row.recorded_at,
+        valid_until=row.valid_until,
+        notice=row.notice,
+        method=_method(row),
+        purpose=purpose,
+        declared=declared,
+        recipients=tuple(dict.fromkeys([*declared["recipients"], *_sent_to(session, row.purpose)])),
+        controller=controller,
+        address=address,
+    )
+    return receipts.kantara(facts) if form == "kantara" else receipts.dpv(facts)
+
+
+def _told(newest: dict[str, Any], then: dict[str, Any], controller: dict[str, Any]) -> Any:
+    """Return what is told of a purpose: as it was then, where something was."""
+    found = {**newest, **{name: value for name, value in then.items() if value}}
+    found.setdefault("recipients", [])
+    if not found.get("storage_locations"):
+        found["storage_locations"] = controller.get("storage_locations", [])
+    return found
+
+
+def _sent_to(session: Session, purpose: str) -> list[str]:
+    """Return to whom data are sent for a purpose."""
+    query = sa.select(Destination).where(Destination.purpose == purpose)
+    found = session.scalars(query.order_by(Destination.name))
+    return [destination.declared.get("recipient") or destination.name for destination in found]
+
+
+def _method(row: consent.ConsentRecord) -> str:
+    """Say how the choice was made, as far as the evidence tells."""
+    for name in ("channel", "ui_component"):
+        if isinstance(row.evidence.get(name), str):
+            return str(row.evidence[name])
+    return "carried by an event" if row.stamp else row.collected_by
