@@ -67,6 +67,7 @@ contracts: setup
 bench: setup ## Measure; each figure as a ratio to a limit of the same run.
 	@$(BIN)/python -m benchmarks.ingest
 	@$(BIN)/python -m benchmarks.stitch --set web
+	@$(BIN)/python -m benchmarks.ledger
 
 bench-scale: setup ## Measure a million people: an hour.
 	@$(BIN)/python -m benchmarks.graph --people 1000000
