@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from app.consents.permission import permissions
 from app.db import Sessions, statement
-from app.destinations import webhook
+from app.destinations import google, webhook
 from app.destinations.outbox import ENTERED, allowed_people
 from app.destinations.tables import Delivery, Destination
 from identity import people
@@ -75,6 +75,7 @@ def _claim(session: sa.orm.Session) -> list[_Job]:
                 _end(session, row.id, "dropped", "consent no longer allows it")
                 continue
             data["identifiers"] = _identifiers(session, row.purpose, row.person_id)
+            data |= google.consent_of(session, row.purpose, row.person_id)
         jobs.append(
             _Job(
                 row.id, str(row.message_id), row.url, row.secret, row.type, row.created_at, data,

@@ -16,6 +16,7 @@ from fastapi.testclient import TestClient
 import consent
 from app.access import sources
 from app.db import Sessions
+from app.destinations import google
 from app.destinations.outbox import allowed_people
 from consent.errors import VendorListInvalid
 from consent.signals.stamp import UNIVERSAL
@@ -296,6 +297,34 @@ def test_22_the_server_says_that_it_honours_the_signal_and_shows_a_page_its_stat
     assert shown.headers["access-control-allow-origin"] == "*"
     assert shown.headers["cache-control"] == "no-store"
     assert server.get("/v1/opt-out").json()["status"] == "no_signal"
+
+
+def test_23_google_is_told_of_each_persons_consent_in_a_message_of_its_own(site: Site) -> None:
+    whole = {"ad_user_data": "granted", "ad_personalization": "granted"}
+    users = {"both": whole, "half": {**whole, "ad_personalization": "denied"}, "none": {}}
+    for user, said in users.items():
+        site.send({"consent": {"google": said}}, userId=f"{site.user}-{user}")
+    with site.sessions() as session:
+        people_ = {
+            user: session.scalar(
+                sa.text("SELECT coalesce(person_id, id) FROM identity.identifier WHERE value = :v"),
+                {"v": f"{site.user}-{user}"},
+            )
+            for user in users
+        }
+        told = {
+            user: google.consent_of(session, "ads.share", person)["google_consent"]
+            for user, person in people_.items()
+        }
+        assert google.consent_of(session, "marketing.email", people_["both"]) == {}
+        now = datetime.now(UTC)
+        allowed = allowed_people(session, "ads.share", people_.values(), now=now)
+    assert told == {
+        "both": {"ad_user_data": "GRANTED", "ad_personalization": "GRANTED"},
+        "half": {"ad_user_data": "GRANTED", "ad_personalization": "DENIED"},
+        "none": {"ad_user_data": "DENIED", "ad_personalization": "DENIED"},
+    }
+    assert allowed == {people_["both"], people_["half"]}
 
 
 def test_24_signals_that_contradict_each_other_refuse_and_are_counted(site: Site) -> None:

@@ -60,6 +60,8 @@ def written(each: int) -> Strings:
 
 def read_by_iab(strings: Strings) -> list[Read | None]:
     """What IAB's decoders say of each; None where they reject it."""
+    if not strings:
+        return []
     with TemporaryDirectory() as folder:
         asked, answered = Path(folder) / "asked.json", Path(folder) / "answered.jsonl"
         asked.write_text(json.dumps([{"kind": k, "text": t} for k, t in strings]), "utf-8")
