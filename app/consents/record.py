@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 import consent
 from app import work
+from app.consents import in_use
 from app.suppression import gate
 from identity import graph, namespaces
 
@@ -46,6 +47,8 @@ def record(
         if not evidence.get("served_notice_id"):
             evidence["notice_not_proven"] = True
     decisions = _with_those_below(known, decisions)
+    if any(state != "given" for state in decisions.values()):
+        in_use.wait(session, graph.identify(session, [(namespace, value)]).values())
     after = max([received_at, *_order_times(session, namespace, value, decisions)])
     choices = [
         consent.Choice(

@@ -1,7 +1,7 @@
 """Delivers what waits in the outbox: claim, decide once more, send, note the result."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import sqlalchemy as sa
 
+from app.consents import in_use
 from app.consents.permission import permissions
 from app.db import Sessions, statement
 from app.destinations import google, webhook
@@ -44,34 +45,50 @@ def deliver(sessions: Sessions, client: httpx.Client) -> int:
 
     Per destination and person in order: a message waits until those before it are done. Each is
     claimed in a transaction of its own that ends before the network is touched, since a long one
-    would hold back every reader of the event stream.
+    would hold back every reader of the event stream. From the decision to the receiver's answer
+    the identifiers are in use: who withdraws meanwhile is answered after it.
     """
     with sessions.begin() as session:
-        jobs = _claim(session)
-    if not jobs:
+        rows = _claim(session)
+        concerned = {m.identifier_id for m in people.members(session, {r.person_id for r in rows})}
+    if not rows:
         return 0
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        answers = list(pool.map(lambda job: _send(client, job), jobs))
+    with in_use.held(sessions, concerned):
+        with sessions.begin() as session:
+            jobs = _decide(session, rows, concerned)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            answers = list(pool.map(lambda job: _send(client, job), jobs))
     with sessions.begin() as session:
         for job, answer in zip(jobs, answers, strict=True):
             _note(session, job, answer)
-    return len(jobs)
+    return len(rows)
 
 
-def _claim(session: sa.orm.Session) -> list[_Job]:
-    """Take what is due, decide consent anew, and return what may be sent."""
+def _claim(session: sa.orm.Session) -> Sequence[sa.Row[Any]]:
+    """Take what is due."""
     now = datetime.now(UTC)
-    rows: Sequence[sa.Row[Any]] = session.execute(
+    return session.execute(
         statement("app.destinations", "claim"),
         {"now": now, "lease": now + LEASE, "limit": CLAIM},
     ).all()
+
+
+def _decide(
+    session: sa.orm.Session, rows: Sequence[sa.Row[Any]], held: Collection[int]
+) -> list[_Job]:
+    """Decide consent anew, and return what may be sent."""
+    now = datetime.now(UTC)
+    members = people.members(session, {row.person_id for row in rows})
+    joined_since = {m.person_id for m in members if m.identifier_id not in held}
+    allowed = _allowed(session, [r for r in rows if r.person_id not in joined_since], now)
     jobs = []
     for row in rows:
         data: dict[str, Any] = {"profile_id": str(row.profile_id), **row.payload}
+        if row.person_id in joined_since:
+            _again(session, row.id, now)
+            continue
         if row.type == ENTERED:
-            if not allowed_people(
-                session, row.purpose, [row.person_id], now=now, tcf_vendor=row.tcf_vendor
-            ):
+            if (row.purpose, row.tcf_vendor, row.person_id) not in allowed:
                 _end(session, row.id, "dropped", "consent no longer allows it")
                 continue
             data["identifiers"] = _identifiers(session, row.purpose, row.person_id)
@@ -85,13 +102,36 @@ def _claim(session: sa.orm.Session) -> list[_Job]:
     return jobs
 
 
+def _allowed(
+    session: sa.orm.Session, rows: Sequence[sa.Row[Any]], now: datetime
+) -> set[tuple[str, int | None, int]]:
+    """Return who may be told of these entries: purpose, vendor, person."""
+    asked: dict[tuple[str, int | None], set[int]] = {}
+    for row in rows:
+        if row.type == ENTERED:
+            asked.setdefault((row.purpose, row.tcf_vendor), set()).add(row.person_id)
+    return {
+        (purpose, vendor, person)
+        for (purpose, vendor), persons in asked.items()
+        for person in allowed_people(session, purpose, persons, now=now, tcf_vendor=vendor)
+    }
+
+
+def _again(session: sa.orm.Session, delivery: int, now: datetime) -> None:
+    """Leave a message to the next round: whoever it is about has changed under our hands."""
+    session.execute(
+        sa.update(Delivery)
+        .where(Delivery.id == delivery)
+        .values(due_at=now, attempts=Delivery.attempts - 1)
+    )
+
+
 def _identifiers(session: sa.orm.Session, purpose: str, person: int) -> dict[str, list[str]]:
     """Return the identifiers by which the receiver may know the person, by namespace."""
     allowed = {p.identifier_id for p in permissions(session, purpose, [person]) if p.allowed}
     found: dict[str, list[str]] = {}
-    for row in people.members(session, [person]):
-        if row.identifier_id in allowed:
-            found.setdefault(row.namespace, []).append(row.value)
+    for row in sorted(people.identifiers(session, allowed), key=lambda row: row.id):
+        found.setdefault(row.namespace, []).append(row.value)
     return found
 
 

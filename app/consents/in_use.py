@@ -1,0 +1,61 @@
+"""Nothing is on its way out when a withdrawal is answered: sends and withdrawals take turns.
+
+A decision is made, and some milliseconds later a message leaves. A withdrawal that is committed in
+between would be answered before the message arrives. So whoever sends holds the identifiers in use
+from before the decision until the answer, and a withdrawal waits for that, within bounds.
+"""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from app.db import Sessions
+
+#: How long a withdrawal waits for a receiver, in milliseconds. It must not depend on how slow one
+#: is; what is under way after that was decided before it.
+PATIENCE_MS = 2_000
+#: In order, so that two who hold several never wait for each other.
+HOLD = sa.text(
+    "SELECT pg_advisory_lock_shared(hashtextextended('in use ' || i, 0)) "
+    "FROM unnest(CAST(:ids AS bigint[])) AS i ORDER BY hashtextextended('in use ' || i, 0)"
+)
+AWAIT = sa.text(
+    "SELECT pg_advisory_xact_lock(hashtextextended('in use ' || i, 0)) "
+    "FROM unnest(CAST(:ids AS bigint[])) AS i ORDER BY hashtextextended('in use ' || i, 0)"
+)
+
+
+@contextmanager
+def held(sessions: Sessions, identifiers: Collection[int]) -> Iterator[None]:
+    """Hold withdrawals of these identifiers back for as long as the block runs.
+
+    Outside any transaction, since the block waits for the network; if the process dies, the server
+    frees them.
+    """
+    bind: sa.Engine = sessions.kw["bind"]
+    with bind.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(HOLD, {"ids": sorted(identifiers)})
+        try:
+            yield
+        finally:
+            connection.execute(sa.text("SELECT pg_advisory_unlock_all()"))
+
+
+def wait(session: Session, identifiers: Collection[int]) -> bool:
+    """Wait until nobody sends what these identifiers are in; who would, waits for this commit.
+
+    Returns False when a receiver took too long to answer.
+    """
+    before = session.scalar(sa.text("SELECT current_setting('lock_timeout')"))
+    limit = sa.text("SELECT set_config('lock_timeout', :value, true)")
+    try:
+        with session.begin_nested():
+            session.execute(limit, {"value": f"{PATIENCE_MS}ms"})
+            session.execute(AWAIT, {"ids": sorted(identifiers)})
+            session.execute(limit, {"value": before})
+    except OperationalError:  # lock_not_available
+        return False
+    return True
