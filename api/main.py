@@ -35,17 +35,19 @@ from api.routes import (
     journeys,
     ledger,
     oauth,
+    opendsr,
     pixel,
     plan_checks,
     plans,
     privacy,
+    processing,
     profiles,
-    rejected_events,
     receipts,
+    rejected_events,
     retention,
     segments,
-    sources,
     simulations,
+    sources,
     tracking_settings,
     vendor_lists,
 )
@@ -58,7 +60,7 @@ from app.events.writer import Writer
 from app.health import Probe, Room
 from app.settings import Settings
 from app.suppression import gate
-from identity import identifiers
+from identity import identifiers, sweeps
 
 DESCRIPTION = """\
 A consent-first customer data platform: events with consent come in, resolved people, segments and
@@ -91,13 +93,15 @@ RESOURCES = (
     identity_rules,
     plans,
     plan_checks,
+    opendsr,
     privacy,
+    processing,
+    receipts,
     rejected_events,
     retention,
-    receipts,
+    simulations,
     sources,
     vendor_lists,
-    simulations,
 )
 
 
@@ -110,6 +114,8 @@ def create_app(settings: Settings, sessions: Sessions) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(server: FastAPI) -> AsyncIterator[None]:
+        with sessions.begin() as session:
+            sweeps.request_spelling(session)  # before anything is answered
         server.state.meter = Meter(sessions)
         server.state.writer = Writer(
             sessions, Room(settings.home, settings.least_free_bytes), holding=holding

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 
-from app import matching, pipeline, turning
+from app import matching, pipeline, sweeps, turning
 from app.db import Sessions, advisory_lock, exclusively, listen
 from app.destinations.deliver import deliver
 from app.events import partitions, rejected, tally
@@ -23,6 +23,7 @@ from app.lake.copy import compact, copy_new
 from app.ledger.job import LedgerJob
 from app.pending.vault import Vault
 from app.plans import violations
+from app.privacy import opendsr
 from app.privacy import run as privacy
 from app.retention import expire
 from app.settings import Settings
@@ -45,6 +46,7 @@ PENDING_SECONDS = 0.5
 REJECTED_SECONDS = 300.0
 PARTITION_SECONDS = 60.0
 PRIVACY_SECONDS = 1.0
+SWEEP_SECONDS = 1.0
 RETENTION_SECONDS = 3_600.0
 #: How often a job writes that it lives.
 BEAT_SECONDS = 5.0
@@ -78,6 +80,7 @@ class Worker:
             ("segments", lambda: self._every(SEGMENT_SECONDS, self._segments)),
             ("partitions", lambda: self._every(PARTITION_SECONDS, self._partitions)),
             ("privacy", lambda: self._every(PRIVACY_SECONDS, self._privacy)),
+            ("sweeps", lambda: self._every(SWEEP_SECONDS, self._sweeps)),
             ("retention", lambda: self._every(RETENTION_SECONDS, self._retention)),
             ("matching", lambda: self._every(MATCHING_SECONDS, self._matching)),
             ("pending", lambda: self._every(PENDING_SECONDS, self._releases.round)),
@@ -154,7 +157,14 @@ class Worker:
 
     def _privacy(self) -> None:
         privacy.round_(self._sessions, self._settings)
+        timeout = httpx.Timeout(self._settings.webhook_timeout_seconds)
+        with httpx.Client(timeout=timeout, follow_redirects=False, trust_env=False) as client:
+            opendsr.call_back(self._sessions, self._settings, client)
         self._send.set()
+
+    def _sweeps(self) -> None:
+        while not self._stop.is_set() and sweeps.advance(self._sessions):
+            pass
 
     def _retention(self) -> None:
         rejected_days = timedelta(days=self._settings.rejected_days)

@@ -27,6 +27,7 @@ HOLDS: dict[str, str] = {
     "identity.model": "names that several people bear and how many do; of no single person",
     "identity.run": "counts of nobody",
     "identity.suspension": "which rule or run, of nobody",
+    "identity.sweep": "how far a change of rules was carried, of nobody",
     "identity.namespace": "rules that an operator wrote, of nobody",
 }
 

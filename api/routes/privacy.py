@@ -33,7 +33,8 @@ Officer = Annotated[Caller, requires("privacy:process")]
 AUTH = (InvalidToken, InsufficientScope)
 OF_ONE = (*AUTH, PrivacyRequestNotFound, PrivacyRequestState, PrivacyRequestInvalid)
 Kind = Literal[
-    "access", "portability", "erasure", "restriction", "objection", "withdraw_all", "explain",
+    "access", "portability", "erasure", "rectification", "restriction", "objection",
+    "withdraw_all", "explain",
 ]  # fmt: skip
 PackageToken = APIKeyQuery(
     name="token",
@@ -53,6 +54,8 @@ class DetailsIn(BaseModel):
         max_length=200,
         description="Of an objection: a purpose, or `marketing`; all that can be when left out.",
     )
+    trait: str | None = Field(default=None, max_length=512, description="Of a rectification.")
+    value: str | int | float | bool | None = Field(default=None, description="Its right value.")
 
 
 class RequestIn(BaseModel):

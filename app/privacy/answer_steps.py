@@ -6,7 +6,8 @@ from dataclasses import asdict
 
 from app import work as touched
 from app.consents import record
-from app.privacy import gather, package_store, packages
+from app.privacy import erasure_steps, gather, package_store, packages
+from app.privacy.rectify import rectify
 from app.privacy.step import DONE, NOT_PRESENT, Outcome, Step, Work
 from app.resolve import AGAIN
 from app.suppression import gate
@@ -106,6 +107,11 @@ PLANS: Mapping[str, Mapping[str, Step]] = {
     "access": {"package": access},
     "portability": {"package": portability},
     "explain": {"package": explain},
+    "rectification": {
+        "profile": rectify,
+        "lake": erasure_steps.lake,
+        "destination": erasure_steps.destination,
+    },
     "restriction": {"restriction": restrict},
     "objection": {"objection": object_},
     "withdraw_all": {"consents": withdraw_all},

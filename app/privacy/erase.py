@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app import pipeline
+from app.consents import in_use
 from app.db import Sessions, statement
 from app.pending import hold
 from app.pending.vault import Vault
@@ -56,6 +57,7 @@ def erase(
     else:
         line = None
     with sessions.begin() as session:
+        in_use.wait(session, subject.ids)  # nothing of the person is on its way out any more
         _alone(session)
         if erasure_id in consents.done(session):
             return None

@@ -18,7 +18,8 @@ from app.settings import Settings
 from app.suppression import gate
 
 KINDS = (
-    "access", "portability", "erasure", "restriction", "objection", "withdraw_all", "explain",
+    "access", "portability", "erasure", "rectification", "restriction", "objection",
+    "withdraw_all", "explain",
 )  # fmt: skip
 #: A request goes this way; from each it can be refused, revoked or found to concern nobody.
 RECEIVED, AWAITING, VERIFIED = "received", "awaiting_identity", "verified"
@@ -51,6 +52,7 @@ def open_(
     received_at: datetime | None = None,
     details: Mapping[str, Any] | None = None,
     protocol: Mapping[str, Any] | None = None,
+    request_id: UUID | None = None,
 ) -> PrivacyRequest:
     """Open a request about the person of these canonical identifiers.
 
@@ -61,6 +63,8 @@ def open_(
     """
     if kind not in KINDS or regime not in clock.REGIMES or not identifiers:
         raise PrivacyRequestInvalid("it needs a known kind and regime, and an identifier")
+    if kind == "rectification" and not {"trait", "value"} <= (details or {}).keys():
+        raise PrivacyRequestInvalid("it needs the trait and its right value in details")
     received = received_at or now
     if received > now:
         raise PrivacyRequestInvalid("it cannot have been received in the future")
@@ -69,7 +73,7 @@ def open_(
     wanted = [ref for identifier in identifiers for ref in ring.refs(*identifier)]
     first = _open_like(session, kind, wanted)
     request = PrivacyRequest(
-        id=uuid4(),
+        id=request_id or uuid4(),
         kind=kind,
         regime=regime,
         state=RECEIVED,

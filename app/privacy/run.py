@@ -41,7 +41,7 @@ PLANS: Mapping[str, Mapping[str, Step]] = {
 }
 
 #: Kinds that mean nothing where nobody is known; the others hold for what comes later as well.
-NEEDS_SOMEBODY = ("access", "portability", "explain")
+NEEDS_SOMEBODY = ("access", "portability", "explain", "rectification")
 
 
 def round_(sessions: Sessions, settings: Settings) -> None:

@@ -7,6 +7,7 @@ e-mail address is guessable, and an unkeyed hash of it as good as the address.
 import hashlib
 from collections.abc import Sequence
 
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -28,6 +29,11 @@ class RefKey:
         self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key))
         self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in key))
         self.id = _derived(secret, "key id")[:_KEY_ID]
+        #: Signs what we say to others about data subjects' requests: a number below the order of
+        #: the curve P-256 (FIPS 186-5, appendix A.2).
+        order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+        number = int.from_bytes(_derived(secret, "signature"), "big") % (order - 1) + 1
+        self.signing = ec.derive_private_key(number, ec.SECP256R1())
 
     def ref(self, namespace: str, value: str) -> bytes:
         """Return the hash of an identifier in its canonical form.
