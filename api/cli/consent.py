@@ -1,8 +1,9 @@
 """`parcours consent …`: what would change, and what others are shown."""
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 from uuid import UUID
 
 import typer
@@ -12,11 +13,14 @@ from api.cli.json_file import read
 from api.cli.options import AlwaysJson
 from api.cli.session import DataDir, opened, settings, show
 from app.accountability import controller as controllers
+from app.accountability import markdown
 from app.accountability.change import Change
 from app.accountability.controller import Controller
+from app.accountability.processing import record_of_processing
 from app.accountability.receipt import Format
 from app.accountability.receipt import receipt as made_of
 from app.accountability.simulate import simulate as answer
+from app.db import snapshot
 from app.errors import DefinitionInvalid
 from consent import party
 
@@ -84,3 +88,22 @@ def controller(
         if wanted is not None:
             controllers.set_controller(session, wanted)
         show(party.controller(session), as_json=True)
+
+
+@consent.command("record-of-processing")
+def processing_record(
+    form: Annotated[
+        Literal["json", "markdown"], typer.Option("--format", help="json, or markdown.")
+    ] = "json",
+    people: Annotated[
+        bool, typer.Option(help="Count the people whom each purpose in use allows and denies.")
+    ] = True,
+    data_dir: DataDir = None,
+) -> None:
+    """Print the record of processing activities (GDPR art. 30), as it is now."""
+    with opened(settings(data_dir)) as sessions, snapshot(sessions) as session:
+        record = record_of_processing(session, at=datetime.now(UTC), people=people)
+    if form == "json":
+        show(record, as_json=True)
+    else:
+        sys.stdout.write(markdown.page(record))

@@ -37,6 +37,7 @@ class Declared(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
+    persons: list[str] = Field(default_factory=list, examples=[["customers"]])
     data_classes: list[str] = Field(default_factory=list, examples=[["contact", "behaviour"]])
     special_categories: list[str] = Field(default_factory=list)
     recipients: list[str] = Field(default_factory=list, examples=[["Mail provider SAS"]])

@@ -66,6 +66,17 @@ def compare(session: Session, now: consent.Purpose, then: consent.Purpose) -> li
     ]
 
 
+def decided(session: Session, purpose: consent.Purpose) -> dict[str, Any]:
+    """Return how many people a purpose allows and denies, by reason."""
+    side, values = _side("now", purpose)
+    rows = session.execute(
+        sa.text(f"WITH {side} SELECT allowed, reason, count(*) AS n FROM side_now GROUP BY 1, 2"),
+        values,
+    )
+    verdicts = [(Verdict(row.allowed, row.reason), row.n) for row in rows]
+    return counted([Move(verdict, verdict, people) for verdict, people in verdicts], "now")
+
+
 def _side(name: str, purpose: consent.Purpose) -> tuple[str, dict[str, Any]]:
     """Return a table `side_NAME` of what is decided of each person, and its values."""
     decided = PARAMETER.sub(rf":{name}_\1", decision(None).text)

@@ -1,0 +1,162 @@
+"""The record of processing says what is declared, what flows, and what is missing (check 87)."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from fastapi.testclient import TestClient
+from sqlalchemy.orm import Session
+
+import consent
+from app.access import clients, sources
+from app.accountability.controller import Controller, set_controller
+from app.accountability.markdown import page
+from app.accountability.processing import EXPECTED, MEASURES, record_of_processing
+from app.destinations import registry
+from app.destinations.tables import Delivery
+from app.retention import rules
+from app.segments import members
+from consent import Choice
+from consent.errors import AssessmentMissing
+from identity import graph
+
+NOW = datetime.now(UTC)
+POST = "marketing.post"
+CONTROLLER = Controller.model_validate(Controller.model_json_schema()["example"])
+DECLARED = {
+    "persons": ["customers"], "data_classes": ["contact"], "retention_days": 1095,
+    "storage_locations": ["FR"], "recipients": ["Printer SARL"],
+}  # fmt: skip
+
+
+def activity(session: Session, key: str = POST) -> dict[str, Any]:
+    record = record_of_processing(session, at=NOW)
+    return next(one for one in record["activities"] if one["purpose"] == key)
+
+
+@pytest.fixture
+def used(session: Session) -> Session:
+    """A purpose that is declared, collected for, made a segment of, and agreed to by two."""
+    consent.catalogue.add_purpose(
+        session,
+        consent.Purpose(POST, title={"en": "Send | offers"}, valid_days=395, declared=DECLARED),
+    )
+    sources.add(session, "shop", collection_purpose=POST)
+    rules.put(session, source="shop", type_=None, event=None, days=400)
+    rules.put(session, source=None, type_=None, event=None, days=900)
+    clients.add(session, "mailing room", scopes=["profiles:read"], purposes=[POST])
+    ids = graph.identify(session, [("user_id", f"u-{n}") for n in range(5)])
+    graph.settle(session, list(ids.values()))
+    choices = [
+        Choice("user_id", f"u-{n}", POST, state, NOW, "test")
+        for n, state in enumerate(("given", "given", "refused"))
+    ]
+    consent.record(session, choices, received_at=NOW)
+    rule = {"trait": "bought", "op": "exists"}
+    members.create(session, key="buyers", name="Buyers", purpose=POST, rule=rule)
+    return session
+
+
+def test_each_purpose_is_on_record_with_what_is_declared_and_what_flows(used: Session) -> None:
+    found = activity(used)
+    assert (found["lawful_basis"], found["in_use"], found["gaps"]) == ("consent", True, [])
+    assert found["categories_of_persons"] == ["customers"]
+    assert found["categories_of_data"] == ["contact"]
+    assert (found["sources"], found["read_by"]) == (["shop"], ["mailing room"])
+    assert found["recipients"] == ["Printer SARL"]
+    assert found["storage_locations"] == ["FR"]
+    assert found["retention"]["declared_days"] == 1095
+    assert [(r["source"], r["days"]) for r in found["retention"]["rules"]] == [
+        ("shop", 400), (None, 900),
+    ]  # fmt: skip
+    assert [s["segment"] for s in found["segments"]] == ["buyers"]
+    assert found["people"] == {
+        "allowed": 2, "denied": 3, "by_reason": {"given": 2, "refused": 1, "unknown": 2},
+    }  # fmt: skip
+    record = record_of_processing(used, at=NOW, people=False)
+    assert {one["purpose"] for one in record["activities"]} == set(consent.catalogue.purposes(used))
+    assert all(one["people"] is None for one in record["activities"])
+
+
+def test_it_changes_when_a_destination_is_added(used: Session) -> None:
+    before = activity(used)
+    assert (before["destinations"], before["transfers"]) == ([], [])
+    made = registry.create(
+        used, name="printer", url="https://print.test/", purpose=POST, segment_keys=["buyers"],
+        declared={"recipient": "Print Inc.", "region": "US"},
+    )  # fmt: skip
+    after = activity(used)
+    assert after["recipients"] == ["Printer SARL", "Print Inc."]
+    assert after["transfers"] == [{"country": "US", "tool": None, "destination": "printer"}]
+    assert after["gaps"] == [
+        "destination printer: transfer_tool is missing",
+        "destination printer: agreement is missing",
+    ]
+    assert [d["delivered"] for d in after["destinations"]] == [0]
+    used.execute(
+        sa.insert(Delivery).values(
+            destination_id=made.id, message_id=sa.func.gen_random_uuid(), person_id=1,
+            profile_id=sa.func.gen_random_uuid(), type="segment.entered",
+            payload={"segment": "buyers"}, state="delivered", due_at=NOW, created_at=NOW,
+            ended_at=NOW,
+        )
+    )  # fmt: skip
+    [sent] = activity(used)["destinations"]
+    assert (sent["delivered"], sent["people_told"], bool(sent["last_delivery"])) == (1, 1, True)
+    registry.remove(used, made.id)
+    assert activity(used) == before
+
+
+def test_what_nobody_told_is_a_gap_and_what_is_not_in_use_is_none(used: Session) -> None:
+    sources.add(used, "app", collection_purpose="service.operation")
+    found = activity(used, "service.operation")
+    assert [f"declared.{name} is missing" for name in EXPECTED] == found["gaps"][:3]
+    unused = activity(used, "geo.precise")
+    assert (unused["in_use"], unused["gaps"], unused["people"]) == (False, [], None)
+    assert "the controller is not set" in record_of_processing(used, at=NOW)["gaps"]
+    set_controller(used, CONTROLLER)
+    record = record_of_processing(used, at=NOW)
+    assert record["controller"]["name"] == "Boutique SA"
+    assert "the controller is not set" not in record["gaps"]
+    assert record["measures"][: len(MEASURES)] == list(MEASURES)
+
+
+def test_a_purpose_that_needs_an_assessment_and_names_none_is_not_taken(session: Session) -> None:
+    needs = consent.Purpose("health.advice", declared={"dpia_required": True})
+    with pytest.raises(AssessmentMissing):
+        consent.catalogue.add_purpose(session, needs)
+
+
+def test_as_a_page_it_cannot_be_broken_by_what_somebody_wrote(used: Session) -> None:
+    set_controller(used, CONTROLLER)
+    registry.create(
+        used, name="<script>x</script>|\n# y", url="https://print.test/", purpose=POST,
+        segment_keys=["buyers"], declared={"region": "US"},
+    )  # fmt: skip
+    text = page(record_of_processing(used, at=NOW))
+    assert "<script" not in text
+    assert "\n# y" not in text
+    assert "## Send \\| offers" in text
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert all(len(_bars(line)) == 3 for line in rows)
+    assert "| People allowed | 2 |" in text
+    empty = page(record_of_processing(used, at=NOW, people=False))
+    assert "| People allowed | – |" in empty
+
+
+def _bars(line: str) -> list[int]:
+    return [n for n, sign in enumerate(line) if sign == "|" and line[n - 1 : n] != "\\"]
+
+
+def test_over_http_it_is_read_with_the_scope_in_both_forms(
+    server: TestClient, token: Callable[..., dict[str, str]]
+) -> None:
+    path, reader = "/v1/record-of-processing", token("privacy:read")
+    assert server.get(path, headers=reader).json()["gaps"] == ["the controller is not set"]
+    text = server.get(path, params={"format": "markdown", "people": False}, headers=reader)
+    assert text.headers["content-type"].startswith("text/markdown")
+    assert text.text.startswith("# Record of processing")
+    assert server.get(path, headers=token("consents:read")).status_code == 403
+    assert server.get(path, params={"format": "pdf"}, headers=reader).status_code == 422
