@@ -40,6 +40,8 @@ test: setup chromium ## Run the everyday tests.
 
 test-long: setup chromium ## Run the tests that take long: kills, floods, full disks, a bank's log.
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m long
+	@PARCOURS_HISTORIES=10000 $(BIN)/python -m pytest -n 2 --dist load \
+	  tests/consent/test_resolve.py tests/consent/test_decide.py
 
 # The browser SDKs run in a real one; where it cannot be had, their tests are skipped and say so.
 chromium:
@@ -68,6 +70,7 @@ bench: setup ## Measure; each figure as a ratio to a limit of the same run.
 	@$(BIN)/python -m benchmarks.ingest
 	@$(BIN)/python -m benchmarks.stitch --set web
 	@$(BIN)/python -m benchmarks.ledger
+	@$(BIN)/python -m benchmarks.decisions
 
 bench-scale: setup ## Measure a million people: an hour.
 	@$(BIN)/python -m benchmarks.graph --people 1000000

@@ -1,7 +1,7 @@
 """The catalogue of purposes and notices: versioned, and immutable once written."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 from functools import cache
@@ -44,8 +44,21 @@ def _columns(purpose: Purpose) -> dict[str, Any]:
     return {name: getattr(purpose, name) for name in COLUMNS}
 
 
-def _purpose(row: PurposeVersion) -> Purpose:
-    return Purpose(**{name: getattr(row, name) for name in COLUMNS})
+def _versions(session: Session, key: str | None) -> list[tuple[Purpose, datetime]]:
+    """Return the versions of one purpose, or of all, in order, each with the time by our clock.
+
+    As plain columns and in one round trip: every decision asks for its purpose, and as objects of
+    all purposes it took 3 ms, most of a profile read.
+    """
+    columns = [PurposeVersion.__table__.c[name] for name in COLUMNS]
+    query = sa.select(*columns, sa.func.clock_timestamp()).order_by("key", "version")
+    if key is not None:
+        query = query.where(PurposeVersion.key == key)
+    return [(_purpose(row), row[-1]) for row in session.execute(query)]
+
+
+def _purpose(row: Sequence[Any]) -> Purpose:
+    return Purpose(**dict(zip(COLUMNS, row, strict=False)))
 
 
 def purposes(session: Session, *, at: datetime | None = None) -> dict[str, Purpose]:
@@ -54,20 +67,17 @@ def purposes(session: Session, *, at: datetime | None = None) -> dict[str, Purpo
     A version whose time has not come decides nothing yet. A time before the first version is
     answered by that one: it is what its records were made on.
     """
-    rows = session.scalars(
-        sa.select(PurposeVersion).order_by(PurposeVersion.key, PurposeVersion.version)
-    )
-    now = at or session.scalar(sa.select(sa.func.clock_timestamp()))
-    assert now is not None  # noqa: S101 -- a clock always answers
-    return _in_effect(map(_purpose, rows), now)
+    return _in_effect(_versions(session, None), at)
 
 
-def _in_effect(versions: Iterable[Purpose], at: datetime) -> dict[str, Purpose]:
+def _in_effect(
+    versions: Iterable[tuple[Purpose, datetime]], at: datetime | None
+) -> dict[str, Purpose]:
     """Return of each purpose the last version in effect; `versions` are in order."""
     found: dict[str, Purpose] = {}
-    for version in versions:
+    for version, now in versions:
         before = found.get(version.key)
-        if before is not None and version.effective_from > at:
+        if before is not None and version.effective_from > (at or now):
             continue
         renewed = version.version if version.renews else before.renewed if before else 0
         found[version.key] = replace(version, renewed=renewed)
@@ -76,7 +86,7 @@ def _in_effect(versions: Iterable[Purpose], at: datetime) -> dict[str, Purpose]:
 
 def purpose(session: Session, key: str, *, at: datetime | None = None) -> Purpose:
     """Return the version of one purpose in effect, now or at a time; raises PurposeNotFound."""
-    found = purposes(session, at=at).get(key)
+    found = _in_effect(_versions(session, key), at).get(key)
     if found is None:
         raise PurposeNotFound(key)
     return found
@@ -84,12 +94,10 @@ def purpose(session: Session, key: str, *, at: datetime | None = None) -> Purpos
 
 def versions(session: Session, key: str) -> list[Purpose]:
     """Return all versions of one purpose, oldest first; raises PurposeNotFound."""
-    rows = session.scalars(
-        sa.select(PurposeVersion).where(PurposeVersion.key == key).order_by(PurposeVersion.version)
-    ).all()
-    if not rows:
+    found = [version for version, _ in _versions(session, key)]
+    if not found:
         raise PurposeNotFound(key)
-    return [_purpose(row) for row in rows]
+    return found
 
 
 def below(known: Iterable[Purpose], key: str) -> list[str]:

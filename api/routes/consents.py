@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
@@ -15,9 +16,10 @@ from api.problems import documented
 from app.access import sources
 from app.access.door import Door
 from app.consents import explain, record
+from app.destinations import disclosures
 from app.errors import OriginNotAllowed, ProfileNotFound, UnknownWriteKey
 from app.profiles import read
-from consent.errors import NoticeNotFound, PurposeNotFound
+from consent.errors import ConsentRecordNotFound, NoticeNotFound, PurposeNotFound
 from identity import identifiers
 from identity.errors import IdentifierInvalid
 
@@ -248,3 +250,18 @@ def count_evidence(
 ) -> dict[str, int]:
     """Return how many grants name no notice, or one that nobody proved to have been shown."""
     return consent.proof(session)
+
+
+@router.get(
+    "/v1/consents/{record_id}/disclosures",
+    summary="List what was sent after a refusal that was learned of late",
+    responses=documented(*AUTH, ConsentRecordNotFound),
+)
+def list_disclosures(
+    session: Db, caller: Annotated[Caller, requires("consents:read")], record_id: UUID
+) -> dict[str, list[dict[str, Any]]]:
+    """Return what destinations got of the person for the purpose since the refusal counts.
+
+    And what became of telling each that the person has left.
+    """
+    return {"data": disclosures.since_refused(session, record_id)}

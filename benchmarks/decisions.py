@@ -1,0 +1,103 @@
+"""What a consent decision costs: for one profile, and for everybody at once.
+
+    make bench        (or: python -m benchmarks.decisions --people 1000000)
+
+Every second of the people has two identifiers, the others one; each answered about three purposes.
+Printed: one person's decision (median and 99th of 500), beside a look-up of the same person's
+identifiers, which is the least that a profile read does; and the decision for all of them in one
+statement, beside counting the records of the same purpose, which is the least that anything must
+do that reads them.
+"""
+
+import argparse
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+import consent
+from api.cli.session import opened
+from app.consents.permission import decision, parameters, permissions
+from app.settings import Settings
+from identity import people
+
+PURPOSE = "marketing.email"
+#: Ids 4p and 4p + 1 are one person's, 4p + 2 is another's.
+FILL = (
+    """
+    INSERT INTO identity.identifier (id, namespace, value, group_id, person_id, reach_id)
+    OVERRIDING SYSTEM VALUE
+    SELECT i, CASE WHEN i % 4 = 1 THEN 'user_id' ELSE 'anonymous_id' END, md5(CAST(i AS text)),
+           CASE WHEN i % 4 = 1 THEN i - 1 ELSE i END, CASE WHEN i % 4 = 1 THEN i - 1 ELSE i END,
+           CASE WHEN i % 4 = 1 THEN i - 1 ELSE i END
+    FROM generate_series(4, 2 * :people + 3) AS i WHERE i % 4 <> 3
+    """,
+    """
+    INSERT INTO consent.record (namespace, value, purpose, purpose_version, state, effective_at,
+                                recorded_at, order_time, valid_until, collected_by, evidence)
+    SELECT namespace, value, purpose, 1,
+           CASE WHEN (id + length(purpose)) % 7 = 0 THEN 'refused' ELSE 'given' END,
+           now() - interval '1 day', now() - interval '1 day', now() - interval '1 day',
+           now() + interval '300 days', 'source:bench', '{"event_stamp": true}'
+    FROM identity.identifier,
+         unnest(ARRAY['marketing.email', 'analytics.audience', 'profile.link']) AS purpose
+    """,
+)
+
+
+def main() -> None:
+    """Fill a database, decide, and print."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--people", type=int, default=1_000_000)
+    chosen = arguments.parse_args()
+    with tempfile.TemporaryDirectory(prefix="parcours-bench-") as scratch:
+        home = Path(scratch)
+        home.chmod(0o755)  # PostgreSQL runs under another account when we are root
+        with opened(Settings(data_dir=home)) as sessions:
+            for statement in FILL:
+                with sessions.begin() as session:
+                    session.execute(sa.text(statement), {"people": chosen.people})
+            with sessions() as session:
+                connection = session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+                connection.execute(sa.text("VACUUM ANALYZE"))
+            with sessions.begin() as session:
+                _one(session)
+                _everybody(session)
+
+
+def _one(session: Session) -> None:
+    dice = random.Random(1)  # noqa: S311 -- a sample, no secret
+    least = list(session.scalars(sa.text("SELECT person_id FROM identity.current_person LIMIT 1")))
+    most = session.scalar(sa.text("SELECT max(person_id) FROM identity.current_person")) or 0
+    chosen = [dice.randrange(least[0], most) // 4 * 4 for _ in range(510)]
+    look = [_timed(partial(people.members, session, [person])) for person in chosen][10:]
+    decide = [_timed(partial(permissions, session, PURPOSE, [person])) for person in chosen][10:]
+    for name, seconds in (("look up the identifiers", look), ("decide", decide)):
+        p99 = statistics.quantiles(seconds, n=100)[98]
+        print(f"one person: {name}: {statistics.median(seconds) * 1e3:.2f} ms, p99 {p99 * 1e3:.2f}")
+
+
+def _everybody(session: Session) -> None:
+    purpose = consent.catalogue.purpose(session, PURPOSE)
+    counted = sa.text(f"SELECT count(*) FILTER (WHERE allowed) FROM ({decision(None).text}) d")  # noqa: S608 -- our own text
+    least = sa.text("SELECT count(*) FROM consent.record WHERE purpose = :purpose")
+    for _ in range(3):
+        bare = _timed(lambda: session.scalar(least, {"purpose": PURPOSE}))
+        whole = _timed(lambda: session.scalar(counted, parameters(purpose, None)))
+        print(f"everybody: {whole:.1f} s; counting the records {bare:.2f} s; {whole / bare:.0f} x")
+
+
+def _timed(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()
