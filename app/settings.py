@@ -1,8 +1,10 @@
 """Everything an operator can set, read once at the edge from `PARCOURS_*`."""
 
+from datetime import date
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -121,7 +123,6 @@ class Settings(BaseSettings):
     )
     holidays: str = Field(
         default="",
-        pattern=r"^(\s*\d{4}-\d{2}-\d{2}\s*(,|$))*$",
         description="Public holidays, as dates separated by commas: no time to answer ends on one.",
     )
     package_days: int = Field(
@@ -155,6 +156,22 @@ class Settings(BaseSettings):
     webhook_timeout_seconds: float = Field(
         default=15.0, gt=0, le=60, description="How long a webhook receiver may take to answer."
     )
+
+    @field_validator("holidays")
+    @classmethod
+    def _are_dates(cls, text: str) -> str:
+        for day in filter(None, map(str.strip, text.split(","))):
+            date.fromisoformat(day)
+        return text
+
+    @field_validator("privacy_time_zone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ValueError, OSError, ZoneInfoNotFoundError) as error:
+            raise ValueError("no time zone of this name is known") from error
+        return name
 
     @property
     def home(self) -> Path:

@@ -4,9 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
-from fastapi.params import Security
-from fastapi.security import APIKeyQuery
+from fastapi import APIRouter, Query, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from api.auth import Caller, requires
@@ -15,15 +13,15 @@ from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
 from app.errors import (
     IdentityNotShown,
-    PackageNotFound,
     PrivacyRequestInvalid,
     PrivacyRequestNotFound,
     PrivacyRequestState,
     SuppressionKeyUnusable,
 )
-from app.privacy import check, describe, lifting, package_store, requests, token
+from app.privacy import check, describe, requests
+from app.privacy.subject import Subject
 from consent import restrictions
-from identity import identifiers
+from identity import erasure, identifiers
 from identity.errors import IdentifierInvalid
 
 router = APIRouter(prefix="/v1/privacy", tags=["privacy"])
@@ -36,12 +34,6 @@ Kind = Literal[
     "access", "portability", "erasure", "rectification", "restriction", "objection",
     "withdraw_all", "explain",
 ]  # fmt: skip
-PackageToken = APIKeyQuery(
-    name="token",
-    scheme_name="PackageToken",
-    description="A token of `POST …/packages/{package_id}/token`.",
-    auto_error=False,
-)
 
 
 class DetailsIn(BaseModel):
@@ -152,6 +144,32 @@ def read_request(
 ) -> dict[str, Any]:
     """Return the clock, the result per store and destination, packages, and what happened."""
     return describe.whole(session, _id(request_id), settings, now=_now())
+
+
+@router.get(
+    "/requests/{request_id}/others",
+    summary="List who may be the same person, for a reviewer",
+    responses=documented(*AUTH, PrivacyRequestNotFound),
+)
+def list_others(session: Db, caller: Officer, request_id: str) -> dict[str, Any]:
+    """Return identifiers that a match, a decision or a held link connects with the person's own.
+
+    Nothing of them is handed out or erased. If one is the person's, ask for it too; if not, it is
+    somebody else's data. Empty once the request has ended.
+    """
+    found = requests.find(session, _id(request_id))
+    person = Subject.of_json(found.subject or {"identifiers": []})
+    ids = [own.id for own in erasure.own(session, person.identifiers)]
+    return {
+        "data": [
+            {
+                "identifier": f"{other.namespace}:{other.value}",
+                "kind": other.kind,
+                "probability": other.probability,
+            }
+            for other in erasure.others(session, ids)
+        ]
+    }
 
 
 class CheckIn(BaseModel):
@@ -306,87 +324,4 @@ def lift_restriction(session: Db, caller: Officer, request_id: str) -> dict[str,
     found = requests.find(session, _id(request_id), lock=True)
     lifted = restrictions.lift(session, f"request:{found.id}", at=_now())
     requests.note(session, found, "lifted", by=caller.client_id, now=_now())
-    return {"lifted": lifted}
-
-
-@router.post(
-    "/packages/{package_id}/token",
-    status_code=201,
-    summary="Get a token to fetch a package with",
-    responses=documented(*AUTH, PackageNotFound),
-)
-def package_token(session: Db, caller: Officer, package_id: str) -> dict[str, str]:
-    """Return a token that holds for 15 minutes, and the address to fetch the package from."""
-    package = package_store.find(session, _package(package_id), now=_now())
-    made, expires_at = token.make(package.id, now=_now())
-    return {
-        "token": made,
-        "url": f"/v1/privacy/packages/{package.id}?token={made}",
-        "expires_at": expires_at.isoformat(),
-    }
-
-
-@router.get(
-    "/packages/{package_id}",
-    summary="Fetch a package",
-    response_class=Response,
-    responses=documented(PackageNotFound),
-)
-def fetch_package(
-    session: Db,
-    settings: Configuration,
-    package_id: str,
-    token_: Annotated[str | None, Security(PackageToken)],
-) -> Response:
-    """Return the ZIP file, to whoever has a token for it."""
-    wanted = _package(package_id)
-    token.check(wanted, token_ or "", now=_now())
-    package = package_store.find(session, wanted, now=_now())
-    return Response(
-        package_store.path_of(settings, package).read_bytes(),
-        media_type="application/zip",
-        headers={
-            "content-disposition": f'attachment; filename="{package.id}.zip"',
-            "cache-control": "no-store",
-        },
-    )
-
-
-def _package(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise PackageNotFound("") from error
-
-
-class LiftIn(BaseModel):
-    """Whose data may be stored again, and by which act of theirs."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "identifiers": ["email:ada@example.org"],
-                "act": "opened a new account on 2027-03-01",
-            }
-        }
-    )
-
-    identifiers: list[str] = Field(min_length=1, max_length=20)
-    act: str = Field(min_length=1, max_length=500)
-
-
-@router.post(
-    "/suppressions/lift",
-    summary="Let data of an erased person be stored again",
-    responses=documented(*AUTH, IdentifierInvalid, SuppressionKeyUnusable),
-)
-def lift(session: Db, settings: Configuration, caller: Officer, wanted: LiftIn) -> dict[str, int]:
-    """Take identifiers off the suppression list, after a new and explicit act of the person."""
-    lifted = lifting.lift(
-        session,
-        settings,
-        [identifiers.parse(one) for one in wanted.identifiers],
-        reason_ref=f"{caller.client_id}: {wanted.act}",
-        now=_now(),
-    )
     return {"lifted": lifted}

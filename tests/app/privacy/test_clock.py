@@ -110,6 +110,9 @@ def test_68_holidays_come_from_the_setting(session: Session, settings: Settings)
         now=datetime(2027, 3, 5, tzinfo=UTC),
     )  # fmt: skip
     assert clock.last_day(made.due_at, requests.working_days(own)) == date(2027, 4, 7)
-    for wrong in ("tomorrow", "2027-13-45-1"):
+    for wrong in ("tomorrow", "2027-13-45", "2027-02-29,"):
         with pytest.raises(ValueError, match="holidays"):
             Settings(holidays=wrong)
+    for zone in ("Europe/Atlantis", "../../etc/passwd", ""):
+        with pytest.raises(ValueError, match="privacy_time_zone"):
+            Settings(privacy_time_zone=zone)

@@ -21,8 +21,10 @@ from app.imports import load, messages
 from app.lake import copy
 from app.lake.duckdb_engine import open_lake
 from app.privacy import journal, requests, run
+from app.privacy.erasure_steps import STEPS
 from app.privacy.lifting import lift
 from app.privacy.replay import replay
+from app.privacy.step import Outcome, Work
 from app.suppression import gate
 from consent import erasure as consents
 from identity import graph, matching, people
@@ -453,3 +455,35 @@ def test_packages_are_deleted_in_time_and_with_the_person(world: World) -> None:
     run.round_(world.sessions, world.settings)
     assert world.shown(shown["id"])["state"] == "closed"
     assert timedelta(days=world.settings.package_days) > timedelta(0)
+
+
+@pytest.mark.parametrize("store", [s for s in STEPS if s != "destination"])
+def test_a_step_that_dies_after_its_work_is_repeated(
+    world: World, monkeypatch: pytest.MonkeyPatch, store: str
+) -> None:
+    ada(world)
+    bob(world)
+    destination(world, [])
+    copy.copy_new(world.sessions, world.settings.lake_dir)
+    once, step = [True], STEPS[store]
+
+    def dies(work: Work) -> Outcome:
+        done = step(work)
+        if once:
+            once.pop()
+            raise RuntimeError(SENT)  # whatever it says is in no log
+        return done
+
+    monkeypatch.setitem(STEPS, store, dies)
+    shown = world.ask("erasure", "user_id:ada-1815")
+    assert {t["store"]: t["state"] for t in shown["tasks"]}[store] == "failed"
+    with httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200))) as client:
+        for _ in range(4):
+            later(world)
+            deliver(world.sessions, client)
+            run.round_(world.sessions, world.settings)
+    shown = world.shown(shown["id"])
+    assert shown["state"] == "closed"
+    assert [t["state"] for t in shown["tasks"] if t["store"] == "destination"] == ["done"]
+    assert world.where(*ADA) == set()
+    assert not [one for one in ADA if one in parquet(world)]

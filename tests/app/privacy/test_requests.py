@@ -309,3 +309,19 @@ def test_what_a_person_demands_holds_for_every_decision(
     assert (lifted > 0) == (kind != "withdraw_all")
     if lifted:
         assert denied <= allowed()
+
+
+def test_a_reviewer_sees_who_may_be_the_same_person(world: World, officer: dict[str, str]) -> None:
+    ada(world)
+    bob(world)
+    with world.sessions.begin() as session:
+        left = people.find_identifier(session, "user_id", "ada-1815")
+        right = people.find_identifier(session, "user_id", "bob-7")
+        assert left is not None
+        assert right is not None
+        people.must_link(session, left, right, by="test", at=datetime.now(UTC))
+    made = asked(world, officer, "user_id:ada-1815")
+    path = f"/v1/privacy/requests/{made['id']}/others"
+    found = world.server.get(path, headers=officer).json()["data"]
+    assert {one["identifier"] for one in found} == {"user_id:bob-7", "email:bob@example.org"}
+    assert {one["kind"] for one in found} == {"manual", None}
