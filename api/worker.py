@@ -17,6 +17,7 @@ from api.cli.session import opened
 from app.jobs import Worker
 from app.postgres import database
 from app.settings import Settings
+from identity import sweeps
 
 
 def main() -> None:
@@ -33,6 +34,8 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     configuration = Settings()
     with opened(configuration) as sessions, database(configuration) as url:
+        with sessions.begin() as session:
+            sweeps.request_spelling(session)
         worker = Worker(sessions, configuration, url)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: worker.stop())

@@ -22,7 +22,7 @@ from app.destinations import outbox
 from app.events import stream
 from app.profiles.changes import News, publish
 from app.profiles.project import project
-from app.resolve import AGAIN, resolve
+from app.resolve import AGAIN, SPELLED, resolve
 from app.segments import members as segments
 from app.segments.tables import Segment
 from identity import people
@@ -59,7 +59,7 @@ def step(session: Session, *, limit: int = BATCH) -> Step:
         if not events and not touched:
             return Step()
         now = datetime.now(UTC)
-        consents = {t.identifier_id for t in touched if t.why == "consent"}
+        consents = {t.identifier_id for t in touched if t.why in ("consent", SPELLED)}
         again = {t.identifier_id for t in touched if t.why == AGAIN}
         moved = resolve(session, events, consents, now=now, again=again)
         changed = project(session, events)

@@ -10,13 +10,14 @@ from sqlalchemy.orm import Session
 
 import consent
 from app import work
+from app.consents import spellings
 from app.db import statement
 from app.events.stream import Outline
-from identity import attributes, graph, records
+from identity import attributes, graph, records, respelling
 from identity.lock import lock
 
-#: Why an identifier is looked at again whose rules changed.
-AGAIN = "identity"
+#: Why an identifier is looked at again: its rules changed; it has another spelling now.
+AGAIN, SPELLED = "identity", "spelling"
 
 
 def resolve(
@@ -34,6 +35,7 @@ def resolve(
     identifiers whose people must be computed anew because a rule changed.
     """
     lock(session)  # before any row: who holds rows and waits for it deadlocks with its holder
+    touched = spellings.spread(session, touched, now=now)
     minds = mirror_link_consent(session, touched)
     told = _records(events)
     named = {i for i in told if told[i].keys() & {"first_name", "last_name", "birth_date"}}
@@ -45,17 +47,13 @@ def resolve(
     return replace(moved, created=(*moved.created, *alone))
 
 
-def ask_again(session: Session, portions: Iterable[Collection[int]]) -> int:
-    """Have the worker compute these people anew; return how many identifiers were noted.
+def ask_again(session: Session, identifiers: Collection[int]) -> None:
+    """Have the worker compute these people anew; who waits for it already is noted once.
 
     For changes that may concern everybody: the pipeline takes them in small steps, between events,
     so that news, segments and destinations follow as they do for events.
     """
-    noted = 0
-    for portion in portions:
-        work.touch(session, ((i, AGAIN, {}) for i in portion))
-        noted += len(portion)
-    return noted
+    work.touch(session, ((i, AGAIN, {}) for i in sorted(identifiers)))
 
 
 def waiting(session: Session) -> int:
@@ -78,7 +76,11 @@ def mirror_link_consent(session: Session, identifiers: Collection[int]) -> set[i
             "explicit": link.explicit,
         },
     )
-    return graph.set_link_consent(session, {row.identifier_id: row.state for row in said})
+    states = {row.identifier_id: row.state for row in said}
+    for same in respelling.spellings(session, identifiers).values():
+        if any(states.get(i) == "refused" for i, _, _ in same):
+            states |= dict.fromkeys((i for i, _, _ in same), "refused")
+    return graph.set_link_consent(session, states)
 
 
 def _evidence(events: Iterable[Outline]) -> Iterator[graph.Evidence]:

@@ -25,6 +25,15 @@ class Touched(Base):
     why: Mapped[str]
     details: Mapped[dict[str, Any]] = mapped_column(JSONB)
 
+    __table_args__ = (
+        sa.Index(
+            "touched_again",
+            "identifier_id",
+            unique=True,
+            postgresql_where=sa.text("why = 'identity'"),
+        ),
+    )
+
 
 class Heartbeat(Base):
     """When each background job last came to its end, and since when it fails, if it does."""

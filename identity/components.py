@@ -96,7 +96,9 @@ class _Clusters(Union):
         self.rules = {name: rules_of(name, rules) for name in {n.namespace for n in nodes.values()}}
         self.members: dict[int, list[int]] = {i: [i] for i in nodes}
         #: How many of each namespace, and of each name, a cluster has.
-        self.spaces: dict[int, dict[str, int]] = {i: {n.namespace: 1} for i, n in nodes.items()}
+        self.spaces: dict[int, dict[str, int]] = {
+            i: {} if n.old else {n.namespace: 1} for i, n in nodes.items()
+        }
         named = {
             i: (n.first_name, n.last_name, n.birth_date) for i, n in nodes.items() if n.first_name
         }
@@ -138,7 +140,7 @@ class _Clusters(Union):
         """Return why uniting two clusters by this edge would be wrong, or None."""
         if self.apart and self._apart(self.members[a], self.members[b]):
             return "cannot_link"
-        if edge.kind == "manual":
+        if edge.kind == "manual" or edge.same:
             return None
         if len(self.members[a]) + len(self.members[b]) > LARGEST:
             return "size"

@@ -17,7 +17,7 @@ from identity.statements import among, array, literal, rows_of, statement
 
 __all__ = [
     "AS_IT_IS", "Change", "Evidence", "Imagined", "Moved", "Shown", "among", "array", "followed",
-    "identify", "imagine", "move", "observe", "reconsider", "rows_of", "set_link_consent", "settle",
+    "identify", "imagine", "literal", "move", "observe", "reconsider", "rows_of", "set_link_consent", "settle",
     "shown", "statement",
 ]  # fmt: skip
 

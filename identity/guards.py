@@ -16,7 +16,8 @@ class Node(msgspec.Struct, frozen=True):
     """An identifier, as far as its links are concerned.
 
     `closed` is why it identifies nobody, as computed before: it counts where not all links of the
-    identifier are at hand. `decided` says that somebody decided about it once.
+    identifier are at hand. `old` says that it is an earlier spelling of another one, beside which it counts for nothing;
+    `decided` that somebody decided about it once.
     """
 
     id: int
@@ -27,6 +28,7 @@ class Node(msgspec.Struct, frozen=True):
     birth_date: str | None = None
     blocked: bool = False
     closed: str | None = None
+    old: bool = False
     decided: bool = False
 
 
@@ -34,7 +36,7 @@ class Edge(msgspec.Struct, frozen=True):
     """A link that stands; `first_at` is the time of its first evidence, in seconds.
 
     `day` is the first of the week of its last evidence, in days; `undone` says that its rule or run
-    was taken back.
+    was taken back, `same` that the two are spellings of one value.
     """
 
     id: int
@@ -45,6 +47,7 @@ class Edge(msgspec.Struct, frozen=True):
     probability: float = 1.0
     day: int = 0
     undone: bool = False
+    same: bool = False
 
 
 class Union:
@@ -85,7 +88,7 @@ def stand(
     """Say which links conduct. All links of the `inner` nodes are at hand, of others not."""
     at: dict[int, list[Edge]] = {}
     for edge in edges:
-        if edge.kind == "event":
+        if edge.kind == "event" and not edge.same:
             for i in (edge.left, edge.right):
                 if i in at:
                     at[i].append(edge)
@@ -108,7 +111,7 @@ def stand(
             or edge.id in crowded
         ):
             reason = _reason(nodes, edge, found.closed, crowded)
-        if reason is None and edge.kind == "event":
+        if reason is None and edge.kind == "event" and not edge.same:
             reason = lost.get(edge.id) or _two_logins(nodes, rules, logins, edge)
         if reason:
             found.held[edge.id] = reason
@@ -172,11 +175,11 @@ def _crowded(
 
 
 def strength(priority: Mapping[int, int], edge: Edge) -> tuple[object, ...]:
-    """Order edges: decisions of people, then by the stronger namespaces, then by age."""
+    """Order edges: spellings of one value, decisions of people, then by the stronger namespaces, then by age."""
     one, other = priority[edge.left], priority[edge.right]
     if one > other:
         one, other = other, one
-    return edge.kind != "manual", one, other, edge.first_at, edge.left, edge.right
+    return not edge.same, edge.kind != "manual", one, other, edge.first_at, edge.left, edge.right
 
 
 def priorities(nodes: Mapping[int, Node], rules: Rules) -> dict[int, int]:
@@ -264,6 +267,8 @@ def _reason(
     nodes: Mapping[int, Node], edge: Edge, closed: Mapping[int, str], crowded: Collection[int]
 ) -> str | None:
     """Return why a link does not conduct, whatever its people are; decisions conduct nearly all."""
+    if edge.same:
+        return "undone" if edge.undone else None
     whys = (closed.get(edge.left), closed.get(edge.right)) if edge.kind == "event" else ()
     if "frequency" in whys or edge.id in crowded:
         return "frequency"

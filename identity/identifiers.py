@@ -145,6 +145,18 @@ def _mailbox(address: str) -> str | None:
 _region: list[str] = []
 
 
+#: Of which rules the canonical forms are: whoever changes `_mailbox` or `_number` so that a stored
+#: value would be spelled otherwise raises it, and workers link old spellings with new ones.
+SPELLING = 2
+#: The namespaces whose canonical form has changed, or hangs on a setting.
+SPELLED = ("email", "phone")
+
+
+def region() -> str | None:
+    """Return the country of phone numbers that name none."""
+    return _region[0] if _region else None
+
+
 def read_phones_of(region: str | None) -> None:
     """Read phone numbers without a country code as numbers of this country, from now on.
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -26,6 +27,10 @@ MOST_PATTERNS = 30
 BACK_REFERENCE = re.compile(r"\\[1-9]")
 
 
+#: Columns and not objects of the session: each computation asks.
+IN_FORCE = sa.select(*NamespaceRules.__table__.columns)
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """The rules of one namespace, the values it blocks, and whether an operator set them."""
@@ -38,7 +43,7 @@ class Setting:
 
 def in_force(session: Session) -> Rules:
     """Return the rules that an operator set, by namespace."""
-    return {row.name: _rules(row) for row in session.scalars(sa.select(NamespaceRules))}
+    return {row.name: _rules(row) for row in session.execute(IN_FORCE).all()}
 
 
 def list_all(session: Session) -> list[Setting]:
@@ -101,13 +106,19 @@ def reset(session: Session, name: str) -> bool:
     return row is not None
 
 
-def touched(session: Session, name: str, *, portion: int = 10_000) -> Iterator[list[int]]:
+def touched(
+    session: Session, name: str, *, within: tuple[int, int] | None = None, portion: int = 10_000
+) -> Iterator[list[int]]:
     """Yield, in portions, who must be looked at again when the rules of a namespace change.
+
+    `within` are bounds of the namespace's identifiers that are looked through.
 
     These are its identifiers that have links and those they are linked with: whether a device is
     shared hangs on the rules of the logins it was seen with.
     """
     mine = sa.select(Identifier.id).where(Identifier.namespace == name)
+    if within:
+        mine = mine.where(Identifier.id > within[0], Identifier.id <= within[1])
     ends = sa.union(
         *(
             sa.select(end.label("id")).where(Link.revoked_at.is_(None), side.in_(mine))
@@ -150,7 +161,7 @@ def _demand_pattern(session: Session, pattern: str) -> None:
         raise NamespaceRulesInvalid("a pattern is no regular expression of PostgreSQL") from error
 
 
-def _rules(row: NamespaceRules) -> Namespace:
+def _rules(row: NamespaceRules | sa.Row[Any]) -> Namespace:
     return Namespace(
         row.name, row.priority, row.max_values, row.is_unique,
         row.most_links, row.owner_days, row.last_owner,

@@ -1,46 +1,64 @@
 """Links values that were kept in an earlier spelling with how they are spelled now."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Collection
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from identity import graph
-from identity.identifiers import normalise
+from identity import graph, identifiers
+from identity.identifiers import SPELLED, normalise
+from identity.lock import lock
 from identity.tables import Identifier
 
-#: The namespaces whose canonical form has changed, or hangs on a setting.
-SPELLED = ("email", "phone")
+#: The rule of links between spellings of one value, and the sweep that makes them.
+RULE, SPELLING = "spelling", "spelling:"
 
 
-def respell(session: Session, *, portion: int = 5_000) -> Iterator[tuple[int, list[int]]]:
-    """Yield how many values were looked at, and the identifiers that are linked since.
+def rules() -> str:
+    """Name the rules by which values are spelled now; other ones have a row of their own work."""
+    return f"{identifiers.SPELLING}:{identifiers.region() or ''}"
+
+
+def respell(session: Session, within: tuple[int, int]) -> list[int]:
+    """Link values with how they are spelled now, and return both; `within` are bounds of ids.
 
     Consent records, held events and requests name people by the value of their time, so no value
-    is rewritten: the new spelling is an identifier beside the old one, linked by the rule
-    `spelling`, which can be undone like any other. Safe to repeat.
+    is rewritten: the new spelling is an identifier beside the old one. The caller has both looked
+    at, and has what was said by one spelling count for the others. Safe to repeat.
     """
-    after = 0
-    while rows := _next(session, after, portion):
-        after = rows[-1].id
-        names = {r.id: (r.namespace, normalise(r.namespace, r.value)) for r in rows}
-        wanted = {
-            r.id: (r.namespace, now)
-            for r in rows
-            if (now := names[r.id][1]) is not None and now != r.value
-        }
-        made = graph.identify(session, wanted.values())
-        linked = [
-            graph.Evidence(r.id, made[wanted[r.id]], "event", "spelling", r.first_seen_at)
-            for r in rows
-            if r.id in wanted
-        ]
-        yield len(rows), sorted(graph.observe(session, linked))
-
-
-def _next(session: Session, after: int, limit: int) -> list[sa.Row[Any]]:
+    lock(session)
     query = sa.select(
         Identifier.id, Identifier.namespace, Identifier.value, Identifier.first_seen_at
-    ).where(Identifier.namespace.in_(SPELLED), Identifier.id > after)
-    return list(session.execute(query.order_by(Identifier.id).limit(limit)))
+    ).where(
+        Identifier.namespace.in_(SPELLED), Identifier.id > within[0], Identifier.id <= within[1]
+    )
+    rows = session.execute(query.order_by(Identifier.id)).all()
+    wanted = {
+        row.id: (row.namespace, now)
+        for row in rows
+        if (now := normalise(row.namespace, row.value)) is not None and now != row.value
+    }
+    if not wanted:
+        return []
+    made = graph.identify(session, wanted.values())
+    old = {i: made[key] for i, key in wanted.items()}
+    session.execute(
+        graph.statement("respell"),
+        {"old": graph.literal(list(old)), "now": graph.literal(list(old.values()))},
+    )
+    since = {row.id: row.first_seen_at for row in rows}
+    links = [graph.Evidence(i, now, "event", RULE, since[i]) for i, now in old.items()]
+    graph.observe(session, links)
+    return sorted({*old, *old.values()})
+
+
+def spellings(session: Session, ids: Collection[int]) -> dict[int, list[tuple[int, str, str]]]:
+    """Return id, namespace and value of all spellings of these identifiers that have several.
+
+    By the identifier that is spelled as of now.
+    """
+    found: dict[int, list[tuple[int, str, str]]] = {}
+    rows = session.execute(graph.statement("spellings"), {"ids": graph.array(ids)})
+    for row in rows:
+        found.setdefault(row.now, []).append((row.id, row.namespace, row.value))
+    return {now: all_ for now, all_ in found.items() if len(all_) > 1}

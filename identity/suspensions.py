@@ -43,10 +43,17 @@ def list_all(session: Session) -> list[Suspension]:
 
 
 def touched(
-    session: Session, *, run_id: int | None = None, rule: str | None = None, portion: int = 10_000
+    session: Session,
+    *,
+    run_id: int | None = None,
+    rule: str | None = None,
+    within: tuple[int, int] | None = None,
+    portion: int = 10_000,
 ) -> Iterator[list[int]]:
-    """Yield, in portions, who is linked by a run or a rule."""
+    """Yield, in portions, who is linked by a run or a rule; `within` are bounds of links."""
     mine: list[sa.ColumnElement[bool]] = [Link.revoked_at.is_(None)]
+    if within:
+        mine += [Link.id > within[0], Link.id <= within[1]]
     if rule is None:
         mine += [Link.kind == "match", Link.evidence_id == run_id]
     else:

@@ -26,7 +26,8 @@ class Identifier(Base):
     `person_id` is the id of the oldest identifier of the person, `group_id` that of the part
     held together by asserted (deterministic) links alone; a new identifier is a person of its
     own. `reach_id` is that of the oldest it is connected with by links that conduct, followed or
-    not: whoever shares it is computed together. `closed` is why it identifies nobody. `settled`
+    not: whoever shares it is computed together. `closed` is why it identifies nobody.
+    `spelling_of` is the identifier as which its value is spelled by the rules of now. `settled`
     says that somebody was told of that person. `link_consent` mirrors what the consent records say
     about `profile.link`: given, refused or unknown.
     """
@@ -43,6 +44,7 @@ class Identifier(Base):
     person_id: Mapped[int]
     reach_id: Mapped[int]
     closed: Mapped[str | None]
+    spelling_of: Mapped[int | None]
     settled: Mapped[bool] = mapped_column(server_default=sa.text("false"))
     link_consent: Mapped[str] = mapped_column(server_default=sa.text("'unknown'"))
     first_seen_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
@@ -50,6 +52,11 @@ class Identifier(Base):
     __table_args__ = (
         sa.UniqueConstraint("namespace", "value", postgresql_include=["id"]),
         sa.Index("identifier_person", "person_id"),
+        sa.Index(
+            "identifier_spelling",
+            "spelling_of",
+            postgresql_where=sa.text("spelling_of IS NOT NULL"),
+        ),
         sa.Index(
             "identifier_reach", "reach_id", postgresql_where=sa.text("reach_id <> person_id")
         ),
@@ -196,6 +203,20 @@ class NamespaceRules(Base):
     blocked_patterns: Mapped[list[str]] = mapped_column(ARRAY(sa.Text))
     changed_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
     changed_by: Mapped[str]
+
+
+class Sweep(Base):
+    """A change that may concern everybody, and how far it was carried: up to `position`."""
+
+    __tablename__ = "sweep"
+
+    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    what: Mapped[str] = mapped_column(unique=True)
+    details: Mapped[str]
+    position: Mapped[int]
+    until: Mapped[int]
+    requested_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+    finished_at: Mapped[datetime | None]
 
 
 class Suspension(Base):

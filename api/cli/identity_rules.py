@@ -7,13 +7,16 @@ from typing import Annotated, Any
 import typer
 
 from api.cli.session import AsJson, DataDir, err, opened, settings, show
-from app import resolve
 from app.db import Sessions
-from identity import namespaces, respelling
+from app.sweeps import state
+from identity import namespaces, respelling, sweeps
 from identity.identifiers import Namespace
 from identity.rebuild import rebuild as compute
 
 namespace = typer.Typer(help="The rules of identifiers, by namespace.", no_args_is_help=True)
+
+#: A worker that does nothing for so many seconds is none.
+PATIENCE = 4.0
 
 COLUMNS = (
     "namespace", "priority", "limit", "unique", "most_links", "owner_days", "last_owner",
@@ -95,7 +98,7 @@ def set_rules(
                 last_owner, blocked, blocked_pattern,
             )  # fmt: skip
             namespaces.put(session, setting, by="command line")
-            resolve.ask_again(session, namespaces.touched(session, name))
+            sweeps.request(session, f"namespace:{name}")
             answer = _row(namespaces.get(session, name))
         _wait(sessions)
     show(answer if as_json else [answer], as_json, *COLUMNS)
@@ -107,7 +110,7 @@ def reset_rules(name: str, data_dir: DataDir = None, as_json: AsJson = False) ->
     with opened(settings(data_dir)) as sessions:
         with sessions.begin() as session:
             namespaces.reset(session, name)
-            resolve.ask_again(session, namespaces.touched(session, name))
+            sweeps.request(session, f"namespace:{name}")
             answer = _row(namespaces.get(session, name))
         _wait(sessions)
     show(answer if as_json else [answer], as_json, *COLUMNS)
@@ -115,17 +118,25 @@ def reset_rules(name: str, data_dir: DataDir = None, as_json: AsJson = False) ->
 
 def _wait(sessions: Sessions) -> None:
     """Say how far a worker has come with the people that a change touches, while it comes on."""
-    before = -1
+    before, since = None, time.monotonic()
     while True:
         with sessions() as session:
-            left = resolve.waiting(session)
-        if left in (0, before):  # nothing to do, or nobody does it
-            break
-        err.print(f"{left} identifiers to compute anew")
-        before = left
-        time.sleep(2)
-    if before > 0 and left:
-        err.print("no worker is running: they are computed when one is")
+            now = state(session)
+        if now == {"waiting": 0, "under_way": []}:
+            return
+        if now != before:
+            before, since = now, time.monotonic()
+            shares = [f"{s.what} {s.share:.0%}" for s in _under_way(sessions)]
+            err.print(f"{now['waiting']} identifiers to compute anew", *shares)
+        elif time.monotonic() - since > PATIENCE:
+            err.print("no worker is running: they are computed when one is")
+            return
+        time.sleep(0.5)
+
+
+def _under_way(sessions: Sessions) -> list[sweeps.Progress]:
+    with sessions() as session:
+        return sweeps.under_way(session)
 
 
 def rebuild(
@@ -147,12 +158,10 @@ def rebuild(
 def respell(data_dir: DataDir = None) -> None:
     """Link e-mail addresses and phone numbers of an earlier spelling with how they are spelled now.
 
-    After an upgrade, and after PARCOURS_DEFAULT_REGION was changed.
+    A worker does it by itself after an upgrade, and after PARCOURS_DEFAULT_REGION was changed; this
+    has it begin anew.
     """
     with opened(settings(data_dir)) as sessions:
         with sessions.begin() as session:
-            done = linked = 0
-            for looked_at, found in respelling.respell(session):
-                done, linked = done + looked_at, linked + resolve.ask_again(session, [found])
-                err.print(f"{done} values looked at, {linked} identifiers linked")
+            sweeps.request(session, respelling.SPELLING, respelling.rules())
         _wait(sessions)

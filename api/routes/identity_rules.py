@@ -10,8 +10,9 @@ from api.auth import Caller, requires
 from api.deps import Db
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
-from app import resolve
+from app import sweeps
 from identity import namespaces, reviews, suspensions
+from identity import sweeps as sweep
 from identity.errors import NamespaceRulesInvalid, RunNotFound, SuspensionNotFound
 from identity.identifiers import Namespace
 
@@ -93,9 +94,9 @@ def _described(setting: namespaces.Setting) -> dict[str, Any]:
 
 @router.get("/namespaces", summary="List the rules of namespaces", responses=documented(*AUTH))
 def list_namespaces(session: Db, caller: Reader) -> dict[str, Any]:
-    """Return the rules in force, and how many identifiers wait to be computed by new ones."""
+    """Return the rules in force, how many identifiers wait, and which changes are under way."""
     rows = [_described(setting) for setting in namespaces.list_all(session)]
-    return {"data": rows, "waiting": resolve.waiting(session)}
+    return {"data": rows, **sweeps.state(session)}
 
 
 @router.put(
@@ -104,7 +105,10 @@ def list_namespaces(session: Db, caller: Reader) -> dict[str, Any]:
     responses=documented(*AUTH, NamespaceRulesInvalid),
 )
 def put_namespace(session: Db, caller: Admin, key: Name, wanted: NamespaceIn) -> dict[str, Any]:
-    """Replace the rules of a namespace; a worker computes anew whom they touch."""
+    """Replace the rules of a namespace; a worker computes anew whom they touch.
+
+    It looks for these in portions: `under_way` says how far it is. Sent again it begins anew.
+    """
     namespaces.put(session, setting_of(key, wanted), by=caller.client_id)
     return _changed(session, key)
 
@@ -121,8 +125,8 @@ def reset_namespace(session: Db, caller: Admin, key: Name) -> dict[str, Any]:
 
 
 def _changed(session: Session, name: str) -> dict[str, Any]:
-    resolve.ask_again(session, namespaces.touched(session, name))
-    return {**_described(namespaces.get(session, name)), "waiting": resolve.waiting(session)}
+    sweep.request(session, f"namespace:{name}")
+    return {**_described(namespaces.get(session, name)), **sweeps.state(session)}
 
 
 @router.get("/undone", summary="List runs and rules taken back", responses=documented(*AUTH))
@@ -132,7 +136,7 @@ def list_undone(session: Db, caller: Reader) -> dict[str, Any]:
         {"run_id": s.run_id, "rule": s.rule, "by": s.decided_by, "at": s.decided_at.isoformat()}
         for s in suspensions.list_all(session)
     ]
-    return {"data": rows, "waiting": resolve.waiting(session)}
+    return {"data": rows, **sweeps.state(session)}
 
 
 @router.post(
@@ -184,5 +188,5 @@ def redo_rule(session: Db, caller: Admin, rule: Rule) -> dict[str, Any]:
 def _again(
     session: Session, *, run_id: int | None = None, rule: str | None = None
 ) -> dict[str, Any]:
-    found = suspensions.touched(session, run_id=run_id, rule=rule)
-    return {"identifiers": resolve.ask_again(session, found), "waiting": resolve.waiting(session)}
+    sweep.request(session, f"rule:{rule}" if rule else f"run:{run_id}")
+    return sweeps.state(session)

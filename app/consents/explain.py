@@ -9,10 +9,14 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import consent
-from identity import people
+from identity import people, sweeps
+from identity.identifiers import SPELLED
 
 #: A question about so short a time ago is one about now, and took that long to get here.
 JUST_NOW = timedelta(seconds=1)
+#: Until an address or number has been looked at after a change of how they are spelled, what is
+#: said by its new spelling is not heard: nothing is done with the data.
+UNREAD = consent.Demand("restriction", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,10 @@ def explain(
     identifiers = [(m.namespace, m.value) for m in members]
     records = consent.history(session, identifiers)
     demands = consent.demands(session, identifiers, at=at)
+    after, until = sweeps.unread(session)
+    for m in members:
+        if m.namespace in SPELLED and after < m.identifier_id <= until:
+            demands.setdefault((m.namespace, m.value), []).append(UNREAD)
     now = min(at, known_at) > datetime.now(UTC) - JUST_NOW
     standings = consent.standings(
         records, at=at, known_at=None if now else known_at, purposes=catalogue

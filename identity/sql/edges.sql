@@ -12,7 +12,8 @@ SELECT CAST(json_build_array(
                 OR EXISTS (SELECT FROM identity.suspension s WHERE s.run_id = l.evidence_id)
            ELSE (rule || also) <@ ARRAY(SELECT s.rule FROM identity.suspension s
                                         WHERE s.rule IS NOT NULL)
-         END)) AS text) AS links
+         END),
+         json_agg(rule = 'spelling' OR 'spelling' = ANY(also))) AS text) AS links
 FROM (SELECT l.*, n.id AS at,
              row_number() OVER (PARTITION BY n.id, l.kind = 'event'
                                 ORDER BY l.first_at, l.left_id, l.right_id) AS place

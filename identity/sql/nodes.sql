@@ -13,7 +13,7 @@ WITH around AS MATERIALIZED (
          CASE WHEN s.name IS NULL THEN false
               ELSE lower(i.value) = ANY(s.blocked) OR EXISTS (
                 SELECT FROM unnest(s.blocked_patterns) p WHERE i.value ~ p) END AS blocked,
-         i.closed
+         i.closed, i.spelling_of IS NOT NULL AS old
   FROM identity.identifier i
   LEFT JOIN identity.record r ON r.identifier_id = i.id
   LEFT JOIN identity.namespace s ON s.name = i.namespace
@@ -26,7 +26,8 @@ SELECT CAST(json_build_array(
   (SELECT json_build_array(
      json_agg(reach_id), json_agg(group_id), json_agg(person_id), json_agg(settled), json_agg(id),
      json_agg(namespace), json_agg(link_consent), json_agg(first_name), json_agg(last_name),
-     json_agg(birth_date), json_agg(blocked), json_agg(closed)) FROM chosen),
+     json_agg(birth_date), json_agg(blocked), json_agg(closed), json_agg(old))
+   FROM chosen),
   (SELECT coalesce(json_agg(json_build_array(c.left_id, c.right_id)), '[]')
    FROM chosen n JOIN identity.cannot_link c ON c.left_id = n.id),
   (SELECT coalesce(json_agg(d.id), '[]') FROM (

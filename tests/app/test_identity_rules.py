@@ -1,15 +1,22 @@
 """An operator changes rules over HTTP and by command; the worker carries them through."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy.orm import Session
 
-from app import pipeline
+import consent
+from app import pipeline, sweeps
+from app.consents.explain import explain
+from app.consents.permission import permissions
+from app.consents.record import record
 from app.db import Sessions
-from app.resolve import ask_again
-from identity import graph, identifiers, people, rebuild, respelling
+from identity import graph, identifiers, people, rebuild
+from identity import sweeps as sweep
 
 Ask = Callable[..., Any]
 
@@ -39,6 +46,8 @@ def send(server: TestClient, write_key: str, sessions: Sessions) -> Ask:
 def settle(sessions: Sessions) -> None:
     idle = False
     while not idle:
+        while sweeps.advance(sessions):
+            pass
         with sessions.begin() as session:
             idle = pipeline.step(session).idle
 
@@ -61,7 +70,12 @@ def test_a_blocked_value_lets_go_of_who_it_held_together_and_takes_them_back(
     send({"anonymousId": "a1", **crm}, {"anonymousId": "a2", **crm})
     assert not apart(sessions, "anonymous_id:a1", "anonymous_id:a2")
     set_ = ask("PUT", "/namespaces/crm_id", json={"blocked": ["walk-in-7"]})
-    assert (set_["waiting"], set_["blocked"]) == (3, ["walk-in-7"])
+    assert (set_["waiting"], set_["blocked"]) == (0, ["walk-in-7"])
+    assert [s["what"] for s in set_["under_way"]] == ["namespace:crm_id"]
+    for _ in range(2):  # asked twice, three identifiers are noted once
+        sweeps.advance(sessions)
+        set_ = ask("PUT", "/namespaces/crm_id", json={"blocked": ["walk-in-7"]})
+        assert set_["waiting"] == 3
     settle(sessions)
     assert apart(sessions, "anonymous_id:a1", "anonymous_id:a2")
     held = ask("GET", "/held", params={"reason": "blocked"})
@@ -113,7 +127,8 @@ def test_what_was_seen_with_a_crowd_is_nobodys(ask: Ask, send: Ask, sessions: Se
 def test_a_rule_is_undone_as_a_whole_and_redone(ask: Ask, send: Ask, sessions: Sessions) -> None:
     send({"type": "alias", "userId": "ada", "previousId": "before"})
     assert not apart(sessions, "user_id:ada", "anonymous_id:before")
-    assert ask("POST", "/rules/alias/undo", 202) == {"identifiers": 2, "waiting": 2}
+    undone = ask("POST", "/rules/alias/undo", 202)
+    assert [(s["what"], s["share"]) for s in undone["under_way"]] == [("rule:alias", 0.0)]
     settle(sessions)
     assert apart(sessions, "user_id:ada", "anonymous_id:before")
     send({"type": "alias", "userId": "bob", "previousId": "other"})
@@ -147,6 +162,11 @@ def french() -> Iterator[None]:
     identifiers.read_phones_of(None)
 
 
+def respell(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        sweep.request_spelling(session)
+
+
 def test_values_of_an_earlier_spelling_are_linked_with_the_new_one(
     sessions: Sessions, french: None
 ) -> None:
@@ -155,8 +175,7 @@ def test_values_of_an_earlier_spelling_are_linked_with_the_new_one(
     for _ in range(2):
         with sessions.begin() as session:
             graph.identify(session, old)
-            for _, found in respelling.respell(session, portion=2):
-                ask_again(session, [found])
+        respell(sessions)
         settle(sessions)
     with sessions() as session:
         persons = {v: people.find(session, n, v) for n, v in old}
@@ -165,3 +184,91 @@ def test_values_of_an_earlier_spelling_are_linked_with_the_new_one(
         assert people.find(session, "email", "adab@gmail.com") == persons["ada.b+x@gmail.com"]
         assert len(people.held(session)) == 0
         assert rebuild.rebuild(session, check=True).people == 3
+
+
+def test_a_withdrawal_by_the_new_spelling_ends_what_the_old_one_allowed(
+    sessions: Sessions, french: None
+) -> None:
+    """Before it is known that both are one nothing is done with the data; after, it is heard."""
+    now = datetime.now(UTC)
+    with sessions.begin() as session:
+        ids = graph.identify(session, [("phone", "0142685300"), ("user_id", "ada")])
+        phone, ada = ids["phone", "0142685300"], ids["user_id", "ada"]
+        seen = graph.Evidence(phone, ada, "event", "identify", now)
+        graph.reconsider(session, graph.observe(session, [seen]), at=now)
+        for purpose in ("analytics.audience", "profile.link"):
+            record(session, "phone", "0142685300", {purpose: "given"}, collected_by="shop",
+                   received_at=now)  # fmt: skip
+    settle(sessions)
+    assert allowed(sessions, phone) == {"0142685300": True, "ada": True}
+    respell(sessions)
+    assert allowed(sessions, phone) == {"0142685300": False, "ada": False}
+    with sessions.begin() as session:
+        say(session, {"analytics.audience": "withdrawn", "profile.link": "refused"})
+    settle(sessions)
+    assert allowed(sessions, phone) == {"0142685300": False, "+33142685300": False}
+    assert apart(sessions, "phone:+33142685300", "user_id:ada")
+    with sessions.begin() as session:
+        assert people.find(session, "phone", "0142685300") == phone
+        say(session, {"analytics.audience": "given", "profile.link": "given"})
+    settle(sessions)
+    assert allowed(sessions, phone) == {"0142685300": True, "+33142685300": True, "ada": True}
+    settle(sessions)
+    with sessions() as session:
+        words = consent.history(session, [("phone", "0142685300")])
+        assert len([w for w in words if w.evidence]) == 4  # copies of four words, once
+
+
+def say(session: Session, words: dict[str, str]) -> None:
+    at = datetime.now(UTC)
+    record(session, "phone", "+33142685300", words, collected_by="form", received_at=at)
+
+
+def allowed(sessions: Sessions, identifier: int) -> dict[str, bool]:
+    """Say by both forms of the decision what may be used of a person."""
+    with sessions() as session:
+        person = people.people_of(session, [identifier])[identifier]
+        names = {m.identifier_id: m.value for m in people.members(session, [person])}
+        found = {names[p.identifier_id]: p.allowed
+                 for p in permissions(session, "analytics.audience", [person])}  # fmt: skip
+        now = datetime.now(UTC)
+        for i, value in names.items():
+            [told] = explain(session, person, i, at=now, known_at=now, purpose="analytics.audience")
+            assert told.decision.allow == found[value]
+    return found
+
+
+def test_two_spellings_of_an_address_count_once(sessions: Sessions) -> None:
+    now = datetime.now(UTC)
+    with sessions.begin() as session:
+        mails = [("email", f"a{n}.b@gmail.com") for n in range(5)]
+        ids = graph.identify(session, [("user_id", "ada"), *mails])
+        ada = ids.pop(("user_id", "ada"))
+        links = [graph.Evidence(ada, i, "event", "identify", now) for i in ids.values()]
+        graph.reconsider(session, graph.observe(session, links), at=now)
+    respell(sessions)
+    settle(sessions)
+    with sessions() as session:
+        person = people.find(session, "user_id", "ada") or 0
+        assert len(people.members(session, [person])) == 11
+        assert people.held(session) == []
+
+
+def test_a_sweep_that_is_killed_goes_on_where_it_was(sessions: Sessions) -> None:
+    old = [("email", f"ada.{n}@gmail.com") for n in range(30)]
+    with sessions.begin() as session:
+        graph.identify(session, old)
+    respell(sessions)
+    with suppress(ZeroDivisionError), sessions.begin() as session:
+        assert sweep.step(session, window=10)
+        raise ZeroDivisionError
+    linked, more = 0, True
+    while more:
+        with sessions.begin() as session:
+            found = sweep.step(session, window=10)
+            more = found is not None and found.more
+            linked += len(found.touched) if found else 0
+    assert linked == 60
+    respell(sessions)
+    with sessions() as session:
+        assert sweep.under_way(session) == []

@@ -4,8 +4,8 @@
 -- people only, said_by_some.sql takes the place of what is between the marks.
 WITH said AS (
 -- <everybody
-  SELECT i.identifier_id, i.group_id, i.person_id, s.state, s.order_time, s.purpose_version,
-         s.account_wide, s.stamp, s.unproven
+  SELECT i.identifier_id, i.namespace, i.group_id, i.person_id, s.state, s.order_time,
+         s.purpose_version, s.account_wide, s.stamp, s.unproven
   FROM identity.current_person i
   LEFT JOIN consent.current s
     ON s.namespace = i.namespace AND s.value = i.value AND s.purpose = :purpose
@@ -20,7 +20,9 @@ WITH said AS (
               ELSE 'given' END AS state
   FROM said
 ), bar AS (
-  SELECT i.person_id, bool_or(d.kind = 'restriction') AS restricted
+  SELECT b.person_id, bool_or(b.restriction) AS restricted
+  FROM (
+  SELECT i.person_id, d.kind = 'restriction' AS restriction
   FROM consent.restriction d
   JOIN identity.current_person i USING (namespace, value)
   WHERE d.from_at <= clock_timestamp() AND (d.to_at IS NULL OR d.to_at > clock_timestamp())
@@ -29,7 +31,16 @@ WITH said AS (
                     WHEN 'objection_marketing' THEN :direct_marketing
                     ELSE CASE WHEN d.purpose_key IS NULL THEN :objectable
                               ELSE NOT :unconditional END END
-  GROUP BY i.person_id
+  UNION ALL
+  -- What is said by the new spelling of an address or number is not heard yet: nothing goes.
+  SELECT s.person_id, true
+  FROM said s
+  WHERE :restrictable AND s.namespace IN ('email', 'phone')
+    AND EXISTS (SELECT FROM identity.sweep w
+                WHERE w.what = 'spelling:' AND w.finished_at IS NULL
+                  AND s.identifier_id > w.position AND s.identifier_id <= w.until)
+  ) b
+  GROUP BY b.person_id
 ), account AS (
   SELECT voice.*,
          max(order_time) FILTER (WHERE state = 'given' AND account_wide

@@ -1,7 +1,7 @@
 -- What each identifier of these people says about :purpose. Looked up one by one: joined, two people
 -- of 200,000 take 1 s instead of .2 ms.
-SELECT i.identifier_id, i.group_id, i.person_id, s.state, s.order_time, s.purpose_version,
-       s.account_wide, s.stamp, s.unproven
+SELECT i.identifier_id, i.namespace, i.group_id, i.person_id, s.state, s.order_time,
+       s.purpose_version, s.account_wide, s.stamp, s.unproven
 FROM identity.current_person i
 LEFT JOIN LATERAL (
   SELECT c.* FROM consent.current c

@@ -1,0 +1,56 @@
+"""What somebody said by one spelling of an address or number is their word by every other."""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+import consent
+from identity import respelling
+
+#: Of whose record one is a copy, and by whom it says to be collected.
+COPY = "spelling_of_record"
+
+
+def spread(session: Session, identifiers: Collection[int], *, now: datetime) -> set[int]:
+    """Record what these said for the other spellings of theirs; return all of them.
+
+    Records are append-only and name a value: so each spelling has a record of each word, with the
+    time, notice and evidence of the original, and the latest word counts whichever way it came.
+    Safe to repeat.
+    """
+    found = set(identifiers)
+    classes = respelling.spellings(session, found) if found else {}
+    choices = []
+    for same in classes.values():
+        found.update(i for i, _, _ in same)
+        names = [(namespace, value) for _, namespace, value in same]
+        records = consent.history(session, names)
+        known = {(r.namespace, r.value, r.evidence.get(COPY)) for r in records}
+        choices += [
+            _copy(record, *name)
+            for record in records
+            if COPY not in record.evidence
+            for name in names
+            if name != (record.namespace, record.value) and (*name, str(record.id)) not in known
+        ]
+    if choices:
+        consent.record(session, choices, received_at=now)
+    return found
+
+
+def _copy(record: consent.ConsentRecord, namespace: str, value: str) -> consent.Choice:
+    until = record.valid_until
+    return consent.Choice(
+        namespace,
+        value,
+        record.purpose,
+        record.state,
+        record.effective_at,
+        record.collected_by,
+        purpose_version=record.purpose_version,
+        valid_days=(until - record.effective_at).days if until else None,
+        notice=record.notice,
+        evidence={**record.evidence, COPY: str(record.id)},
+        universal=record.universal,
+    )
