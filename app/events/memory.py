@@ -17,7 +17,7 @@ from app.events.item import Speaker
 from app.plans.in_force import Plans
 from app.suppression.gate import Gate
 from consent.signals.read import read
-from consent.signals.stamp import ABSENT, Rules, Stamp
+from consent.signals.stamp import ABSENT, UNIVERSAL, Rules, Stamp
 from identity import graph
 
 #: Identifiers whose ids are remembered, and those whose consent is. When there are more, it starts
@@ -61,6 +61,7 @@ class Memory:
         self.plans = Plans()
         self.gate = Gate()
         self._below: Mapping[str, frozenset[str]] = {}
+        self._universal = frozenset[str]()
         self._versions = -1
         self._mark = 0
         self._own: set[int] = set()
@@ -96,6 +97,10 @@ class Memory:
                 key: frozenset(consent.catalogue.below(self.purposes.values(), key))
                 for key in self.purposes
             }
+            # What is allowed in America until somebody opts out is what such a signal is about.
+            first = {k for k, p in self.purposes.items() if p.regime == "us_optout"}
+            first |= self.purposes.keys() & set(UNIVERSAL)
+            self._universal = frozenset(first).union(*(self._below[key] for key in first))
             self._versions = changes.purposes
             self._stamps.clear()
             self._voices.clear()
@@ -140,6 +145,7 @@ class Memory:
                 answer=answer,
                 now=now,
                 below=self._below,
+                universal=self._universal,
             )
             if len(words) + len(beside) <= LONGEST_STAMP:
                 if len(self._stamps) >= MOST_STAMPS:

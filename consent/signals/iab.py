@@ -7,7 +7,7 @@ from datetime import datetime
 from consent.signals import acceptance, gpp, tcf, us_privacy, us_sections
 from consent.signals.bits import Undecodable
 from consent.signals.meanings import Meanings
-from consent.signals.stamp import UNIVERSAL, Rules, Signal
+from consent.signals.stamp import Rules, Signal
 from consent.signals.tcf import TcString
 
 PURPOSES, FEATURES = range(1, 12), range(1, 3)
@@ -116,7 +116,7 @@ def _accepted(
 
 
 def _universal(meanings: Meanings) -> frozenset[str]:
-    return frozenset(UNIVERSAL) & frozenset(meanings.known)
+    return meanings.universal & frozenset(meanings.known)
 
 
 def _ids(value: object) -> frozenset[int]:

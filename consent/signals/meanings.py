@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from consent.purposes import COMMON_CATEGORIES
+from consent.signals.stamp import UNIVERSAL
 
 #: Names that signals other than banner categories have for purposes, with a prefix, and ours
 #: (research/consent.md 2.4). A source may give each another meaning, as it may to a category.
@@ -40,10 +41,12 @@ SIGNALS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Meanings:
-    """What names mean to one source: `known` purposes, and its own names for them."""
+    """What signals mean to one source: `known` purposes, and its own names for them."""
 
     known: Collection[str]
     categories: Mapping[str, Collection[str]]
+    #: What a universal opt-out refuses.
+    universal: frozenset[str] = frozenset(UNIVERSAL)
 
     def of(self, names: Iterable[object]) -> frozenset[str]:
         """Return the purposes that these names stand for; an unknown name stands for none."""

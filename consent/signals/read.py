@@ -9,7 +9,7 @@ import msgspec
 
 from consent.signals import iab, makers, segment
 from consent.signals.meanings import Meanings
-from consent.signals.stamp import ABSENT, UNREADABLE, Rules, Signal, Stamp, combined
+from consent.signals.stamp import ABSENT, UNIVERSAL, UNREADABLE, Rules, Signal, Stamp, combined
 
 #: The raw signals of a record are kept with it up to this length; its event has them whole.
 LONGEST_RAW = 4_096
@@ -34,17 +34,19 @@ def read(
     rules: Rules = Rules(),  # noqa: B008 -- frozen
     answer: bool = False,
     below: Mapping[str, Collection[str]] = NOTHING_BELOW,
+    universal: frozenset[str] = frozenset(UNIVERSAL),
 ) -> Stamp:
     """Read what an event says about consent: `words` are its `context.consent`, as JSON.
 
     `beside` is an object of the other members (`BESIDE`, `SNOWPLOW`). `known` are the purposes of
     the catalogue, `categories` the source's own names for them. `answer` marks the event by which
     a banner tells a choice: having none is unreadable then. `below` are the purposes under one,
-    which are refused with it unless something is said of them. What is malformed or does not count
+    which are refused with it unless something is said of them; `universal` those that a universal
+    opt-out refuses. What is malformed or does not count
     makes the stamp unreadable, which refuses everything for that event. Never raises.
     """
     own, others = _members(words), _members(beside)
-    meanings = Meanings(known, categories)
+    meanings = Meanings(known, categories, universal)
     signals = [Signal("segment", problem="malformed")] if own is None or others is None else []
     own, others = own or {}, others or {}
     signals += _signals(own, others, meanings, rules, now)

@@ -238,6 +238,16 @@ def test_20_the_header_opts_out_the_device_and_the_person_it_is_known_to_be(
     assert kinds == ({(p, "gpc") for p in ADS} if counts else set())
 
 
+def test_20_it_is_about_whatever_is_allowed_until_somebody_opts_out(site: Site) -> None:
+    own = {"key": "ads.sell", "regime": "us_optout", "lawful_basis": "legitimate_interests"}
+    answer = site.server.post("/v1/purposes", json=own, headers=site.officer)
+    assert answer.status_code == 201, answer.text
+    site.send()
+    assert site.decide("ads.sell")["allow"]
+    site.send(headers={"Sec-GPC": "1"})
+    assert site.decide("ads.sell")["reason"] == "refused"
+
+
 def test_20_a_relay_says_it_in_a_field_and_a_batch_in_its_context(site: Site) -> None:
     site.send({"consent": {"gpc": True}})
     assert site.refused() == [ADS]

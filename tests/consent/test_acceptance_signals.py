@@ -20,7 +20,7 @@ from consent.signals.read import read
 from consent.signals.stamp import UNIVERSAL, Rules, Stamp
 from consent.signals.vendor import Declared, VendorList, denied
 from tests.consent import strings
-from tests.consent.build import DAY, tc
+from tests.consent.build import DAY, base64url, number, tc
 from tests.consent.strings import V1, V3
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -141,6 +141,23 @@ def test_12_what_no_string_may_be_is_refused_quickly() -> None:
             assert reason(gpp.decode, "DBABMA~" + long) == "too_long"
             assert not stamp({"tcf": long}).readable
             assert time.process_time() - before < 0.05
+
+
+def test_12_the_longest_strings_that_are_read_take_little_time_too() -> None:
+    singles = "".join("0" + number(2 * n + 1, 16) for n in range(2_600))
+    head = tc(disclosed=None, publisher=None)
+    many = (
+        head
+        + "."
+        + base64url(number(1, 3) + number(65_535, 16) + "1" + number(2_600, 12) + singles)
+    )
+    assert 7_000 < len(many) <= tcf.LONGEST
+    before = time.process_time()
+    found = tcf.decode(many)
+    assert found.disclosed is not None
+    assert 5_199 in found.disclosed
+    assert 5_200 not in found.disclosed
+    assert time.process_time() - before < 0.05
 
 
 def test_13_a_restricted_vendor_may_not_process_though_the_person_agreed() -> None:
