@@ -1,0 +1,105 @@
+"""Check 45: without its decision, the test of each enforcement point fails.
+
+Each decision is taken out of a copy of the product, one at a time. A point whose test still passes
+then is not tested.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.long
+ROOT = Path(__file__).resolve().parents[1]
+PARTS = ("api", "app", "consent", "identity", "migrations", "tests", "pyproject.toml")
+#: Of each test of tests/app/test_enforcement.py: the file, what decides there, and what would be
+#: there if nobody asked.
+DECISIONS = {
+    "test_e1_collect": (
+        "app/events/collection.py", "        if not decision.allow:\n", "        if False:\n"
+    ),
+    "test_e3_link": (
+        "app/resolve.py", "    if not identifiers:\n        return set()\n", "    return set()\n"
+    ),
+    "test_e4_read": (
+        "app/profiles/read.py",
+        "p.identifier_id for p in decisions if p.allowed)),\n        _withheld",
+        "p.identifier_id for p in decisions)),\n        _withheld",
+    ),
+    "test_e5_segment": (
+        "app/segments/compile.py", "FROM permission WHERE allowed", "FROM permission"
+    ),
+    "test_e5_list": (
+        "app/segments/members.py",
+        "[row for row in page if row.person_id in allowed]",
+        "list(page)",
+    ),
+    "test_e6_build": (
+        "app/destinations/outbox.py", "for p in delta.entered if p in allowed]",
+        "for p in delta.entered]",
+    ),
+    "test_e6_dequeue": (
+        "app/destinations/deliver.py", "row.person_id) not in allowed:", "0) is None:"
+    ),
+    "test_e6_retry": (
+        "app/destinations/deliver.py", "row.person_id) not in allowed:", "0) is None:"
+    ),
+    "test_e7_copy": (
+        "app/lake/duckdb_engine.py",
+        "    allowed = [d for d in decisions if d.allowed]\n",
+        "    allowed = list(decisions)\n",
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the product, which the tests below change and put back."""
+    made = tmp_path_factory.mktemp("product")
+    for part in PARTS:
+        if (ROOT / part).is_dir():
+            shutil.copytree(
+                ROOT / part,
+                made / part,
+                ignore=shutil.ignore_patterns("__pycache__", "node_modules"),
+            )
+        else:
+            shutil.copy(ROOT / part, made / part)
+    return made
+
+
+def run(copy: Path, *tests: str) -> subprocess.CompletedProcess[str]:
+    """Run tests of the copy with its own code."""
+    where = [f"tests/app/test_enforcement.py::{test}" for test in tests]
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *where],
+        cwd=copy,
+        env={**os.environ, "PYTHONPATH": str(copy)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_45_the_points_hold_as_they_are(copy: Path) -> None:
+    found = run(copy, *DECISIONS)
+    assert found.returncode == 0, found.stdout
+
+
+@pytest.mark.parametrize("test", DECISIONS)
+def test_45_without_its_decision_the_test_of_a_point_fails(copy: Path, test: str) -> None:
+    name, decides, without = DECISIONS[test]
+    file = copy / name
+    text = file.read_text(encoding="utf-8")
+    assert text.count(decides) == 1, "the decision is where it was"
+    file.write_text(text.replace(decides, without), encoding="utf-8")
+    try:
+        found = run(copy, test)
+    finally:
+        file.write_text(text, encoding="utf-8")
+    assert found.returncode == 1, found.stdout
+    assert "1 failed" in found.stdout
+    assert "Assert" in found.stdout, "it fails by what it asserts"
