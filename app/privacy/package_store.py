@@ -14,10 +14,12 @@ from app.errors import PackageNotFound
 from app.privacy.tables import PrivacyPackage, PrivacyRequest
 from app.settings import Settings
 
+FOLDER = "packages"
+
 
 def folder(settings: Settings) -> Path:
     """Return where packages are, readable by this account alone."""
-    path = settings.home / "packages"
+    path = settings.home / FOLDER
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.chmod(0o700)
     return path
@@ -79,6 +81,8 @@ def remove(
 
 def expire(session: Session, settings: Settings, *, now: datetime) -> int:
     """Delete the packages whose time is over, and files of none; return how many."""
+    if not (settings.home / FOLDER).exists():
+        return 0
     over = session.scalars(
         sa.select(PrivacyPackage).where(
             PrivacyPackage.deleted_at.is_(None), PrivacyPackage.expires_at <= now

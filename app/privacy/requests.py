@@ -1,7 +1,7 @@
 """Requests of data subjects: opening, extending, refusing, closing, and what happened to each."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
@@ -27,6 +27,8 @@ REVIEW, EXECUTING, RESPONDED, CLOSED = "review", "executing", "responded", "clos
 REFUSED, PARTLY, REVOKED = "refused", "partially_met", "revoked_by_subject"
 NO_MATCH, DUPLICATE = "no_match", "duplicate_of"
 ENDED = (CLOSED, REFUSED, PARTLY, REVOKED, NO_MATCH, DUPLICATE)
+#: What was received longer ago is a mistake.
+OLDEST = timedelta(days=3_650)
 #: States of a task in which nothing is left to be done.
 FINAL = ("done", "not_present", "retained", "not_supported")
 
@@ -66,8 +68,8 @@ def open_(
     if kind == "rectification" and not {"trait", "value"} <= (details or {}).keys():
         raise PrivacyRequestInvalid("it needs the trait and its right value in details")
     received = received_at or now
-    if received > now:
-        raise PrivacyRequestInvalid("it cannot have been received in the future")
+    if not now - OLDEST <= received <= now:
+        raise PrivacyRequestInvalid("it was received in the last years, and not in the future")
     ring = gate.keys_or_new()
     refs = [ring.newest.ref(*identifier) for identifier in sorted(set(identifiers))]
     wanted = [ref for identifier in identifiers for ref in ring.refs(*identifier)]

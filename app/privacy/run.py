@@ -68,9 +68,9 @@ def at_once(sessions: Sessions, settings: Settings, request_id: UUID) -> str:
 
 def _close_fetched(session: Session, now: datetime) -> None:
     """Close requests that were answered by a package whose time is over."""
-    for request in requests.list_all(session, open_only=True, limit=10_000):
-        packages = package_store.of_request(session, request.id)
-        if request.state == requests.RESPONDED and all(p.deleted_at for p in packages):
+    answered = sa.select(PrivacyRequest).where(PrivacyRequest.state == requests.RESPONDED)
+    for request in session.scalars(answered).all():
+        if all(p.deleted_at for p in package_store.of_request(session, request.id)):
             requests.end(session, request, requests.CLOSED, by=WORKER, now=now)
 
 

@@ -457,6 +457,7 @@ def test_packages_are_deleted_in_time_and_with_the_person(world: World) -> None:
     assert timedelta(days=world.settings.package_days) > timedelta(0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("store", [s for s in STEPS if s != "destination"])
 def test_a_step_that_dies_after_its_work_is_repeated(
     world: World, monkeypatch: pytest.MonkeyPatch, store: str
