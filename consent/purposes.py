@@ -13,6 +13,7 @@ LawfulBasis = Literal[
     "legitimate_interests",
 ]
 Mode = Literal["most_restrictive", "per_identifier", "latest_explicit"]
+LinkConfidence = Literal["probable", "deterministic"]
 Regime = Literal["eu_optin", "us_optout", "exempt_measurement"]
 
 #: The purpose that decides whether somebody's identifiers and records may be joined.
@@ -37,6 +38,9 @@ class Purpose:
     measurement exempt from consent). `declared` is what is told and recorded and decides nothing:
     data classes, recipients, retention, transfers, the impact assessment, names in other
     vocabularies.
+
+    `link_confidence` says how sure it must be that identifiers are one person's for data to be used
+    together: `deterministic` asks for asserted links, and what is only matched counts as two.
     """
 
     key: str
@@ -54,6 +58,7 @@ class Purpose:
     linkable: bool = True
     effective_from: datetime = datetime(2026, 1, 1, tzinfo=UTC)
     declared: dict[str, Any] = field(default_factory=dict)
+    link_confidence: LinkConfidence = "probable"
     #: Grants of earlier versions are stale: the last version in effect that `renews`.
     renewed: int = 0
 

@@ -104,6 +104,10 @@ class PurposeModel(BaseModel):
         default=True,
         description="False: only counted; never read by person, in a segment, joined or sent.",
     )
+    link_confidence: Literal["probable", "deterministic"] = Field(
+        default="probable",
+        description="`deterministic`: identifiers that are only matched count as two people.",
+    )
     effective_from: AwareDatetime | None = Field(
         default=None, description="Not in the past; now, when left out."
     )

@@ -158,7 +158,7 @@ def _segments(session: Session, view: read.View) -> list[dict[str, Any]]:
         return []
     return [
         {"segment": row.key, "since": row.entered_at.isoformat()}
-        for row in segments.of_person(session, view.person_id)
+        for row in segments.of_person(session, view.subject_id)
         if row.purpose == view.purpose
     ]
 

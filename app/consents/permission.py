@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 import consent
 from app.db import statement
 from consent.resolve import UNCONDITIONAL, UNRESTRICTED
+from identity import people as identity
 
 #: What is done with the data: counted without naming anybody, or anything else.
 Use = Literal["analyse", "person"]
@@ -78,15 +79,33 @@ def permissions(
 ) -> list[Permission]:
     """Say of every identifier of these people whether it may be used for the purpose.
 
+    A purpose that demands deterministic links knows asserted groups, and no people: `people` are
+    then groups, and each is a person of its own. Who is none of both allows nothing.
+
     A purpose that is not `linkable` allows only `analyse`, and its data stay with the identifier
     that brought them: there every identifier is a person of its own. Raises PurposeNotFound: a
     purpose that is not in the catalogue allows nothing.
     """
     purpose = consent.catalogue.purpose(session, purpose_key)
-    rows = session.execute(decision(people), parameters(purpose, people, use=use))
+    asked = people
+    if people is not None and purpose.link_confidence == "deterministic":
+        asked = set(identity.people_of(session, people).values())
+    rows = session.execute(decision(asked), parameters(purpose, asked, use=use))
     if not purpose.linkable:
         return [
             Permission(r.identifier_id, r.group_id, r.identifier_id, r.allowed, r.reason)
             for r in rows
         ]
+    if purpose.link_confidence == "deterministic":
+        wanted = None if people is None else frozenset(people)
+        return [
+            Permission(r.identifier_id, r.group_id, r.group_id, r.allowed, r.reason)
+            for r in rows
+            if wanted is None or r.group_id in wanted
+        ]
     return [Permission(r.identifier_id, r.group_id, r.person_id, r.allowed, r.reason) for r in rows]
+
+
+def unit(purpose: consent.Purpose) -> str:
+    """Return the column of `decision` that says whose data may be used together."""
+    return "person_id" if purpose.link_confidence == "probable" else "group_id"

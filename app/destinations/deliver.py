@@ -50,7 +50,7 @@ def deliver(sessions: Sessions, client: httpx.Client) -> int:
     """
     with sessions.begin() as session:
         rows = _claim(session)
-        concerned = {m.identifier_id for m in people.members(session, {r.person_id for r in rows})}
+        concerned = {i for ids in _members(session, rows).values() for i in ids}
     if not rows:
         return 0
     with in_use.held(sessions, concerned):
@@ -73,13 +73,25 @@ def _claim(session: sa.orm.Session) -> Sequence[sa.Row[Any]]:
     ).all()
 
 
+def _members(session: sa.orm.Session, rows: Sequence[sa.Row[Any]]) -> dict[int, set[int]]:
+    """Return all identifiers of whom each message is about, a person or an asserted group of one.
+
+    Of the whole person in any case: a refusal of somebody matched is heard too.
+    """
+    persons = people.people_of(session, {row.person_id for row in rows})
+    found: dict[int, set[int]] = {}
+    for member in people.members(session, set(persons.values())):
+        found.setdefault(member.person_id, set()).add(member.identifier_id)
+    return {who: found[person] for who, person in persons.items()}
+
+
 def _decide(
     session: sa.orm.Session, rows: Sequence[sa.Row[Any]], held: Collection[int]
 ) -> list[_Job]:
     """Decide consent anew, and return what may be sent."""
     now = datetime.now(UTC)
-    members = people.members(session, {row.person_id for row in rows})
-    joined_since = {m.person_id for m in members if m.identifier_id not in held}
+    known = frozenset(held)
+    joined_since = {who for who, ids in _members(session, rows).items() if not ids <= known}
     allowed = _allowed(session, [r for r in rows if r.person_id not in joined_since], now)
     jobs = []
     for row in rows:

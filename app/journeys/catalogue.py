@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 import consent
@@ -45,7 +46,7 @@ def list_all(session: Session) -> list[tuple[JourneyVersion, Journey]]:
     """Return the newest version of every journey, by key."""
     rows = session.scalars(
         sa.select(JourneyVersion)
-        .distinct(JourneyVersion.key)
+        .ext(distinct_on(JourneyVersion.key))
         .order_by(JourneyVersion.key, JourneyVersion.version.desc())
     )
     return [(row, Journey.model_validate(row.definition)) for row in rows]

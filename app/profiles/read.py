@@ -18,21 +18,33 @@ from app.errors import ProfileNotFound
 from app.profiles.traits import TraitValue, fold
 from identity import identifiers, people
 
+NAMED = sa.text("SELECT identifier_id FROM identity.current_person WHERE profile_id = :profile")
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A person that a reference names, and the identifier that named it."""
+    """A person that a reference names, and the identifier that named it.
+
+    `named_id` is the identifier whose profile id was given, which may be that of somebody since
+    merged into the person; `acting_id` is then the one that the person is named after.
+    """
 
     person_id: int
     profile_id: UUID
     acting_id: int
+    named_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A person seen for one purpose: the identifiers that may be used, and the others' reasons."""
+    """A person seen for one purpose: the identifiers that may be used, and the others' reasons.
+
+    `subject_id` is who this is for the purpose, in its segments: the person, or its asserted group
+    where the purpose demands deterministic links; `profile_id` is the subject's.
+    """
 
     person_id: int
+    subject_id: int
     profile_id: UUID
     purpose: str
     allowed: tuple[int, ...]
@@ -46,20 +58,32 @@ def find(session: Session, reference: str) -> Found:
     IdentifierInvalid for a reference that cannot name anybody.
     """
     try:
-        person = people.find_profile(session, UUID(reference))
+        profile = UUID(reference)
+        person = people.find_profile(session, profile)
         acting = person
+        named = session.scalar(NAMED, {"profile": profile})
     except ValueError:
         namespace, value = identifiers.parse(reference)
         person = people.find(session, namespace, value)
-        acting = people.find_identifier(session, namespace, value)
-    if person is None or acting is None:
+        named = acting = people.find_identifier(session, namespace, value)
+    if person is None or acting is None or named is None:
         raise ProfileNotFound("nobody is known by this reference")
-    return Found(person, people.profile_ids(session, [person])[person], acting)
+    return Found(person, people.profile_ids(session, [person])[person], acting, named)
 
 
 def view(session: Session, found: Found, purpose: str) -> View:
-    """Decide what of this person may be seen for the purpose; counts what is denied."""
-    decisions = permissions(session, purpose, [found.person_id])
+    """Decide what of this person may be seen for the purpose; counts what is denied.
+
+    Where the purpose demands deterministic links, only what the identifier that was asked for is
+    asserted to be one with; the rest is withheld as `link_confidence`.
+    """
+    subject, profile, beyond = found.person_id, found.profile_id, 0
+    if consent.catalogue.purpose(session, purpose).link_confidence == "deterministic":
+        members = people.members(session, [found.person_id])
+        subject = next(m.group_id for m in members if m.identifier_id == found.named_id)
+        profile = people.profile_ids(session, [subject])[subject]
+        beyond = sum(m.group_id != subject for m in members)
+    decisions = permissions(session, purpose, [subject])
     denied = Counter(p.reason for p in decisions if not p.allowed)
     if denied:
         consent.count_denials(
@@ -70,16 +94,19 @@ def view(session: Session, found: Found, purpose: str) -> View:
         )
     return View(
         found.person_id,
-        found.profile_id,
+        subject,
+        profile,
         purpose,
         tuple(sorted(p.identifier_id for p in decisions if p.allowed)),
-        _withheld(decisions),
+        _withheld(decisions, beyond),
     )
 
 
-def _withheld(decisions: Sequence[Permission]) -> tuple[dict[str, Any], ...]:
+def _withheld(decisions: Sequence[Permission], beyond: int = 0) -> tuple[dict[str, Any], ...]:
     """Say what is left out and why: everything, or the part that some identifiers brought."""
     reasons = Counter(p.reason for p in decisions if not p.allowed)
+    if beyond:
+        reasons["link_confidence"] = beyond
     what = "part" if any(p.allowed for p in decisions) else "everything"
     return tuple(
         {"what": what, "reason": reason, "identifiers": count}
@@ -147,21 +174,28 @@ def page(
     cursor says that there are no more.
     """
     after = cursors.decode(cursor, int)[0] if cursor else 0
+    known = consent.catalogue.purpose(session, purpose)
     rows = session.execute(
-        statement("app.profiles", "people"), {"after": after, "limit": limit}
+        statement("app.profiles", "people"),
+        {
+            "after": after,
+            "limit": limit,
+            "groups": known.link_confidence == "deterministic",
+        },
     ).all()
     decisions: dict[int, list[Permission]] = {}
-    for decision in permissions(session, purpose, {row.person_id for row in rows}):
+    for decision in permissions(session, purpose, {row.subject_id for row in rows}):
         decisions.setdefault(decision.person_id, []).append(decision)
     views = [
         View(
             row.person_id,
+            row.subject_id,
             row.profile_id,
             purpose,
-            tuple(sorted(p.identifier_id for p in decisions[row.person_id] if p.allowed)),
-            _withheld(decisions[row.person_id]),
+            tuple(sorted(p.identifier_id for p in decisions[row.subject_id] if p.allowed)),
+            _withheld(decisions[row.subject_id]),
         )
         for row in rows
     ]
-    following = cursors.encode(rows[-1].person_id) if len(rows) == limit else None
+    following = cursors.encode(rows[-1].subject_id) if len(rows) == limit else None
     return [view for view in views if view.allowed], following

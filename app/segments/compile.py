@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 import consent
-from app.consents.permission import decision, parameters
+from app.consents.permission import decision, parameters, unit
 from app.segments.definition import COMPARISONS, All, Any_, Behaviour, Not, Property, Rule, Trait
 
 
@@ -108,15 +108,16 @@ def members_query(
 ) -> tuple[str, dict[str, Any]]:
     """Return the statement that yields `person_id` of each member, and its values.
 
-    Consent is inside: `allowed` holds only identifiers that may be used for the segment's
-    purpose, and everything a rule asks is asked of these.
+    Of a purpose that demands deterministic links the members are asserted groups, by their oldest
+    identifier. Consent is inside: `allowed` holds only identifiers that may be used for the
+    segment's purpose, and everything a rule asks is asked of these.
     """
     compiler = Compiler(now)
     condition = compiler.condition(rule)
     permission = decision(people).text
     sql = (
         f"WITH permission AS ({permission}), allowed AS MATERIALIZED ("
-        " SELECT identifier_id, person_id FROM permission WHERE allowed"
+        f" SELECT identifier_id, {unit(purpose)} AS person_id FROM permission WHERE allowed"
         "), subject AS (SELECT DISTINCT person_id FROM allowed)"
         f" SELECT subject.person_id FROM subject WHERE {condition}"
     )

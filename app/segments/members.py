@@ -20,6 +20,7 @@ from app.segments import compile as compiled
 from app.segments.definition import MOST_CONDITIONS, Rule, walk
 from app.segments.tables import Segment, SegmentMember
 from identity import graph
+from identity import people as identity
 
 RULE: TypeAdapter[Rule] = TypeAdapter(Rule)
 
@@ -98,10 +99,17 @@ def refresh(
     session.execute(sa.select(Segment.id).where(Segment.id == segment.id).with_for_update())
     purpose = consent.catalogue.purpose(session, segment.purpose)
     inside = compiled.members(session, rule_of(segment), purpose, now=now, people=people)
-    before = _open(session, segment, people)
+    concerned, gone, back = people, set(merged), set(split)
+    by_group = purpose.link_confidence == "deterministic"
+    if by_group and people is not None:  # a group is called after any of these identifiers
+        rows = identity.members(session, people)
+        concerned = {row.identifier_id for row in rows} | set(people)
+    before = _open(session, segment, concerned)
     entered, left = sorted(inside - before), sorted(before - inside)
-    _enter(session, segment, entered, set(split), now)
-    reasons = _why(session, segment, left, set(merged))
+    if by_group:
+        gone, back = _no_groups(session, left), set(entered)
+    _enter(session, segment, entered, back, now)
+    reasons = _why(session, segment, left, gone)
     for person, why in reasons:
         session.execute(
             sa.update(SegmentMember)
@@ -118,6 +126,13 @@ def refresh(
         segment.refreshed_at = now
         segment.refresh_milliseconds = (time.perf_counter() - started) * 1000
     return Delta(segment.key, segment.purpose, tuple(entered), tuple(reasons))
+
+
+def _no_groups(session: Session, ids: Collection[int]) -> set[int]:
+    """Return which of these are no groups of their own any more: another has taken them in."""
+    persons = set(identity.people_of(session, ids).values())
+    groups = {row.group_id for row in identity.members(session, persons)}
+    return set(ids) - groups
 
 
 def empty(session: Session, segment: Segment, *, now: datetime) -> Delta:
@@ -190,7 +205,11 @@ def _denied(session: Session, segment: Segment, people: Collection[int] | None) 
     if people is not None and not people:
         return {}
     purpose = consent.catalogue.purpose(session, segment.purpose)
-    rows = session.execute(decision(people), parameters(purpose, people)).all()
+    rows: Sequence[Any]
+    if purpose.link_confidence == "deterministic":
+        rows = permissions(session, segment.purpose, people)
+    else:
+        rows = session.execute(decision(people), parameters(purpose, people)).all()
     allowed = {row.person_id for row in rows if row.allowed}
     return {row.person_id: row.reason for row in rows if row.person_id not in allowed}
 
