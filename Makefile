@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 LOCK := requirements.lock
+SPARK_LOCK := requirements-spark.lock
 
 # The machine's own certificates, where it has some: a company's proxy is in no bundle of uv's.
 ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
@@ -12,7 +13,7 @@ endif
 # it imports, 5 instead of 1.5 seconds of CPU for `parcours --help`.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo serve test chromium check lint types contracts bench bench-scale quality test-long test-identity lock format
+.PHONY: help setup demo serve test chromium check lint types contracts bench bench-scale quality test-long test-identity lock format spark
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -82,6 +83,9 @@ quality: setup ## Measure identity resolution on labelled sets, beside rivals; w
 test-identity: setup ## Run the property tests of identity at length.
 	@PARCOURS_LONG_TESTS=5 $(BIN)/python -m pytest -n 2 --dist load tests/identity/test_any_order.py
 
+spark: setup ## Add PySpark to .venv, from its own lock file; it needs Java 17.
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r $(SPARK_LOCK)
+
 format: setup ## Format the code and sort the imports.
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format .
@@ -90,3 +94,6 @@ lock: setup ## Pin the dependencies anew, with hashes and without addresses.
 	@$(BIN)/uv pip compile --quiet pyproject.toml --group dev --group build --universal \
 	  --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url \
 	  --upgrade --output-file $(LOCK)
+	@sed -n 's/^spark = \["\(.*\)"\]$$/\1/p' pyproject.toml | \
+	  $(BIN)/uv pip compile --quiet - --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-annotate --no-emit-index-url --upgrade --output-file $(SPARK_LOCK)

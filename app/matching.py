@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -19,6 +21,7 @@ from app import pipeline
 from app.db import Sessions
 from identity import candidates, matching, recalibration, reviews
 from identity.blocking import LeftOut
+from identity.engines import engine
 from identity.matching import Outcome
 from identity.reviews import ALL, NEW
 from identity.whole import MEGABYTES, Whole
@@ -124,18 +127,18 @@ def run_waiting(sessions: Sessions, *, auto: float, review: float, way: Way = PL
         started = reviews.start_run(session)
     if started is None:
         return None
-    run_id, scope = started
+    run_id, wanted = started
     parameters = {"auto_merge_threshold": auto, "review_threshold": review}
     with sessions() as session:
         merge, ask = recalibration.thresholds(session, merge=auto, review=review)
     limits = Limits(merge, ask)
     try:
-        if scope == NEW:
+        if wanted.get("scope") == NEW:
             result = _match_new(sessions, run_id, limits, way)
         else:
             with sessions.begin() as session:
                 _count_excluded(session)
-            result = _match_all(sessions, run_id, limits, way)
+            result = _match_all(sessions, run_id, limits, way, wanted)
         with sessions.begin() as session:
             reviews.finish_run(session, run_id, "done", asdict(result), parameters)
     except Exception as error:
@@ -147,7 +150,13 @@ def run_waiting(sessions: Sessions, *, auto: float, review: float, way: Way = PL
     return run_id
 
 
-def _match_all(sessions: Sessions, run_id: int, limits: Limits, way: Way) -> Result:
+def _match_all(
+    sessions: Sessions,
+    run_id: int,
+    limits: Limits,
+    way: Way,
+    wanted: Mapping[str, Any] = MappingProxyType({}),
+) -> Result:
     """Compare everybody with everybody, and learn.
 
     Everything comes and goes by portions, each in a transaction of its own. Whatever cuts a run
@@ -162,7 +171,8 @@ def _match_all(sessions: Sessions, run_id: int, limits: Limits, way: Way) -> Res
             for some in candidates.every(session):
                 whole.add(some)
                 way.tell(f"{whole.records:,} records read")
-        found = whole.compare(threshold=limits.review, progress=way.tell)
+        with engine(wanted, way.spill) as compare:
+            found = whole.compare(threshold=limits.review, compare=compare, progress=way.tell)
         result = Result(records=whole.records)
         for pairs in whole.pairs(LINKED_AT_ONCE):
             with sessions.begin() as session:

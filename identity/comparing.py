@@ -94,15 +94,15 @@ def _weight_sql(name: str) -> str:
     return f"mw_{name} + mw_tf_adj_{name}" if _has_frequency(name) else f"mw_{name}"
 
 
-def settings_of(model: Model) -> dict[str, Any]:
-    """Write the model as Splink settings."""
+def settings_of(model: Model, sql: Callable[[str], str] = str) -> dict[str, Any]:
+    """Write the model as Splink settings; `sql` writes a condition in another engine's SQL."""
     comparisons = []
     for name in model.present:
         silent, levels = COMPARISONS[name]
-        rows: list[dict[str, Any]] = [{"sql_condition": silent, "is_null_level": True}]
+        rows: list[dict[str, Any]] = [{"sql_condition": sql(silent), "is_null_level": True}]
         for level, u in zip(levels, model.u[name], strict=True):
             row: dict[str, Any] = {
-                "sql_condition": level.condition,
+                "sql_condition": "else" if level.condition == "else" else sql(level.condition),
                 "label_for_charts": level.label,
                 "m_probability": level.m,
                 "u_probability": u,

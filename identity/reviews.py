@@ -14,6 +14,10 @@ from identity.tables import Review, Run
 
 #: What a run compares: everybody, or who is new or changed with whom they could be.
 ALL, NEW = "all", "new"
+#: What compares: the worker itself, or a cluster.
+DUCKDB, SPARK = "duckdb", "spark"
+#: The parameters that say where a run is done.
+_WHERE = ("engine", "master", "exchange")
 
 
 def request_run(session: Session, parameters: Mapping[str, Any], *, scope: str = ALL) -> Run:
@@ -26,7 +30,8 @@ def request_run(session: Session, parameters: Mapping[str, Any], *, scope: str =
     )
     if waiting is not None:
         if scope == ALL:
-            waiting.parameters = {**waiting.parameters, "scope": ALL}
+            where = {name: parameters[name] for name in _WHERE if name in parameters}
+            waiting.parameters = {**waiting.parameters, "scope": ALL, **where}
         return waiting
     wanted = Run(state="waiting", parameters={**parameters, "scope": scope})
     session.add(wanted)
@@ -34,10 +39,10 @@ def request_run(session: Session, parameters: Mapping[str, Any], *, scope: str =
     return wanted
 
 
-def start_run(session: Session) -> tuple[int, str] | None:
+def start_run(session: Session) -> tuple[int, dict[str, Any]] | None:
     """Take the oldest waiting run, or one that a crash left running, and mark it as running.
 
-    Return its id and what it compares.
+    Return its id and its parameters.
 
     Runs are done by one worker at a time (the caller holds the lock of the job), so a run that is
     marked as running when another could start is one whose worker died.
@@ -52,7 +57,7 @@ def start_run(session: Session) -> tuple[int, str] | None:
     if run is None:
         return None
     run.state, run.started_at = "running", datetime.now(UTC)
-    return run.id, run.parameters.get("scope", ALL)
+    return run.id, dict(run.parameters)
 
 
 def finish_run(

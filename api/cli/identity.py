@@ -2,6 +2,8 @@
 
 import time
 from dataclasses import asdict
+from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,28 +36,66 @@ identity.command("preview")(preview)
 identity.add_typer(review_commands, name="reviews")
 
 
+class Engine(StrEnum):
+    """What compares."""
+
+    duckdb = reviews.DUCKDB
+    spark = reviews.SPARK
+
+
 @identity.command("run")
 def run(
     new: Annotated[
         bool, typer.Option("--new", help="Compare only who is new or changed since the last run.")
     ] = False,
+    engine: Annotated[
+        Engine, typer.Option(help="What compares everybody: the worker, or a Spark cluster.")
+    ] = Engine.duckdb,
+    master: Annotated[
+        str | None, typer.Option(help="With Spark: the cluster, as spark://host:7077 or local[4].")
+    ] = None,
+    exchange: Annotated[
+        Path | None,
+        typer.Option(help="With Spark: a folder that the worker and all executors see alike."),
+    ] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask the running server's worker for a matching run and wait for it."""
     scope = reviews.NEW if new else reviews.ALL
+    wanted = {"asked_by": "command line", **_where(engine, master, exchange, new=new)}
     with opened(settings(data_dir)) as sessions:
         with sessions.begin() as session:
-            wanted = reviews.request_run(session, {"asked_by": "command line"}, scope=scope).id
+            wanted_id = reviews.request_run(session, wanted, scope=scope).id
         while True:
             with sessions() as session:
-                answer = describe_run(reviews.find_run(session, wanted))
+                answer = describe_run(reviews.find_run(session, wanted_id))
             if answer["state"] in ("done", "failed"):
                 break
             time.sleep(0.5)
     show(answer if as_json else [answer], as_json, "id", "state", "finished_at", "result")
     if answer["state"] == "failed":
         raise typer.Exit(1)
+
+
+def _where(
+    engine: Engine, master: str | None, exchange: Path | None, *, new: bool
+) -> dict[str, str]:
+    """Return the parameters that say where a run is done; those of a cluster belong to Spark."""
+    if engine is Engine.duckdb:
+        if master or exchange:
+            raise typer.BadParameter("--master and --exchange go with --engine spark")
+        return {}
+    if new:
+        raise typer.BadParameter(
+            "who is new is compared by the worker: leave out --new or --engine"
+        )
+    if not master:
+        raise typer.BadParameter("--engine spark needs --master")
+    if find_spec("pyspark") is None:
+        raise typer.BadParameter("PySpark is not installed: pip install 'parcours[spark]'")
+    where = {"engine": str(engine), "master": master}
+    return {**where, "exchange": str(exchange.absolute())} if exchange else where
 
 
 @identity.command("evaluate")
