@@ -1,6 +1,6 @@
 """The evidence graph: identifiers and links in, people out, by recomputing what was touched."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,9 +16,27 @@ from identity.lock import lock
 from identity.statements import among, array, literal, rows_of, statement
 
 __all__ = [
-    "AS_IT_IS", "Change", "Evidence", "Imagined", "Moved", "Shown", "among", "array", "followed",
-    "identify", "imagine", "literal", "move", "observe", "reconsider", "rows_of", "set_link_consent", "settle",
-    "shown", "statement",
+    "AS_IT_IS",
+    "Change",
+    "Evidence",
+    "Imagined",
+    "Moved",
+    "Shown",
+    "among",
+    "array",
+    "followed",
+    "identify",
+    "imagine",
+    "literal",
+    "move",
+    "observe",
+    "reconsider",
+    "record_moves",
+    "rows_of",
+    "set_link_consent",
+    "settle",
+    "shown",
+    "statement",
 ]  # fmt: skip
 
 
@@ -92,7 +110,8 @@ def reconsider(session: Session, touched: Collection[int], *, at: datetime) -> M
     people = found.people()
     _write_held(session, found.held, people)
     _move(session, found, people)
-    return _record_moves(session, found, people, at)
+    before = {i: old[1] for i, old in found.before.items()}
+    return record_moves(session, before, found.fresh, people, at)
 
 
 def followed(session: Session, touched: Collection[int]) -> set[int]:
@@ -145,10 +164,17 @@ def move(session: Session, rows: Sequence[tuple[int, int, int, int, str | None]]
         session.execute(statement("move"), dict(zip(names, columns, strict=True)))
 
 
-def _record_moves(session: Session, found: Around, people: People, at: datetime) -> Moved:
-    """Write down which people were joined or split; a brand-new identifier is neither."""
-    fresh = found.fresh
-    before = {i: old[1] for i, old in found.before.items()}
+def record_moves(
+    session: Session,
+    before: Mapping[int, int],
+    fresh: Collection[int],
+    people: People,
+    at: datetime,
+) -> Moved:
+    """Write down which people were joined or split; a brand-new identifier is neither.
+
+    `before` are the people of all identifiers of those concerned, of whom nobody knows the `fresh`.
+    """
     members: dict[int, dict[int, list[int]]] = {}
     for i, old in before.items():
         if i not in fresh:

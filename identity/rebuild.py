@@ -1,15 +1,16 @@
 """People from the links alone, all of them; and whether that is where events have led."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from identity import graph, namespaces
-from identity.around import placed, stored
-from identity.components import resolve
-from identity.guards import Node, Union
+from identity.around import Placed, placed, stored
+from identity.components import People, resolve
+from identity.guards import Union
 from identity.identifiers import Rules
 from identity.lock import lock
 
@@ -17,6 +18,9 @@ from identity.lock import lock
 PORTION = 20_000
 #: No limit to the links that are read: 2 ** 31 - 2, since the statement adds one.
 EVERY = 2_147_483_646
+
+
+NOBODY = graph.Moved()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,7 @@ class Rebuilt:
     people: int
     identifiers_differing: int
     links_differing: int
+    moved: graph.Moved = NOBODY
 
 
 def rebuild(
@@ -34,19 +39,32 @@ def rebuild(
 ) -> Rebuilt:
     """Compute every person from identifiers, links, constraints and rules, and nothing derived.
 
-    With `check` nothing is written. Nobody else computes people until the transaction ends. The
-    difference, if any, is an error of ours, or rules that were changed and not yet carried through.
+    With `check` nothing is written; without it the caller tells others who `moved`. Nobody else
+    computes people until the transaction ends. The difference, if any, is an error of ours, or
+    rules that were changed and not yet carried through.
     """
     lock(session)
     rules = namespaces.in_force(session)
     components, total = _components(session)
-    done = people = moved = held = 0
+    done = people = differing = held = 0
+    moves = []
     for portion in _portions(components):
-        nodes, edges, differ = _compute(session, portion, rules, check=check)
-        done, people = done + len(nodes), people + edges
-        moved, held = moved + differ[0], held + differ[1]
+        found = _compute(session, portion, rules, check=check)
+        done, people = done + found.identifiers, people + found.people
+        differing, held = differing + found.identifiers_differing, held + found.links_differing
+        moves.append(found.moved)
         progress(done, total)
-    return Rebuilt(done, people, moved, held)
+    return Rebuilt(done, people, differing, held, _together(moves))
+
+
+def _together(moves: Iterable[graph.Moved]) -> graph.Moved:
+    moves = list(moves)
+    return graph.Moved(
+        tuple(i for m in moves for i in m.created),
+        tuple(pair for m in moves for pair in m.merged),
+        tuple(pair for m in moves for pair in m.split),
+        frozenset().union(*(m.people for m in moves)),
+    )
 
 
 def _components(session: Session) -> tuple[list[list[int]], int]:
@@ -77,9 +95,7 @@ def _portions(components: Iterable[list[int]]) -> Iterator[list[int]]:
         yield portion
 
 
-def _compute(
-    session: Session, ids: list[int], rules: Rules, *, check: bool
-) -> tuple[dict[int, Node], int, tuple[int, int]]:
+def _compute(session: Session, ids: list[int], rules: Rules, *, check: bool) -> Rebuilt:
     read = placed(session, ids)
     nodes = {row.node.id: row.node for row in read.identifiers}
     links = {link.edge.id: link for link in stored(session, ids, EVERY)}
@@ -92,8 +108,22 @@ def _compute(
         new = people.group[i], people.person[i], people.reach[i], people.closed.get(i)
         if old != new:
             where.append((i, *new))
+    moved = graph.Moved()
     if not check:
         if why:
             session.execute(graph.statement("hold"), {"rows": graph.rows_of(why)})
         graph.move(session, where)
-    return nodes, len(set(people.person.values())), (len(where), len(why))
+        moved = _moves(session, read.identifiers, people, {row[0] for row in where})
+    count = len(set(people.person.values()))
+    return Rebuilt(len(nodes), count, len(where), len(why), moved)
+
+
+def _moves(
+    session: Session, rows: Sequence[Placed], people: People, changed: Collection[int]
+) -> graph.Moved:
+    """Write down who was joined or split, of the people that changed."""
+    was = {row.node.id: row.person for row in rows}
+    concerned = {p for i in changed for p in (was[i], people.person[i])}
+    before = {i: p for i, p in was.items() if {p, people.person[i]} & concerned}
+    fresh = {row.node.id for row in rows if row.node.id in before and not row.settled}
+    return graph.record_moves(session, before, fresh, people, datetime.now(UTC))

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from api.cli.session import AsJson, DataDir, err, opened, settings, show
+from app import pipeline
 from app.db import Sessions
 from app.sweeps import state
 from identity import namespaces, respelling, sweeps
@@ -149,7 +150,9 @@ def rebuild(
         found = compute(
             session, check=check, progress=lambda done, total: err.print(f"{done} of {total}")
         )
+        pipeline.after_move(session, found.moved)
     answer = asdict(found)
+    del answer["moved"]
     show(answer if as_json else [answer], as_json, *answer)
     if check and (found.identifiers_differing or found.links_differing):
         raise typer.Exit(1)

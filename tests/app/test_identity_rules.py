@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session
 
@@ -272,3 +273,22 @@ def test_a_sweep_that_is_killed_goes_on_where_it_was(sessions: Sessions) -> None
     respell(sessions)
     with sessions() as session:
         assert sweep.under_way(session) == []
+
+
+def test_a_rebuild_tells_who_was_joined_by_it(sessions: Sessions) -> None:
+    now = datetime.now(UTC)
+    with sessions.begin() as session:
+        ids = graph.identify(session, [("crm_id", "a"), ("crm_id", "b"), ("crm_id", "c")])
+        a, b, c = sorted(ids.values())
+        link = graph.Evidence(a, b, "event", "identify", now)
+        graph.reconsider(session, graph.observe(session, [link]), at=now)
+        graph.settle(session, ids.values())
+        session.execute(
+            sa.text("UPDATE identity.identifier SET person_id = id, group_id = id WHERE id = :b"),
+            {"b": b},
+        )
+        assert rebuild.rebuild(session, check=True).moved == graph.Moved()
+        found = rebuild.rebuild(session, check=False)
+        assert found.moved == graph.Moved(merged=((a, b),), people=frozenset({a, b}))
+        assert [(m.survivor_id, m.absorbed_id) for m in people.merges(session)] == [(a, b)]
+        assert people.people_of(session, [a, b, c]) == {a: a, b: a, c: c}
