@@ -181,6 +181,35 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "No single link holds it together, and it is too large for more to be said.",
         "Aucun lien ne la tient à lui seul, et elle est trop grande pour en dire plus.",
     ),
+    "drift.nothing": (
+        "Nothing was decided yet, so nothing is known.",
+        "Rien n'a encore été décidé, donc on ne sait rien.",
+    ),
+    "drift.thin": (
+        "Too little was decided to conclude anything: {decided} pairs, {matches} of them matches,"
+        " and {wrong} merges found wrong; {least} pairs of similar probability are needed.",
+        "Trop peu a été décidé pour conclure : {decided} paires, dont {matches} sont la même"
+        " personne, et {wrong} fusions jugées fausses ; il faut {least} paires de probabilité"
+        " voisine.",
+    ),
+    "drift.holds": (
+        "Probabilities mean what they promise, as far as {decided} decided pairs show; {wrong}"
+        " merges were found wrong.",
+        "Les probabilités tiennent leurs promesses, d'après {decided} paires décidées ; {wrong}"
+        " fusions ont été jugées fausses.",
+    ),
+    "drift.optimistic": (
+        "Probabilities promise too much: of {n} pairs said to be {promised} likely, {observed}"
+        " match. {wrong} merges were found wrong.",
+        "Les probabilités promettent trop : de {n} paires données à {promised}, {observed} sont"
+        " la même personne. {wrong} fusions ont été jugées fausses.",
+    ),
+    "drift.pessimistic": (
+        "Probabilities promise too little: of {n} pairs said to be {promised} likely, {observed}"
+        " match. {wrong} merges were found wrong.",
+        "Les probabilités promettent trop peu : de {n} paires données à {promised}, {observed}"
+        " sont la même personne. {wrong} fusions ont été jugées fausses.",
+    ),
     "title": ("Why these two", "Pourquoi ces deux"),
     "total": ("In all", "Au total"),
     "bits": ("match weight, bits", "poids, en bits"),

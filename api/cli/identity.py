@@ -14,7 +14,7 @@ from api.cli.evaluation import Evaluation, throw_away
 from api.cli.identity_explanations import explain
 from api.cli.identity_previews import preview
 from api.cli.identity_reviews import commands as review_commands
-from api.cli.identity_reviews import held
+from api.cli.identity_reviews import drift, held
 from api.cli.identity_rules import rebuild, respell
 from api.cli.session import AsJson, DataDir, err, opened, settings, show
 from app.errors import ImportFailed
@@ -31,6 +31,7 @@ identity = typer.Typer(
 identity.command("rebuild")(rebuild)
 identity.command("respell")(respell)
 identity.command("explain")(explain)
+identity.command("drift")(drift)
 identity.command("held")(held)
 identity.command("preview")(preview)
 identity.add_typer(review_commands, name="reviews")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from api.cli.session import AsJson, DataDir, opened, settings, show
-from app.identities import reviewing
+from app.identities import drifting, reviewing
 from identity import explain, people, queue, recalibration
 from identity.words import Language
 
@@ -114,6 +114,32 @@ def recalibrate(
         done = recalibration.roll_back if back else recalibration.fit
         told = recalibration.describe(done(session, by=BY))
     show(told if as_json else [told], as_json, "id", "labels", "matches", "made_at", "ended_at")
+
+
+def drift(language: In = "en", data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Compare what probabilities promised with what people decided, by model and decile."""
+    with opened(settings(data_dir)) as sessions, sessions.begin() as session:
+        found = drifting.report(session, language)
+    if as_json:
+        show(found, as_json)
+        return
+    rows = [
+        {
+            "model": model["model_run_id"],
+            "probability": f"{one['low_edge']:.1f} to {one['high_edge']:.1f}",
+            "decided": one["decided"],
+            "promised": "" if one["promised"] is None else f"{one['promised']:.3f}",
+            "observed": "" if one["observed"] is None else f"{one['observed']:.3f}",
+            "wrong": one["wrong"],
+            "verdict": one["verdict"],
+        }
+        for model in found["data"]
+        for one in model["deciles"]
+        if one["decided"] or one["wrong"]
+    ]
+    columns = ("model", "probability", "decided", "promised", "observed", "wrong", "verdict")
+    show(rows, as_json, *columns)
+    typer.echo(found["text"])
 
 
 def held(

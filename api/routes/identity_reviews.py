@@ -14,7 +14,7 @@ from api.problems import documented
 from api.routes.identity_explanations import optional_purpose
 from api.routes.profiles import StatedHeader, StatedQuery
 from app.errors import CursorInvalid, PurposeNotAllowed, PurposeRequired
-from app.identities import reviewing
+from app.identities import drifting, reviewing
 from identity import queue, recalibration
 from identity.errors import LabelsThin, RecalibrationNotFound, ReviewDecided, ReviewNotFound
 
@@ -121,6 +121,17 @@ def decide_review(
     match = wanted.decision == "match"
     moved = reviewing.decide(session, review_id, match=match, by=caller.client_id, at=now)
     return {"merged": len(moved.merged), "split": len(moved.split)}
+
+
+@router.get(
+    "/drift", summary="Compare promised probabilities with decisions", responses=documented(*AUTH)
+)
+def read_drift(session: Db, caller: Reader, language: Chosen) -> dict[str, Any]:
+    """Return, by model and decile, what was promised of pairs and what people decided of them.
+
+    Where too little was decided, the verdict is `thin` and nothing is concluded.
+    """
+    return drifting.report(session, language)
 
 
 @router.get(
