@@ -6,6 +6,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from consent.ledger import statements
 from consent.ledger.tables import LedgerStatement
 from consent.restrictions import among
 from consent.tables import ConsentRecord, Erasure, Restriction, TcStringRow
@@ -31,10 +32,14 @@ HOLDS: dict[str, str] = {
 }
 
 
-def begun(session: Session, erasure_id: UUID, *, reason_ref: str) -> None:
-    """Say that this transaction carries out an erasure; only then may records be deleted."""
+def begun(session: Session, erasure_id: UUID, *, reason_ref: str, what: str = "erased") -> None:
+    """Say that this transaction carries out an erasure; only then may records be deleted.
+
+    The ledger tells of it too: that it was, and of nobody.
+    """
     session.add(Erasure(id=erasure_id, reason_ref=reason_ref))
     session.flush()
+    statements.append(session, "dsr", {"erasure": str(erasure_id), "what": what})
 
 
 def forget(session: Session, erasure_id: UUID, identifiers: Collection[tuple[str, str]]) -> int:

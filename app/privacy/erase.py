@@ -38,6 +38,7 @@ def erase(
     at: datetime,
     entries: Collection[Entry] | None = None,
     suppress: Collection[Entry] | None = None,
+    what: str = "erased",
 ) -> dict[str, int] | None:
     """Erase the person of these identifiers from the tables, and let nothing of them in again.
 
@@ -61,7 +62,7 @@ def erase(
         _alone(session)
         if erasure_id in consents.done(session):
             return None
-        consents.begun(session, erasure_id, reason_ref=reason_ref)
+        consents.begun(session, erasure_id, reason_ref=reason_ref, what=what)
         listed = entries if suppress is None else suppress
         suppression.suppress(session, listed, normaliser=NORMALISER, reason_ref=reason_ref)
         erased = _from_tables(session, settings, subject, erasure_id, at)

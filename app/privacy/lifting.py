@@ -36,7 +36,7 @@ def lift(
     )
     lifted_id = uuid4()
     lifted = suppression.lift(session, [entry.ref for entry in entries])
-    consents.begun(session, lifted_id, reason_ref=reason_ref)
+    consents.begun(session, lifted_id, reason_ref=reason_ref, what="lifted")
     journal.append(
         settings.journal,
         journal.Line(lifted_id, journal.LIFTED, now, reason_ref, NORMALISER, entries),

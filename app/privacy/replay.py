@@ -98,7 +98,7 @@ def _again(
 ) -> None:
     if line.what == journal.LIFTED:
         with sessions.begin() as session:
-            consents.begun(session, line.id, reason_ref=line.reason_ref)
+            consents.begun(session, line.id, reason_ref=line.reason_ref, what="lifted_again")
             suppression.lift(session, [entry.ref for entry in line.entries])
         return
     here = [found[entry.ref] for entry in line.entries if entry.ref in found]
@@ -114,6 +114,7 @@ def _again(
         reason_ref=line.reason_ref,
         at=now,
         entries=line.entries,
+        what="erased_again",
         suppress=[Entry(*entry) for entry in line.entries if entry.ref not in lifted],
     )
     redact.rejected(sessions, person)

@@ -16,6 +16,7 @@ from app.privacy.subject import Subject
 from app.privacy.tables import PrivacyEvent, PrivacyRequest, PrivacyTask
 from app.settings import Settings
 from app.suppression import gate
+from consent.ledger import statements
 
 KINDS = (
     "access", "portability", "erasure", "rectification", "restriction", "objection",
@@ -145,11 +146,13 @@ def note(
     now: datetime,
     details: Mapping[str, Any] | None = None,
 ) -> None:
-    """Put on record what happened; never with personal data."""
+    """Put on record what happened, in the ledger too; never with personal data."""
     session.add(
         PrivacyEvent(request_id=request.id, at=now, what=what, by=by, details=dict(details or {}))
     )
     session.flush()
+    public = {"request": str(request.id), "kind": request.kind, "what": what}
+    statements.append(session, "dsr", public)
 
 
 def events(session: Session, request_id: UUID) -> list[PrivacyEvent]:

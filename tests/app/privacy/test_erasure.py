@@ -124,6 +124,10 @@ def test_72_a_restored_backup_is_erased_again_before_it_is_used(
         assert world.where(*ADA) == set()
         with backup() as session:
             assert consents.done(session) == {UUID(first["id"])}
+            stated = session.scalars(
+                sa.text("SELECT public FROM consent.ledger_statement WHERE kind = 'dsr'")
+            ).all()
+            assert {"erasure": first["id"], "what": "erased_again"} in stated
             assert people.find(session, "user_id", "bob-7") is not None
         with backup.begin() as session, pytest.raises(SubjectSuppressed):
             gate.refuse(session, [("email", "adalovelace@gmail.com")])
@@ -339,7 +343,7 @@ def test_76_a_second_erasure_does_nothing_and_is_on_record(world: World) -> None
     assert {t["store"]: t["state"] for t in second["tasks"]}["tables"] == "not_present"
     with world.sessions() as session:
         assert {str(one) for one in consents.done(session)} == {first["id"], second["id"]}
-    own = ("app.privacy_", "consent.erasure")
+    own = ("app.privacy_", "consent.erasure", "consent.ledger_statement")
     assert [r for r in before if not r[0].startswith(own)] == [
         r for r in sorted(world.rows()) if not r[0].startswith(own)
     ]
