@@ -1,7 +1,7 @@
 """A sealer as a process of its own, to be killed: seals in small steps until it is."""
 
-import sys
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from app import db
@@ -11,26 +11,17 @@ from app.ledger.job import LedgerJob
 from app.settings import Settings
 
 
-class Once:
-    """Lets one step happen."""
-
-    def __init__(self) -> None:
-        self._asked = 0
-
-    def __call__(self) -> bool:
-        self._asked += 1
-        return self._asked > 1
-
-
-if __name__ == "__main__":
-    url, home, most = sys.argv[1:]
+def seal_on(url: str, home: str, most: int, begun: Connection) -> None:
+    """Seal for ever; say so once the first step is done."""
     settings = Settings(database_url=url, data_dir=Path(home), public_url="https://shop.example")
     sessions = db.sessions(db.engine(url))
     job = LedgerJob(sessions, settings)
-    seal.run(sessions, job.keystore, job.anchor, host=job.host, most=int(most), stop=Once())
-    sys.stdout.write("begun\n")
-    sys.stdout.flush()
+    steps = iter([False])
+    seal.run(
+        sessions, job.keystore, job.anchor, host=job.host, most=most, stop=lambda: next(steps, True)
+    )
+    begun.send("begun")
     while True:
-        seal.run(sessions, job.keystore, job.anchor, host=job.host, most=int(most))
+        seal.run(sessions, job.keystore, job.anchor, host=job.host, most=most)
         publish(sessions, job.anchor)
         time.sleep(0.001)
