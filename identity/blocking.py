@@ -11,7 +11,8 @@ from typing import Any
 import duckdb
 
 from identity.attributes import FIELDS
-from identity.likeness import BLOCKING, COMPARISONS, NICKNAMES, PEOPLE
+from identity.likeness import BLOCKING, COMPARISONS, PEOPLE
+from identity.nicknames import NICKNAMES
 
 #: A key that more records share finds nobody: it says little, and true pairs share others.
 MOST_SHARING = 200
@@ -122,10 +123,7 @@ def prepare(
 
 def spoken(con: duckdb.DuckDBPyConnection) -> list[str]:
     """Return the comparisons that can speak: of which two records at least say something."""
-    speaks = {
-        name: f"count({'coalesce(street, postcode, city)' if name == 'location' else name}) > 1"
-        for name in COMPARISONS
-    }
+    speaks = {name: f"count({'street' if name == 'address' else name}) > 1" for name in COMPARISONS}
     counts = con.execute(f"select {', '.join(speaks.values())} from people").fetchall()[0]
     return [name for name, some in zip(speaks, counts, strict=True) if some]
 

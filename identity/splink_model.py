@@ -3,8 +3,8 @@
 """Scores pairs of records that may be one person, and learns to: the model around Splink.
 
 The model works untrained: what a match looks like (m) and what two people of one household look
-like (h) ship as constants in `likeness`; what strangers look like (u), how noisy the fields are
-and how many matches there are come from the data itself.
+like (h) ship as constants in `likeness`; what strangers look like (u), how noisy the fields are,
+what households share and how many matches there are come from the data itself.
 
 Splink's import costs 1.1 s and 114 MB: load this module in a worker, never in the API process.
 """
@@ -150,7 +150,8 @@ def _learn_strangers(con: duckdb.DuckDBPyConnection, model: Model) -> None:
     """Learn u from all pairs of a sample of records, without the matches among them.
 
     Random pairs are contaminated: two random records with one e-mail are mostly one person, at any
-    size of the data. So u is learnt by EM over agreement patterns, m and h held fixed.
+    size of the data. So u is learnt by EM over agreement patterns, h held fixed. m is learnt along:
+    in small data matches are many of the pairs.
     """
     con.execute(
         "create table sampled as select record_id from people"
@@ -169,15 +170,17 @@ def _learn_strangers(con: duckdb.DuckDBPyConnection, model: Model) -> None:
     for _ in range(_ROUNDS):
         expected = model.expect(patterns)
         model.learn_strangers(expected)
+        model.learn_matches(expected)
         model.learn_shares(expected, pairs, records)
 
 
 def _learn_matches(con: duckdb.DuckDBPyConnection, model: Model, records: int) -> None:
-    """Learn m and the prior from the candidate pairs; all other pairs count as strangers."""
+    """Learn m, h and the priors from the candidate pairs; all other pairs count as strangers."""
     patterns = _patterns(con, model.present)
     for _ in range(_ROUNDS):
         expected = model.expect(patterns)
         model.learn_matches(expected)
+        model.learn_homes(expected)
         model.learn_shares(expected, records * (records - 1) / 2, records)
 
 

@@ -85,8 +85,8 @@ def _learnt_sql(model: Model, name: str) -> str:
 
 
 def _home_sql(model: Model, name: str) -> str:
-    pairs = zip(model.m[name], levels_of(name), strict=True)
-    return _by_level(name, [math.log2(level.h / m) for m, level in pairs])
+    pairs = zip(model.h[name], model.m[name], strict=True)
+    return _by_level(name, [math.log2(h / m) for h, m in pairs])
 
 
 def _logit(probability: float) -> str:

@@ -14,7 +14,9 @@ NAMES: dict[str, tuple[str, str]] = {
     "birth_date": ("Birth date", "Date de naissance"),
     "email": ("E-mail", "E-mail"),
     "phone": ("Phone", "Téléphone"),
-    "location": ("Address", "Adresse"),
+    "address": ("Address", "Adresse"),
+    "postcode": ("Postcode", "Code postal"),
+    "city": ("Town", "Ville"),
     "national_id": ("National id", "Identifiant national"),
 }
 #: Degrees of agreement, as `likeness` labels them.
@@ -28,16 +30,19 @@ LEVELS: dict[str, tuple[str, str]] = {
     "different": ("different", "différent"),
     "shared part": ("one part in common", "une partie commune"),
     "typo": ("one typing error apart", "à une faute de frappe près"),
+    "within a year": ("less than a year apart", "à moins d'un an près"),
     "two parts": ("two of day, month and year agree", "deux sur trois de jour, mois et année"),
     "same user": ("the same mailbox name elsewhere", "même nom de boîte ailleurs"),
-    "same own name": ("both made of the same name", "toutes deux faites du même nom"),
+    "own name": ("both made of the same name", "toutes deux faites du même nom"),
+    "own name and number": (
+        "made of the same name and number",
+        "faites du même nom et du même numéro",
+    ),
     "close user": ("nearly the same mailbox name", "nom de boîte presque identique"),
     "same last eight": ("the same last eight digits", "huit derniers chiffres identiques"),
     "same street elsewhere": ("the same street elsewhere", "même rue, autre ville"),
-    "same postcode": ("the same postcode", "même code postal"),
     "same town": ("the same town", "même ville"),
     "moved in town": ("another street in one town", "autre rue de la même ville"),
-    "other town": ("another town", "autre ville"),
 }
 #: Why a link is held, by what its reason begins with.
 GUARDS: dict[str, tuple[str, str]] = {

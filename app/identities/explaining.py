@@ -17,7 +17,7 @@ from identity.holding import holding
 from identity.words import Language
 
 #: The record's fields that each comparison looks at.
-FIELDS_OF = {"location": ("address", "house_number", "postcode", "city")}
+FIELDS_OF = {"address": ("address", "house_number", "postcode", "city")}
 
 
 def two(

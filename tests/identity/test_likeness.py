@@ -9,7 +9,7 @@ PAIRS, RECORDS = 12_500_000.0, 5_000
 
 def shares(matches: float, homes: float) -> Model:
     model = Model(list(COMPARISONS))
-    model.learn_shares(Expected({}, {}, matches, homes), PAIRS, RECORDS)
+    model.learn_shares(Expected({}, {}, {}, matches, homes), PAIRS, RECORDS)
     return model
 
 
