@@ -42,14 +42,15 @@ def verify(
 ) -> None:
     """Examine the ledger; status 1 and the first bad entry when anything is wrong.
 
-    The checkpoints of the anchor directory are always held against it, those of
+    The checkpoints of this log in the anchor directory are always held against it, those of
     --from-checkpoint too. Without --vkey the keys that the database names are believed.
     """
     configuration = settings(data_dir)
     given = [note for path in from_checkpoint or () for note in _given(path)]
     keystore = Keystore(configuration)
     with opened(configuration) as sessions, closing(keystore), snapshot(sessions) as session:
-        anchored = Anchor(configuration.anchor_dir).read()
+        origin = store.head(session).note.partition("\n")[0]
+        anchored = Anchor(configuration.anchor_dir).read(origin)
         with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
             task = bar.add_task("entries", total=store.head(session).size)
             report = consent_ledger.verify(

@@ -58,10 +58,12 @@ class Anchor:
         except OSError as error:
             raise AnchorUnusable(f"{self.path}: {error.strerror}") from error
 
-    def read(self) -> list[str]:
-        """Return all checkpoints. Raises AnchorUnusable."""
+    def read(self, origin: str = "") -> list[str]:
+        """Return all checkpoints, or those of one log. Raises AnchorUnusable."""
+        start = f"{origin}\n" if origin else ""
         try:
-            return notes(self.path.read_text(encoding="utf-8"))
+            text = self.path.read_text(encoding="utf-8")
+            return [note for note in notes(text) if note.startswith(start)]
         except FileNotFoundError:
             return []
         except (OSError, UnicodeDecodeError) as error:

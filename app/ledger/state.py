@@ -28,7 +28,9 @@ def state(session: Session, anchor: Anchor) -> State:
     last = head(session)
     oldest = waiting_since(session)
     now = session.scalar(sa.select(sa.func.clock_timestamp())) or datetime.now(UTC)
-    waited = max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
+    # A record may be older than its way here: one of an event that was held or replayed.
+    since = max(oldest, last.created_at or oldest) if oldest else now
+    waited = max(0.0, (now - since).total_seconds())
     try:
         there = anchor.last(last.note.partition("\n")[0]) if last.note else None
     except AnchorUnusable as error:

@@ -268,6 +268,10 @@ def test_a_restored_older_database_is_not_signed_over_what_was_signed_since(
     assert sealing() == 2
     assert publish(sessions, anchor) == 1
     with sessions() as session:
+        origin = store.head(session).note.partition("\n")[0]
+        assert len(anchor.read(origin)) == 1 < len(anchor.read())
+        assert ledger.verify(session, full=True, external=anchor.read(origin)).sound
+        assert not ledger.verify(session, full=True, external=anchor.read()).sound
         proof = store.prove(session, size + 1)
         assert check.check(proof.write(), [rotated]).index == size + 1
 
