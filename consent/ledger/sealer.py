@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from consent.ledger.check import leaf_hash
-from consent.ledger.entry import entry, minute, word
+from consent.ledger.entry import entry, word
 from consent.ledger.note import Signer, checkpoint
 from consent.ledger.sealing import SubjectKey
 from consent.ledger.store import Head, head, statement, tree
@@ -177,7 +177,7 @@ def _record(row: sa.Row[Any]) -> Due:
         "purpose": row.purpose,
         "purpose_version": row.purpose_version,
         "state": row.state,
-        "order_time": minute(row.order_time),
+        "order_time": row.order_time,
         "source": word(row.collected_by),
         "notice": row.notice,
     }

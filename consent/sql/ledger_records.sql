@@ -2,7 +2,8 @@
 -- below the oldest one still running, so that no late commit is skipped. `body` is everything of a
 -- record but its place. The first condition lets the index of transactions find the place.
 SELECT r.id, r.namespace, r.value, r.purpose, CAST(r.purpose_version AS text) AS purpose_version,
-       r.state, r.order_time, r.collected_by, r.notice ->> 'body_sha256' AS notice,
+       r.state, to_char(r.order_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI"Z"') AS order_time,
+       r.collected_by, r.notice ->> 'body_sha256' AS notice,
        CAST(r.transaction AS text) AS transaction, r.seq,
        CAST(to_jsonb(r) - 'transaction' - 'seq' AS text) AS body
 FROM consent.record r
