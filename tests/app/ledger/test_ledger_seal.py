@@ -142,6 +142,9 @@ def test_e60_writers_that_commit_out_of_order_get_one_index_each(
     assert sealing() == 0
     with sessions() as session:
         indices = [store.index_of(session, UUID(w.record_id)) for w in (first, second)]
+    people(sessions, 25, start=100)  # one transaction, as everything from before migration 0006
+    assert sealing(most=4) == 25
+    with sessions() as session:
         assert len(set(indices)) == 2
         assert ledger.verify(session, full=True).sound
 
