@@ -50,16 +50,20 @@ def preview(
 
     Nothing is written; a running server goes on meanwhile.
     """
+    rules = (
+        priority, limit, unique, most_links, owner_days, last_owner, blocked, blocked_pattern
+    )  # fmt: skip
+    if namespace is None and any(rule is not None for rule in rules):
+        raise typer.BadParameter("rules are of a --namespace")
+    if {namespace, merge_threshold, review_threshold, model_run} == {None}:
+        raise typer.BadParameter("state what would be otherwise")
     configuration = settings(data_dir)
     with opened(configuration) as sessions:
         setting = None
         if namespace is not None:
             with sessions() as session:
                 old = namespaces.get(session, namespace)
-            setting = changed(
-                old, priority, limit, unique, most_links, owner_days, last_owner, blocked,
-                blocked_pattern,
-            )  # fmt: skip
+            setting = changed(old, *rules)
         found = previewing.run(
             sessions,
             Proposal(setting, merge_threshold, model_run),

@@ -1,0 +1,76 @@
+"""The commands of reviews, explanations, previews and drift, on a database of matched people."""
+
+import json
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from typer.testing import CliRunner
+
+from api.cli.root import app
+from app import db
+from identity import graph
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def parcours(matched_url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command on a copy of the matched people and return what it printed."""
+    monkeypatch.setenv("PARCOURS_DATABASE_URL", matched_url)
+    engine = db.engine(matched_url)
+    with db.sessions(engine).begin() as session:
+        rows = session.execute(sa.text("SELECT value, id FROM identity.identifier"))
+        ids = {row.value: row.id for row in rows}
+        session.execute(sa.text("DELETE FROM identity.review"))
+        pair = sorted((ids["grace"], ids["stranger"]))
+        waits = {"left_id": pair[0], "right_id": pair[1], "weight": 2.0, "probability": 0.8,
+                 "evidence": {}, "run_id": 1}  # fmt: skip
+        session.execute(graph.statement("queue_reviews"), {"rows": json.dumps([waits])})
+    engine.dispose()
+
+    def run(*words: str, status: int = 0) -> str:
+        found = CliRunner().invoke(app, ["identity", *words])
+        assert found.exit_code == status, found.output or found.exception
+        return found.stdout
+
+    return run
+
+
+def test_a_review_is_listed_shown_postponed_and_decided(parcours: Run) -> None:
+    [entry] = json.loads(parcours("reviews", "list", "--json"))
+    shown = parcours(
+        "reviews", "show", entry["id"], "--purpose", "profile.link", "--language", "fr"
+    )
+    assert "quartermain" in shown
+    assert "Date de naissance" in shown
+    assert "quartermain" not in parcours("reviews", "show", entry["id"])
+    parcours("reviews", "decide", entry["id"], "later", "--days", "3")
+    assert json.loads(parcours("reviews", "list", "--json")) == []
+    decided = json.loads(parcours("reviews", "decide", entry["id"], "no_match", "--json"))
+    assert decided == {"id": entry["id"], "decision": "no_match", "merged": 0, "split": 0}
+    parcours("reviews", "decide", entry["id"], "match", status=1)
+    parcours("reviews", "recalibrate", status=1)
+    drift: dict[str, Any] = json.loads(parcours("drift", "--json"))
+    assert drift["data"][0]["verdict"] == "thin"
+    assert "Too little was decided" in parcours("drift")
+    assert json.loads(parcours("held", "--json")) == []
+
+
+def test_two_are_explained_drawn_and_a_change_is_previewed(parcours: Run, tmp_path: Path) -> None:
+    picture = tmp_path / "why.svg"
+    told = parcours("explain", "crm_id:ada", "crm_id:twice", "--svg", str(picture))
+    assert "are one person" in told
+    assert ElementTree.parse(picture).getroot().tag.endswith("svg")  # noqa: S314 -- our own file
+    assert "2 identifiers are held together" in parcours("explain", "crm_id:ada")
+    why_not = json.loads(parcours("explain", "crm_id:ada", "crm_id:refuses", "--json"))
+    assert [reason["code"] for reason in why_not["reasons"]] == ["consent:refused"]
+    parcours("explain", "crm_id:ada", "crm_id:nobody", status=1)
+    found = json.loads(parcours("preview", "--namespace", "crm_id", "--blocked", "twice", "--json"))
+    assert (found["people_merged"], found["people_split"]) == (0, 1)
+    assert "people split" in parcours("preview", "--merge-threshold", "0.9999")
+    parcours("preview", status=2)
+    parcours("preview", "--limit", "2", status=2)
