@@ -75,6 +75,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     app_errors.TrackingPlanAttached: HTTPStatus.CONFLICT,
     app_errors.DefinitionInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     app_errors.CursorInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
+    app_errors.BundleUnusable: HTTPStatus.CONFLICT,
     app_errors.ImportFailed: HTTPStatus.UNPROCESSABLE_ENTITY,
     consent_errors.PurposeNotFound: HTTPStatus.NOT_FOUND,
     consent_errors.PurposeExists: HTTPStatus.CONFLICT,

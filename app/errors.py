@@ -200,3 +200,7 @@ class CursorInvalid(AppError):
 
 class ImportFailed(AppError):
     """The file cannot be imported."""
+
+
+class BundleUnusable(AppError):
+    """The bundle for auditors cannot be written there."""

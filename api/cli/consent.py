@@ -1,6 +1,8 @@
 """`parcours consent …`: what would change, and what others are shown."""
 
 import sys
+from contextlib import closing
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -11,7 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 from api.cli.json_file import read
 from api.cli.options import AlwaysJson
-from api.cli.session import DataDir, opened, settings, show
+from api.cli.session import AsJson, DataDir, err, opened, settings, show
+from app.accountability import bundle as bundles
 from app.accountability import controller as controllers
 from app.accountability import markdown
 from app.accountability.change import Change
@@ -22,7 +25,11 @@ from app.accountability.receipt import receipt as made_of
 from app.accountability.simulate import simulate as answer
 from app.db import snapshot
 from app.errors import DefinitionInvalid
+from app.ledger.anchor import notes
+from app.ledger.job import LedgerJob
 from consent import party
+from consent.ledger import bundle
+from consent.ledger.check import read_file
 
 consent = typer.Typer(
     help="Consent: simulations, receipts, the record of processing, bundles for auditors.",
@@ -107,3 +114,70 @@ def processing_record(
         show(record, as_json=True)
     else:
         sys.stdout.write(markdown.page(record))
+
+
+@consent.command("audit-bundle")
+def audit_bundle(
+    folder: Annotated[Path, typer.Argument(help="A folder that is new or empty.")],
+    all_entries: Annotated[
+        bool,
+        typer.Option(
+            "--all-entries",
+            help="Show the ledger's entries about people too, under pseudonyms.",
+        ),
+    ] = False,
+    data_dir: DataDir = None,
+    as_json: AlwaysJson = True,
+) -> None:
+    """Write what an auditor asks for, signed with the ledger's key; it names no person.
+
+    Seals first what waits for the ledger.
+    """
+    configuration = settings(data_dir)
+    now = datetime.now(UTC)
+    with opened(configuration) as sessions:
+        job = LedgerJob(sessions, configuration)
+        with closing(job.keystore):
+            job.round()
+            signers = [key.signer for key in job.keystore.signing_keys(at=now)]
+            with snapshot(sessions) as session:
+                written = bundles.write(
+                    session, folder, signers, configuration, at=now, all_entries=all_entries
+                )
+    show(written, as_json=True)
+
+
+def _kept(path: Path) -> list[str]:
+    found = notes(read_file(path))
+    if not found:
+        raise typer.BadParameter(f"{path} holds no checkpoint")
+    return found
+
+
+@consent.command("verify-bundle")
+def verify_bundle(
+    folder: Annotated[Path, typer.Argument(help="A bundle.")],
+    vkey: Annotated[
+        list[str] | None, typer.Option("--vkey", help="A public key of the ledger that you noted.")
+    ] = None,
+    from_checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option("--from-checkpoint", help="A file with checkpoints that you kept."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a bundle without network and database; status 1 when anything is wrong.
+
+    Without --vkey the keys that the bundle itself names are believed.
+    """
+    external = [note for path in from_checkpoint or () for note in _kept(path)]
+    found = bundle.check(folder, vkeys=vkey or (), external=external)
+    answer = {"sound": found.sound, **asdict(found)}
+    if as_json:
+        show(answer, as_json=True)
+    else:
+        show([answer], False, "sound", "created", "files", "entries", "checkpoints", "keys_given")
+        for problem in found.problems:
+            err.print(problem, markup=False, highlight=False, soft_wrap=True)
+    if not found.sound:
+        raise typer.Exit(1)

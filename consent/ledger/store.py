@@ -170,7 +170,17 @@ def said(row: LedgerEntry) -> Any:
     return json.loads(row.entry)
 
 
+def keys(session: Session) -> list[LedgerKey]:
+    """Return the public keys that have signed, and since when, the oldest first."""
+    query = sa.select(LedgerKey).order_by(LedgerKey.created_at, LedgerKey.vkey)
+    return list(session.scalars(query))
+
+
+def catalogue(session: Session) -> Sequence[sa.Row[Any]]:
+    """Return every version of every purpose and notice, as the ledger holds it."""
+    return session.execute(statement("ledger_catalogue")).all()
+
+
 def vkeys(session: Session) -> list[str]:
     """Return the public keys that have signed, the oldest first."""
-    order = (LedgerKey.created_at, LedgerKey.vkey)
-    return list(session.scalars(sa.select(LedgerKey.vkey).order_by(*order)))
+    return [key.vkey for key in keys(session)]
