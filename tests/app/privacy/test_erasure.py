@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
-import httpx
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
@@ -14,17 +13,14 @@ from fastapi.testclient import TestClient
 from app import db, pipeline
 from app.access import sources
 from app.db import Sessions
-from app.destinations.deliver import deliver
-from app.errors import PrivacyRequestState, SubjectSuppressed
+from app.errors import SubjectSuppressed
 from app.events import stream
 from app.imports import load, messages
 from app.lake import copy
 from app.lake.duckdb_engine import open_lake
-from app.privacy import journal, requests, run
-from app.privacy.erasure_steps import STEPS
+from app.privacy import journal, run
 from app.privacy.lifting import lift
 from app.privacy.replay import replay
-from app.privacy.step import Outcome, Work
 from app.suppression import gate
 from consent import erasure as consents
 from identity import graph, matching, people
@@ -259,81 +255,6 @@ def test_74_a_device_that_two_logins_share_stays_the_other_ones(world: World) ->
     assert world.send({"type": "track", "event": "Seen", "userId": "bob-7", **shared}) == []
 
 
-def destination(world: World, sends_to: list[int]) -> httpx.Client:
-    """A destination that was told of Ada; its next answers are these."""
-    with world.sessions.begin() as session:
-        session.execute(
-            sa.text(
-                "INSERT INTO app.destination (name, kind, url, secret, purpose, segments, enabled)"
-                " VALUES ('mail', 'webhook', 'http://x/', 'whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkw',"
-                " 'marketing.email', '{}', true)"
-            )
-        )
-        person = people.find(session, "user_id", "ada-1815")
-        session.execute(
-            sa.text(
-                "INSERT INTO app.delivery (destination_id, message_id, person_id, profile_id, type,"
-                " payload, state, attempts, due_at, created_at)"
-                " SELECT d.id, gen_random_uuid(), i.id, i.profile_id, 'segment.entered',"
-                " '{\"segment\": \"buyers\"}', 'delivered', 1, now(), now()"
-                " FROM app.destination d, identity.identifier i WHERE i.id = :person"
-            ),
-            {"person": person},
-        )
-    return httpx.Client(
-        transport=httpx.MockTransport(
-            lambda _: httpx.Response(sends_to.pop(0) if sends_to else 200)
-        )
-    )
-
-
-def later(world: World) -> None:
-    """Let the time come at which what failed is tried again."""
-    with world.sessions.begin() as session:
-        for table in ("app.delivery", "app.privacy_task"):
-            session.execute(sa.text(f"UPDATE {table} SET due_at = now() - interval '1 s'"))  # noqa: S608 -- two names of ours
-
-
-def test_75_while_a_destination_fails_the_request_is_not_closed_and_goes_on(world: World) -> None:
-    ada(world)
-    client = destination(world, [500] * 12)
-    shown = world.ask("erasure", "user_id:ada-1815")
-    for _ in range(12):  # ten tries are three days; then it begins again
-        assert shown["state"] == "executing"
-        deliver(world.sessions, client)
-        later(world)
-        run.round_(world.sessions, world.settings)
-        shown = world.shown(shown["id"])
-    [task] = [t for t in shown["tasks"] if t["store"] == "destination"]
-    assert task["attempts"] >= 1
-    assert task["result"]["name"] == "mail"
-    with world.sessions.begin() as session:
-        found = requests.find(session, UUID(shown["id"]), lock=True)
-        with pytest.raises(PrivacyRequestState):
-            requests.end(session, found, "closed", by="test", now=datetime.now(UTC))
-    deliver(world.sessions, client)
-    later(world)
-    run.round_(world.sessions, world.settings)
-    shown = world.shown(shown["id"])
-    assert shown["state"] == "closed"
-    assert {t["state"] for t in shown["tasks"] if t["store"] == "destination"} == {"done"}
-
-
-def test_75_a_destination_that_cannot_is_shown_as_such(world: World) -> None:
-    ada(world)
-    client = destination(world, [501] * 20)
-    shown = world.ask("erasure", "user_id:ada-1815")
-    for _ in range(12):
-        deliver(world.sessions, client)
-        later(world)
-        run.round_(world.sessions, world.settings)
-    shown = world.shown(shown["id"])
-    [task] = [t for t in shown["tasks"] if t["store"] == "destination"]
-    assert task["state"] == "not_supported"
-    assert task["result"]["why"] == "HTTP 501"
-    assert shown["state"] == "closed"
-
-
 def test_76_a_second_erasure_does_nothing_and_is_on_record(world: World) -> None:
     ada(world)
     first = world.ask("erasure", "user_id:ada-1815")
@@ -343,7 +264,8 @@ def test_76_a_second_erasure_does_nothing_and_is_on_record(world: World) -> None
     assert {t["store"]: t["state"] for t in second["tasks"]}["tables"] == "not_present"
     with world.sessions() as session:
         assert {str(one) for one in consents.done(session)} == {first["id"], second["id"]}
-    own = ("app.privacy_", "consent.erasure", "consent.ledger_statement")
+    # A key also notes, in the background, when it was last used.
+    own = ("app.privacy_", "app.write_key", "consent.erasure", "consent.ledger_statement")
     assert [r for r in before if not r[0].startswith(own)] == [
         r for r in sorted(world.rows()) if not r[0].startswith(own)
     ]
@@ -459,36 +381,3 @@ def test_packages_are_deleted_in_time_and_with_the_person(world: World) -> None:
     run.round_(world.sessions, world.settings)
     assert world.shown(shown["id"])["state"] == "closed"
     assert timedelta(days=world.settings.package_days) > timedelta(0)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("store", [s for s in STEPS if s != "destination"])
-def test_a_step_that_dies_after_its_work_is_repeated(
-    world: World, monkeypatch: pytest.MonkeyPatch, store: str
-) -> None:
-    ada(world)
-    bob(world)
-    destination(world, [])
-    copy.copy_new(world.sessions, world.settings.lake_dir)
-    once, step = [True], STEPS[store]
-
-    def dies(work: Work) -> Outcome:
-        done = step(work)
-        if once:
-            once.pop()
-            raise RuntimeError(SENT)  # whatever it says is in no log
-        return done
-
-    monkeypatch.setitem(STEPS, store, dies)
-    shown = world.ask("erasure", "user_id:ada-1815")
-    assert {t["store"]: t["state"] for t in shown["tasks"]}[store] == "failed"
-    with httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200))) as client:
-        for _ in range(4):
-            later(world)
-            deliver(world.sessions, client)
-            run.round_(world.sessions, world.settings)
-    shown = world.shown(shown["id"])
-    assert shown["state"] == "closed"
-    assert [t["state"] for t in shown["tasks"] if t["store"] == "destination"] == ["done"]
-    assert world.where(*ADA) == set()
-    assert not [one for one in ADA if one in parquet(world)]
