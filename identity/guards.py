@@ -16,8 +16,8 @@ class Node(msgspec.Struct, frozen=True):
     """An identifier, as far as its links are concerned.
 
     `closed` is why it identifies nobody, as computed before: it counts where not all links of the
-    identifier are at hand. `old` says that it is an earlier spelling of another one, beside which it counts for nothing;
-    `decided` that somebody decided about it once.
+    identifier are at hand. `old` says that it is an earlier spelling of another one, beside which
+    it counts for nothing; `decided` that somebody decided about it once.
     """
 
     id: int
@@ -175,7 +175,7 @@ def _crowded(
 
 
 def strength(priority: Mapping[int, int], edge: Edge) -> tuple[object, ...]:
-    """Order edges: spellings of one value, decisions of people, then by the stronger namespaces, then by age."""
+    """Order edges: spellings of one value, decisions, the stronger namespaces, then by age."""
     one, other = priority[edge.left], priority[edge.right]
     if one > other:
         one, other = other, one

@@ -57,9 +57,7 @@ class Identifier(Base):
             "spelling_of",
             postgresql_where=sa.text("spelling_of IS NOT NULL"),
         ),
-        sa.Index(
-            "identifier_reach", "reach_id", postgresql_where=sa.text("reach_id <> person_id")
-        ),
+        sa.Index("identifier_reach", "reach_id", postgresql_where=sa.text("reach_id <> person_id")),
         sa.CheckConstraint(
             "link_consent IN ('given', 'refused', 'unknown')", name="identifier_link_consent"
         ),
@@ -315,7 +313,8 @@ class Postponement(Base):
 class Recalibration(Base):
     """What labels say of probabilities: of those said to be one of `lows`, this share match.
 
-    Straight between them. The latest that has not ended counts; without any, probabilities are the model's own.
+    Straight between them. The latest that has not ended counts; without any, probabilities are
+    the model's own.
     """
 
     __tablename__ = "recalibration"
