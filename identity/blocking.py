@@ -19,7 +19,8 @@ MOST_SHARING = 200
 # Of each rule the keys that the fewest share are used, up to ten pairs a record (50,000 at least):
 # memory and time stay linear in the records, whatever is in them.
 _PAIRS_PER_RECORD = 10
-_PAIRS_AT_LEAST = 50_000
+#: So many of each rule are never too many.
+PAIRS_AT_LEAST = 50_000
 # An e-mail, phone or number under more surnames than this is a placeholder or a switchboard.
 _SHARED_BY = 4
 #: The fields in which placeholders and switchboards stand.
@@ -161,7 +162,7 @@ def limits(con: duckdb.DuckDBPyConnection, records: int) -> dict[str, int]:
     """
     rows = con.execute(
         f"""
-        select rule, min(size) filter (so_far > greatest({_PAIRS_AT_LEAST},
+        select rule, min(size) filter (so_far > greatest({PAIRS_AT_LEAST},
                                                          {_PAIRS_PER_RECORD} * {records})) - 1
         from (select rule, size, sum(n * size * (size - 1) / 2)
                   over (partition by rule order by size) as so_far

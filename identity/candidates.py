@@ -15,10 +15,13 @@ from sqlalchemy.orm import Session
 
 from identity import blocking, graph
 from identity.blocking import MOST_SHARING as MOST_SHARING
-from identity.blocking import LeftOut, Table
+from identity.blocking import PAIRS_AT_LEAST, LeftOut, Table
 
 #: Records that are read at once.
 AT_ONCE = 50_000
+#: Pairs of one rule that a new record makes on average, at most: a whole run makes ten a record, so
+#: that a record is in twenty. Twice that leaves room for who comes at once.
+PAIRS_PER_NEW = 40
 #: Keys that are noted in one statement.
 NOTED_AT_ONCE = 5_000
 
@@ -87,7 +90,9 @@ def neighbours(session: Session, fresh: Fresh, most: Mapping[str, int]) -> Neigh
     """Return new records and those that share a blocking key with one of them.
 
     A key counts if no more records share it, the new ones included, than `most` says for its rule:
-    which is the rule of a whole run too.
+    which is the rule of a whole run too. So many pairs a new record as a whole run makes it meet
+    are enough: of what comes at once with the same few values, the keys that the most share are
+    left out.
     """
     sharing = Counter(key for _, _, key in fresh.keys)
     rule_of = {key: rule for _, rule, key in fresh.keys}
@@ -97,7 +102,7 @@ def neighbours(session: Session, fresh: Fresh, most: Mapping[str, int]) -> Neigh
         if among <= most[rule_of[key]]
     ]
     rows = session.execute(graph.statement("neighbours"), {"rows": graph.rows_of(wanted)})
-    found = {row.key: row.ids for row in rows}
+    found = _within_budget({row.key: row.ids for row in rows}, sharing, rule_of, len(fresh))
     ids = fresh.changed.keys() | {i for others in found.values() for i in others}
     among = session.execute(graph.statement("candidates_among"), {"ids": graph.array(ids)})
     shared = {key for key, others in found.items() if others or sharing[key] > 1}
@@ -116,6 +121,20 @@ def neighbours(session: Session, fresh: Fresh, most: Mapping[str, int]) -> Neigh
         },
         len({i for i, _, _ in out} - reached),
     )
+
+
+def _within_budget(
+    found: Mapping[int, list[int]], among: Mapping[int, int], rule_of: Mapping[int, str], new: int
+) -> dict[int, list[int]]:
+    """Keep the keys that the fewest share, as long as the pairs of their rule are few enough."""
+    budget = max(PAIRS_AT_LEAST, PAIRS_PER_NEW * new)
+    made: Counter[str] = Counter()
+    kept = {}
+    for key in sorted(found, key=lambda key: (among[key] + len(found[key]), key)):
+        made[rule_of[key]] += among[key] * (len(found[key]) + (among[key] - 1) // 2)
+        if made[rule_of[key]] <= budget:
+            kept[key] = found[key]
+    return kept
 
 
 def keep_keys(session: Session, noted: Sequence[Mapping[str, Any]]) -> None:

@@ -1,8 +1,10 @@
 """New records are matched by what a whole run has learnt, at the price of what is new."""
 
 import random
+import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -61,7 +63,7 @@ def add(sessions: Sessions, named: Mapping[str, Mapping[str, str]]) -> dict[str,
     return found
 
 
-def run(sessions: Sessions, scope: str) -> dict[str, int]:
+def run(sessions: Sessions, scope: str) -> dict[str, Any]:
     """Do a run and return what it did."""
     with sessions.begin() as session:
         reviews.request_run(session, {"asked_by": "test"}, scope=scope)
@@ -236,6 +238,36 @@ def test_a_switchboard_is_known_to_runs_over_new_people_and_who_gives_again_is_c
         with sessions.begin() as session:
             graph.set_link_consent(session, {found["x1"]: state})
             assert candidates.count_new(session, 5) == waiting
+
+
+@pytest.mark.usefixtures("few_suffice")
+def test_a_flood_of_records_alike_costs_what_other_records_do_and_the_run_says_what_it_left_out(
+    sessions: Sessions, record_property: Any
+) -> None:
+    """2,000 records of one e-mail address and surname, of few first names: 111,000 pairs once."""
+    add(sessions, numbered(people(300, 8)))
+    run(sessions, reviews.ALL)
+    dice = random.Random(9)  # noqa: S311 -- a seeded population, no secret
+    flood = [
+        {
+            "first_name": FIRST[number % 4],
+            "last_name": "lovelace",
+            "email": "countess@mail.net",
+            "birth_date": f"{dice.randint(1940, 2005)}-1{dice.randrange(3)}-{dice.randint(10, 28)}",
+        }
+        for number in range(2_000)
+    ]
+    add(sessions, numbered(flood, start=1_000))
+    started = time.process_time()
+    done = run(sessions, reviews.NEW)
+    seconds = time.process_time() - started
+    record_property("seconds of CPU", round(seconds, 1))
+    record_property("pairs", done["pairs"])
+    assert done["records"] == len(flood)
+    assert done["pairs"] < 40_000
+    assert done["left_out"]["names"]["records"] > len(flood) // 2
+    assert set(done["left_out"]["names"]) == {"most", "keys", "records"}
+    assert seconds < 20
 
 
 def test_a_run_compares_everybody_when_none_has_learnt_or_much_is_new(
