@@ -3,98 +3,24 @@
 Those of decoders and rules alone are in `tests/consent/test_acceptance_signals.py`.
 """
 
-from base64 import b64encode
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
 import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
-import consent
-from app.access import sources
 from app.db import Sessions
-from app.destinations import google
-from app.destinations.outbox import allowed_people
-from consent.errors import VendorListInvalid
 from consent.signals.stamp import UNIVERSAL
+from tests.api.site import OFFICER, PREFERENCE, Site, Token
 from tests.consent.build import tc
 
-Token = Callable[..., dict[str, str]]
 ADS = sorted(UNIVERSAL)
-CATEGORIES = {"Advertising": ["ads.share"], "Analytics": ["analytics.audience"]}
-PREFERENCE = "Segment Consent Preference Updated"
-
-
-class Site:
-    """A website that sends events, and what the privacy officer is told of its visitor."""
-
-    def __init__(
-        self, server: TestClient, sessions: Sessions, officer: dict[str, str], **settings: Any
-    ) -> None:
-        with sessions.begin() as session:
-            name = f"site-{len(sources.list_all(session))}"
-            self.key = sources.add(session, name, categories=CATEGORIES, **settings)[1]
-        self.server, self.sessions, self.officer = server, sessions, officer
-        self.user = f"u-{name}"
-
-    def send(
-        self, context: Any = None, *, event: str = "Seen", headers: Any = None, **more: Any
-    ) -> dict[str, Any]:
-        body = {
-            "type": "track", "event": event, "userId": self.user, "writeKey": self.key,
-            "context": {} if context is None else context, **more,
-        }  # fmt: skip
-        answer = self.server.post("/v1/track", json=body, headers=headers or {})
-        assert answer.status_code == 200
-        return dict(answer.json())
-
-    def choose(self, preferences: Any) -> dict[str, Any]:
-        said = {} if preferences is None else {"categoryPreferences": preferences}
-        return self.send({"consent": said}, event=PREFERENCE)
-
-    def decide(self, purpose: str, subject: str | None = None) -> dict[str, Any]:
-        answer = self.server.get(
-            "/v1/consents/decision",
-            params={"subject": subject or f"user_id:{self.user}", "purpose": purpose},
-            headers=self.officer,
-        )
-        assert answer.status_code == 200, answer.text
-        return dict(answer.json())
-
-    def records(self) -> list[dict[str, Any]]:
-        answer = self.server.get(
-            "/v1/consents", params={"subject": f"user_id:{self.user}"}, headers=self.officer
-        )
-        return list(answer.json()["data"])
-
-    def say(self, **more: Any) -> Any:
-        basic = b64encode(f"{self.key}:".encode()).decode()
-        body = {"subject": {"namespace": "user_id", "value": self.user}, **more}
-        return self.server.post(
-            "/v1/consents", json=body, headers={"Authorization": f"Basic {basic}"}
-        )
-
-    def refused(self) -> list[list[str]]:
-        """What each stored event may never be used for, in their order."""
-        with self.sessions() as session:
-            query = sa.text("SELECT refused FROM app.event WHERE user_id = :u ORDER BY received_at")
-            return [sorted(row) for row in session.scalars(query, {"u": self.user})]
-
-    def denials(self, use: str) -> dict[tuple[str, str], int]:
-        answer = self.server.get("/v1/consents/denials", headers=self.officer)
-        return {
-            (d["purpose"], d["reason"]): d["denials"]
-            for d in answer.json()["data"]
-            if d["use"] == use
-        }
 
 
 @pytest.fixture
 def officer(token: Token) -> dict[str, str]:
-    return token("consents:read", "privacy:process", "destinations:write", "sources:admin")
+    return token(*OFFICER)
 
 
 @pytest.fixture
@@ -178,43 +104,6 @@ def test_a_registered_banners_string_is_on_record_even_where_stamps_are_not(
         [row] = [r for r in site.records() if r["purpose"] == "ads.personalised"]
         assert row["evidence"]["signal"] == "tcf"
         assert tc(publisher=[4, 9]) in row["evidence"]["signals"]
-
-
-def test_13_and_14_a_destination_that_is_a_vendor_needs_the_string_to_allow_it(
-    site: Site,
-) -> None:
-    string = tc(purposes=[4], vendors=[10, 11], disclosed=[10, 11], publisher=[4],
-                restrictions=[(4, 0, 11)])  # fmt: skip
-    site.send({"consent": {"tcf": string}})
-    with site.sessions.begin() as session:
-        who = {("user_id", site.user): True}
-
-        def why(vendor: int, purpose: str = "ads.personalised") -> str | None:
-            return consent.vendors.denied(session, who, vendor, purpose)
-
-        assert why(10) == "vendor_list_unknown"
-        entry = {"purposes": [4], "legIntPurposes": [], "flexiblePurposes": []}
-        document = {"vendorListVersion": 51, "vendors": {"10": entry, "11": entry, "12": entry}}
-        consent.vendors.add_list(session, msgspec.json.encode(document))
-        assert why(10) is None
-        assert why(11) == "vendor_restricted"
-        assert why(12) == "vendor_not_disclosed"
-        assert why(13) == "vendor_not_listed"
-        assert why(10, "ads.share") == "no_tcf_purpose"
-        for other in ({("user_id", "x"): True}, {("user_id", site.user): False}):
-            denied = consent.vendors.denied(session, other, 10, "ads.personalised")
-            assert denied == "no_tc_string"
-        [person] = session.scalars(sa.text("SELECT DISTINCT person_id FROM identity.identifier"))
-        now = datetime.now(UTC)
-        for vendor, told in ((None, {person}), (10, {person}), (11, set())):
-            assert told == allowed_people(
-                session, "ads.personalised", [person], now=now, tcf_vendor=vendor
-            )
-        with pytest.raises(VendorListInvalid):
-            consent.vendors.add_list(session, b'{"vendorListVersion": 51, "vendors": {}}')
-        for wrong in (b"", b"[]", b'{"vendorListVersion": 0, "vendors": {}}', b"{", b"[" * 9999):
-            with pytest.raises(VendorListInvalid):
-                consent.vendors.add_list(session, wrong)
 
 
 @pytest.mark.parametrize(
@@ -309,34 +198,6 @@ def test_22_the_server_says_that_it_honours_the_signal_and_shows_a_page_its_stat
     assert server.get("/v1/opt-out").json()["status"] == "no_signal"
 
 
-def test_23_google_is_told_of_each_persons_consent_in_a_message_of_its_own(site: Site) -> None:
-    whole = {"ad_user_data": "granted", "ad_personalization": "granted"}
-    users = {"both": whole, "half": {**whole, "ad_personalization": "denied"}, "none": {}}
-    for user, said in users.items():
-        site.send({"consent": {"google": said}}, userId=f"{site.user}-{user}")
-    with site.sessions() as session:
-        people_ = {
-            user: session.scalar(
-                sa.text("SELECT coalesce(person_id, id) FROM identity.identifier WHERE value = :v"),
-                {"v": f"{site.user}-{user}"},
-            )
-            for user in users
-        }
-        told = {
-            user: google.consent_of(session, "ads.share", person)["google_consent"]
-            for user, person in people_.items()
-        }
-        assert google.consent_of(session, "marketing.email", people_["both"]) == {}
-        now = datetime.now(UTC)
-        allowed = allowed_people(session, "ads.share", people_.values(), now=now)
-    assert told == {
-        "both": {"ad_user_data": "GRANTED", "ad_personalization": "GRANTED"},
-        "half": {"ad_user_data": "GRANTED", "ad_personalization": "DENIED"},
-        "none": {"ad_user_data": "DENIED", "ad_personalization": "DENIED"},
-    }
-    assert allowed == {people_["both"], people_["half"]}
-
-
 def test_24_signals_that_contradict_each_other_refuse_and_are_counted(site: Site) -> None:
     own = {"tcf": tc(publisher=[4, 9]), "google": {"ad_personalization": "denied"}}
     site.send({"consent": own})
@@ -382,51 +243,3 @@ def test_settings_of_signals_are_changed_like_others_and_followed(site: Site) ->
     assert changed.json()["tcf_own_purposes"] == "core"
     wrong = {"tcf_collectors": [1]}
     assert site.server.patch(path, json=wrong, headers=site.officer).status_code == 422
-
-
-#: Segment's table of consent and integrations objects (segment-docs, "Consent in Segment
-#: Connections"): what the event says, and which destinations consent lets hear of it, by itself:
-#: facebook and google-ads are for ads, amplitude is for analytics, facebook for both where said.
-ROWS: list[tuple[int, Any, bool, set[str]]] = [
-    (1, {}, False, set()),  # Segment: all
-    (1, {"consent": {}}, False, set()),  # Segment: all
-    (2, {"consent": {"categoryPreferences": {}}}, False, set()),
-    (3, {}, False, set()),  # Segment: those that the integrations object switches on
-    (4, {"consent": {"categoryPreferences": {}}}, False, set()),
-    (5, {"consent": {"categoryPreferences": {"x": True, "y": False}}}, False, set()),  # all
-    (6, {"consent": {"categoryPreferences": {"ad": True, "analytics": False}}}, False,
-     {"facebook", "google-ads"}),
-    (7, {"consent": {"categoryPreferences": {"ad": True, "analytics": False}}}, False,
-     {"facebook", "google-ads"}),
-    (8, {"consent": {"categoryPreferences": {"ad": True, "analytics": False}}}, False,
-     {"facebook", "google-ads"}),  # an integrations object is no consent, and is not looked at
-    (9, {"consent": {"categoryPreferences": {"ad": True, "analytics": False}}}, True,
-     {"google-ads"}),
-    (10, {"consent": {"categoryPreferences": {"ad": True, "analytics": True}}}, True,
-     {"facebook", "google-ads", "amplitude"}),
-    (11, {"consent": {"categoryPreferences": {"ad": False, "analytics": True}}}, True,
-     {"amplitude"}),
-]  # fmt: skip
-
-
-def test_06_segments_matrix_in_our_own_mode_denies_where_segment_lets_everything_flow(
-    server: TestClient, sessions: Sessions, officer: dict[str, str]
-) -> None:
-    site = Site(server, sessions, officer)
-    with sessions.begin() as session:
-        source = sources.find_by_key(session, site.key)
-        assert source is not None
-        found = sources.find_by_id(session, source.id)
-        found.categories = {"ad": ["ads.share"], "analytics": ["analytics.audience"]}
-    for n, (row, context, both, expected) in enumerate(ROWS):
-        site.user = f"row-{row}-{n}"
-        site.send(context, integrations={"facebook": True, "amplitude": False})
-        ads, analytics = (
-            site.decide(purpose)["allow"] for purpose in ("ads.share", "analytics.audience")
-        )
-        flows = {
-            "facebook": ads and (analytics or not both),
-            "google-ads": ads,
-            "amplitude": analytics,
-        }
-        assert {name for name, allowed in flows.items() if allowed} == expected, row

@@ -63,7 +63,8 @@ def counts(sessions: Sessions, name: str = "site") -> tally.Counts:
 
 def denials(sessions: Sessions) -> dict[str, int]:
     with sessions() as session:
-        return {row["reason"]: row["denials"] for row in consent.denials(session)}
+        found = [row for row in consent.denials(session) if row["use"] == "collect"]
+        return {row["reason"]: row["denials"] for row in found}
 
 
 def source_settings(sessions: Sessions, name: str = "site") -> SourceSettings:
