@@ -127,9 +127,16 @@ def test_every_purpose_of_the_default_catalogue_is_documented_as_it_is() -> None
     for purpose in CATALOGUE:
         days = f"{purpose.valid_days} days" if purpose.valid_days else ""
         mode = "" if purpose.lawful_basis == "contract" else purpose.mode.replace("_", " ")
-        cells = [f"`{purpose.key}`", purpose.lawful_basis, mode, days]
-        pattern = r"\s*\|\s*".join(re.escape(cell) for cell in cells)
-        assert re.search(rf"^\| {pattern}\s*\|$", page, re.MULTILINE), purpose.key
+        parent = f"`{purpose.parent}`" if purpose.parent else ""
+        mapped = purpose.declared.get("mappings", {}).get("tcf")
+        notes = [
+            *([f"TCF {mapped}"] if mapped else []),
+            *(["direct marketing"] if purpose.direct_marketing else []),
+            *(["explicit"] if purpose.explicit else []),
+        ]
+        cells = [f"`{purpose.key}`", parent, purpose.lawful_basis, mode, days, ", ".join(notes)]
+        row = "|" + "|".join(f" {cell} " if cell else " " for cell in cells) + "|"
+        assert row in page.splitlines(), row
 
 
 def test_the_default_collection_purpose_is_documented_and_keys_are_long_enough() -> None:

@@ -1,8 +1,8 @@
 """What a change of identity would do to people, consents and segments; nothing is written.
 
 In one read-only transaction on one snapshot: PostgreSQL itself refuses whatever would be written.
-It takes no lock but those of reading (ACCESS SHARE), so events are stitched meanwhile; only a change
-of the schema waits.
+It takes no lock but those of reading (ACCESS SHARE), so events are stitched meanwhile; only a
+change of the schema waits.
 """
 
 from collections.abc import Collection, Iterable, Mapping

@@ -1,4 +1,4 @@
-"""The waterfall of a pair, without Splink, is what Splink's own comparison gives, to a millionth."""
+"""The waterfall of a pair, without Splink, is what Splink's comparison gives, to a millionth."""
 
 from itertools import combinations
 

@@ -1,0 +1,108 @@
+"""The graph in PostgreSQL: what people decided about it, and what several rules showed."""
+
+import json
+
+import pytest
+import sqlalchemy as sa
+from msgspec import structs
+from sqlalchemy.orm import Session
+
+from identity import graph, people, queue, reviews, suspensions
+from identity.errors import ReviewDecided
+from tests.identity.test_graph import (
+    DAY,
+    NOW,
+    give,
+    held,
+    make,
+    match,
+    observe,
+    person,
+    seen,
+)
+
+
+def test_a_review_is_decided_once_and_outlives_the_next_run(session: Session) -> None:
+    ids = make(session, "crm_id:a", "crm_id:b", "crm_id:c")
+    a, b, c = ids
+    give(session, *ids)
+    pair = {"weight": 3.0, "probability": 0.8, "evidence": {}, "run_id": 1}
+    session.execute(
+        graph.statement("queue_reviews"),
+        {"rows": json.dumps([{"left_id": a, "right_id": x, **pair} for x in (b, c)])},
+    )
+    mine = {row.right_id: row for row in queue.waiting(session, now=NOW) if row.left_id == a}
+    same, other = mine[b], mine[c]
+    reviews.decide(session, same.id, match=True, by="ada", at=NOW)
+    reviews.decide(session, other.id, match=False, by="ada", at=NOW)
+    assert person(session, *ids) == [a, a, c]
+    observe(session, match(a, c, 0.999), match(b, c, 0.999))
+    assert person(session, *ids) == [a, a, c]
+    with pytest.raises(ReviewDecided):
+        reviews.decide(session, same.id, match=False, by="ada", at=NOW)
+
+
+def test_who_refuses_to_be_linked_is_in_no_review_that_waits(session: Session) -> None:
+    ids = make(session, "user_id:a", "user_id:b", "user_id:c")
+    pair = {"left_id": ids[0], "weight": 3.0, "probability": 0.8, "evidence": {}, "run_id": 1}
+    rows = json.dumps([{"right_id": other, **pair} for other in ids[1:]])
+    session.execute(graph.statement("queue_reviews"), {"rows": rows})
+    give(session, ids[2], state="refused")
+    waiting = queue.waiting(session, now=NOW)
+    assert [row.right_id for row in waiting if row.left_id == ids[0]] == [ids[1]]
+
+
+def test_a_component_may_be_larger_than_a_statement_has_parameters(session: Session) -> None:
+    """70 events of a public write key, `externalIds` in each, stopped the pipeline for ever."""
+    many = range(10**12, 10**12 + 66_000)
+    assert graph.followed(session, many) == set()
+    assert people.profile_ids(session, many) == people.people_of(session, many) == {}
+    assert people.identifiers(session, many) == []
+
+
+def test_an_undo_gives_back_the_decisions_that_fell_for_the_merge(session: Session) -> None:
+    ids = make(session, "crm_id:a", "crm_id:b", "anonymous_id:a1", "anonymous_id:b1")
+    a, b, a1, b1 = ids
+    observe(session, seen(a, a1), seen(b, b1))
+    people.keep_apart(session, a1, b1, by="bob", reason="father and son")
+    before = apart(session, ids)
+    for _ in range(2):  # the second time it is a link that the first undo revoked
+        people.must_link(session, a, b, by="ada", at=NOW)
+        people.must_link(session, a, b, by="ada", at=NOW)
+        assert apart(session, ids) == []
+        [merge] = people.merges(session, person=a)[-1:]
+        people.undo(session, merge.id, by="ada", at=NOW)
+        assert before[0] in apart(session, ids)
+        assert person(session, *ids) == [a, b, a, b]
+
+
+def apart(session: Session, ids: list[int]) -> list[tuple[object, ...]]:
+    query = "SELECT * FROM identity.cannot_link WHERE left_id = ANY(:ids) ORDER BY left_id"
+    return [tuple(row) for row in session.execute(sa.text(query), {"ids": ids})]
+
+
+def test_a_link_stands_until_the_last_rule_that_showed_it_is_taken_back(session: Session) -> None:
+    ids = make(session, "crm_id:a", "anonymous_id:a1", "anonymous_id:a2")
+    a, a1, a2 = ids
+    observe(session, structs.replace(seen(a, a1), rule="alias"), seen(a, a1, 3))
+    observe(session, structs.replace(seen(a, a2), rule="alias"))
+    observe(session, seen(a, a2, 3))
+    for gone, left in ((("alias",), [a, a, a]), (("alias", "identify"), [a, a1, a2])):
+        for rule in gone:
+            suspensions.suspend(session, rule=rule, by="ada")
+        graph.reconsider(session, ids, at=NOW)
+        assert person(session, *ids) == left
+    suspensions.resume(session, rule="alias")
+    graph.reconsider(session, ids, at=NOW)
+    assert person(session, *ids) == [a, a, a]
+
+
+def test_a_refusal_does_not_hide_who_was_seen_with_a_device_last(session: Session) -> None:
+    """A refused link can be what lets another lapse: that it is seen again is news."""
+    ids = make(session, "device_id:tablet", "user_id:a", "user_id:b")
+    tablet, a, b = ids
+    observe(session, seen(tablet, a), seen(tablet, b, 300 * DAY))
+    give(session, b, state="refused")
+    assert held(session, ids)[tablet, a, "event"] == "shared"
+    observe(session, seen(tablet, b, 500 * DAY))
+    assert held(session, ids)[tablet, a, "event"] == "lapsed"
