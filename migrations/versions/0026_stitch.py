@@ -47,7 +47,9 @@ def upgrade() -> None:
     )
     _unique("(namespace, value) INCLUDE (id)")
     none = sa.text("'{}'")
-    also = sa.Column("also", postgresql.ARRAY(sa.Text()), nullable=False, server_default=none)
+    also: sa.Column[list[str]] = sa.Column(
+        "also", postgresql.ARRAY(sa.Text()), nullable=False, server_default=none
+    )
     op.add_column("link", also, schema="identity")
 
 

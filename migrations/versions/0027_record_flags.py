@@ -87,7 +87,9 @@ def upgrade() -> None:
     """Forward. The columns are computed by PostgreSQL, so that no writer can say otherwise."""
     op.execute("SET LOCAL lock_timeout = '4s'")
     for name, expression in FLAGS.items():
-        column = sa.Column(name, sa.Boolean(), sa.Computed(expression), nullable=False)
+        column: sa.Column[bool] = sa.Column(
+            name, sa.Boolean(), sa.Computed(expression), nullable=False
+        )
         op.add_column("record", column, schema="consent")
     op.execute(CURRENT)
 

@@ -7,7 +7,7 @@ import pytest
 from identity import splink_model, waterfall
 from identity.blocking import Table
 from identity.learnt import Learnt
-from identity.splink_model import ScoredPair
+from identity.weighing import ScoredPair
 from tests.identity.test_splink_model import ADA, Person, table, town
 
 CLOSE = 1e-6
