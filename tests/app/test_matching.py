@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -268,6 +269,48 @@ def test_a_flood_of_records_alike_costs_what_other_records_do_and_the_run_says_w
     assert done["left_out"]["names"]["records"] > len(flood) // 2
     assert set(done["left_out"]["names"]) == {"most", "keys", "records"}
     assert seconds < 20
+
+
+class Killed(BaseException):
+    """What nobody catches: the process is gone."""
+
+
+@pytest.mark.usefixtures("few_suffice")
+def test_a_whole_run_that_died_between_two_portions_is_done_again_to_the_same_end(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    spill = tmp_path / "matching"
+    way = matching.Way(spill)
+    waiting = len(add(sessions, numbered(people(150, 12))))
+    with sessions.begin() as session:
+        wanted = reviews.request_run(session, {"asked_by": "test"}).id
+    monkeypatch.setattr(matching, "LINKED_AT_ONCE", 10)
+    apply, calls = matching._apply, iter(range(100))
+
+    def dies(*arguments: Any) -> Any:
+        if next(calls) == 2:
+            (spill / "left.tmp").write_text("what a killed process leaves")
+            raise Killed
+        return apply(*arguments)
+
+    monkeypatch.setattr(matching, "_apply", dies)
+    with pytest.raises(Killed):
+        matching.run_waiting(sessions, auto=AUTO, review=REVIEW, way=way)
+    partly = links(sessions)
+    assert 0 < len(partly) <= 20
+    with sessions() as session:
+        assert candidates.count_new(session, 1_000) == waiting
+    monkeypatch.setattr(matching, "_apply", apply)
+    assert matching.run_waiting(sessions, auto=AUTO, review=REVIEW, way=way) == wanted
+    at_last = links(sessions)
+    assert partly.items() <= at_last.items()
+    assert not list(spill.iterdir())
+    with sessions.begin() as session:
+        assert candidates.count_new(session, 1_000) == 0
+        session.execute(sa.text("TRUNCATE identity.link"))
+        session.execute(sa.text("UPDATE identity.record SET keys = NULL"))
+    run(sessions, reviews.ALL)
+    assert links(sessions) == at_last
 
 
 def test_a_run_compares_everybody_when_none_has_learnt_or_much_is_new(
