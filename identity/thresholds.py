@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from identity import graph, namespaces
+from identity import around, namespaces
 from identity.components import resolve
 from identity.guards import Edge, Node
 from identity.identifiers import Rules
@@ -27,17 +27,12 @@ class Evidence:
 def evidence(session: Session) -> Evidence:
     """Read everything that people follow from but for the matches; it has to fit into memory."""
     ids = list(session.scalars(sa.text("SELECT id FROM identity.identifier")))
-    found = session.execute(graph.statement("nodes"), {"ids": graph.array(ids), "around": "{}"})
-    nodes: dict[int, Node] = {}
-    apart: list[tuple[int, int]] = []
-    for row in found:
-        node = Node(*row[5:])
-        nodes[node.id] = node
-        apart += [(node.id, other) for other in row.apart or ()]
-    links = session.execute(graph.statement("edges"), {"ids": graph.array(ids), "most": EVERY})
-    edges = {row.id: Edge(*row[1:]) for row in links}  # each comes from both its ends
+    read = around.placed(session, ids)
+    nodes = {placed.node.id: placed.node for placed in read.identifiers}
+    links = around.stored(session, ids, EVERY)
+    edges = {link.edge.id: link.edge for link in links}  # each comes from both its ends
     asserted = [edge for edge in edges.values() if edge.kind != "match"]
-    return Evidence(nodes, asserted, apart, namespaces.in_force(session))
+    return Evidence(nodes, asserted, read.apart, namespaces.in_force(session))
 
 
 def people_at(known: Evidence, pairs: Iterable[ScoredPair], threshold: float) -> dict[int, int]:
