@@ -89,7 +89,6 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     consent_errors.LedgerEntryNotSealed: HTTPStatus.CONFLICT,
     consent_errors.CheckpointNotFound: HTTPStatus.NOT_FOUND,
     consent_errors.VendorListInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
-    consent_errors.SignalUnreadable: HTTPStatus.BAD_REQUEST,
     consent_errors.ConsentRecordNotFound: HTTPStatus.NOT_FOUND,
     consent_errors.ControllerNotFound: HTTPStatus.NOT_FOUND,
     consent_errors.ReceiptIncomplete: HTTPStatus.CONFLICT,

@@ -53,10 +53,6 @@ class VendorListInvalid(ConsentError):
     """This is no vendor list of IAB Europe, or not the one that has this version."""
 
 
-class SignalUnreadable(ConsentError):
-    """The consent signal cannot be read; it counts as a refusal for its event."""
-
-
 class ConsentRecordNotFound(ConsentError):
     """No such consent record."""
 

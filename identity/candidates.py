@@ -14,7 +14,6 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from identity import blocking, graph
-from identity.blocking import MOST_SHARING as MOST_SHARING
 from identity.blocking import PAIRS_AT_LEAST, LeftOut, Table
 
 #: Records that are read at once.

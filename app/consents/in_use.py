@@ -17,6 +17,8 @@ from app.db import Sessions
 #: How long a withdrawal waits for a receiver, in milliseconds. It must not depend on how slow one
 #: is; what is under way after that was decided before it.
 PATIENCE_MS = 2_000
+#: PostgreSQL's error code for a lock that could not be had in time.
+LOCK_NOT_AVAILABLE = "55P03"
 #: In order, so that two who hold several never wait for each other.
 HOLD = sa.text(
     "SELECT pg_advisory_lock_shared(hashtextextended('in use ' || i, 0)) "
@@ -56,6 +58,8 @@ def wait(session: Session, identifiers: Collection[int]) -> bool:
             session.execute(limit, {"value": f"{PATIENCE_MS}ms"})
             session.execute(AWAIT, {"ids": sorted(identifiers)})
             session.execute(limit, {"value": before})
-    except OperationalError:  # lock_not_available
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+            raise
         return False
     return True
