@@ -12,10 +12,10 @@ from sqlalchemy.orm import Session
 from identity import graph, people, splink_model
 from identity.blocking import Table
 from identity.candidates import Fresh, Neighbours
+from identity.known import ScoredPair
 from identity.learnt import Learnt
 from identity.lock import lock
 from identity.tables import LearntModel
-from identity.weighing import ScoredPair
 from identity.whole import Whole
 
 Pairs = list[ScoredPair]

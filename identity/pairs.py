@@ -4,15 +4,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from identity import attributes, cohesion, graph, people, waterfall
-from identity.blocking import MOST_SHARING
+from identity import cohesion, graph, known, people
+from identity.known import Compared
+from identity.learnt import Learnt
 from identity.likeness import BLOCKING
 from identity.tables import CannotLink, Identifier, Link, Record, Review
-from identity.waterfall import Compared
 
 #: Records of each side that are compared: people with more say the same over and over.
 MOST_RECORDS = 20
@@ -70,7 +69,7 @@ class _Found:
     def __init__(self, session: Session, one: Identifier, other: Identifier) -> None:
         self.session, self.one, self.other = session, one, other
         self.same = one.person_id == other.person_id
-        self.known = waterfall.model(session)
+        self.known = known.model(session)
         rows = session.execute(
             graph.statement("matchable_of"),
             {"people": graph.array({one.person_id, other.person_id})},
@@ -166,8 +165,7 @@ class _Found:
         pairs = {(min(a, b), max(a, b)) for a in mine for b in theirs if a != b}
         if self.known is None or not pairs:
             return None
-        table = table_of(self.fields)
-        found = waterfall.compare(table, pairs, self.known.learnt)
+        found = _weighed(self.fields, pairs, self.known.learnt)
         return max(found, key=lambda c: (c.waterfall.weight, -c.left, -c.right))
 
     def _stored(self, compared: Compared | None) -> Link | Review | None:
@@ -199,8 +197,10 @@ class _Found:
             reasons.append(Reason("waiting"))
         elif not compared.rules:
             reasons.append(Reason("no_rule", {"rules": len(BLOCKING)}))
-        elif self._crowded(set(keys[0]) & set(keys[1])):
-            reasons.append(Reason("crowded", {"most": MOST_SHARING}))
+        else:
+            most = max(self.known.learnt.most[rule] for rule in compared.rules)
+            if self._crowded(set(keys[0]) & set(keys[1]), most):
+                reasons.append(Reason("crowded", {"most": most}))
         if probability < review:
             reasons.append(Reason("below_review", {**said, "threshold": review}))
         elif not isinstance(stored, Link):
@@ -225,11 +225,11 @@ class _Found:
         refused = any(states == {"refused"} for states in said.values())
         return "consent:refused" if refused else "consent:not_given"
 
-    def _crowded(self, shared: set[int]) -> bool:
+    def _crowded(self, shared: set[int], most: int) -> bool:
         rows = self.session.execute(
-            graph.statement("key_bearers"), {"keys": graph.array(shared), "most": MOST_SHARING}
+            graph.statement("key_bearers"), {"keys": graph.array(shared), "most": most}
         )
-        return all(row.bearers > MOST_SHARING for row in rows)
+        return all(row.bearers > most for row in rows)
 
 
 def compared(
@@ -239,22 +239,21 @@ def compared(
 
     Only of who allows to be matched, and has a record; the others are left out.
     """
-    known = waterfall.model(session)
+    model = known.model(session)
     persons = set(people.people_of(session, {i for pair in wanted for i in pair}).values())
     rows = session.execute(graph.statement("matchable_of"), {"people": graph.array(persons)})
     fields = {row.identifier_id: row.fields for row in rows}
     among = {(min(p), max(p)) for p in wanted if p[0] in fields and p[1] in fields}
-    if known is None or not among:
+    if model is None or not among:
         return {}, {}
     fields = {i: fields[i] for pair in among for i in pair}
-    found = waterfall.compare(table_of(fields), among, known.learnt)
+    found = _weighed(fields, among, model.learnt)
     return {(c.left, c.right): c for c in found}, fields
 
 
-def table_of(fields: Mapping[int, Mapping[str, str]]) -> pa.Table:
-    """Return records as the table that is compared."""
-    ids = sorted(fields)
-    columns = {"record_id": pa.array(ids, pa.int64())}
-    for name in attributes.FIELDS:
-        columns[name] = pa.array([fields[i].get(name) for i in ids], pa.string())
-    return pa.table(columns)
+def _weighed(
+    fields: Mapping[int, Mapping[str, str]], among: Collection[tuple[int, int]], learnt: Learnt
+) -> list[Compared]:
+    from identity import waterfall  # noqa: PLC0415  # DuckDB and Arrow: 45 MB, loaded if asked
+
+    return waterfall.compare(waterfall.table_of(fields), among, learnt)

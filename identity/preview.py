@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from identity import candidates, graph, namespaces, people, recalibration, waterfall
+from identity import graph, known, namespaces, people, recalibration
 from identity.errors import ModelNotFound, PreviewTooLarge
 from identity.guards import Edge
+from identity.known import ScoredPair
 from identity.namespaces import Setting, blocked_form
 from identity.tables import Link, Review
-from identity.weighing import ScoredPair
 
 #: Identifiers that are computed at once.
 PORTION = 10_000
@@ -148,8 +148,10 @@ def _matches(
 
 
 def _scored(session: Session, run_id: int, least: float, most: int | None) -> list[ScoredPair]:
-    known = waterfall.model(session, run_id)
-    if known is None:
+    from identity import candidates, waterfall  # noqa: PLC0415  # DuckDB, Arrow: 45 MB, if asked
+
+    model = known.model(session, run_id)
+    if model is None:
         raise ModelNotFound(f"run {run_id} has learnt none that is kept")
     if most is not None:
         count = session.scalar(
@@ -160,7 +162,7 @@ def _scored(session: Session, run_id: int, least: float, most: int | None) -> li
             raise PreviewTooLarge(
                 f"more than {most} records would be scored; use parcours identity preview"
             )
-    return waterfall.likely(candidates.every(session), known.learnt, least)
+    return waterfall.likely(candidates.every(session), model.learnt, least)
 
 
 def _edges(pairs: dict[tuple[int, int], float]) -> list[Edge]:

@@ -18,9 +18,10 @@ import pyarrow as pa
 from identity import blocking
 from identity.blocking import Blocks, Table
 from identity.comparing import Compare, Comparer, count_patterns, in_duckdb
+from identity.known import ScoredPair
 from identity.learnt import FREQUENCIES, Learnt, Names, frequency_sql
 from identity.likeness import Model, Patterns, levels_of
-from identity.weighing import ScoredPair, can_reach, scored, weigh
+from identity.weighing import can_reach, scored, weigh
 
 # All pairs of 1,000 records: half a million.
 _SAMPLE_RECORDS = 1_000

@@ -10,8 +10,8 @@ from identity import around, namespaces
 from identity.components import resolve
 from identity.guards import Edge, Node
 from identity.identifiers import Rules
+from identity.known import ScoredPair
 from identity.rebuild import EVERY
-from identity.weighing import ScoredPair
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,56 +6,19 @@ DuckDB asks what Splink asks, and `weighing` weighs it as for Splink, so that re
 can explain any pair in a second. tests/identity/test_waterfall.py holds both equal.
 """
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import duckdb
-import msgspec
 import pyarrow as pa
-import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
-from identity import blocking
-from identity.bars import Waterfall, of_evidence
+from identity import attributes, blocking
+from identity.bars import of_evidence
 from identity.blocking import Table, connect, prepare
+from identity.known import Compared, ScoredPair
 from identity.learnt import FREQUENCIES, Learnt, frequency_sql
 from identity.likeness import BLOCKING, COMPARISONS, Model, levels_of
-from identity.tables import LearntModel
-from identity.weighing import ScoredPair, weigh
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """Two records as matching compares them; `rules` are the blocking rules that both share."""
-
-    left: int
-    right: int
-    waterfall: Waterfall
-    rules: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A model that a whole run has learnt, and when."""
-
-    id: int
-    run_id: int
-    learnt: Learnt
-
-
-def model(session: Session, run_id: int | None = None) -> Known | None:
-    """Return the model that was learnt last, or by an earlier run; None if there is none."""
-    query = sa.select(LearntModel).order_by(LearntModel.id.desc()).limit(1)
-    if run_id is not None:
-        query = query.where(LearntModel.run_id == run_id)
-    kept = session.scalar(query)
-    try:
-        return None if kept is None else Known(
-            kept.id, kept.run_id, msgspec.convert(kept.learnt, Learnt)
-        )  # fmt: skip
-    except msgspec.ValidationError:  # another version of this program learnt it
-        return None
+from identity.weighing import weigh
 
 
 def compare(records: Table, pairs: Collection[tuple[int, int]], learnt: Learnt) -> list[Compared]:
@@ -68,6 +31,15 @@ def compare(records: Table, pairs: Collection[tuple[int, int]], learnt: Learnt) 
         return list(_compare(con, records, pairs, learnt))
     finally:
         con.close()
+
+
+def table_of(fields: Mapping[int, Mapping[str, str]]) -> Table:
+    """Return records as the table that is compared."""
+    ids = sorted(fields)
+    columns = {"record_id": pa.array(ids, pa.int64())}
+    for name in attributes.FIELDS:
+        columns[name] = pa.array([fields[i].get(name) for i in ids], pa.string())
+    return pa.table(columns)
 
 
 def likely(records: Iterable[Table], learnt: Learnt, threshold: float) -> list[ScoredPair]:

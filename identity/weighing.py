@@ -4,27 +4,12 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 
+from identity.known import ScoredPair
 from identity.likeness import Model, levels_of
-
-
-@dataclass(frozen=True, slots=True)
-class ScoredPair:
-    """Two records, how surely they are one person, and why.
-
-    `weight` is the log2 of the odds and the sum of `evidence`, which holds one match weight per
-    compared trait, the `prior` and the `household` discount. Record ids: left < right.
-    """
-
-    left: int
-    right: int
-    weight: float
-    probability: float
-    evidence: dict[str, float]
 
 
 def weigh(con: duckdb.DuckDBPyConnection, model: Model, threshold: float) -> Iterator[ScoredPair]:

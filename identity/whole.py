@@ -15,8 +15,9 @@ import pyarrow as pa
 from identity import blocking, splink_model
 from identity.blocking import Table
 from identity.comparing import Compare, in_duckdb
+from identity.known import ScoredPair
 from identity.splink_model import Found
-from identity.weighing import ScoredPair, scored
+from identity.weighing import scored
 
 #: DuckDB's memory, in megabytes.
 MEGABYTES = 2_000

@@ -3,6 +3,7 @@
 import inspect
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -146,3 +147,14 @@ def test_every_table_has_a_primary_key_and_every_integer_sixty_four_bits(session
         {"schemas": list(SCHEMAS)},
     ).all()
     assert small == []
+
+
+def test_a_server_starts_without_what_only_some_requests_need() -> None:
+    code = (
+        "import sys, api.main;"
+        "print(sorted({'duckdb', 'pyarrow', 'splink', 'pandas', 'numpy'} & set(sys.modules)))"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert loaded.stdout.strip() == "[]"

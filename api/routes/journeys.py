@@ -11,7 +11,7 @@ from api.deps import Configuration, Db
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
 from app.errors import JourneyNotFound, PurposeNotAllowed
-from app.journeys import analyses, catalogue
+from app.journeys import catalogue
 from app.journeys.definition import Journey
 from app.journeys.funnel_request import FunnelRequest, TimeRange
 from app.journeys.tables import JourneyVersion
@@ -127,6 +127,8 @@ def compute_funnel(
     request: Request, settings: Configuration, caller: Reader, wanted: FunnelIn
 ) -> dict[str, Any]:
     """Count how far people come through ordered steps; every choice is echoed in `semantics`."""
+    from app.journeys import analyses  # noqa: PLC0415  # DuckDB and Arrow: 45 MB, loaded if asked
+
     with request.app.state.sessions() as session:
         purpose = _purpose(session, caller, wanted.purpose, wanted.journey)
     plain = FunnelRequest.model_validate(
@@ -160,6 +162,8 @@ def compute_matrix(
 
     Totals of rows and columns are distinct people, so they are not the sums of their cells.
     """
+    from app.journeys import analyses  # noqa: PLC0415  # DuckDB and Arrow: 45 MB, loaded if asked
+
     with request.app.state.sessions() as session:
         purpose = _purpose(session, caller, wanted.purpose, wanted.journey)
         _, journey = catalogue.find(session, wanted.journey)

@@ -13,8 +13,9 @@ from benchmarks import crowd
 from identity import blocking
 from identity.blocking import Table
 from identity.comparing import Compare, in_duckdb
+from identity.known import ScoredPair
 from identity.splink_model import compare_all
-from identity.weighing import ScoredPair, scored
+from identity.weighing import scored
 
 pa: Any = pyarrow  # ships no types
 pytestmark = [

@@ -13,9 +13,9 @@ import pytest
 from identity import splink_model
 from identity.attributes import FIELDS, from_traits
 from identity.blocking import Table
+from identity.known import ScoredPair
 from identity.quality import pairwise
 from identity.splink_model import score
-from identity.weighing import ScoredPair
 
 pa: Any = pyarrow  # ships no types
 FEBRL = Path(__file__).parents[3] / "shared/data/er/febrl3"

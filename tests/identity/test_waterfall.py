@@ -6,8 +6,8 @@ import pytest
 
 from identity import splink_model, waterfall
 from identity.blocking import Table
+from identity.known import ScoredPair
 from identity.learnt import Learnt
-from identity.weighing import ScoredPair
 from tests.identity.test_splink_model import ADA, Person, table, town
 
 CLOSE = 1e-6

@@ -25,7 +25,7 @@ from app.suppression import gate
 from consent import erasure as consents
 from identity import graph, matching, people
 from identity.errors import MergeNotFound
-from identity.weighing import ScoredPair
+from identity.known import ScoredPair
 from tests.app.privacy.conftest import GIVEN, World
 
 ADA = ("ada-1815", "ada.lovelace+shop@gmail.com", "adalovelace@gmail.com", "anon-ada-77")

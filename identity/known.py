@@ -1,0 +1,63 @@
+"""The model that was learnt last, and what it says of two records.
+
+Without DuckDB and Arrow, which take 45 MB: a server that is never asked to explain a pair, or to
+preview a model, does without (`waterfall` computes).
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from identity.bars import Waterfall
+from identity.learnt import Learnt
+from identity.tables import LearntModel
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredPair:
+    """Two records, how surely they are one person, and why.
+
+    `weight` is the log2 of the odds and the sum of `evidence`, which holds one match weight per
+    compared trait, the `prior` and the `household` discount. Record ids: left < right.
+    """
+
+    left: int
+    right: int
+    weight: float
+    probability: float
+    evidence: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Two records as matching compares them; `rules` are the blocking rules that both share."""
+
+    left: int
+    right: int
+    waterfall: Waterfall
+    rules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A model that a whole run has learnt, and when."""
+
+    id: int
+    run_id: int
+    learnt: Learnt
+
+
+def model(session: Session, run_id: int | None = None) -> Known | None:
+    """Return the model that was learnt last, or by an earlier run; None if there is none."""
+    query = sa.select(LearntModel).order_by(LearntModel.id.desc()).limit(1)
+    if run_id is not None:
+        query = query.where(LearntModel.run_id == run_id)
+    kept = session.scalar(query)
+    try:
+        return None if kept is None else Known(
+            kept.id, kept.run_id, msgspec.convert(kept.learnt, Learnt)
+        )  # fmt: skip
+    except msgspec.ValidationError:  # another version of this program learnt it
+        return None
