@@ -1,8 +1,9 @@
-"""Checks a proof of the consent ledger, offline: this file, Python 3.11 and `cryptography`.
+"""Checks proofs of the consent ledger, offline: this file, Python 3.11 and `cryptography`.
 
 It imports nothing else of the product, so that who receives a proof can copy it anywhere:
 
     python check.py r.tlog-proof --vkey KEY
+    python check.py send.json --vkey KEY
 
 Hashes are those of RFC 6962 and RFC 9162 section 2.1, signatures those of C2SP signed-note, files
 those of C2SP tlog-checkpoint and tlog-proof@v1. Base64 is taken in its one canonical form only, or
@@ -18,6 +19,7 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 HEADER = "c2sp.org/tlog-proof@v1"
 #: The signature type of a note that says Ed25519.
 ED25519 = 1
+#: The form of a proof of one send, with all that it rests on.
+SEND = "parcours.send-proof/v1"
+#: A refusal that was recorded so shortly before a send may have been on its way in.
+AT_ONCE = timedelta(seconds=5)
 #: Larger than any note or proof of ours, and small enough for anybody.
 LARGEST = 1_000_000
 
@@ -58,7 +64,7 @@ def root_of_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> b
             raise ProofInvalid("the path is too long")
         if node & 1 or node == last:
             found = node_hash(step, found)
-            node, last = _skip(node, last)
+            node, last = skip(node, last)
         else:
             found = node_hash(found, step)
         node, last = node >> 1, last >> 1
@@ -67,44 +73,11 @@ def root_of_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> b
     return found
 
 
-def _skip(node: int, last: int) -> tuple[int, int]:
+def skip(node: int, last: int) -> tuple[int, int]:
     """Go up to where a node has a left neighbour."""
     while not node & 1 and node:
         node, last = node >> 1, last >> 1
     return node, last
-
-
-def check_consistency(
-    old_size: int, old_root: bytes, new_size: int, new_root: bytes, path: Sequence[bytes]
-) -> None:
-    """Demand that the new tree begins with the old one (RFC 9162 section 2.1.4.2).
-
-    Raises ProofInvalid otherwise.
-    """
-    if not 0 < old_size <= new_size:
-        raise ProofInvalid(f"{old_size} entries are not the beginning of {new_size}")
-    if old_size == new_size and not path and old_root == new_root:
-        return
-    steps = list(path)
-    if old_size & (old_size - 1) == 0:
-        steps.insert(0, old_root)
-    if not steps or old_size == new_size:
-        raise ProofInvalid("the path has the wrong length")
-    node, last = old_size - 1, new_size - 1
-    while node & 1:
-        node, last = node >> 1, last >> 1
-    old = new = steps[0]
-    for step in steps[1:]:
-        if last == 0:
-            raise ProofInvalid("the path is too long")
-        if node & 1 or node == last:
-            old, new = node_hash(step, old), node_hash(step, new)
-            node, last = _skip(node, last)
-        else:
-            new = node_hash(new, step)
-        node, last = node >> 1, last >> 1
-    if last or old != old_root or new != new_root:
-        raise ProofInvalid("the larger tree does not begin with the smaller one")
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +255,105 @@ def check_body(entry: dict[str, Any], opening: str) -> dict[str, Any]:
     return found
 
 
+def named(nonce: bytes, identifier: str) -> str:
+    """Return how the leaf with this key names an identifier, written `namespace:value`."""
+    return base64.b64encode(hmac.digest(nonce, identifier.encode(), "sha256")).decode()
+
+
+def check_send(text: str, vkeys: Iterable[str]) -> dict[str, Any]:
+    """Return what a proof of one send shows: the send, to whom, and the consent it rests on.
+
+    It holds when the send is in a manifest that is in the log; the identifiers are those that it
+    names; the purpose is in the log with that lawful basis; and where this is consent, each record
+    that it names is in the log, was given for the purpose, was on record and in force then, with
+    the notice that was shown. No refusal that is shown may have been on record after one of these.
+    Whether others are on record only the ledger as a whole can say. Raises ProofInvalid.
+    """
+    given, keys = json.loads(text), list(vkeys)
+    if given["format"] != SEND:
+        raise ProofInvalid(f"this is no {SEND}")
+    manifest, leaf = check(given["manifest"], keys), str(given["leaf"])
+    said, send = manifest.entry, json.loads(leaf)
+    path = [unbase64(step) for step in given["path"]]
+    if said["type"] != "decision_manifest" or unbase64(said["root"]) != root_of_path(
+        leaf_hash(leaf.encode()), given["place"], number(said["sends"]), path
+    ):
+        raise ProofInvalid("the send is not in the manifest")
+    if (said["purpose"], said["destination"]) != (send["purpose"], send["destination"]["id"]):
+        raise ProofInvalid("the manifest is of another purpose or destination")
+    nonce = unbase64(send["nonce"])
+    if sorted(named(nonce, one) for one in given["identifiers"]) != send["identifiers"]:
+        raise ProofInvalid("the identifiers are not those that the send names")
+    purpose = check(given["purpose"], keys).entry
+    names = (purpose["type"], purpose["purpose"], purpose["version"])
+    basis = json.loads(purpose["content"])["lawful_basis"]
+    if (*names, basis) != (
+        "purpose", send["purpose"], send["purpose_version"], send["lawful_basis"]
+    ):  # fmt: skip
+        raise ProofInvalid("the purpose is not the one of the send")
+    records = [_record(one, keys) for one in given["records"]]
+    _check_grants(send, [body for _, body in records])
+    relied = [entry for entry, body in records if body["id"] in send["records"]]
+    notices = _notices(given["notices"], keys, {e["notice"] for e in relied if "notice" in e})
+    return {
+        "send": send,
+        "identifiers": given["identifiers"],
+        "records": [body for _, body in records],
+        "notices": notices,
+        "manifest": said,
+        "checkpoint": f"{manifest.checkpoint.size} entries of {manifest.checkpoint.origin}",
+    }
+
+
+def _record(one: dict[str, Any], vkeys: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the entry of a consent record and the record itself."""
+    entry = check(one["proof"], vkeys).entry
+    if entry["type"] != "consent":
+        raise ProofInvalid("this is no consent record")
+    return entry, check_body(entry, one["opening"])
+
+
+def _check_grants(send: dict[str, Any], records: Sequence[dict[str, Any]]) -> None:
+    """Demand that the records that a send names allowed it when it was decided."""
+    at, time = datetime.fromisoformat(send["decided_at"]), datetime.fromisoformat
+    relied = [body for body in records if body["id"] in send["records"]]
+    if {body["id"] for body in relied} != set(send["records"]):
+        raise ProofInvalid("a record that the send names is not shown")
+    if send["reason"] == "given" and not relied:
+        raise ProofInvalid("the send names no consent")
+    for body in relied:
+        ends = time(body["valid_until"]) if body["valid_until"] else None
+        begins = max(time(body["effective_at"]), time(body["recorded_at"]))
+        if (body["state"], body["purpose"]) != ("given", send["purpose"]):
+            raise ProofInvalid(f"record {body['id']} does not allow the purpose")
+        if begins > at or (ends is not None and ends <= at):
+            raise ProofInvalid(f"record {body['id']} was not in force then")
+        for other in records:
+            if (
+                other["state"] != "given"
+                and (other["namespace"], other["value"]) == (body["namespace"], body["value"])
+                and time(other["order_time"]) >= time(body["order_time"])
+                and time(other["recorded_at"]) + AT_ONCE <= at
+            ):
+                raise ProofInvalid(f"record {other['id']} had refused it before")
+
+
+def _notices(
+    shown: Iterable[dict[str, Any]], vkeys: Sequence[str], wanted: set[str]
+) -> list[dict[str, Any]]:
+    """Return the notices with their texts, among them all that are wanted by their hashes."""
+    found = {}
+    for one in shown:
+        entry = check(one["proof"], vkeys).entry
+        digest = hashlib.sha256(one["text"].encode()).hexdigest()
+        if entry["type"] != "notice" or entry["sha256"] != digest:
+            raise ProofInvalid("the text is not that of the notice")
+        found[digest] = {**json.loads(entry["content"]), "text": one["text"]}
+    if wanted - found.keys():
+        raise ProofInvalid("a notice on which consent was given is not shown")
+    return list(found.values())
+
+
 def read_file(path: Path) -> str:
     """Return a file's text; raises ProofInvalid for what is none."""
     try:
@@ -298,17 +370,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--body", type=Path, help="the readable record, to compare with the entry")
     given = parser.parse_args(arguments)
     try:
-        found = check(read_file(given.file), given.vkey)
-        body = check_body(found.entry, read_file(given.body)) if given.body else None
+        text = read_file(given.file)
+        if text.startswith("{"):
+            what, told = _told_of_send(check_send(text, given.vkey))
+        else:
+            what, told = _told_of_entry(check(text, given.vkey), given.body)
     except (ProofInvalid, ValueError, KeyError, TypeError, AttributeError) as error:
         sys.stderr.write(f"NOT proved: {error}\n")
         return 1
-    point = found.checkpoint
-    sys.stdout.write(f"proved: entry {found.index} of {point.size} in {point.origin}\n")
-    for told in (found.entry, body):
-        if told is not None:
-            sys.stdout.write(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(f"proved: {what}\n")
+    for one in told:
+        sys.stdout.write(json.dumps(one, indent=2, ensure_ascii=False) + "\n")
     return 0
+
+
+def _told_of_entry(found: Checked, body: Path | None) -> tuple[str, list[Any]]:
+    more = [check_body(found.entry, read_file(body))] if body else []
+    point = found.checkpoint
+    return f"entry {found.index} of {point.size} in {point.origin}", [found.entry, *more]
+
+
+def _told_of_send(found: dict[str, Any]) -> tuple[str, list[Any]]:
+    send, where = found["send"], found["checkpoint"]
+    said = f"{send['message']} to {send['destination']['name']} for {send['purpose']}"
+    return f"send {said} at {send['decided_at']}, among {where}", [found]
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from app.db import Sessions
 from app.ledger.job import LedgerJob
 from app.settings import Settings
 from consent.ledger import check
+from consent.ledger.consistency import check_consistency
 from tests.app.ledger.recording import NOW, choice, people
 
 Token = Callable[..., dict[str, str]]
@@ -53,7 +54,7 @@ def test_what_is_signed_entries_and_proofs_are_read_with_the_scope_and_hold_by_t
     said = get("/v1/ledger/consistency", old=old["size"], new=new["size"])
     hashes = [bytes.fromhex(found) for found in said["hashes"]]
     roots = [bytes.fromhex(point["root"]) for point in (old, new)]
-    check.check_consistency(old["size"], roots[0], new["size"], roots[1], hashes)
+    check_consistency(old["size"], roots[0], new["size"], roots[1], hashes)
 
     entries, start = [], 0
     while start is not None:

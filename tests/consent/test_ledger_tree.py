@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import pytest
 
 from consent.ledger.canonical import canonical
-from consent.ledger.check import ProofInvalid, check_consistency, leaf_hash, root_of_path
+from consent.ledger.check import ProofInvalid, leaf_hash, root_of_path
+from consent.ledger.consistency import check_consistency
 from consent.ledger.tree import EMPTY, HEIGHT, Running, Tree, grow
 
 #: transparency-dev/merkle, testonly/constants.go (Apache-2.0): leaves, and the roots of the trees

@@ -16,6 +16,7 @@ from app.ledger.keystore import Keystore
 from consent import ledger
 from consent.ledger import check, store
 from consent.ledger.check import leaf_hash
+from consent.ledger.consistency import check_consistency
 from consent.ledger.entry import entry
 from consent.ledger.note import checkpoint
 from consent.ledger.tree import Running
@@ -206,7 +207,7 @@ def test_e57_a_ledger_rewritten_and_signed_anew_fails_against_a_checkpoint_held_
         old = store.head(session)
         proof = store.consistency(session, check.open_checkpoint(outside[0], vkeys).size, old.size)
         first = check.open_checkpoint(outside[0], vkeys)
-        check.check_consistency(first.size, first.root, old.size, old.root, proof)
+        check_consistency(first.size, first.root, old.size, old.root, proof)
         assert ledger.verify(session, full=True, external=outside, trusted=vkeys).sound
         assert len(outside) == 3
     keys = by_id(keystore)
