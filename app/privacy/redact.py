@@ -124,14 +124,15 @@ def _traits(session: Session, redaction: Redaction) -> None:
     if redaction.pattern is None:
         return
     query = sa.text(
-        "SELECT identifier_id, key, refused, CAST(value AS text) AS value FROM app.trait "
-        "WHERE CAST(value AS text) ~* CAST(:pattern AS text)"
+        "SELECT identifier_id, key, refused, source_id, CAST(value AS text) AS value "
+        "FROM app.trait WHERE CAST(value AS text) ~* CAST(:pattern AS text)"
     )
     rows = [
         {
             "identifier_id": row.identifier_id,
             "key": row.key,
             "refused": row.refused,
+            "source_id": row.source_id,
             "value": redaction.json(row.value, exact=False),
         }
         for row in session.execute(query, {"pattern": redaction.pattern})

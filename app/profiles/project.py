@@ -26,14 +26,14 @@ def project(session: Session, events: Iterable[Outline]) -> set[int]:
     Safe to repeat: a value is replaced only by one of a later event, so any order of the same
     events, and any repetition, ends in the same traits.
     """
-    latest: dict[tuple[int, str, tuple[str, ...]], dict[str, Any]] = {}
+    latest: dict[tuple[int, str, tuple[str, ...], int], dict[str, Any]] = {}
     telling = [event for event in events if event.traits]
     for event in sorted(telling, key=_order):
         refused = sorted(event.refused)
         for key, value in _TRAITS.decode(event.traits or "{}").items():
             if not key or len(key) > LONGEST_KEY or len(key.encode()) > LONGEST_KEY:
                 continue
-            latest[event.identifier_ids[0], key, tuple(refused)] = {
+            latest[event.identifier_ids[0], key, tuple(refused), event.source_id] = {
                 "identifier_id": event.identifier_ids[0],
                 "key": key,
                 "refused": refused,

@@ -1,4 +1,4 @@
-"""Storage of traits and of the change feed."""
+"""Storage of traits, of their rules and history, of computed traits, and of the change feed."""
 
 from datetime import datetime
 from typing import Any
@@ -13,11 +13,12 @@ from app.events.tables import TransactionId
 
 
 class Trait(Base):
-    """The latest value of one trait that one identifier's events set.
+    """The latest value of one trait that one identifier's events of one source set.
 
     Traits hang on identifiers, not on people: a merge or its undo rewrites none of them, so
     both are exact. `refused` (the purposes that the event's own consent stamp refused) is part of
-    the key, because a later value that may not be used must not hide an earlier one that may.
+    the key, because a later value that may not be used must not hide an earlier one that may; so is
+    the source, because a rule may prefer one that spoke earlier.
     The event's message id is here too: a trait outlives the event when retention deletes that.
     """
 
@@ -32,7 +33,110 @@ class Trait(Base):
     source_seq: Mapped[int | None]
     event_id: Mapped[int]
     message_id: Mapped[str]
-    source_id: Mapped[int]
+    source_id: Mapped[int] = mapped_column(primary_key=True)
+
+
+class TraitRule(Base):
+    """Which of several values of a trait survives; traits without a rule follow the latest.
+
+    Of a rule that needs to know every value ever said, `position` is how far the identifiers have
+    been looked through, up to `until` (null before the first look). Until then the latest counts.
+    """
+
+    __tablename__ = "trait_rule"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    rule: Mapped[str]
+    sources: Mapped[list[str]] = mapped_column(ARRAY(sa.Text))
+    position: Mapped[int] = mapped_column(server_default=sa.text("0"))
+    until: Mapped[int | None]
+    set_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+    set_by: Mapped[str]
+
+
+class TraitValue(Base):
+    """One of the values that one identifier's events ever set, how often, first and last.
+
+    Only of traits whose rule needs it. Counts add up and first and last are an order, so the same
+    events give the same rows in whatever order they come; people are folded from identifiers when
+    read. `digest` is of the value as `jsonb` writes it.
+    """
+
+    __tablename__ = "trait_value"
+
+    identifier_id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    refused: Mapped[list[str]] = mapped_column(ARRAY(sa.Text), primary_key=True)
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[Any] = mapped_column(JSON)
+    times: Mapped[int]
+    first_occurred_at: Mapped[datetime]
+    first_received_at: Mapped[datetime]
+    first_source_seq: Mapped[int | None]
+    first_event_id: Mapped[int]
+    first_message_id: Mapped[str]
+    first_source_id: Mapped[int]
+    last_occurred_at: Mapped[datetime]
+    last_received_at: Mapped[datetime]
+    last_source_seq: Mapped[int | None]
+    last_event_id: Mapped[int]
+    last_message_id: Mapped[str]
+    last_source_id: Mapped[int]
+
+
+class ComputedTrait(Base):
+    """A trait that is computed from events, and for which purpose.
+
+    `position` is how far people have been computed by this definition, up to `until` (null before
+    the first look); `error` is why that cannot be done.
+    """
+
+    __tablename__ = "computed_trait"
+
+    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    key: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    purpose: Mapped[str]
+    definition: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+    position: Mapped[int] = mapped_column(server_default=sa.text("0"))
+    until: Mapped[int | None]
+    computed_at: Mapped[datetime | None]
+    milliseconds: Mapped[float] = mapped_column(server_default=sa.text("0"))
+    error: Mapped[str | None]
+    failed_at: Mapped[datetime | None]
+
+
+class ComputedValue(Base):
+    """What a computed trait is for one person, or asserted group where its purpose demands these.
+
+    `basis` are the identifiers whose events may have entered: where others may be used now, the
+    value is not that person's. `due_at` is when time alone may change it. Who has no such event has
+    no row.
+    """
+
+    __tablename__ = "computed_value"
+
+    trait_id: Mapped[int] = mapped_column(
+        sa.ForeignKey("app.computed_trait.id", ondelete="CASCADE"), primary_key=True
+    )
+    subject_id: Mapped[int] = mapped_column(primary_key=True)
+    value: Mapped[Any] = mapped_column(JSON)
+    events: Mapped[int]
+    basis: Mapped[list[int]] = mapped_column(ARRAY(sa.BigInteger))
+    computed_at: Mapped[datetime]
+    due_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        sa.Index("computed_value_subject", "subject_id"),
+        sa.Index(
+            "computed_value_due",
+            "trait_id",
+            "due_at",
+            postgresql_where=sa.text("due_at IS NOT NULL"),
+        ),
+    )
 
 
 class Change(Base):

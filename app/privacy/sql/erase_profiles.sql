@@ -2,6 +2,10 @@
 -- told of one of them are told last that it is gone.
 WITH trait AS (
   DELETE FROM app.trait WHERE identifier_id = ANY(CAST(:ids AS bigint[])) RETURNING identifier_id
+), said AS (
+  DELETE FROM app.trait_value WHERE identifier_id = ANY(CAST(:ids AS bigint[]))
+), computed AS (
+  DELETE FROM app.computed_value WHERE subject_id = ANY(CAST(:ids AS bigint[]))
 ), touched AS (
   DELETE FROM app.touched WHERE identifier_id = ANY(CAST(:ids AS bigint[])) RETURNING id
 ), member AS (
