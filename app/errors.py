@@ -90,6 +90,22 @@ class JournalUnusable(AppError):
     """The erasure journal cannot be read or written, so nothing is erased."""
 
 
+class VaultEntryNotFound(AppError):
+    """The vault holds no proof of these identifiers."""
+
+
+class VaultOpeningNotFound(AppError):
+    """No such opening of the vault."""
+
+
+class VaultOpeningState(AppError):
+    """The opening of the vault is past this, or its time is over."""
+
+
+class VaultOpeningDenied(AppError):
+    """The vault opens for two people who agree, and not for this one."""
+
+
 class SubjectSuppressed(AppError):
     """The data of this person were erased, and nothing about them is stored again."""
 

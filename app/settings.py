@@ -133,6 +133,13 @@ class Settings(BaseSettings):
         ge=0,
         description="How old your oldest backup may become, in days: who is erased is told so.",
     )
+    proof_days: int = Field(
+        default=1_095,
+        ge=0,
+        le=36_500,
+        description="How long after an erasure the vault keeps the grants that were relied on, in "
+        "days; 0 keeps none. A purpose may declare its own `proof_retention_days`.",
+    )
     erasure_grace_seconds: int = Field(
         default=60,
         ge=0,

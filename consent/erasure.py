@@ -1,12 +1,15 @@
 """Erases what the schema `consent` holds of identifiers, in a transaction that says it does."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from consent.ledger import statements
+from consent.ledger.store import statement
 from consent.ledger.tables import LedgerStatement
 from consent.restrictions import among
 from consent.tables import ConsentRecord, Erasure, Restriction, TcStringRow
@@ -42,11 +45,23 @@ def begun(session: Session, erasure_id: UUID, *, reason_ref: str, what: str = "e
     statements.append(session, "dsr", {"erasure": str(erasure_id), "what": what})
 
 
+def relied_on(
+    session: Session, identifiers: Collection[tuple[str, str]], *, at: datetime
+) -> Sequence[sa.Row[Any]]:
+    """Return the grants of identifiers that counted for a time, with when that ended.
+
+    They are what has to be shown when somebody claims that data were used without consent (GDPR
+    art. 7(1), 17(3)(e)). `body` is the record as the ledger seals it.
+    """
+    asked = {"namespaces": [n for n, _ in identifiers], "values": [v for _, v in identifiers]}
+    return session.execute(statement("relied_on"), {**asked, "at": at}).all()
+
+
 def forget(session: Session, erasure_id: UUID, identifiers: Collection[tuple[str, str]]) -> int:
     """Delete the consent records and restrictions of identifiers; return how many records.
 
     What a person agreed to, and that they did, can be shown no more: whoever needs the proof for
-    longer keeps the ledger's sealed entry (GDPR art. 17(3)(e)).
+    longer seals what `relied_on` returns first (GDPR art. 17(3)(e)).
     """
     gone = session.execute(sa.delete(ConsentRecord).where(among(ConsentRecord, identifiers)))
     session.execute(sa.delete(Restriction).where(among(Restriction, identifiers)))

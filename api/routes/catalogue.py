@@ -43,6 +43,7 @@ class Declared(BaseModel):
     recipients: list[str] = Field(default_factory=list, examples=[["Mail provider SAS"]])
     storage_locations: list[str] = Field(default_factory=list, examples=[["FR"]])
     retention_days: int | None = Field(default=None, ge=1, le=36_500)
+    proof_retention_days: int | None = Field(default=None, ge=0, le=36_500)
     transfers: list[Transfer] = Field(default_factory=list)
     art9_condition: str | None = Field(default=None, max_length=200)
     dpia_required: bool = False

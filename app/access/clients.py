@@ -28,6 +28,7 @@ MEANING: dict[str, str] = {
     "identity:admin": "Train the model, set constraints, undo merges.",
     "privacy:read": "Read requests of data subjects.",
     "privacy:process": "Open and process requests of data subjects.",
+    "proof:open": "Open the proof vault, together with a second client.",
     "ledger:read": "Read and verify the consent ledger.",
     "sources:admin": "Administer sources and their write keys.",
     "clients:admin": "Administer clients; introspect every token.",

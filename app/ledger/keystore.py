@@ -163,6 +163,17 @@ class Keystore:
                     found[row.id] = None if gone else SubjectKey(self._unwrapped(row))
         return found
 
+    def existing(self, identifiers: Collection[Identifier]) -> dict[Identifier, SubjectKey]:
+        """Return the keys of identifiers that have one; makes none."""
+        found = {}
+        with self._begin() as connection:
+            for identifier in identifiers:
+                ref = subject_keys.c.ref == self._ref(connection, identifier)
+                row = connection.execute(sa.select(subject_keys).where(ref)).first()
+                if row is not None:
+                    found[identifier] = SubjectKey(self._unwrapped(row))
+        return found
+
     def by_id(self, key_id: UUID) -> SubjectKey | None:
         """Return a key, or None where it is gone."""
         return self.by_ids([key_id]).get(key_id)

@@ -12,7 +12,7 @@ from app.consents import in_use
 from app.db import Sessions, statement
 from app.pending import hold
 from app.pending.vault import Vault
-from app.privacy import journal
+from app.privacy import journal, vault
 from app.privacy.subject import Subject
 from app.settings import Settings
 from app.suppression import gate
@@ -36,6 +36,7 @@ def erase(
     erasure_id: UUID,
     reason_ref: str,
     at: datetime,
+    since: datetime | None = None,
     entries: Collection[Entry] | None = None,
     suppress: Collection[Entry] | None = None,
     what: str = "erased",
@@ -45,10 +46,11 @@ def erase(
     By provenance: events in which one of the identifiers acts, and what was made of them. Whoever
     was joined with the person by a match or a decision stays, with all of their own. Writers wait
     meanwhile, some milliseconds for each thousand events. Erasing nobody, or again, is on record as
-    such. `entries` and `suppress` are those of the journal, where an erasure is repeated.
+    such. `since`, `entries` and `suppress` are those of the journal, where an erasure is repeated.
 
     Return how much of what was erased, None where this very erasure was carried out before. Raises
-    SuppressionKeyUnusable, HoldKeyUnusable, JournalUnusable; then nothing was erased.
+    SuppressionKeyUnusable, HoldKeyUnusable, LedgerKeyUnusable, JournalUnusable; then nothing was
+    erased.
     """
     ring = gate.keys_or_new()
     if entries is None:
@@ -65,6 +67,14 @@ def erase(
         consents.begun(session, erasure_id, reason_ref=reason_ref, what=what)
         listed = entries if suppress is None else suppress
         suppression.suppress(session, listed, normaliser=NORMALISER, reason_ref=reason_ref)
+        vault.keep(
+            session,
+            settings,
+            subject.identifiers,
+            erasure_id=erasure_id,
+            since=since or at,
+            at=at,
+        )
         erased = _from_tables(session, settings, subject, erasure_id, at)
         session.flush()
         if line is not None:

@@ -11,7 +11,7 @@ from app.destinations.tables import Delivery, Destination
 from app.lake import copy
 from app.ledger.keystore import Keystore
 from app.ledger.seal import LOCK
-from app.privacy import package_store, redact
+from app.privacy import package_store, redact, vault
 from app.privacy.erase import erase
 from app.privacy.step import (
     DONE,
@@ -98,6 +98,23 @@ def ledger(work: Work) -> Outcome:
     return _counted(len(gone))
 
 
+def proofs(work: Work) -> Outcome:
+    """Say what the vault keeps against legal claims, and until when."""
+    with work.sessions() as session:
+        kept = vault.of_erasure(session, work.request_id)
+    if not kept:
+        return Outcome(NOT_PRESENT)
+    return Outcome(
+        RETAINED,
+        {
+            "count": len(kept),
+            "purposes": sorted({entry.purpose for entry in kept}),
+            "until": max(entry.kept_until for entry in kept).date().isoformat(),
+            "why": "GDPR art. 17(3)(e)",
+        },
+    )
+
+
 def packages(work: Work) -> Outcome:
     """Delete packages that were made for the person, and what ended requests hold of them."""
     refs = [ref for i in work.subject.identifiers for ref in gate.keys().refs(*i)]
@@ -167,6 +184,7 @@ STEPS: dict[str, Step] = {
     "others": others,
     "lake": lake,
     "ledger": ledger,
+    "vault": proofs,
     "packages": packages,
     "destination": destination,
     "models": models,

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from app import pipeline
 from app.db import Sessions, exclusively
-from app.privacy import answer_steps, erasure_steps, package_store, requests, subject
+from app.privacy import answer_steps, erasure_steps, package_store, requests, subject, vault
 from app.privacy.step import FAILED, OPEN, Outcome, Step, Work
 from app.privacy.subject import Subject
 from app.privacy.tables import PrivacyRequest, PrivacyTask
@@ -55,6 +55,7 @@ def round_(sessions: Sessions, settings: Settings) -> None:
             now = datetime.now(UTC)
             package_store.expire(session, settings, now=now)
             _close_fetched(session, now)
+        vault.expire(sessions, settings, now=now)
 
 
 def at_once(sessions: Sessions, settings: Settings, request_id: UUID) -> str:

@@ -123,3 +123,67 @@ class PrivacyPackage(Base):
     made_at: Mapped[datetime]
     expires_at: Mapped[datetime]
     deleted_at: Mapped[datetime | None]
+
+
+class VaultEntry(Base):
+    """What one identifier agreed to for one purpose, sealed, after its person was erased.
+
+    The key is in the keystore and goes when the time is over, the row with it. `refs` are keyed
+    hashes of all identifiers of the person: by each of them a later claim finds the entry.
+    """
+
+    __tablename__ = "vault_entry"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    erasure_id: Mapped[UUID] = mapped_column(index=True)
+    refs: Mapped[list[bytes]] = mapped_column(ARRAY(BYTEA))
+    purpose: Mapped[str]
+    records: Mapped[int]
+    kept_at: Mapped[datetime]
+    kept_until: Mapped[datetime] = mapped_column(index=True)
+    sealed: Mapped[bytes] = mapped_column(BYTEA)
+
+    __table_args__ = (sa.Index("vault_entry_refs", "refs", postgresql_using="gin"),)
+
+
+class VaultOpening(Base):
+    """A wish to open entries of the vault, on which two people have to agree in time."""
+
+    __tablename__ = "vault_opening"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=sa.text("gen_random_uuid()"))
+    entries: Mapped[list[UUID]] = mapped_column(ARRAY(sa.Uuid()))
+    reason: Mapped[str]
+    state: Mapped[str]
+    requested_by: Mapped[str]
+    requested_at: Mapped[datetime]
+    agree_by: Mapped[datetime]
+    decided_by: Mapped[str | None]
+    decided_at: Mapped[datetime | None]
+    open_until: Mapped[datetime | None]
+
+    __table_args__ = (
+        sa.CheckConstraint(
+            "state IN ('pending', 'approved', 'refused')", name="vault_opening_state"
+        ),
+        # Whatever the code does, nobody agrees with themselves.
+        sa.CheckConstraint(
+            "state <> 'approved' OR decided_by <> requested_by", name="vault_opening_two_people"
+        ),
+    )
+
+
+class VaultEvent(Base):
+    """What somebody did, or was not let do, with an opening; append-only (a trigger refuses else).
+
+    The ledger tells of each as well.
+    """
+
+    __tablename__ = "vault_event"
+
+    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    opening_id: Mapped[UUID] = mapped_column(sa.ForeignKey("app.vault_opening.id"), index=True)
+    at: Mapped[datetime]
+    what: Mapped[str]
+    by: Mapped[str]
+    details: Mapped[dict[str, Any]] = mapped_column(JSONB)
