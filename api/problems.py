@@ -77,6 +77,8 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     app_errors.TrackingPlanChanged: HTTPStatus.PRECONDITION_FAILED,
     app_errors.TrackingPlanUnpublished: HTTPStatus.CONFLICT,
     app_errors.TrackingPlanAttached: HTTPStatus.CONFLICT,
+    app_errors.TraitRuleNotFound: HTTPStatus.NOT_FOUND,
+    app_errors.SendNotFound: HTTPStatus.NOT_FOUND,
     app_errors.DefinitionInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     app_errors.CursorInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     app_errors.BundleUnusable: HTTPStatus.CONFLICT,

@@ -206,8 +206,16 @@ class TrackingPlanAttached(AppError):
     """Sources still use the tracking plan; detach them first."""
 
 
+class SendNotFound(AppError):
+    """Nothing of this kind was sent, or what shows it is gone."""
+
+
 class DefinitionInvalid(AppError):
     """The definition cannot be used as it is."""
+
+
+class TraitRuleNotFound(AppError):
+    """The trait has no rule of its own; its latest value counts."""
 
 
 class CursorInvalid(AppError):

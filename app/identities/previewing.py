@@ -99,7 +99,7 @@ def _segments(session: Session, found: Preview) -> list[dict[str, Any]]:
     for segment in segments.list_all(session):
         purpose = consent.catalogue.purpose(session, segment.purpose)
         sql, values = compiled.members_query(
-            segments.rule_of(segment), purpose, now=now, people=None
+            session, segments.rule_of(segment), purpose, now=now, people=None
         )
         before = _members(session, sql, values, was, groups)
         after = _members(session, sql, values, will, found.group)

@@ -1,7 +1,7 @@
 """Reads one profile for one purpose: only what consent allows, and what was withheld and why."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,10 +12,13 @@ from sqlalchemy.orm import Session
 
 import consent
 from app import cursors
+from app.consents import denials
 from app.consents.permission import Permission, permissions
 from app.db import statement
 from app.errors import ProfileNotFound
-from app.profiles.traits import TraitValue, fold
+from app.profiles import trait_rules
+from app.profiles.survivorship import COUNTED
+from app.profiles.traits import Golden, TraitValue, fold
 from identity import identifiers, people
 
 NAMED = sa.text("SELECT identifier_id FROM identity.current_person WHERE profile_id = :profile")
@@ -72,7 +75,7 @@ def find(session: Session, reference: str) -> Found:
 
 
 def view(session: Session, found: Found, purpose: str) -> View:
-    """Decide what of this person may be seen for the purpose; counts what is denied.
+    """Decide what of this person may be seen for the purpose; notes what is denied.
 
     Where the purpose demands deterministic links, only what the identifier that was asked for is
     asserted to be one with; the rest is withheld as `link_confidence`.
@@ -84,14 +87,8 @@ def view(session: Session, found: Found, purpose: str) -> View:
         profile = people.profile_ids(session, [subject])[subject]
         beyond = sum(m.group_id != subject for m in members)
     decisions = permissions(session, purpose, [subject])
-    denied = Counter(p.reason for p in decisions if not p.allowed)
-    if denied:
-        consent.count_denials(
-            session,
-            use="read",
-            denials=[(purpose, reason, count) for reason, count in denied.items()],
-            at=datetime.now(UTC),
-        )
+    denied = {p.identifier_id: p.reason for p in decisions if not p.allowed}
+    denials.note(session, "read", purpose, denied, at=datetime.now(UTC))
     return View(
         found.person_id,
         subject,
@@ -114,19 +111,42 @@ def _withheld(decisions: Sequence[Permission], beyond: int = 0) -> tuple[dict[st
     )
 
 
-def traits(session: Session, view: View) -> dict[str, TraitValue]:
-    """Return the winning value of each trait with its provenance."""
+def traits(session: Session, view: View) -> dict[str, Golden]:
+    """Return the value of each trait by its rule, with its provenance and what it differs from."""
+    rules = trait_rules.in_force(session)
+    counted = sorted(key for key, rule in rules.items() if rule.rule in COUNTED)
     rows = session.execute(
         statement("app.profiles", "traits"),
         {"identifiers": list(view.allowed), "purpose": view.purpose},
     )
-    return fold(
+    said = [
         TraitValue(
             r.key, r.value, r.occurred_at, r.received_at, r.source_seq, r.event_id, r.message_id,
             r.source, f"{r.namespace}:{r.value_of}",
         )
-        for r in rows
-    )  # fmt: skip
+        for r in rows if r.key not in counted
+    ]  # fmt: skip
+    if counted:
+        said += _ever_said(session, view, counted)
+    return fold(said, rules)
+
+
+def _ever_said(session: Session, view: View, keys: Sequence[str]) -> Iterator[TraitValue]:
+    """Yield each value that was ever said of these traits, as it was said last and first."""
+    rows = session.execute(
+        statement("app.profiles", "trait_values"),
+        {"identifiers": list(view.allowed), "keys": keys, "purpose": view.purpose},
+    )
+    for r in rows:
+        identifier = f"{r.namespace}:{r.value_of}"
+        first = TraitValue(
+            r.key, r.value, r.first_occurred_at, r.first_received_at, r.first_source_seq,
+            r.first_event_id, r.first_message_id, r.first_source, identifier,
+        )  # fmt: skip
+        yield TraitValue(
+            r.key, r.value, r.last_occurred_at, r.last_received_at, r.last_source_seq,
+            r.last_event_id, r.last_message_id, r.last_source, identifier, r.times, first,
+        )  # fmt: skip
 
 
 def known_identifiers(session: Session, view: View) -> list[sa.Row[Any]]:

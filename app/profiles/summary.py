@@ -7,27 +7,40 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.profiles import read
-from app.profiles.traits import TraitValue
+from app.profiles.traits import Golden, TraitValue
+
+#: Of the values that a trait differs from so many are shown, the latest.
+MOST_OTHERS = 50
 
 
-def plain(traits: Mapping[str, TraitValue]) -> dict[str, Any]:
+def plain(traits: Mapping[str, Golden]) -> dict[str, Any]:
     """Return traits without their provenance."""
     return {key: trait.value for key, trait in traits.items()}
 
 
-def with_provenance(traits: Mapping[str, TraitValue]) -> list[dict[str, Any]]:
-    """Return traits with the source, time, event and identifier that set each."""
+def with_provenance(traits: Mapping[str, Golden]) -> list[dict[str, Any]]:
+    """Return traits with what set each, the rule that chose it, and the values it differs from."""
     return [
         {
-            "key": t.key,
-            "value": t.value,
-            "source": t.source,
-            "occurred_at": t.occurred_at.isoformat(),
-            "message_id": t.message_id,
-            "identifier": t.identifier,
+            "key": key,
+            "value": trait.value,
+            **_said(trait.chosen),
+            "rule": trait.rule.rule,
+            "conflict": bool(trait.others),
+            "others": [{"value": o.value, **_said(o)} for o in trait.others[:MOST_OTHERS]],
+            "more_others": max(0, len(trait.others) - MOST_OTHERS),
         }
-        for t in traits.values()
+        for key, trait in traits.items()
     ]
+
+
+def _said(value: TraitValue) -> dict[str, Any]:
+    return {
+        "source": value.source,
+        "occurred_at": value.occurred_at.isoformat(),
+        "message_id": value.message_id,
+        "identifier": value.identifier,
+    }
 
 
 def identifiers(session: Session, view: read.View) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 """Compiles a segment's rule into one statement: who are its members now, under consent."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,15 +10,19 @@ import sqlalchemy as sa
 
 import consent
 from app.consents.permission import decision, parameters, unit
+from app.profiles import trait_rules
+from app.profiles.survivorship import LATEST, Survivorship
 from app.segments.definition import COMPARISONS, All, Any_, Behaviour, Not, Property, Rule, Trait
+from app.segments.golden import values
 
 
 class Compiler:
     """Collects the bound values while a rule is written as SQL; nothing of a rule is pasted in."""
 
-    def __init__(self, now: datetime) -> None:
-        """Windows are measured back from `now`."""
+    def __init__(self, now: datetime, rules: Mapping[str, Survivorship]) -> None:
+        """Windows are measured back from `now`; `rules` are those of traits that have one."""
         self.now = now
+        self.rules = rules
         self.values: dict[str, Any] = {}
 
     def bind(self, value: Any) -> str:
@@ -40,15 +44,10 @@ class Compiler:
         return self._behaviour(rule)
 
     def _trait(self, rule: Trait) -> str:
+        golden = values(rule.trait, self.rules.get(rule.trait, LATEST), self.bind)
         test = self._test("t.value", rule.op, rule.value)
         return (
-            "subject.person_id IN (SELECT t.person_id FROM ("
-            " SELECT DISTINCT ON (a.person_id) a.person_id, t.value"
-            " FROM allowed a JOIN app.trait t ON t.identifier_id = a.identifier_id"
-            f" WHERE t.key = {self.bind(rule.trait)} AND NOT (:purpose = ANY(t.refused))"
-            " ORDER BY a.person_id, least(t.occurred_at, t.received_at) DESC,"
-            " coalesce(t.source_seq, 4611686018427387903) DESC, t.received_at DESC,"
-            " t.event_id DESC) t"
+            f"subject.person_id IN (SELECT t.person_id FROM ({golden}) t"
             f" WHERE json_typeof(t.value) <> 'null' AND {test})"
         )
 
@@ -104,7 +103,12 @@ class Compiler:
 
 
 def members_query(
-    rule: Rule, purpose: consent.Purpose, *, now: datetime, people: Collection[int] | None
+    session: sa.orm.Session,
+    rule: Rule,
+    purpose: consent.Purpose,
+    *,
+    now: datetime,
+    people: Collection[int] | None,
 ) -> tuple[str, dict[str, Any]]:
     """Return the statement that yields `person_id` of each member, and its values.
 
@@ -112,7 +116,7 @@ def members_query(
     identifier. Consent is inside: `allowed` holds only identifiers that may be used for the
     segment's purpose, and everything a rule asks is asked of these.
     """
-    compiler = Compiler(now)
+    compiler = Compiler(now, trait_rules.in_force(session))
     condition = compiler.condition(rule)
     permission = decision(people).text
     sql = (
@@ -133,5 +137,5 @@ def members(
     people: Collection[int] | None = None,
 ) -> set[int]:
     """Return who of these people (or of everybody) meets the rule now."""
-    sql, values = members_query(rule, purpose, now=now, people=people)
-    return set(session.scalars(sa.text(sql), values))
+    sql, bound = members_query(session, rule, purpose, now=now, people=people)
+    return set(session.scalars(sa.text(sql), bound))
