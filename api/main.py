@@ -50,6 +50,7 @@ from api.routes import (
     simulations,
     sources,
     tracking_settings,
+    vault,
     vendor_lists,
 )
 from app import db
@@ -103,6 +104,7 @@ RESOURCES = (
     retention,
     simulations,
     sources,
+    vault,
     vendor_lists,
 )
 

@@ -104,7 +104,7 @@ def test_no_page_names_a_command_that_does_not_exist() -> None:
 
 
 def test_every_scope_is_documented_and_none_is_invented() -> None:
-    named = set(re.findall(r"`([a-z]+:(?:read|write|admin|review|process))`", TEXT))
+    named = set(re.findall(r"`([a-z]+:(?:read|write|admin|review|process|open))`", TEXT))
     assert named == set(clients.SCOPES)
 
 
@@ -273,6 +273,8 @@ def test_the_documented_examples_of_request_bodies_are_accepted(
         "/v1/privacy/requests/{request_id}/attestation",
         "/v1/privacy/requests/{request_id}/extension",
         "/v1/privacy/requests/{request_id}/end",
+        "/v1/privacy/vault/openings",
+        "/v1/privacy/vault/openings/{opening_id}/refusal",
     }
     tried = 0
     for method, path, operation in operations(document):

@@ -9,6 +9,7 @@ from uuid import UUID
 import typer
 
 from api.cli.session import AsJson, DataDir, opened, settings, show
+from api.cli.vault import vault
 from app.db import Sessions
 from app.errors import PackageNotFound, PrivacyRequestInvalid
 from app.privacy import clock, describe, package_store, requests, run
@@ -18,6 +19,7 @@ from identity import identifiers
 privacy = typer.Typer(help="Requests of data subjects, and erasure.", no_args_is_help=True)
 requests_ = typer.Typer(help="Requests of data subjects.", no_args_is_help=True)
 privacy.add_typer(requests_, name="requests")
+privacy.add_typer(vault, name="vault")
 
 Subject = Annotated[list[str], typer.Argument(help="Identifiers as namespace:value, all theirs.")]
 Attested = Annotated[

@@ -29,6 +29,7 @@ from app.ledger.keystore import Keystore
 from app.privacy import vault
 from app.privacy.tables import VaultEntry, VaultEvent, VaultOpening
 from app.settings import Settings
+from consent.ledger import Identifier, SubjectKey
 
 SCOPE = "proof:open"
 #: How long a second person may take to agree, and how long the two may read then.
@@ -110,9 +111,9 @@ def read(
 ) -> list[dict[str, Any]]:
     """Return the proofs of an opening that was agreed on, for one of the two who agreed.
 
-    Each is a consent record with the index of its entry in the ledger and the key that opens the
-    commitment there. What was destroyed meanwhile is left out. Raises VaultOpeningNotFound,
-    VaultOpeningState, VaultOpeningDenied and LedgerKeyUnusable.
+    Each is what was `said`, and the `body` and `key` that `parcours ledger check --body` compares
+    with the ledger's proof of the entry at `index`. What was destroyed meanwhile is left out.
+    Raises VaultOpeningNotFound, VaultOpeningState, VaultOpeningDenied and LedgerKeyUnusable.
     """
     with sessions.begin() as session:
         opening = _locked(session, opening_id)
@@ -137,17 +138,16 @@ def _unsealed(
         keys = keystore.existing([vault.key_of(row.id) for row in rows])
     finally:
         keystore.close()
-    found = []
-    for row in rows:
-        key = keys.get(vault.key_of(row.id))
-        text = key.open(row.sealed, row.id.bytes) if key is not None else None
-        proofs = json.loads(text) if text is not None else None
-        found.append(
-            {**describe_entry(row), "proofs": [{**p, "body": json.loads(p["body"])} for p in proofs]}
-            if proofs is not None
-            else {**describe_entry(row), "proofs": None}
-        )
-    return found
+    return [{**describe_entry(row), "proofs": _proofs(row, keys)} for row in rows]
+
+
+def _proofs(row: VaultEntry, keys: Mapping[Identifier, SubjectKey]) -> list[dict[str, Any]] | None:
+    """Return what an entry holds; None where its key is gone."""
+    key = keys.get(vault.key_of(row.id))
+    text = key.open(row.sealed, row.id.bytes) if key is not None else None
+    if text is None:
+        return None
+    return [{**proof, "said": json.loads(proof["body"])} for proof in json.loads(text)]
 
 
 def _may_decide(

@@ -15,7 +15,7 @@ from app.errors import VaultEntryNotFound, VaultOpeningDenied, VaultOpeningState
 from app.ledger.job import LedgerJob
 from app.ledger.keystore import Keystore
 from app.privacy import run, vault, vault_openings
-from consent.ledger.check import leaf_hash
+from consent.ledger.check import check_body, leaf_hash
 from consent.ledger.store import entries as ledger_entries
 from tests.app.privacy.conftest import World
 from tests.app.privacy.test_erasure import ADA, ada
@@ -79,9 +79,10 @@ def fits_the_ledger(world: World, proof: dict[str, Any]) -> None:
     with world.sessions() as session:
         [row] = ledger_entries(session, start=proof["index"], limit=1)
         assert leaf_hash(row.entry.encode()) == row.leaf_hash
-        assert json.loads(row.entry)["purpose"] == proof["body"]["purpose"]
-        assert str(row.about) == proof["record"] == proof["body"]["id"]
-    assert proof["key"]
+        assert json.loads(row.entry)["purpose"] == proof["said"]["purpose"]
+        assert str(row.about) == proof["record"] == proof["said"]["id"]
+        opening = json.dumps({"body": proof["body"], "key": proof["key"]})
+        assert check_body(json.loads(row.entry), opening) == proof["said"]
 
 
 def test_what_was_agreed_to_is_kept_and_two_people_open_it(world: World) -> None:
@@ -112,9 +113,9 @@ def test_what_was_agreed_to_is_kept_and_two_people_open_it(world: World) -> None
 
     assert {entry["purpose"] for entry in entries} == {"marketing.email"}
     proofs = [proof for entry in entries for proof in entry["proofs"]]
-    said = {(p["body"]["namespace"], p["body"]["value"], p["body"]["state"]) for p in proofs}
+    said = {(p["said"]["namespace"], p["said"]["value"], p["said"]["state"]) for p in proofs}
     assert said == {("user_id", "ada-1815", "given"), ("anonymous_id", "anon-ada-77", "given")}
-    ended = {p["body"]["namespace"]: p["ended_at"] is not None for p in proofs}
+    ended = {p["said"]["namespace"]: p["ended_at"] is not None for p in proofs}
     assert ended == {"user_id": True, "anonymous_id": False}
     for proof in proofs:
         fits_the_ledger(world, proof)
@@ -190,3 +191,27 @@ def test_a_purpose_says_how_long_its_proofs_are_kept_and_refusals_are_not(
         until = {entry.purpose: entry.kept_until for entry in vault.of(session, [ADDRESS])}
     assert until.keys() == {"marketing.email", "profile.link"}
     assert until["marketing.email"] < now() + timedelta(days=31)
+
+    # The same over HTTP.
+    base = "/v1/privacy/vault"
+    one, other = token("proof:open"), token("proof:open")
+    who = {"subject": "email:adalovelace@gmail.com"}
+    assert world.server.get(base, params=who, headers=headers).status_code == 403
+    listed = world.server.get(base, params=who, headers=one).json()["data"]
+    assert {entry["purpose"] for entry in listed} == until.keys()
+    wanted = {"identifiers": [who["subject"]], "reason": "claim", "purpose": "marketing.email"}
+    made = world.server.post(f"{base}/openings", json=wanted, headers=one)
+    assert (made.status_code, made.json()["state"]) == (201, "pending")
+    opening = f"{base}/openings/{made.json()['id']}"
+    assert world.server.post(f"{opening}/approval", headers=one).status_code == 403
+    assert world.server.post(f"{opening}/proofs", headers=other).status_code == 403
+    assert world.server.post(f"{opening}/approval", headers=other).json()["state"] == "approved"
+    assert world.server.post(f"{opening}/approval", headers=other).status_code == 409
+    answer = world.server.post(f"{opening}/proofs", headers=one)
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.json()["data"][0]["proofs"][0]["said"]["purpose"] == "marketing.email"
+    [shown] = world.server.get(f"{base}/openings", headers=other).json()["data"]
+    assert [event["what"] for event in shown["events"]] == [
+        "requested", "denied", "denied", "approved", "denied", "opened",
+    ]  # fmt: skip
+    assert world.server.post(f"{base}/openings/x/approval", headers=one).status_code == 404
