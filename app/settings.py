@@ -140,6 +140,15 @@ class Settings(BaseSettings):
         description="How long after an erasure the vault keeps the grants that were relied on, in "
         "days; 0 keeps none. A purpose may declare its own `proof_retention_days`.",
     )
+    disclosure_days: int = Field(
+        default=1_095,
+        ge=1,
+        le=36_500,
+        description="How long the evidence of each send is kept, in days.",
+    )
+    denial_days: int = Field(
+        default=30, ge=1, le=3650, description="How long single denials are kept, in days."
+    )
     erasure_grace_seconds: int = Field(
         default=60,
         ge=0,

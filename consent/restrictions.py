@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
+from consent.ledger.store import statement
 from consent.tables import Restriction
 
 RESTRICTION, OBJECTION, MARKETING = "restriction", "objection", "objection_marketing"
@@ -20,11 +21,11 @@ def restrict(
     reason_ref: str,
     at: datetime,
     purpose_key: str | None = None,
-    to_at: datetime | None = None,
 ) -> list[int]:
-    """Set the same restriction for each identifier, from `at`; return their ids.
+    """Set the same restriction for each identifier, from `at` until lifted; return their ids.
 
-    One that is in force already for the same purpose is left as it is.
+    One that is in force already for the same purpose is left as it is. Each becomes an entry of the
+    ledger, found by its `entry_id`.
     """
     standing = {(r.namespace, r.value) for r in of(session, identifiers, at=at)
                 if r.kind == kind and r.purpose_key == purpose_key}  # fmt: skip
@@ -35,28 +36,33 @@ def restrict(
             kind=kind,
             purpose_key=purpose_key,
             from_at=at,
-            to_at=to_at,
             reason_ref=reason_ref,
         )
         for namespace, value in sorted(set(identifiers) - standing)
     ]
     session.add_all(rows)
     session.flush()
-    return [row.id for row in rows]
+    ids = [row.id for row in rows]
+    session.execute(statement("restriction_set"), {"ids": ids})
+    return ids
 
 
 def lift(session: Session, reason_ref: str, *, at: datetime) -> int:
-    """End what one request has set; return how many."""
-    ended = session.execute(
+    """End what one request has set, which the ledger tells of too; return how many."""
+    ended = session.scalars(
         sa.update(Restriction)
         .where(
             Restriction.reason_ref == reason_ref,
             sa.or_(Restriction.to_at.is_(None), Restriction.to_at > at),
         )
-        .values(to_at=sa.func.greatest(at, Restriction.from_at + sa.text("interval '1 ms'")))
+        .values(
+            to_at=sa.func.greatest(at, Restriction.from_at + sa.text("interval '1 ms'")),
+            lift_id=sa.func.gen_random_uuid(),
+        )
         .returning(Restriction.id)
-    )
-    return len(ended.all())
+    ).all()
+    session.execute(statement("restriction_lifted"), {"ids": list(ended)})
+    return len(ended)
 
 
 def of(

@@ -49,6 +49,7 @@ class PurposeVersion(Base):
     explicit: Mapped[bool] = mapped_column(server_default=sa.false())
     direct_marketing: Mapped[bool] = mapped_column(server_default=sa.false())
     linkable: Mapped[bool] = mapped_column(server_default=sa.true())
+    adults_only: Mapped[bool] = mapped_column(server_default=sa.false())
     effective_from: Mapped[datetime] = mapped_column(server_default=sa.func.now())
     declared: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
     link_confidence: Mapped[str] = mapped_column(server_default="probable")
@@ -141,6 +142,9 @@ class ConsentRecord(Base):
     unproven: Mapped[bool] = mapped_column(
         sa.Computed("coalesce(evidence ->> 'unproven' = 'true', false)")
     )
+    guardian: Mapped[bool] = mapped_column(
+        sa.Computed("coalesce(evidence ->> 'expressed_by' = 'guardian', false)")
+    )
     transaction: Mapped[int] = mapped_column(
         TransactionId, server_default=sa.text("pg_current_xact_id()"), deferred=True
     )
@@ -214,7 +218,8 @@ class Restriction(Base):
 
     Holds for one identifier from `from_at` until `to_at` (None: until it is lifted). `purpose_key`
     None means every purpose; for `objection_marketing` every purpose of direct marketing.
-    `reason_ref` names the request that set it and holds no personal data.
+    `reason_ref` names the request that set it and holds no personal data. The ledger has it as
+    `entry_id`, and its lifting as `lift_id`.
     """
 
     __tablename__ = "restriction"
@@ -228,6 +233,8 @@ class Restriction(Base):
     to_at: Mapped[datetime | None]
     reason_ref: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+    entry_id: Mapped[UUID] = mapped_column(unique=True, server_default=sa.text("gen_random_uuid()"))
+    lift_id: Mapped[UUID | None] = mapped_column(unique=True)
 
     __table_args__ = (
         sa.Index("restriction_identifier", "namespace", "value"),
@@ -235,6 +242,29 @@ class Restriction(Base):
             "kind IN ('restriction', 'objection', 'objection_marketing')", name="restriction_kind"
         ),
         sa.CheckConstraint("to_at > from_at", name="restriction_interval"),
+    )
+
+
+class AgeBand(Base):
+    """That one identifier is a child's or a teenager's, from when we learned it until a time.
+
+    A date of birth is not kept. `to_at` None: until something else is stated.
+    """
+
+    __tablename__ = "age_band"
+
+    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    namespace: Mapped[str]
+    value: Mapped[str]
+    band: Mapped[str]
+    from_at: Mapped[datetime]
+    to_at: Mapped[datetime | None]
+    stated_by: Mapped[str]
+
+    __table_args__ = (
+        sa.Index("age_band_identifier", "namespace", "value"),
+        sa.CheckConstraint("band IN ('child', 'teen')", name="age_band_band"),
+        sa.CheckConstraint("to_at > from_at", name="age_band_interval"),
     )
 
 

@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql.base import ischema_names
 
 from app import work
 from app.access import tables as access
+from app.consents import tables as consents
 from app.db import Base as AppBase
 from app.destinations import tables as destinations
 from app.events import tables as events
@@ -25,8 +26,8 @@ from identity.tables import Base as IdentityBase
 
 #: Importing a module is what puts its tables into the metadata.
 FEATURES = (
-    access, destinations, events, journeys, lake, ledger, pending, plans, privacy, profiles,
-    retention, segments, work,
+    access, consents, destinations, events, journeys, lake, ledger, pending, plans, privacy,
+    profiles, retention, segments, work,
 )  # fmt: skip
 SCHEMAS = {"app", "identity", "consent"}
 #: SQLAlchemy does not know this type of PostgreSQL when it reads a schema.

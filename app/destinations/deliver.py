@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from app.consents import in_use
 from app.consents.permission import permissions
 from app.db import Sessions, statement
-from app.destinations import google, webhook
+from app.destinations import google, manifest, webhook
 from app.destinations.outbox import ENTERED, allowed_people
 from app.destinations.tables import Delivery, Destination
 from identity import people
@@ -88,12 +88,13 @@ def _members(session: sa.orm.Session, rows: Sequence[sa.Row[Any]]) -> dict[int, 
 def _decide(
     session: sa.orm.Session, rows: Sequence[sa.Row[Any]], held: Collection[int]
 ) -> list[_Job]:
-    """Decide consent anew, and return what may be sent."""
+    """Decide consent anew, note what is to be sent in evidence of it, and return that."""
     now = datetime.now(UTC)
     known = frozenset(held)
-    joined_since = {who for who, ids in _members(session, rows).items() if not ids <= known}
+    members = _members(session, rows)
+    joined_since = {who for who, ids in members.items() if not ids <= known}
     allowed = _allowed(session, [r for r in rows if r.person_id not in joined_since], now)
-    jobs = []
+    jobs, sends = [], []
     for row in rows:
         data: dict[str, Any] = {"profile_id": str(row.profile_id), **row.payload}
         if row.person_id in joined_since:
@@ -103,14 +104,20 @@ def _decide(
             if (row.purpose, row.tcf_vendor, row.person_id) not in allowed:
                 _end(session, row.id, "dropped", "consent no longer allows it")
                 continue
-            data["identifiers"] = _identifiers(session, row.purpose, row.person_id)
+            sent = _sent(session, row)
+            data["identifiers"] = _by_namespace(sent.identifiers)
             data |= google.consent_of(session, row.purpose, row.person_id)
+            sends.append(sent)
+        elif row.person_id in members:  # of who was erased nothing is kept
+            about = people.identifiers(session, members[row.person_id])
+            sends.append(manifest.Sent(row, manifest.TOLD_BEFORE, about))
         jobs.append(
             _Job(
                 row.id, str(row.message_id), row.url, row.secret, row.type, row.created_at, data,
                 row.attempts,
             )
         )  # fmt: skip
+    manifest.note(session, sends)
     return jobs
 
 
@@ -138,12 +145,18 @@ def _again(session: sa.orm.Session, delivery: int, now: datetime) -> None:
     )
 
 
-def _identifiers(session: sa.orm.Session, purpose: str, person: int) -> dict[str, list[str]]:
-    """Return the identifiers by which the receiver may know the person, by namespace."""
-    allowed = {p.identifier_id for p in permissions(session, purpose, [person]) if p.allowed}
+def _sent(session: sa.orm.Session, row: sa.Row[Any]) -> manifest.Sent:
+    """Return the decision to send: why, and the identifiers by which the receiver may know them."""
+    asked = permissions(session, row.purpose, [row.person_id])
+    allowed = {p.identifier_id: p.reason for p in asked if p.allowed}
+    found = sorted(people.identifiers(session, allowed.keys()), key=lambda one: one.id)
+    return manifest.Sent(row, next(iter(allowed.values())), found)
+
+
+def _by_namespace(identifiers: Sequence[sa.Row[int, str, str]]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for row in sorted(people.identifiers(session, allowed), key=lambda row: row.id):
-        found.setdefault(row.namespace, []).append(row.value)
+    for one in identifiers:
+        found.setdefault(one.namespace, []).append(one.value)
     return found
 
 

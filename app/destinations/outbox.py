@@ -1,6 +1,5 @@
 """The outbox: messages are queued in the transaction that makes them true, and sent later."""
 
-from collections import Counter
 from collections.abc import Collection
 from datetime import datetime
 from typing import Any
@@ -10,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import consent
+from app.consents import denials
 from app.consents.permission import permissions
 from app.destinations.tables import Delivery, Destination
 from app.segments.members import Delta, find, list_members
@@ -75,17 +75,11 @@ def allowed_people(
     now: datetime,
     tcf_vendor: int | None = None,
 ) -> set[int]:
-    """Return who of these people may be told for the purpose now; counts who may not."""
+    """Return who of these people may be told for the purpose now; notes who may not."""
     if not persons:
         return set()
     allowed, denied = decided(session, purpose, persons, now=now, tcf_vendor=tcf_vendor)
-    counts = Counter(denied.values())
-    consent.count_denials(
-        session,
-        use="export",
-        denials=[(purpose, why, count) for why, count in counts.items()],
-        at=now,
-    )
+    denials.note(session, "export", purpose, denied, at=now)
     return allowed
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base
@@ -67,4 +67,44 @@ class Delivery(Base):
         sa.CheckConstraint(
             "state IN ('waiting', 'delivered', 'dropped', 'failed')", name="delivery_state"
         ),
+    )
+
+
+class Manifest(Base):
+    """Decisions to send that one entry of the ledger commits to, as the hashes of their leaves.
+
+    `id` is what the entry is about. The hashes are of nobody once a leaf is deleted.
+    """
+
+    __tablename__ = "manifest"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    destination_id: Mapped[int]
+    purpose: Mapped[str]
+    hashes: Mapped[bytes] = mapped_column(BYTEA)
+    made_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+
+
+class Disclosure(Base):
+    """One decision to send: what was sent to whom, about whom, on which consent.
+
+    The `leaf` holds ids and keyed hashes, no identifier. It outlives the message and the
+    destination, and goes with the person or after `PARCOURS_DISCLOSURE_DAYS`.
+    """
+
+    __tablename__ = "disclosure"
+
+    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    destination_id: Mapped[int]
+    purpose: Mapped[str]
+    identifier_ids: Mapped[list[int]] = mapped_column(ARRAY(sa.BigInteger))
+    leaf: Mapped[str]
+    decided_at: Mapped[datetime]
+    manifest_id: Mapped[UUID | None]
+    place: Mapped[int | None]
+
+    __table_args__ = (
+        sa.Index("disclosure_identifiers", "identifier_ids", postgresql_using="gin"),
+        sa.Index("disclosure_decided", "decided_at", postgresql_using="brin"),
+        sa.Index("disclosure_waiting", "id", postgresql_where=sa.text("manifest_id IS NULL")),
     )

@@ -1,5 +1,6 @@
 """Explains people in data and in words: why these two, why not, what holds one together."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -8,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import consent
+from app.consents import denials
 from app.consents.permission import permissions
 from app.profiles import read
 from identity import explain, pairs, people, words
@@ -179,23 +181,17 @@ def shown_fields(
         return {}, [{"what": "values", "reason": reason, "identifiers": len(fields)}]
     persons = set(people.people_of(session, fields.keys()).values())
     decisions = {p.identifier_id: p for p in permissions(session, consent.LINK, persons)}
-    shown, denied = {}, dict[str, int]()
+    shown, denied = {}, dict[int, str]()
     for i, record in fields.items():
         decision = decisions.get(i)
         if decision is not None and decision.allowed:
             shown[i] = dict(record)
         else:
-            why = decision.reason if decision else "unknown"
-            denied[why] = denied.get(why, 0) + 1
-    consent.count_denials(
-        session,
-        use="read",
-        denials=[(consent.LINK, why, count) for why, count in denied.items()],
-        at=datetime.now(UTC),
-    )
+            denied[i] = decision.reason if decision else "unknown"
+    denials.note(session, "read", consent.LINK, denied, at=datetime.now(UTC))
     return shown, [
         {"what": "values", "reason": why, "identifiers": count}
-        for why, count in sorted(denied.items())
+        for why, count in sorted(Counter(denied.values()).items())
     ]
 
 

@@ -103,6 +103,7 @@ def _from_tables(
         {"ids": ids, "at": at, "message_ids": list(events.message_ids)},
     ).one()
     session.execute(statement("app.privacy", "erase_deliveries"), {"ids": ids, "at": at})
+    session.execute(statement("app.privacy", "erase_evidence"), {"ids": ids})
     records = consents.forget(session, erasure_id, subject.identifiers)
     held = _held(session, settings, subject)
     moved, gone = identities.forget(session, subject.ids, at=at)

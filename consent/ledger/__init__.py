@@ -6,7 +6,7 @@ checks a proof with.
 
 from consent.ledger.check import ProofInvalid
 from consent.ledger.note import Signer
-from consent.ledger.openings import opening
+from consent.ledger.openings import KeyById, opening
 from consent.ledger.report import Report
 from consent.ledger.scan import KeysById
 from consent.ledger.sealer import INSTALLATION, Identifier, step
@@ -18,6 +18,7 @@ from consent.ledger.verify import verify
 __all__ = [
     "INSTALLATION",
     "Identifier",
+    "KeyById",
     "KeysById",
     "LedgerCheckpoint",
     "ProofInvalid",

@@ -140,7 +140,7 @@ class Scan:
         Key, sealed text and record end together. One that is there without the others was taken
         from, whoever took it.
         """
-        index, is_record = row.leaf_index, said.get("type") == "consent"
+        index, is_record = row.leaf_index, said.get("type") in ("consent", "restriction")
         if row.sealed is None:
             if row.body is not None:
                 self._tell(index, f"what was sealed of entry {index} is gone, its record is not")

@@ -1,7 +1,7 @@
 """Reads the ledger: entries, checkpoints, and proofs at the price of a few hundred rows each."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -107,6 +107,12 @@ def index_of(session: Session, about: UUID) -> int:
     if session.scalar(sa.select(waits)):
         raise LedgerEntryNotSealed(f"{about} will be sealed soon")
     raise LedgerEntryNotFound(str(about))
+
+
+def said_about(session: Session, abouts: Collection[UUID]) -> dict[UUID, dict[str, Any]]:
+    """Return what the entries about these say, of those that have one."""
+    query = sa.select(LedgerEntry.about, LedgerEntry.entry).where(LedgerEntry.about.in_(abouts))
+    return {row.about: json.loads(row.entry) for row in session.execute(query)}
 
 
 def prove(session: Session, index: int, *, size: int | None = None) -> Proof:

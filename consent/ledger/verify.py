@@ -101,3 +101,7 @@ def _slipped_in(session: Session, report: Report) -> None:
     ).one()
     if row.records:
         report.wrong(None, f"{row.records} records were slipped in later, the first is {row.first}")
+    row = session.execute(statement("ledger_unstated")).one()
+    if row.restrictions:
+        found = f"{row.restrictions} restrictions were set or lifted without the ledger"
+        report.wrong(None, f"{found}, the first is {row.first}")

@@ -16,4 +16,5 @@ UPDATE app.delivery d SET due_at = :lease, attempts = attempts + 1
 FROM due, app.destination t
 WHERE d.id = due.id AND t.id = d.destination_id
 RETURNING d.id, d.message_id, d.person_id, d.profile_id, d.type, d.payload, d.attempts,
-          d.created_at, t.url, t.secret, t.purpose, t.tcf_vendor;
+          d.created_at, d.destination_id, t.name AS destination, t.url, t.secret, t.purpose,
+          t.tcf_vendor;

@@ -1,0 +1,179 @@
+"""Evidence of sends: the proof of one, whether all are as they were, and how long they are kept."""
+
+import base64
+import json
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+import consent
+from app.db import statement
+from app.destinations.manifest import GIVEN, MOST
+from app.destinations.outbox import ENTERED
+from app.destinations.tables import Disclosure, Manifest
+from app.errors import SendNotFound
+from consent.errors import LedgerEntryNotSealed
+from consent.ledger import KeyById, manifest, opening, store
+from consent.ledger.check import SEND, named, unbase64
+from consent.ledger.sealer import catalogue_id
+from identity import people
+
+#: Wrong decisions or manifests that are told of at most.
+MOST_LISTED = 100
+
+
+def sends(
+    session: Session, namespace: str, value: str, *, until: datetime, destination: str | None = None
+) -> list[Disclosure]:
+    """Return the decisions to send about the person of an identifier, the newest first.
+
+    `destination` is an id or a name, also of one that was removed since.
+    """
+    person = people.find(session, namespace, value)
+    if person is None:
+        return []
+    members = {member.identifier_id for member in people.members(session, [person])}
+    asked: sa.ColumnElement[Any] = sa.cast(sorted(members), Disclosure.identifier_ids.type)
+    query = sa.select(Disclosure).where(
+        Disclosure.identifier_ids.overlap(asked), Disclosure.decided_at <= until
+    )
+    order = (Disclosure.decided_at.desc(), Disclosure.id.desc())
+    found = list(session.scalars(query.order_by(*order)))
+    return [
+        row
+        for row in found
+        if destination is None
+        or destination in (str(row.destination_id), said(row)["destination"]["name"])
+    ]
+
+
+def said(row: Disclosure) -> Any:
+    """Return what a decision says."""
+    return json.loads(row.leaf)
+
+
+def last(
+    session: Session, namespace: str, value: str, *, until: datetime, destination: str
+) -> Disclosure:
+    """Return the last send about a person to a destination until a time; raises SendNotFound.
+
+    What took something back, or righted it, is none: for that nobody had to agree.
+    """
+    for row in sends(session, namespace, value, until=until, destination=destination):
+        if said(row)["kind"] == ENTERED:
+            return row
+    raise SendNotFound(f"nothing was sent to {destination} about this person until {until}")
+
+
+def prove(session: Session, keys: KeyById, row: Disclosure) -> str:
+    """Return the proof of a send with all that it rests on, which `check_send` checks offline.
+
+    It is personal data: identifiers, consent records and their keys are in it. Raises
+    LedgerEntryNotSealed while the send, or a record that it rests on, waits for the sealer.
+    """
+    if row.manifest_id is None or row.place is None:
+        raise LedgerEntryNotSealed(f"the send of {row.decided_at.isoformat()} will be sealed soon")
+    send, found = said(row), session.get_one(Manifest, row.manifest_id)
+    hashes = _hashes(found)
+    path = manifest.tree(hashes).inclusion_proof(row.place, len(hashes))
+    records = _records(session, send, row.identifier_ids)
+    sealed = [(one, index) for one in records if (index := _index(session, one, send)) is not None]
+    purpose = catalogue_id("purpose", send["purpose"], int(send["purpose_version"]))
+    return json.dumps(
+        {
+            "format": SEND,
+            "leaf": row.leaf,
+            "place": row.place,
+            "path": [base64.b64encode(step).decode() for step in path],
+            "manifest": _proof(session, store.index_of(session, found.id)),
+            "identifiers": _named(session, send, row.identifier_ids),
+            "purpose": _proof(session, store.index_of(session, purpose)),
+            "records": [
+                {"proof": _proof(session, index), "opening": opening(session, keys, index)}
+                for _, index in sealed
+            ],
+            "notices": list(_notices(session, [one for one, _ in sealed])),
+        },
+        indent=1,
+        ensure_ascii=False,
+    )
+
+
+def _hashes(of: Manifest) -> list[bytes]:
+    return [of.hashes[start : start + 32] for start in range(0, len(of.hashes), 32)]
+
+
+def _proof(session: Session, index: int) -> str:
+    return store.prove(session, index).write()
+
+
+def _named(session: Session, send: Any, ids: Collection[int]) -> list[str]:
+    """Return the identifiers that a send names, as far as they are known still."""
+    nonce = unbase64(send["nonce"])
+    found = [f"{i.namespace}:{i.value}" for i in people.identifiers(session, ids)]
+    return sorted(one for one in found if named(nonce, one) in send["identifiers"])
+
+
+def _records(session: Session, send: Any, ids: Collection[int]) -> list[consent.ConsentRecord]:
+    """Return what those on whose word a send rests have said of its purpose."""
+    if send["reason"] != GIVEN:
+        return []
+    whose = sorted((i.namespace, i.value) for i in people.identifiers(session, ids))
+    return consent.history(session, whose, purpose=send["purpose"])
+
+
+def _index(session: Session, record: consent.ConsentRecord, send: Any) -> int | None:
+    """Return the entry of a record; None for a later one that waits to be sealed."""
+    try:
+        return store.index_of(session, record.id)
+    except LedgerEntryNotSealed:
+        if str(record.id) in send["records"]:
+            raise
+        return None
+
+
+def _notices(
+    session: Session, records: Sequence[consent.ConsentRecord]
+) -> Iterator[dict[str, str]]:
+    """Yield the notices of these records with their texts, each once."""
+    shown = {
+        (str(n["key"]), int(n["version"]), str(n["language"]))
+        for n in (record.notice for record in records)
+        if n is not None
+    }
+    for key, version, language in sorted(shown):
+        notice = consent.catalogue.notice(session, key, version, language)
+        about = catalogue_id("notice", key, version, language)
+        yield {"proof": _proof(session, store.index_of(session, about)), "text": notice.body}
+
+
+def tampered(session: Session) -> list[str]:
+    """Say which decisions and manifests are not what the ledger commits to, the first of them.
+
+    What was deleted, with a person or in time, is none of them.
+    """
+    rows = session.execute(statement("app.destinations", "tampered"), {"most": MOST_LISTED})
+    wrong = [f"send {row.id} is not what manifest {row.manifest_id} holds" for row in rows]
+    query = sa.select(Manifest).order_by(Manifest.made_at, Manifest.id)
+    for some in session.scalars(query.execution_options(yield_per=100)).partitions():
+        entries = store.said_about(session, [one.id for one in some])
+        for one in some:
+            hashes = _hashes(one)
+            root = base64.b64encode(manifest.tree(hashes).root()).decode()
+            entry = entries.get(one.id)
+            if entry is not None and (entry["root"], entry["sends"]) != (root, str(len(hashes))):
+                wrong.append(f"manifest {one.id} is not what entry {entry['index']} commits to")
+    return wrong[:MOST_LISTED]
+
+
+def forget(session: Session, *, before: datetime) -> bool:
+    """Delete what was decided before a time, some at once; say whether there may be more."""
+    old = sa.select(Disclosure.id).where(Disclosure.decided_at < before).limit(MOST)
+    gone = session.execute(sa.delete(Disclosure).where(Disclosure.id.in_(old)))
+    if int(gone.rowcount) == MOST:  # type: ignore[attr-defined]  # a delete's result has it
+        return True
+    session.execute(sa.delete(Manifest).where(Manifest.made_at < before))
+    return False
