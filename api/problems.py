@@ -79,7 +79,6 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     app_errors.TrackingPlanAttached: HTTPStatus.CONFLICT,
     app_errors.TraitRuleNotFound: HTTPStatus.NOT_FOUND,
     app_errors.SendNotFound: HTTPStatus.NOT_FOUND,
-    app_errors.SendNotFound: HTTPStatus.NOT_FOUND,
     app_errors.DefinitionInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     app_errors.CursorInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     app_errors.BundleUnusable: HTTPStatus.CONFLICT,

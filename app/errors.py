@@ -210,10 +210,6 @@ class SendNotFound(AppError):
     """Nothing of this kind was sent, or what shows it is gone."""
 
 
-class SendNotFound(AppError):
-    """Nothing of this kind was sent, or what shows it is gone."""
-
-
 class DefinitionInvalid(AppError):
     """The definition cannot be used as it is."""
 
