@@ -15,7 +15,9 @@ from datetime import UTC, datetime, timedelta
 import httpx
 
 from app import matching, pipeline, sweeps, turning
+from app.consents import denials
 from app.db import Sessions, advisory_lock, exclusively, listen
+from app.destinations import evidence, manifest
 from app.destinations.deliver import deliver
 from app.events import partitions, rejected, tally
 from app.events.release import Releases
@@ -223,7 +225,17 @@ class Worker:
                     violations.forget(session, now=datetime.now(UTC))
 
     def _seal(self) -> None:
+        manifest.close(self._sessions)
         self._ledger.round()
+        self._forget(evidence.forget, self._settings.disclosure_days)
+        self._forget(denials.forget, self._settings.denial_days)
+
+    def _forget(self, forget: Callable[..., bool], days: int) -> None:
+        """Delete what has been kept so many days, in small transactions."""
+        before, more = datetime.now(UTC) - timedelta(days=days), True
+        while more and not self._stop.is_set():
+            with self._sessions.begin() as session:
+                more = forget(session, before=before)
 
     def _beat(self, job: str) -> None:
         """Tell `readyz`, now and then, that this job does its work."""

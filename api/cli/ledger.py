@@ -11,9 +11,11 @@ from uuid import UUID
 import typer
 from rich.progress import Progress
 
+from api.cli import sends
 from api.cli.options import AlwaysJson
 from api.cli.session import AsJson, DataDir, err, opened, settings, show
 from app.db import snapshot
+from app.destinations import evidence, manifest
 from app.ledger import seal
 from app.ledger.anchor import Anchor, notes
 from app.ledger.job import LedgerJob
@@ -23,6 +25,8 @@ from consent.ledger import check as checker
 from consent.ledger import store
 
 ledger = typer.Typer(help="The ledger of consent, and proofs from it.", no_args_is_help=True)
+ledger.command("sends")(sends.sends)
+ledger.command("prove-send")(sends.prove_send)
 
 VKeys = Annotated[
     list[str] | None, typer.Option("--vkey", help="A public key of the log; may be repeated.")
@@ -61,6 +65,8 @@ def verify(
                 keys=keystore.by_ids if full and keystore.exists else None,
                 progress=lambda done: bar.update(task, completed=done),
             )
+        for what in evidence.tampered(session) if full else ():
+            report.wrong(None, what)
     answer = {"sound": report.sound, "first_bad": report.first_bad, **asdict(report)}
     if as_json:
         show(answer, as_json)
@@ -106,7 +112,7 @@ def prove(
 
 @ledger.command()
 def check(
-    file: Annotated[Path, typer.Argument(help="A .tlog-proof file.")],
+    file: Annotated[Path, typer.Argument(help="A .tlog-proof file, or what `prove-send` printed.")],
     vkey: Annotated[list[str], typer.Option("--vkey", help="A public key of the log.")],
     body: Annotated[
         Path | None, typer.Option(help="The readable record, to compare with the entry.")
@@ -148,6 +154,7 @@ def seal_now(data_dir: DataDir = None, as_json: AlwaysJson = True) -> None:
     with opened(configuration) as sessions:
         job = LedgerJob(sessions, configuration)
         with closing(job.keystore):
+            manifest.close(sessions)
             show({"entries": job.round()}, as_json=True)
 
 
