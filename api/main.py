@@ -20,6 +20,7 @@ from api.frame import Frame
 from api.known_sources import KnownSources
 from api.request_body import Budget
 from api.routes import (
+    analyses,
     catalogue,
     changes,
     collect,
@@ -50,6 +51,7 @@ from api.routes import (
     simulations,
     sources,
     tracking_settings,
+    trait_rules,
     vault,
     vendor_lists,
 )
@@ -83,8 +85,10 @@ RESOURCES = (
     consents,
     ledger,
     profiles,
+    trait_rules,
     segments,
     journeys,
+    analyses,
     catalogue,
     changes,
     destinations,

@@ -27,6 +27,7 @@ from app.pending.vault import Vault
 from app.plans import violations
 from app.privacy import opendsr
 from app.privacy import run as privacy
+from app.profiles import history
 from app.retention import expire
 from app.settings import Settings
 from app.work import CHANNEL, beat, fail
@@ -42,6 +43,7 @@ LAKE_SECONDS = 5.0
 SEGMENT_SECONDS = 60.0
 TALLY_SECONDS = 60.0
 TURNING_SECONDS = 5.0
+COMPUTING_SECONDS = 1.0
 VIOLATION_SECONDS = 10.0
 MATCHING_SECONDS = 1.0
 PENDING_SECONDS = 0.5
@@ -80,6 +82,7 @@ class Worker:
             ("deliveries", self._deliveries),
             ("lake", lambda: self._every(LAKE_SECONDS, self._lake)),
             ("segments", lambda: self._every(SEGMENT_SECONDS, self._segments)),
+            ("computing", lambda: self._every(COMPUTING_SECONDS, self._computing)),
             ("partitions", lambda: self._every(PARTITION_SECONDS, self._partitions)),
             ("privacy", lambda: self._every(PRIVACY_SECONDS, self._privacy)),
             ("sweeps", lambda: self._every(SWEEP_SECONDS, self._sweeps)),
@@ -153,6 +156,10 @@ class Worker:
             if mine:
                 pipeline.refresh_all(session)
                 self._send.set()
+
+    def _computing(self) -> None:
+        while not self._stop.is_set() and history.advance(self._sessions):
+            pass
 
     def _partitions(self) -> None:
         partitions.maintain(self._sessions, timedelta(days=self._settings.deduplication_days))

@@ -18,6 +18,7 @@ PLACES = {
     "client": ("access", "client"),
     "plan": ("plans", "plan"),
     "rejected": ("rejected", "rejected"),
+    "trait": ("traits", "trait"),
     "identity": ("identity", "identity"),
     "namespace": ("identity_rules", "namespace"),
     "partition": ("storage", "partition"),

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from app import pipeline
 from app.db import statement
 from app.privacy.step import DONE, NOT_PRESENT, Outcome, Work
+from app.profiles import rewritten
 from app.profiles.changes import News, publish
 from app.suppression import gate
 from identity import attributes, erasure, graph, identifiers, people, records
@@ -43,8 +44,10 @@ def rectify(work: Work) -> Outcome:
         )
         right = attributes.from_traits({trait: value})
         records.keep(session, dict.fromkeys(_with_records(session, work), right))
+        ids = set(work.subject.ids)
         if trait in ADDRESSES and old:
-            _change_address(session, work, trait, old, new)
+            ids |= _change_address(session, work, trait, old, new)
+        rewritten.follow(session, ids)
         more = _tell(session, work, trait)
     state = DONE if events else NOT_PRESENT
     return Outcome(state, {"count": events, "trait": trait}, more=more)
@@ -80,8 +83,11 @@ def _with_records(session: Session, work: Work) -> list[int]:
 
 def _change_address(
     session: Session, work: Work, namespace: str, said: set[str], new: tuple[str, str]
-) -> None:
-    """Let the old addresses identify the person no more, and the new one do so."""
+) -> set[int]:
+    """Let the old addresses identify the person no more, and the new one do so.
+
+    Return the identifiers whose events and traits these are now.
+    """
     wrong = {identifiers.normalise(namespace, one) for one in said} - {new[1]}
     own = erasure.own(session, work.subject.identifiers)
     old = [o for o in own if o.namespace == namespace and o.value in wrong]
@@ -97,6 +103,7 @@ def _change_address(
     link = graph.Evidence(main, added, "event", "rectification", work.now)
     touched = graph.observe(session, [link])
     pipeline.after_move(session, graph.reconsider(session, touched | {main, added}, at=work.now))
+    return {main, added}
 
 
 def _tell(session: Session, work: Work, trait: str) -> tuple[tuple[str, str, dict[str, Any]], ...]:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.db import Sessions, statement
 from app.privacy.subject import Subject
+from app.profiles import rewritten
 from app.suppression import mentions
 from identity import erasure, graph
 
@@ -97,6 +98,7 @@ def _partition(sessions: Sessions, part: int, subject: Subject, redaction: Redac
             statement("app.privacy", "redact_events"),
             {"part": part, "rows": msgspec.json.encode(rows).decode()},
         )
+        rewritten.follow(session, {row.identifier_id for row in found})
     return len(rows)
 
 

@@ -40,7 +40,8 @@ def rebuild(session: Session, identifiers: Collection[int], keys: Collection[str
     session.execute(
         sa.delete(TraitValue).where(
             graph.among(TraitValue.identifier_id, identifiers), TraitValue.key.in_(sorted(keys))
-        )
+        ),
+        execution_options={"synchronize_session": False},
     )
     said = session.execute(
         statement("app.profiles", "values_said"),

@@ -43,7 +43,7 @@ def put(session: Session, key: str, rule: str, sources: tuple[str, ...], *, by: 
     if found is None:
         if (session.scalar(sa.select(sa.func.count()).select_from(TraitRule)) or 0) >= MOST_RULES:
             raise DefinitionInvalid(f"at most {MOST_RULES} traits have a rule")
-        found = TraitRule(key=key, rule="latest", sources=[], position=0)
+        found = TraitRule(key=key, rule="latest", sources=[], position=0, set_by=by)
         session.add(found)
     if wanted.rule not in COUNTED:
         _forget(session, key)
@@ -64,7 +64,8 @@ def remove(session: Session, key: str) -> None:
 
 
 def _forget(session: Session, key: str) -> None:
-    session.execute(sa.delete(TraitValue).where(TraitValue.key == key))
+    gone = sa.delete(TraitValue).where(TraitValue.key == key)
+    session.execute(gone, execution_options={"synchronize_session": False})
 
 
 def find(session: Session, key: str) -> RuleState:

@@ -1,6 +1,6 @@
 -- Events of others in one partition that carry identifiers of an erased person, or name them
 -- anywhere (:pattern, null where nothing can be looked for in free text).
-SELECT e.id, e.message_id, e.name, e.user_id, e.anonymous_id, e.identifier_ids,
+SELECT e.id, e.identifier_id, e.message_id, e.name, e.user_id, e.anonymous_id, e.identifier_ids,
        CAST(e.properties AS text) AS properties, CAST(e.context AS text) AS context,
        CAST(e.rest AS text) AS rest
 FROM app.event e
