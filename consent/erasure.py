@@ -12,12 +12,13 @@ from consent.ledger import statements
 from consent.ledger.store import statement
 from consent.ledger.tables import LedgerStatement
 from consent.restrictions import among
-from consent.tables import ConsentRecord, Erasure, Restriction, TcStringRow
+from consent.tables import AgeBand, ConsentRecord, Erasure, Restriction, TcStringRow
 
 #: What each table of this schema holds of a person, and what becomes of it.
 HOLDS: dict[str, str] = {
     "consent.record": "rows of the identifiers",
     "consent.restriction": "rows of the identifiers",
+    "consent.age_band": "rows of the identifiers",
     "consent.ledger_statement": "rows of the identifiers",
     "consent.ledger_sealed": "sealed under the identifier's key, which is destroyed; then deleted",
     "consent.ledger_entry": "keyed references and commitments, of nobody once the key is gone",
@@ -66,6 +67,7 @@ def forget(session: Session, erasure_id: UUID, identifiers: Collection[tuple[str
     gone = session.execute(sa.delete(ConsentRecord).where(among(ConsentRecord, identifiers)))
     session.execute(sa.delete(Restriction).where(among(Restriction, identifiers)))
     session.execute(sa.delete(LedgerStatement).where(among(LedgerStatement, identifiers)))
+    session.execute(sa.delete(AgeBand).where(among(AgeBand, identifiers)))
     session.execute(sa.delete(TcStringRow).where(among(TcStringRow, identifiers)))
     records = int(gone.rowcount)  # type: ignore[attr-defined]  # a delete's result has it
     session.execute(sa.update(Erasure).where(Erasure.id == erasure_id).values(records=records))

@@ -34,6 +34,7 @@ class Purpose:
     art. 7(2)). `renews` marks a version that differs so much that earlier grants are stale from
     `effective_from` on. `explicit` asks for a decision of its own: the stamp that events carry is
     not enough (art. 9(2)(a)). `direct_marketing` ends by an objection on every basis (art. 21(3)).
+    `adults_only` is refused to everybody who is known to be under 18, whatever their guardian says.
     `linkable` false keeps the purpose's data from being read by person, joined or sent (audience
     measurement exempt from consent). `declared` is what is told and recorded and decides nothing:
     data classes, recipients, retention, transfers, the impact assessment, names in other
@@ -56,6 +57,7 @@ class Purpose:
     explicit: bool = False
     direct_marketing: bool = False
     linkable: bool = True
+    adults_only: bool = False
     effective_from: datetime = datetime(2026, 1, 1, tzinfo=UTC)
     declared: dict[str, Any] = field(default_factory=dict)
     link_confidence: LinkConfidence = "probable"

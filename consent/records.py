@@ -350,6 +350,7 @@ def standings(
                 stamp=row.stamp,
                 unproven=row.unproven,
                 account_wide=row.account_wide,
+                guardian=row.guardian,
             )
         )
     return {

@@ -25,7 +25,12 @@ UNCONDITIONAL = frozenset({"contract", "legal_obligation", "vital_interests"})
 UNRESTRICTED = frozenset({"legal_obligation", "vital_interests"})
 #: What becomes of a grant that no longer, or not yet, counts; the first of these is the reason.
 LAPSES: tuple[Standing, ...] = ("expired", "stale_notice", "unproven", "not_explicit")
-Bar = Literal["restricted", "objected"]
+#: What bars a use for the whole person, the strictest first: that processing is restricted or
+#: objected to, that they are too young for the purpose, or for agreeing to it themselves.
+Bar = Literal["restricted", "objected", "underage", "child"]
+BARS: tuple[Bar, ...] = ("restricted", "objected", "underage", "child")
+#: Those of them that no grant lifts, with the reason that is given.
+STOPS = (("restricted", "restricted"), ("objected", "objection"), ("underage", "underage"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,8 @@ class Record:
     stamp: bool = False
     unproven: bool = False
     account_wide: bool = False
+    #: A holder of parental responsibility said it.
+    guardian: bool = False
 
     @property
     def order_time(self) -> datetime:
@@ -59,6 +66,7 @@ class Said(NamedTuple):
     record_id: str | None = None
     order_time: datetime | None = None
     account_wide: bool = False
+    guardian: bool = False
 
 
 UNKNOWN = Said("unknown")
@@ -70,7 +78,7 @@ class Voice:
 
     `asserted` is true when it is joined to the identifier in question by deterministic links
     alone. A probable (matched) identifier can carry a refusal and never a grant. `bar` is a
-    demand of the person that use stops, as far as it concerns the purpose (`bar`).
+    demand of the person that use stops, or their age, as far as it concerns the purpose (`bar`).
     """
 
     namespace: str
@@ -81,13 +89,14 @@ class Voice:
     account_wide: bool = False
     asserted: bool = True
     bar: Bar | None = None
+    guardian: bool = False
 
     @classmethod
     def of(
         cls, who: tuple[str, str], said: Said, *, asserted: bool = True, bar: Bar | None = None
     ) -> Self:
         """Return what an identifier says."""
-        return cls(*who, said[0], said[1], said[2], said[3], asserted, bar)
+        return cls(*who, said[0], said[1], said[2], said[3], asserted, bar, said[4])
 
     @property
     def against(self) -> bool:
@@ -145,7 +154,8 @@ def standing(
     out = _opted_out(acting, at)
     if out is not None:
         return Said("refused", out.record_id, last.order_time)
-    return Said(_worth(last, at, purpose), last.record_id, last.order_time, last.account_wide)
+    worth = _worth(last, at, purpose)
+    return Said(worth, last.record_id, last.order_time, last.account_wide, last.guardian)
 
 
 def _worth(grant: Record, at: datetime, purpose: Purpose | None) -> Standing:
@@ -184,13 +194,18 @@ def _opted_out(acting: Iterable[Record], at: datetime) -> Record | None:
 
 
 def bar(purpose: Purpose, kind: str, purpose_key: str | None) -> Bar | None:
-    """Say what a demand of the person means for a purpose (GDPR art. 18, 21); None: nothing.
+    """Say what a demand of the person, or their age, means for a purpose; None: nothing.
 
     A restriction stops every use but what the law or somebody's life demands. An objection to
     direct marketing stops it at once and on every basis. Any other objection stops what rests on
     legitimate interests or a public task, and of the rest the purpose it names, unless a contract
-    or the law demands that one.
+    or the law demands that one (GDPR art. 18, 21). Who is under 18 is kept out of what is for
+    adults; a child, who is under the age of digital consent, agrees to nothing alone (art. 8).
     """
+    if kind in ("child", "teen"):
+        if purpose.adults_only:
+            return "underage"
+        return "child" if kind == "child" and purpose.lawful_basis == "consent" else None
     if kind == "restriction":
         stopped = purpose.lawful_basis not in UNRESTRICTED and purpose_key in (None, purpose.key)
         return "restricted" if stopped else None
@@ -227,8 +242,9 @@ def _reason(
     purpose: Purpose, voices: Sequence[Voice], acting: Voice | None
 ) -> tuple[str, Sequence[Voice]]:
     """Return what decides, and whose words."""
-    for demand, reason in (("restricted", "restricted"), ("objected", "objection")):
-        if any(v.bar == demand for v in voices):
+    bars = {v.bar for v in voices}
+    for bar_, reason in STOPS:
+        if bar_ in bars:
             return reason, ()
     on_its_basis = f"lawful_basis:{purpose.lawful_basis}"
     if purpose.lawful_basis in UNCONDITIONAL:
@@ -240,7 +256,7 @@ def _reason(
         return against
     if purpose.lawful_basis != "consent":
         return on_its_basis, ()
-    return _granted(purpose, speaking, acting)
+    return _granted(purpose, speaking, acting, child="child" in bars)
 
 
 def _against(
@@ -260,15 +276,17 @@ def _against(
 
 
 def _granted(
-    purpose: Purpose, speaking: Sequence[Voice], acting: Voice | None
+    purpose: Purpose, speaking: Sequence[Voice], acting: Voice | None, *, child: bool
 ) -> tuple[str, Sequence[Voice]]:
-    """Return the grants, or why there is none that counts."""
+    """Return the grants, or why there is none that counts; a child's need one of a guardian."""
     latest = purpose.mode == "latest_explicit"
     grants = [
         v
         for v in speaking
         if v.standing == "given" and (not latest or v.account_wide or v is acting)
     ]
+    if child and not any(v.guardian for v in grants):
+        return "guardian_needed", ()
     if not (latest and grants):
         for reason in LAPSES:
             lapsed = [v for v in speaking if v.standing == reason]

@@ -65,6 +65,7 @@ def parameters(
         "restrictable": purpose.lawful_basis not in UNRESTRICTED,
         "objectable": purpose.lawful_basis in ("legitimate_interests", "public_task"),
         "direct_marketing": purpose.direct_marketing,
+        "adults_only": purpose.adults_only,
         "unlinkable": not purpose.linkable and use != "analyse",
         **({} if people is None else {"people": sorted(people)}),
     }

@@ -1,5 +1,5 @@
 -- Whose word came to mean something else by itself after :since and until :until: a grant lapsed or
--- began, a demand began or ended, or a new version of the purpose made grants stale.
+-- began, a demand or an age began or ended, or a new version of the purpose made grants stale.
 SELECT namespace, value, purpose, 'expired' AS state
 FROM consent.record
 WHERE state = 'given' AND valid_until > :since AND valid_until <= :until
@@ -15,6 +15,14 @@ WHERE from_at > :since AND from_at <= :until
 UNION
 SELECT namespace, value, coalesce(purpose_key, 'all'), kind || '_ended'
 FROM consent.restriction
+WHERE to_at > :since AND to_at <= :until
+UNION
+SELECT namespace, value, 'all', band
+FROM consent.age_band
+WHERE from_at > :since AND from_at <= :until
+UNION
+SELECT namespace, value, 'all', band || '_ended'
+FROM consent.age_band
 WHERE to_at > :since AND to_at <= :until
 UNION
 SELECT c.namespace, c.value, c.purpose, 'stale_notice'

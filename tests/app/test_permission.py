@@ -27,12 +27,16 @@ PURPOSES = (
         for mode in ("most_restrictive", "per_identifier", "latest_explicit")
     ),
     Purpose("test.health", explicit=True),
+    Purpose("test.adults", adults_only=True, mode="latest_explicit"),
+    Purpose("test.wine", adults_only=True, lawful_basis="contract"),
     Purpose("test.vital", lawful_basis="vital_interests"),
     Purpose("test.public", lawful_basis="public_task", mode="latest_explicit"),
 )
 #: Whose second version makes grants of the first stale.
 RENEWED = ("test.consent.most_restrictive", "test.consent.latest_explicit")
 DEMANDS = ("restriction", "objection", "objection_marketing")
+GUARDIAN = {"expressed_by": "guardian"}
+EVIDENCE = ({}, {}, GUARDIAN, GUARDIAN, {"unproven": True}, {"event_stamp": True})
 HOUR = timedelta(hours=1)
 
 
@@ -62,6 +66,7 @@ class Population:
             consent.record(session, choices, received_at=received_at)
         self._of_fast_clocks()
         self._demands()
+        self._ages()
 
     def _demands(self) -> None:
         """Some demand that use stops: now, from tomorrow on, or until an hour ago."""
@@ -81,6 +86,24 @@ class Population:
                     ":from, :to, 'test')"
                 ),
                 demand,
+            )
+
+    def _ages(self) -> None:
+        """Some are children or teenagers: now, until an hour ago, or from tomorrow on."""
+        for row in self.dice.sample(self.rows, len(self.rows) // 8):
+            start, end = self.dice.choice(((-9, None), (-9, 1), (-9, -1), (24, None)))
+            band = {
+                "value": row["value"],
+                "band": self.dice.choice(("child", "child", "teen")),
+                "from": self.now + start * HOUR,
+                "to": None if end is None else self.now + end * HOUR,
+            }
+            self.session.execute(
+                sa.text(
+                    "INSERT INTO consent.age_band (namespace, value, band, from_at, to_at, "
+                    "stated_by) VALUES ('user_id', :value, :band, :from, :to, 'test')"
+                ),
+                band,
             )
 
     def _of_fast_clocks(self) -> None:
@@ -103,6 +126,7 @@ class Population:
                         {
                             "unproven": self.dice.random() < 0.2,
                             "event_stamp": self.dice.random() < 0.5,
+                            "expressed_by": self.dice.choice(("subject", "guardian")),
                         }
                     ),
                 }
@@ -157,7 +181,7 @@ class Population:
                 purpose_version=self.dice.choice((1, 2)),
                 valid_days=self.dice.choice((None, None, 1, 3)),
                 notice=self.dice.choice((None, {"account_wide": True})),
-                evidence=self.dice.choice(({}, {}, {"unproven": True}, {"event_stamp": True})),
+                evidence=self.dice.choice(EVIDENCE),
                 universal=self._universal(state),
             )
             for state in self.dice.choices(STATES, k=self.dice.choice((0, 0, 0, 1)))
@@ -213,7 +237,7 @@ def test_sql_and_python_decide_alike_and_for_the_same_reason(session: Session, s
         "given", "refused", "withdrawn", "expired", "unknown", "probable_link",
         "lawful_basis:contract", "lawful_basis:legitimate_interests",
         "lawful_basis:vital_interests", "lawful_basis:public_task", "stale_notice", "unproven",
-        "not_explicit", "restricted", "objection",
+        "not_explicit", "restricted", "objection", "underage", "guardian_needed",
     } == reasons.keys()  # fmt: skip
 
 

@@ -47,6 +47,42 @@ def test_a_demand_that_use_stops_never_turns_a_denial_into_permission(
         assert decide(purpose, demanding).reason == "restricted"
 
 
+@many
+@given(some_voices, st.sampled_from([CONSENT, EACH, LATEST, OBJECTABLE, HEALTH]), st.integers(0, 5))
+def test_knowing_that_somebody_is_young_never_turns_a_denial_into_permission(
+    voices: list[Voice], purpose: Purpose, whose: int
+) -> None:
+    if not voices:
+        return
+    grown, whose = decide(purpose, voices, acting=voices[0]), whose % len(voices)
+    young = [replace(v, bar="child") if n == whose else v for n, v in enumerate(voices)]
+    decision = decide(purpose, young, acting=young[0])
+    assert grown.allow or not decision.allow
+    if purpose.lawful_basis == "consent" and decision.allow:
+        assert any(v.guardian and v.standing == "given" and v.asserted for v in young)
+    for_adults = [replace(v, bar="underage") if n == whose else v for n, v in enumerate(voices)]
+    assert decide(purpose, for_adults, acting=for_adults[0]).reason == "underage"
+
+
+def test_88_a_child_agrees_to_nothing_alone_and_a_guardian_to_nothing_for_adults() -> None:
+    child = Voice("user_id", "kim", "given", "r1", hour(0), bar="child")
+    device = Voice("anonymous_id", "d1", "given", "r2", hour(1))
+    for purpose in (CONSENT, LATEST):
+        assert decide(purpose, [child, device], acting=device).reason == "guardian_needed"
+        agreed = replace(device, guardian=True)
+        assert decide(purpose, [child, agreed], acting=agreed).allow
+    assert decide(EACH, [child, replace(device, guardian=True)], acting=child).reason == (
+        "guardian_needed"
+    ), "a device's storage is that device's"
+    assert bar(CONSENT, "child", None) == "child"
+    assert bar(CONSENT, "teen", None) is None
+    assert bar(OBJECTABLE, "child", None) is None
+    adults = Purpose("profile.ads", adults_only=True)
+    assert {bar(adults, band, None) for band in ("child", "teen")} == {"underage"}
+    refused = replace(device, standing="refused", asserted=False)
+    assert not decide(CONSENT, [replace(child, guardian=True), refused]).allow
+
+
 def account(said: Standing, at: float, *, wide: bool) -> Voice:
     return Voice("user_id", "ada", said, "account", hour(at), account_wide=wide)
 

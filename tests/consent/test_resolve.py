@@ -57,7 +57,8 @@ def decode(data: bytes) -> list[Record]:
             made = replace(made, valid_until=made.effective_at + timedelta(hours=lasts % 8))
         if lasts % 5 == 0:
             made = replace(made, universal="override" if made.state == "given" else "opt_out")
-        records.append(replace(made, account_wide=lasts % 3 == 0, unproven=lasts % 16 == 5))
+        records.append(replace(made, account_wide=lasts % 3 == 0, unproven=lasts % 16 == 5,
+                               guardian=lasts % 4 == 0))  # fmt: skip
     return records
 
 
@@ -71,6 +72,7 @@ def decode_voices(data: bytes) -> list[Voice]:
             hour(byte // 32),
             account_wide=byte % 3 == 0,
             asserted=byte % 2 == 0,
+            guardian=byte % 5 == 0,
         )
         for n, byte in enumerate(data)
     ]
