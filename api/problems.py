@@ -70,6 +70,8 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     app_errors.SegmentNotFound: HTTPStatus.NOT_FOUND,
     app_errors.SegmentExists: HTTPStatus.CONFLICT,
     app_errors.JourneyNotFound: HTTPStatus.NOT_FOUND,
+    app_errors.AnalysisNotFound: HTTPStatus.NOT_FOUND,
+    app_errors.BucketInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     app_errors.DestinationNotFound: HTTPStatus.NOT_FOUND,
     app_errors.DestinationExists: HTTPStatus.CONFLICT,
     app_errors.TrackingPlanNotFound: HTTPStatus.NOT_FOUND,

@@ -178,6 +178,14 @@ class JourneyNotFound(AppError):
     """No such journey."""
 
 
+class AnalysisNotFound(AppError):
+    """No such analysis, or it was asked too long ago."""
+
+
+class BucketInvalid(AppError):
+    """An analysis has no such number."""
+
+
 class DestinationNotFound(AppError):
     """No such destination."""
 

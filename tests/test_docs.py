@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from api.cli.root import app as command_line
 from api.main import create_app
 from api.problems import STATUS, WITHOUT_CLASS, slug
-from api.routes.journeys import FunnelIn
+from api.routes.analyses import FunnelIn
 from api.routes.segments import SegmentIn
 from app import db
 from app.access import clients

@@ -1,97 +1,169 @@
-"""Runs an analysis over the lake and wraps the answer: as of when, over whom, without whom."""
+"""Answers a question over the lake: as of when, over whom, without whom; and who is behind it."""
 
-import hashlib
-import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 import consent
+from app.consents.permission import permissions
 from app.db import Sessions
+from app.journeys import envelope, matrix, questions
 from app.journeys import funnel as funnels
-from app.journeys import matrix as matrices
 from app.journeys.cells import MatrixQuery
-from app.journeys.definition import Journey, definition_hash
-from app.journeys.funnel_request import FunnelRequest, TimeRange
+from app.journeys.funnel_answer import caveats
+from app.journeys.funnel_request import FunnelRequest
 from app.lake.copy import copy_new
-from app.lake.duckdb_engine import Lake, open_lake
+from app.lake.duckdb_engine import open_lake
 from identity import people
 
-
-def funnel(
-    sessions: Sessions, directory: Path, request: FunnelRequest, *, purpose: str
-) -> dict[str, Any]:
-    """Compute an ordered funnel over the resolved people who allow the purpose."""
-    digest = definition_hash(request)
-    as_of = request.as_of or datetime.now(UTC)
-    copy_new(sessions, directory)
-    with sessions.begin() as session, open_lake(session, directory, purpose) as lake:
-        result = funnels.funnel(lake.connection, request, as_of=as_of)
-        return _envelope(session, lake, digest, result, as_of=as_of, purpose=purpose)
+Connection = duckdb.DuckDBPyConnection
 
 
-def matrix(
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One analysis: what it is asked, what it answers, and who is behind a number of it."""
+
+    request: type[BaseModel]
+    compute: Callable[[Connection, Any, datetime], BaseModel]
+    behind: Callable[[Connection, Any, datetime, str], list[int]]
+    caveats: Callable[[Any], list[str]] = lambda _: []
+    #: Names in a saved journey may be of events that are still to come.
+    spelling: bool = True
+
+
+KINDS = {
+    "funnel": Kind(
+        FunnelRequest,
+        lambda c, r, at: funnels.funnel(c, r, as_of=at),
+        lambda c, r, at, number: funnels.behind(c, r, as_of=at, number=number),
+        caveats,
+    ),
+    "matrix": Kind(
+        MatrixQuery,
+        lambda c, r, at: matrix.matrix(c, r.journey, as_of=at, range=r.range),
+        lambda c, r, at, number: matrix.people(c, r, as_of=at, number=number),
+        spelling=False,
+    ),
+}
+
+
+def ask(
     sessions: Sessions,
     directory: Path,
-    journey: Journey,
+    kind: str,
+    request: BaseModel,
     *,
-    range: TimeRange,
-    as_of: datetime | None,
     purpose: str,
+    as_of: datetime | None,
 ) -> dict[str, Any]:
-    """Compute a journey's stage x channel matrix over the resolved people who allow the purpose."""
-    digest = definition_hash(MatrixQuery(journey=journey, range=range))
-    moment = as_of or datetime.now(UTC)
+    """Answer a question over the resolved people who allow the purpose, in the envelope.
+
+    `as_of` in the future is now. Raises PurposeNotFound, and DefinitionInvalid for a mistyped name
+    of an event below a `not`.
+    """
+    analysis, now = KINDS[kind], datetime.now(UTC)
+    moment = min(as_of or now, now)
     copy_new(sessions, directory)
     with sessions.begin() as session, open_lake(session, directory, purpose) as lake:
-        result = matrices.matrix(lake.connection, journey, as_of=moment, range=range)
-        return _envelope(session, lake, digest, result, as_of=moment, purpose=purpose)
+        seen = envelope.look(lake, moment)
+        warnings = envelope.check(lake, request, moment) if analysis.spelling else []
+        result = analysis.compute(lake.connection, request, moment)
+        answer = envelope.wrap(
+            session,
+            lake,
+            seen,
+            kind,
+            result,
+            purpose=purpose,
+            as_of=moment,
+            warnings=[*analysis.caveats(request), *warnings],
+        )
+        questions.keep(
+            session,
+            query_id=answer["query_id"],
+            kind=kind,
+            definition=request.model_dump(mode="json", by_alias=True, exclude_unset=True),
+            purpose=purpose,
+            as_of=moment,
+            fingerprint=seen.fingerprint,
+            now=now,
+        )
+        return answer
 
 
-def _envelope(
-    session: Session,
-    lake: Lake,
-    digest: str,
-    result: BaseModel,
+def profiles(
+    sessions: Sessions,
+    directory: Path,
+    query_id: str,
+    number: str,
     *,
-    as_of: datetime,
-    purpose: str,
-) -> dict[str, Any]:
-    """Wrap a result (research/journeys.md 4.0): the same question as of the same time, over the
-    same people, has the same bytes."""
+    after: int,
+    limit: int,
+) -> tuple[dict[str, Any], int | None]:
+    """Return a page of the profiles behind a number, and where the next one begins.
+
+    They are found by the question as of its time, among the people as they are resolved and as
+    they consent now; who may be counted but not named is withheld, with the reason. Raises
+    AnalysisNotFound and BucketInvalid.
+    """
+    with sessions.begin() as session:
+        asked = questions.find(session, query_id)
+        analysis = KINDS[asked.kind]
+        request = analysis.request.model_validate(asked.definition)
+        with open_lake(session, directory, asked.purpose) as lake:
+            found = analysis.behind(lake.connection, request, asked.as_of, number)
+            seen = envelope.look(lake, asked.as_of)
+        allowed, withheld = _nameable(session, asked.purpose, found)
+        page = [person for person in found if person in allowed and person > after][: limit + 1]
+        ids = people.profile_ids(session, page[:limit])
+        warnings = []
+        if seen.fingerprint != asked.fingerprint:
+            warnings.append(
+                "the events or people behind this answer have changed since; ask again to compare"
+            )
+        body = {
+            "query_id": query_id,
+            "bucket": number,
+            "purpose": asked.purpose,
+            "as_of": asked.as_of.isoformat(),
+            "identity_version": people.version(session),
+            "fingerprint": seen.fingerprint,
+            "n_profiles": len(found),
+            "withheld": withheld,
+            "warnings": warnings,
+            "data": [{"profile_id": str(ids[person])} for person in page[:limit]],
+        }
+        return body, page[limit - 1] if len(page) > limit else None
+
+
+def _nameable(session: Session, purpose: str, found: list[int]) -> tuple[set[int], dict[str, int]]:
+    """Return who of these may be named for the purpose, and how many may not, by reason."""
+    reasons: dict[int, str] = {}
+    allowed: set[int] = set()
+    if found:
+        # Of a purpose that must not link, people are identifiers, which are looked up by person.
+        linkable = consent.catalogue.purpose(session, purpose).linkable
+        asked = found if linkable else set(people.people_of(session, found).values())
+        for one in permissions(session, purpose, asked, use="person"):
+            if one.allowed:
+                allowed.add(one.person_id)
+            else:
+                reasons[one.person_id] = one.reason
+    withheld: dict[str, int] = {}
+    for person in found:
+        if person not in allowed:
+            why = reasons.get(person, "unknown")
+            withheld[why] = withheld.get(why, 0) + 1
     consent.count_denials(
         session,
         use="journey",
-        denials=[(purpose, why, people) for why, people in lake.excluded.items()],
+        denials=[(purpose, why, n) for why, n in withheld.items()],
         at=datetime.now(UTC),
     )
-    body = result.model_dump(mode="json", by_alias=True)
-    semantics = body.pop("semantics")
-    for repeated in ("as_of", "definition_hash"):
-        body.pop(repeated)
-    identity_version = people.version(session)
-    key = json.dumps([digest, purpose, as_of.isoformat(), identity_version])
-    warnings = []
-    denied = sum(lake.excluded.values())
-    if denied and not lake.profiles:
-        warnings.append(
-            f"nobody's data may be used for {purpose}: {denied} people are excluded by consent"
-        )
-    return {
-        "query_id": "q_" + hashlib.sha256(key.encode()).hexdigest()[:24],
-        "definition_hash": digest,
-        "semantics": semantics,
-        "purpose": purpose,
-        "lawful_basis": consent.catalogue.purpose(session, purpose).lawful_basis,
-        "as_of": as_of.isoformat(),
-        "identity_version": identity_version,
-        "n_profiles": lake.profiles,
-        "n_events": lake.events,
-        "excluded": {f"consent:{why}": people for why, people in lake.excluded.items()},
-        "sampling": 1.0,
-        "result": body,
-        "warnings": warnings,
-    }
+    return allowed, withheld

@@ -16,7 +16,25 @@ class MatrixQuery(Frozen):
 
 
 def cells_query(query: MatrixQuery, as_of: datetime, parameters: Parameters) -> str:
-    """Return one SELECT of four lists: totals, cells, stages, moves to another channel.
+    """Return one SELECT of four lists: totals, cells, stages, moves to another channel."""
+    return f"""{_relations(query, as_of, parameters)}
+SELECT (SELECT list(total) FROM total), (SELECT list(cells) FROM cells),
+    (SELECT list(stages) FROM stages), (SELECT list(moves) FROM moves)
+"""
+
+
+def people_query(
+    query: MatrixQuery, as_of: datetime, parameters: Parameters, *, relation: str, where: str
+) -> str:
+    """Return the SELECT of the people who are in a relation of the matrix, ascending."""
+    return (
+        f"{_relations(query, as_of, parameters)}"
+        f" SELECT DISTINCT person_id FROM {relation} WHERE {where} ORDER BY person_id"
+    )
+
+
+def _relations(query: MatrixQuery, as_of: datetime, parameters: Parameters) -> str:
+    """Return the WITH clause of everything that a matrix counts.
 
     Stages are numbered by their order, channels as the journey lists them, and a cell is
     stage x channels + channel, so that only integers of our own appear in the text. Times are
@@ -61,12 +79,16 @@ leaving AS (
 latest AS (
     SELECT person_id, max(t) AS last_t, arg_max(stage, pos) AS latest, max(stage) AS furthest
     FROM step GROUP BY person_id),
+left_by AS (
+    SELECT person_id, cell, CASE WHEN later_pos IS NOT NULL THEN 'moved'
+            WHEN {horizon} - last_t > idle_after THEN 'dropped'
+            WHEN {horizon} - last_t <= idle_after THEN 'in_progress' END AS how
+    FROM leaving JOIN latest USING (person_id) LEFT JOIN idle USING (stage)),
 outcome AS (
-    SELECT cell, count(*) AS exits, count(later_pos) AS moved,
-        count(*) FILTER (later_pos IS NULL AND {horizon} - last_t > idle_after) AS dropped,
-        count(*) FILTER (later_pos IS NULL AND {horizon} - last_t <= idle_after) AS in_progress
-    FROM leaving JOIN latest USING (person_id) LEFT JOIN idle USING (stage)
-    GROUP BY cell),
+    SELECT cell, count(*) AS exits, count(*) FILTER (how = 'moved') AS moved,
+        count(*) FILTER (how = 'dropped') AS dropped,
+        count(*) FILTER (how = 'in_progress') AS in_progress
+    FROM left_by GROUP BY cell),
 place AS (
     SELECT cell, count(*) AS events, count(DISTINCT person_id) AS profiles
     FROM step GROUP BY cell),
@@ -91,8 +113,6 @@ stages AS (
 moves AS (
     SELECT cell, next_channel AS channel, count(*) AS n
     FROM step WHERE next_channel <> channel GROUP BY ALL)
-SELECT (SELECT list(total) FROM total), (SELECT list(cells) FROM cells),
-    (SELECT list(stages) FROM stages), (SELECT list(moves) FROM moves)
 """
 
 

@@ -6,102 +6,33 @@ event that fits. Everything a product could silently choose (which entry, how ti
 an attempt) is a parameter or is echoed in `semantics`.
 """
 
+import json
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import duckdb
-from pydantic import AwareDatetime
 
 from app.journeys.attempts import attempts
-from app.journeys.definition import Frozen, definition_hash
-from app.journeys.funnel_request import Entry, FunnelRequest, Order
-from app.journeys.predicate import Parameters
+from app.journeys.buckets import bucket, parse, unknown
+from app.journeys.definition import definition_hash
+from app.journeys.funnel_answer import (
+    PERCENTILES,
+    FunnelRates,
+    FunnelResult,
+    FunnelRow,
+    FunnelStatus,
+    FunnelStep,
+    TimeToConvert,
+    semantics,
+)
+from app.journeys.funnel_request import FunnelRequest
+from app.journeys.incidence import At, curve
+from app.journeys.predicate import Parameters, microseconds
 
-PERCENTILES = (0.10, 0.25, 0.50, 0.75, 0.90)
+Status = Literal["converted", "dropped", "in_progress", "excluded"]
 
-
-class FunnelSemantics(Frozen):
-    """Every choice behind a funnel's numbers, defaults made explicit."""
-
-    unit: Literal["profile"] = "profile"
-    counted: Literal["profiles", "attempts"]
-    entry: Entry
-    order: Order
-    step_k: Literal["reached step k in order", "fitted k distinct steps, step 1 first"]
-    window: str | None
-    window_from: Literal["entry"] = "entry"
-    window_inclusive: Literal[True] = True
-    range: Literal["selects entries, half-open"] = "selects entries, half-open"
-    ties: Literal["source_order"] = "source_order"
-    best_tie: Literal["earliest entry"] = "earliest entry"
-    collapse: Literal[False] = False
-    strict_repeats: Literal["an event that fits the step just taken is no interruption"] = (
-        "an event that fits the step just taken is no interruption"
-    )
-    any_assignment: Literal["in written order, each step takes its earliest free event"] = (
-        "in written order, each step takes its earliest free event"
-    )
-    one_event_one_step: Literal[True] = True
-    grace: Literal["PT0S"] = "PT0S"
-    in_progress: Literal["an attempt that can still convert at as_of"] = (
-        "an attempt that can still convert at as_of"
-    )
-    quantile: Literal["exact, type 7, to the microsecond"] = "exact, type 7, to the microsecond"
-
-
-class FunnelStep(Frozen):
-    """How many reached a step; the rates are null when nobody could."""
-
-    name: str | None
-    n: int
-    from_previous: float | None
-    from_first: float | None
-
-
-class FunnelStatus(Frozen):
-    """What became of those who entered: the four add up to `entered`.
-
-    `removed` counts the people whom an exclusion with effect `remove` took out of the funnel;
-    they are in no step and in no other count.
-    """
-
-    entered: int
-    converted: int
-    dropped: int
-    in_progress: int
-    excluded: int
-    removed: int
-
-
-class FunnelRates(Frozen):
-    """`raw` = converted / entered; `closed` = converted / those no longer in progress."""
-
-    raw: float | None
-    closed: float | None
-
-
-class TimeToConvert(Frozen):
-    """Seconds from entry to the last step, over the converted; exact quantiles (type 7)."""
-
-    n: int
-    mean: float | None
-    p10: float | None
-    p25: float | None
-    p50: float | None
-    p75: float | None
-    p90: float | None
-
-
-class FunnelResult(Frozen):
-    """A funnel's answer; the same definition, as_of and events give the same bytes."""
-
-    semantics: FunnelSemantics
-    steps: tuple[FunnelStep, ...]
-    status: FunnelStatus
-    rates: FunnelRates
-    ttc: TimeToConvert
-    as_of: AwareDatetime
-    definition_hash: str
+KEPT = "status <> 'removed'"
 
 
 def funnel(
@@ -111,49 +42,28 @@ def funnel(
 
     `as_of` is the moment the caller knows the events up to; a request may ask for an earlier one,
     a later one is brought back to it. Only events that happened and were received by then count.
-    With `entry=every` the counts are attempts, otherwise people. Read-only.
+    With `entry=every` the counts are attempts, otherwise people (or sessions). Read-only.
     """
     moment = min(as_of, request.as_of or as_of)
     parameters = Parameters()
-    query = _summary(attempts(request, moment, parameters), request)
-    row = connection.execute(query, parameters.values).fetchone()
-    if row is None:
-        raise RuntimeError("an aggregate without groups always has one row")
-    size = len(request.steps)
-    reached = [int(n) for n in row[:size]]
-    converted, dropped, in_progress, excluded, removed = (int(n) for n in row[size : size + 5])
-    quantiles, total = row[size + 5] or [None] * len(PERCENTILES), row[size + 6]
-    entered = reached[0]
+    query = _summary(attempts(request, moment, parameters), request, parameters)
+    rows = connection.execute(query, parameters.values).fetchall()
+    total = next(row for row in rows if row[0] is None)
+    reached, status, rates, ttc = _counted(request, total[3:])
+    if request.entry == "first":
+        points = curve(ends(connection, request, moment))
+        incidence = (points[-1][1] if points else 0.0) if status.entered else None
+        rates = rates.model_copy(update={"incidence": incidence})
+    breakdown = None
+    if request.breakdown is not None:
+        breakdown = tuple(_row(request, row) for row in rows if row[0] is not None)
     return FunnelResult(
-        semantics=_semantics(request),
-        steps=tuple(
-            FunnelStep(
-                name=step.name,
-                n=n,
-                from_previous=_rate(n, reached[index - 1]) if index else None,
-                from_first=_rate(n, entered) if index else None,
-            )
-            for index, (step, n) in enumerate(zip(request.steps, reached, strict=True))
-        ),
-        status=FunnelStatus(
-            entered=entered,
-            converted=converted,
-            dropped=dropped,
-            in_progress=in_progress,
-            excluded=excluded,
-            removed=removed,
-        ),
-        rates=FunnelRates(
-            raw=_rate(converted, entered), closed=_rate(converted, entered - in_progress)
-        ),
-        ttc=TimeToConvert(
-            n=converted,
-            mean=int(total) / converted / 1e6 if converted else None,
-            **{
-                f"p{share * 100:.0f}": None if value is None else round(value) / 1e6
-                for share, value in zip(PERCENTILES, quantiles, strict=True)
-            },
-        ),
+        semantics=semantics(request),
+        steps=_steps(request, reached),
+        status=status,
+        rates=rates,
+        ttc=ttc,
+        breakdown=breakdown,
         as_of=moment,
         definition_hash=definition_hash(request),
     )
@@ -165,63 +75,183 @@ def people(
     *,
     as_of: datetime,
     step: int = 1,
-    status: Literal["converted", "dropped", "in_progress", "excluded"] | None = None,
+    status: Status | None = None,
+    exactly: bool = False,
 ) -> list[int]:
     """Return the ids of the people behind a bar, ascending: who reached `step` (from 1).
 
-    With `status`, only those of that status. Except for `entry=every`, which counts attempts, the
-    list is exactly as long as the number it explains. Raises ValueError for a step the funnel
-    does not have.
+    With `status`, only those of that status; with `exactly`, only those who came no further. The
+    list is exactly as long as the number it explains, unless that counts attempts or sessions.
+    Raises ValueError for a step the funnel does not have.
     """
     if not 1 <= step <= len(request.steps):
         raise ValueError(f"the funnel has steps 1 to {len(request.steps)}, not {step}")
     parameters = Parameters()
     query = attempts(request, min(as_of, request.as_of or as_of), parameters)
-    wanted = f"AND status = {parameters.bind(status)}" if status else ""
+    conditions = [KEPT, _at_step(request, step)]
+    if status:
+        conditions.append(f"status = {parameters.bind(status)}")
+    if exactly:
+        conditions.append(f"depth = {step}")
     rows = connection.execute(
-        f"{query} SELECT DISTINCT person_id FROM counted"
-        f" WHERE status <> 'removed' AND depth >= {parameters.bind(step)} {wanted}"
+        f"{query} SELECT DISTINCT person_id FROM counted WHERE {' AND '.join(conditions)}"
         " ORDER BY person_id",
         parameters.values,
     ).fetchall()
     return [int(row[0]) for row in rows]
 
 
-def _summary(query: str, request: FunnelRequest) -> str:
-    """One row: n per step, the four statuses, people removed, quantiles, sum of durations.
+def behind(
+    connection: duckdb.DuckDBPyConnection, request: FunnelRequest, *, as_of: datetime, number: str
+) -> list[int]:
+    """Return the people behind a number: `step:2`, `status:dropped`, or `dropped:2` for those who
+    reached step 2, no further one, and cannot any more. Raises BucketInvalid.
+    """
+    kind, place = parse(number)
+    if kind == "status" and place[0] in get_args(Status):
+        return people(connection, request, as_of=as_of, status=place[0])
+    if len(place) == 1 and place[0] in range(1, len(request.steps) + 1):
+        if kind == "step":
+            return people(connection, request, as_of=as_of, step=place[0])
+        if kind == "dropped":
+            return people(
+                connection, request, as_of=as_of, step=place[0], status="dropped", exactly=True
+            )
+    raise unknown(
+        number, "step:N, dropped:N, " + ", ".join(f"status:{s}" for s in get_args(Status))
+    )
+
+
+def ends(
+    connection: duckdb.DuckDBPyConnection, request: FunnelRequest, as_of: datetime
+) -> list[At]:
+    """Return how attempts ended, by microseconds since their entry, ascending.
+
+    One that the end of its window cut off was seen up to there; one that a gap, another event or
+    an exclusion ended competes with conversion.
+    """
+    parameters = Parameters()
+    query = attempts(request, as_of, parameters)
+    now = f"{parameters.bind(microseconds(as_of))}::BIGINT"
+    width = request.window_microseconds()
+    closes = "NULL" if width is None else f"entry_t + {parameters.bind(width)}::BIGINT"
+    rows = connection.execute(
+        f"""{query}, timed AS (
+            SELECT CASE WHEN status = 'converted' THEN end_t WHEN stop_t IS NOT NULL THEN stop_t
+                    WHEN status = 'in_progress' THEN {now} ELSE deadline END - entry_t AS time,
+                status = 'converted' AS converted,
+                status <> 'converted' AND (stop_t IS NOT NULL
+                    OR (status = 'dropped' AND deadline IS DISTINCT FROM {closes})) AS competing
+            FROM counted WHERE {KEPT})
+        SELECT time, count(*) FILTER (converted), count(*) FILTER (competing),
+            count(*) FILTER (NOT converted AND NOT competing)
+        FROM timed GROUP BY time ORDER BY time""",
+        parameters.values,
+    ).fetchall()
+    return [At(*map(int, row)) for row in rows]
+
+
+def _at_step(request: FunnelRequest, step: int) -> str:
+    if request.steps[step - 1].optional:
+        return f"took & {1 << (step - 1)} <> 0"
+    return f"depth >= {step}"
+
+
+def _summary(query: str, request: FunnelRequest, parameters: Parameters) -> str:
+    """One row in all, and one for each label: n per step, statuses, people removed, durations.
 
     Durations stay whole microseconds until the last division, so that the sum does not depend on
-    the order in which threads add.
+    the order in which threads add. A row begins with its place (null: all), label, and whether it
+    is of the other labels.
     """
-    kept = "status <> 'removed'"
     counts = [
-        f"count(*) FILTER (depth >= {k} AND {kept})" for k in range(1, len(request.steps) + 1)
+        f"count(*) FILTER ({_at_step(request, k)} AND {KEPT})"
+        for k in range(1, len(request.steps) + 1)
     ]
     counts += [
         f"count(*) FILTER (status = '{status}')"
         for status in ("converted", "dropped", "in_progress", "excluded")
     ]
     converted = "FILTER (status = 'converted')"
-    return (
-        f"{query} SELECT {', '.join(counts)},"
-        " count(DISTINCT person_id) FILTER (status = 'removed'),"
+    figures = (
+        f"{', '.join(counts)}, count(DISTINCT person_id) FILTER (status = 'removed'),"
         f" quantile_cont(end_t - entry_t, {list(PERCENTILES)}) {converted},"
-        f" sum(end_t - entry_t) {converted} FROM counted"
+        f" sum(end_t - entry_t) {converted}"
     )
+    if request.breakdown is None:
+        return f"{query} SELECT NULL, NULL, NULL, {figures} FROM counted"
+    limit = parameters.bind(request.breakdown.limit)
+    return f"""{query}, ranked AS (
+            SELECT label, row_number() OVER (ORDER BY count(*) DESC, label) AS place
+            FROM counted WHERE {KEPT} AND label IS NOT NULL GROUP BY label),
+        spread AS (
+            SELECT c.*, CASE WHEN c.label IS NULL THEN 1000001
+                WHEN place <= {limit} THEN place ELSE 1000000 END AS place
+            FROM counted c LEFT JOIN ranked USING (label))
+        SELECT place, any_value(label), place = 1000000, {figures} FROM spread
+        GROUP BY GROUPING SETS ((), (place)) ORDER BY place NULLS FIRST"""
 
 
-def _semantics(request: FunnelRequest) -> FunnelSemantics:
-    window = request.model_dump(mode="json")["window"]
-    return FunnelSemantics(
-        counted="attempts" if request.entry == "every" else "profiles",
-        entry=request.entry,
-        order=request.order,
-        step_k=(
-            "fitted k distinct steps, step 1 first"
-            if request.order == "any"
-            else "reached step k in order"
-        ),
-        window=window,
+Counted = tuple[list[int], FunnelStatus, FunnelRates, TimeToConvert]
+
+
+def _counted(request: FunnelRequest, figures: Sequence[Any]) -> Counted:
+    size = len(request.steps)
+    reached = [int(n) for n in figures[:size]]
+    converted, dropped, in_progress, excluded, removed = (int(n) for n in figures[size : size + 5])
+    quantiles, total = figures[size + 5] or [None] * len(PERCENTILES), figures[size + 6]
+    entered = reached[0]
+    status = FunnelStatus(
+        entered=entered,
+        converted=converted,
+        dropped=dropped,
+        in_progress=in_progress,
+        excluded=excluded,
+        removed=removed,
+    )
+    rates = FunnelRates(
+        raw=_rate(converted, entered),
+        closed=_rate(converted, entered - in_progress),
+        incidence=None,
+    )
+    ttc = TimeToConvert(
+        n=converted,
+        mean=int(total) / converted / 1e6 if converted else None,
+        **{
+            f"p{share * 100:.0f}": None if value is None else round(value) / 1e6
+            for share, value in zip(PERCENTILES, quantiles, strict=True)
+        },
+    )
+    return reached, status, rates, ttc
+
+
+def _steps(request: FunnelRequest, reached: Sequence[int]) -> tuple[FunnelStep, ...]:
+    found: list[FunnelStep] = []
+    before: int | None = None
+    for number, (step, n) in enumerate(zip(request.steps, reached, strict=True), start=1):
+        found.append(
+            FunnelStep(
+                name=step.name,
+                n=n,
+                from_previous=None if before is None else _rate(n, before),
+                from_first=None if before is None else _rate(n, reached[0]),
+                bucket=bucket("step", number),
+            )
+        )
+        before = before if step.optional else n
+    return tuple(found)
+
+
+def _row(request: FunnelRequest, row: Sequence[Any]) -> FunnelRow:
+    reached, status, rates, ttc = _counted(request, row[3:])
+    other = bool(row[2])
+    return FunnelRow(
+        value=None if other or row[1] is None else json.loads(row[1]),
+        other=other,
+        steps=tuple(reached),
+        status=status,
+        rates=rates,
+        ttc=ttc,
     )
 
 

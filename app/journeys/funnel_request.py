@@ -2,7 +2,7 @@
 
 import re
 from datetime import timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -10,8 +10,19 @@ from app.journeys.definition import Frozen, Match
 
 Entry = Literal["first", "best", "every"]
 Order = Literal["loose", "strict", "any"]
+Preset = Literal["posthog", "mixpanel", "amplitude", "clickhouse"]
 
 MAX_STEPS = 20
+
+#: What each product does where it is not told otherwise, as far as it can be said in the choices
+#: of a request (research/journeys.md §2.1-2.4). Windows are the defaults of PostHog's source and
+#: of Mixpanel's help; Amplitude and ClickHouse have to be told one.
+PRESETS: dict[str, dict[str, Any]] = {
+    "posthog": {"entry": "best", "ttc_from": "shortest", "window": "P14D", "effect": "remove"},
+    "mixpanel": {"entry": "first", "grace": "PT2S", "window": "P30D", "effect": "drop"},
+    "amplitude": {"entry": "best", "grace": "PT1S", "effect": "drop"},
+    "clickhouse": {"entry": "best", "effect": "drop"},
+}
 
 _DURATION = re.compile(
     r"P(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?"
@@ -77,10 +88,16 @@ class TimeRange(Frozen):
 
 
 class Step(Frozen):
-    """One step: a match, under a name to show."""
+    """One step: a match, under a name to show.
+
+    `max_gap` bounds the time since the step before. An `optional` step is taken when its event
+    comes before that of the next step that is not, and is passed over otherwise.
+    """
 
     match: Match
     name: str | None = None
+    max_gap: Duration | None = None
+    optional: bool = False
 
 
 def _step(value: object) -> object:
@@ -111,24 +128,75 @@ class Exclusion(Frozen):
         return self.after_step < step and (self.before_step is None or step <= self.before_step)
 
 
+class Breakdown(Frozen):
+    """A row for each value of a property, and one for those who have none (null).
+
+    The value is that of the event that took `step` (from 1), or the `first` or the `last` one that
+    any event of the person has. Values beyond the `limit` most frequent are in one row, `other`.
+    """
+
+    prop: Annotated[str, Field(min_length=1, max_length=300)]
+    value: Literal["step", "first", "last"] = "step"
+    step: int = Field(default=1, ge=1)
+    limit: int = Field(default=25, ge=1, le=200)
+
+
 class FunnelRequest(Frozen):
     """A funnel to count; the defaults are those the answer echoes.
 
     `window` counts from the entry and includes its last instant. `range` selects entries; what
     follows may lie after it. `entry` says which attempts of a person count: the `first` (Mixpanel's
     first-entry rule), the `best` (deepest, then earliest: Amplitude's rule), or `every` one that
-    does not overlap the one before (Mixpanel's totals).
+    does not overlap the one before (Mixpanel's totals). `ttc_from` says which of several that
+    converted gives the time: the `earliest`, or the `shortest` (PostHog).
+
+    `universe` says which events are looked at at all. `lost` events end an attempt for good.
+    `hold_constant` names properties that all events of an attempt share; an event without them
+    takes no part. `scope` session keeps an attempt inside a session, which `session_gap` without
+    any event ends; `count` sessions then counts them instead of people. `grace` is how close steps
+    may lie to come in any order. `anchor: false` lets an attempt in any order begin with any step.
+
+    `preset` sets what is not said as that product does; what is said stays.
     """
 
     steps: tuple[Annotated[Step, BeforeValidator(_step)], ...] = Field(
         min_length=1, max_length=MAX_STEPS
     )
+    preset: Preset | None = None
     window: Duration | None = None
     entry: Entry = "best"
     order: Order = "loose"
+    anchor: bool = True
     exclusions: tuple[Exclusion, ...] = Field(default=(), max_length=MAX_STEPS)
+    lost: tuple[Match, ...] = Field(default=(), max_length=MAX_STEPS)
+    hold_constant: tuple[Annotated[str, Field(min_length=1, max_length=300)], ...] = Field(
+        default=(), max_length=3
+    )
+    grace: Duration = timedelta(0)
+    scope: Literal["journey", "session"] = "journey"
+    session_gap: Duration = timedelta(minutes=30)
+    count: Literal["profiles", "sessions"] = "profiles"
+    ttc_from: Literal["earliest", "shortest"] = "earliest"
+    breakdown: Breakdown | None = None
+    universe: Match | None = None
     range: TimeRange = TimeRange()
     as_of: Instant | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, given: Any) -> Any:
+        preset = given.get("preset") if isinstance(given, dict) else None
+        if not isinstance(preset, str) or preset not in PRESETS:
+            return given
+        usual = dict(PRESETS[preset])
+        effect = usual.pop("effect")
+        if given.get("order", "loose") != "loose":
+            usual.pop("grace", None)
+        bars = given.get("exclusions")
+        if isinstance(bars, list | tuple):
+            usual_bars = [{"effect": effect, **b} if isinstance(b, dict) else b for b in bars]
+            return {**usual, **given, "exclusions": usual_bars}
+        return {**usual, **given}
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
@@ -147,6 +215,42 @@ class FunnelRequest(Frozen):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _fitting(self) -> Self:
+        """Refuse choices that mean nothing beside each other, rather than ignore one."""
+        gaps = any(step.max_gap is not None for step in self.steps)
+        optional = [step.optional for step in self.steps]
+        row = self.breakdown
+        wrong = {
+            "/steps: the first and the last step cannot be optional": optional[0] or optional[-1],
+            "/steps: an optional step needs order loose": any(optional) and self.order != "loose",
+            "/steps: max_gap has no meaning for the first step": self.steps[0].max_gap is not None,
+            "/steps: with order any there is no step before; leave max_gap out": gaps
+            and self.order == "any",
+            "/anchor: only order any can do without": not self.anchor and self.order != "any",
+            "/grace: needs order loose, without optional steps": bool(self.grace)
+            and (self.order != "loose" or any(optional)),
+            "/count: sessions needs scope session": self.count == "sessions"
+            and self.scope != "session",
+            "/count: sessions and entry every count two things": self.count == "sessions"
+            and self.entry == "every",
+            "/breakdown/step: the funnel has no such step": row is not None
+            and row.step > len(self.steps),
+            "/breakdown/step: with order any only step 1 has a place": row is not None
+            and row.value == "step"
+            and row.step > 1
+            and self.order == "any",
+        }
+        for complaint, holds in wrong.items():
+            if holds:
+                raise ValueError(complaint)
+        return self
+
     def window_microseconds(self) -> int | None:
         """Return the window in whole microseconds, or None when it never closes."""
-        return None if self.window is None else self.window // timedelta(microseconds=1)
+        return None if self.window is None else microseconds_of(self.window)
+
+
+def microseconds_of(length: timedelta) -> int:
+    """Return a length of time in whole microseconds."""
+    return length // timedelta(microseconds=1)

@@ -12,7 +12,8 @@ from typing import Any, Literal
 import duckdb
 from pydantic import AwareDatetime
 
-from app.journeys.cells import MatrixQuery, cells_query
+from app.journeys.buckets import bucket, parse, unknown
+from app.journeys.cells import MatrixQuery, cells_query, people_query
 from app.journeys.definition import Channel, Frozen, Journey, Label, Stage, definition_hash
 from app.journeys.funnel_request import TimeRange
 from app.journeys.predicate import Parameters
@@ -90,6 +91,7 @@ class MatrixCell(Frozen):
     planned: bool
     observed: bool
     status: Status
+    bucket: str
 
 
 class StageTotal(Frozen):
@@ -228,6 +230,39 @@ def matrix(
     )
 
 
+def people(
+    connection: duckdb.DuckDBPyConnection, query: MatrixQuery, *, as_of: datetime, number: str
+) -> list[int]:
+    """Return the people behind a number: `cell:`, `moved:`, `dropped:`, `in_progress:` with a
+    stage and a channel; `stage:`, `current:`, `channel:` with one. Raises BucketInvalid.
+    """
+    journey = query.journey
+    kind, place = parse(number)
+    stages = [stage.id for stage in sorted(journey.stages, key=lambda stage: stage.order)]
+    channels = [channel.id for channel in journey.channels]
+    left = kind in ("moved", "dropped", "in_progress")
+    try:
+        if (kind == "cell" or left) and len(place) == 2:
+            cell = stages.index(place[0]) * len(channels) + channels.index(place[1])
+            relation, where = "step", f"cell = {cell}"
+            if left:
+                relation, where = "left_by", f"cell = {cell} AND how = '{kind}'"
+        elif kind == "stage" and len(place) == 1:
+            relation, where = "step", f"stage = {stages.index(str(place[0]))}"
+        elif kind == "current" and len(place) == 1:
+            relation, where = "latest", f"{journey.stage_rule} = {stages.index(str(place[0]))}"
+        elif kind == "channel" and len(place) == 1:
+            relation, where = "step", f"channel = {channels.index(str(place[0]))}"
+        else:
+            raise ValueError(kind)
+    except ValueError:
+        kinds = "cell, moved, dropped, in_progress, stage, current, channel"
+        raise unknown(number, kinds) from None
+    parameters = Parameters()
+    text = people_query(query, as_of, parameters, relation=relation, where=where)
+    return [int(row[0]) for row in connection.execute(text, parameters.values).fetchall()]
+
+
 def _cell(
     journey: Journey,
     place: tuple[Stage, Channel],
@@ -267,6 +302,7 @@ def _cell(
         planned=planned,
         observed=profiles > 0,
         status=_status(planned, profiles > 0),
+        bucket=bucket("cell", stage.id, channel.id),
     )
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import duckdb
@@ -15,14 +16,26 @@ from app.consents.permission import Permission, permissions
 from app.lake import copy
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Lake:
     """An open lake: the connection, and who was left out of it for which reason."""
 
     connection: duckdb.DuckDBPyConnection
     excluded: dict[str, int]
-    profiles: int
-    events: int
+
+    @cached_property
+    def profiles(self) -> int:
+        """How many people have events in it."""
+        return self._count("count(DISTINCT person_id)")
+
+    @cached_property
+    def events(self) -> int:
+        """How many events of theirs it has."""
+        return self._count("count(*)")
+
+    def _count(self, what: str) -> int:
+        row = self.connection.execute(f"SELECT {what} FROM event").fetchone()
+        return int(row[0]) if row else 0
 
 
 @contextmanager
@@ -31,7 +44,7 @@ def open_lake(session: Session, directory: Path, purpose: str) -> Iterator[Lake]
 
     The view `event` has one row per event of an identifier whose use is allowed now, with the
     person it belongs to now; merges, splits and withdrawals need no rewrite of any file. An event
-    whose own stamp refused the purpose is never in it.
+    whose own stamp refused the purpose is never in it; `stamped_event` has it too, marked.
     """
     decisions = permissions(session, purpose, use="analyse")
     gone, files = copy.listing(session, directory)
@@ -40,28 +53,28 @@ def open_lake(session: Session, directory: Path, purpose: str) -> Iterator[Lake]
         connection.register("removed", pa.table({"event_id": pa.array(gone, pa.int64())}))
         connection.execute("CREATE TABLE asked AS SELECT $1 AS purpose", [purpose])
         connection.execute(_view(files, removed=bool(gone)))
-        profiles, events = connection.execute(
-            "SELECT count(DISTINCT person_id), count(*) FROM event"
-        ).fetchone() or (0, 0)
-        yield Lake(connection, _excluded(decisions), profiles, events)
+        connection.execute(
+            "CREATE VIEW event AS SELECT * EXCLUDE (stamped) FROM stamped_event WHERE NOT stamped"
+        )
+        yield Lake(connection, _excluded(decisions))
 
 
 def _view(files: list[Path], *, removed: bool) -> str:
     if not files:
         return (
-            "CREATE VIEW event AS SELECT 0::BIGINT person_id, 0::BIGINT event_id, ''::VARCHAR type,"
-            " ''::VARCHAR \"name\", ''::VARCHAR source, now()::TIMESTAMPTZ occurred_at,"
+            "CREATE VIEW stamped_event AS SELECT 0::BIGINT person_id, 0::BIGINT event_id,"
+            " ''::VARCHAR type, ''::VARCHAR \"name\", ''::VARCHAR source, now()::TIMESTAMPTZ occurred_at,"
             " now()::TIMESTAMPTZ received_at, 0::BIGINT source_seq, ''::VARCHAR properties,"
-            " ''::VARCHAR context WHERE false"
+            " ''::VARCHAR context, false AS stamped WHERE false"
         )
     listed = ", ".join("'" + str(path).replace("'", "''") + "'" for path in files)
     return (
-        "CREATE VIEW event AS SELECT p.person_id, e.event_id, e.type, e.name, e.source,"
-        " e.occurred_at, e.received_at, e.source_seq, e.properties, e.context"
+        "CREATE VIEW stamped_event AS SELECT p.person_id, e.event_id, e.type, e.name, e.source,"
+        " e.occurred_at, e.received_at, e.source_seq, e.properties, e.context,"
+        " list_contains(e.refused, (SELECT purpose FROM asked)) AS stamped"
         f" FROM read_parquet([{listed}]) e"
         + (" ANTI JOIN removed ON removed.event_id = e.event_id" if removed else "")
         + " JOIN person p ON p.identifier_id = e.identifier_id"
-        " WHERE NOT list_contains(e.refused, (SELECT purpose FROM asked))"
     )
 
 

@@ -38,8 +38,8 @@ HERE: dict[str, str] = {
     "app.lake_removal": "ids of events, until the files are written anew",
     **dict.fromkeys(
         (
-            "app.client", "app.computed_trait", "app.destination", "app.event_partition",
-            "app.heartbeat", "app.held_room", "app.journey", "app.progress", "app.rejected_count",
+            "app.analysis", "app.client", "app.computed_trait", "app.destination",
+            "app.event_partition", "app.heartbeat", "app.held_room", "app.journey", "app.progress", "app.rejected_count",
             "app.rejected_room", "app.retention_rule", "app.revoked_token", "app.segment",
             "app.signing_key", "app.source", "app.tally", "app.tracking_plan",
             "app.tracking_plan_source", "app.tracking_plan_version", "app.trait_rule",

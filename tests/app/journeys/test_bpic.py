@@ -10,7 +10,8 @@ import pytest
 
 from app.imports.xes import XesEvent
 from app.journeys.definition import Journey
-from app.journeys.funnel import FunnelResult, funnel, people
+from app.journeys.funnel import funnel, people
+from app.journeys.funnel_answer import FunnelResult
 from app.journeys.funnel_request import FunnelRequest
 from app.journeys.matrix import matrix
 from app.journeys.predicate import POSITION

@@ -9,7 +9,8 @@ import duckdb
 import pytest
 from pydantic import ValidationError
 
-from app.journeys.funnel import FunnelResult, funnel, people
+from app.journeys.funnel import funnel, people
+from app.journeys.funnel_answer import FunnelResult
 from app.journeys.funnel_request import FunnelRequest
 
 History = Callable[[Sequence[Mapping[str, Any]]], duckdb.DuckDBPyConnection]
@@ -219,12 +220,17 @@ def test_every_choice_is_echoed(history: History) -> None:
     assert echoed["semantics"] == {
         "unit": "profile",
         "counted": "attempts",
+        "preset": None,
         "entry": "every",
         "order": "loose",
+        "anchored": True,
+        "assignment": "greedy: each step takes the earliest later event that fits",
         "step_k": "reached step k in order",
         "window": "P7D",
         "window_from": "entry",
         "window_inclusive": True,
+        "max_gaps": {},
+        "optional": [],
         "range": "selects entries, half-open",
         "ties": "source_order",
         "best_tie": "earliest entry",
@@ -233,7 +239,14 @@ def test_every_choice_is_echoed(history: History) -> None:
         "any_assignment": "in written order, each step takes its earliest free event",
         "one_event_one_step": True,
         "grace": "PT0S",
+        "hold_constant": [],
+        "scope": "journey",
+        "session_gap": None,
+        "exclusions": [],
+        "universe": None,
         "in_progress": "an attempt that can still convert at as_of",
+        "lost": None,
+        "incidence": None,
         "quantile": "exact, type 7, to the microsecond",
     }
     assert json.dumps(echoed["definition_hash"]).startswith('"sha256:')

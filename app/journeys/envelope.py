@@ -1,0 +1,139 @@
+# ruff: noqa: S608 - only numbers and names of our own become text; what people wrote is bound
+"""What every answer says beside its result (research/journeys.md §4.0)."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import BaseModel
+from sqlalchemy.orm import Session
+
+import consent
+from app.events import stream
+from app.journeys import spelling
+from app.journeys.predicate import Parameters, known, moment
+from app.lake.duckdb_engine import Lake
+from identity import people
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What an answer was computed over.
+
+    `fingerprint` changes when, and only when, another event was looked at or one belongs to
+    somebody else. `ahead` are events that say they happen after `as_of`; `stamped` those whose own
+    stamp refused the purpose. `until` is when the newest one was received.
+    """
+
+    profiles: int
+    events: int
+    ahead: int
+    stamped: int
+    until: datetime | None
+    fingerprint: str
+
+
+def look(lake: Lake, as_of: datetime) -> Seen:
+    """Return what there is to be seen as of a moment; later arrivals do not change it."""
+    parameters = Parameters()
+    here = known(as_of, parameters)
+    instant = moment(as_of, parameters)
+    row = lake.connection.execute(
+        f"""SELECT count(DISTINCT person_id) FILTER (here AND NOT stamped),
+            count(*) FILTER (here AND NOT stamped), count(*) FILTER (NOT here AND NOT stamped),
+            count(*) FILTER (here AND stamped), max(received) FILTER (here AND NOT stamped),
+            bit_xor(hash(event_id, person_id)) FILTER (here AND NOT stamped)
+        FROM (SELECT person_id, event_id, stamped, epoch_us(received_at) AS received, {here} AS here
+            FROM stamped_event WHERE received_at <= {instant})""",
+        parameters.values,
+    ).fetchone()
+    profiles, events, ahead, stamped, until, mark = row or (0, 0, 0, 0, None, None)
+    return Seen(
+        profiles=profiles,
+        events=events,
+        ahead=ahead,
+        stamped=stamped,
+        until=None if until is None else _EPOCH + timedelta(microseconds=until),
+        fingerprint=f"{mark or 0:016x}",
+    )
+
+
+def check(lake: Lake, request: BaseModel, as_of: datetime) -> list[str]:
+    """Return warnings about names of events that nobody has sent; see `spelling.check`."""
+    parameters = Parameters()
+    rows = lake.connection.execute(
+        f"SELECT DISTINCT name FROM event WHERE name IS NOT NULL AND {known(as_of, parameters)}",
+        parameters.values,
+    ).fetchall()
+    return spelling.check(request, {str(name) for (name,) in rows}) if rows else []
+
+
+def wrap(
+    session: Session,
+    lake: Lake,
+    seen: Seen,
+    kind: str,
+    result: BaseModel,
+    *,
+    purpose: str,
+    as_of: datetime,
+    warnings: list[str],
+) -> dict[str, Any]:
+    """Wrap a result: the same question as of the same time, over the same events of the same
+    people, has the same `query_id` and the same bytes in `result`.
+
+    `excluded` counts people where it says `consent:`, events where it says `events:`.
+    """
+    consent.count_denials(
+        session,
+        use="journey",
+        denials=[(purpose, why, people) for why, people in lake.excluded.items()],
+        at=datetime.now(UTC),
+    )
+    body = result.model_dump(mode="json", by_alias=True)
+    semantics, digest = body.pop("semantics"), body.pop("definition_hash")
+    body.pop("as_of")
+    key = json.dumps([kind, digest, purpose, as_of.isoformat(), seen.fingerprint])
+    waiting = stream.backlog(session, "lake").events
+    excluded = {f"consent:{why}": people for why, people in lake.excluded.items()}
+    excluded |= {"events:in_the_future": seen.ahead} if seen.ahead else {}
+    excluded |= {"events:refused_by_their_stamp": seen.stamped} if seen.stamped else {}
+    return {
+        "query_id": "q_" + hashlib.sha256(key.encode()).hexdigest()[:24],
+        "kind": kind,
+        "definition_hash": digest,
+        "semantics": semantics,
+        "purpose": purpose,
+        "lawful_basis": consent.catalogue.purpose(session, purpose).lawful_basis,
+        "as_of": as_of.isoformat(),
+        "identity_version": people.version(session),
+        "fingerprint": seen.fingerprint,
+        "n_profiles": seen.profiles,
+        "n_events": seen.events,
+        "freshness": {
+            "events_until": seen.until.isoformat() if seen.until else None,
+            "not_yet_copied": waiting,
+        },
+        "excluded": excluded,
+        "sampling": 1.0,
+        "result": body,
+        "warnings": [*_warnings(lake, seen, waiting, purpose), *warnings],
+    }
+
+
+def _warnings(lake: Lake, seen: Seen, waiting: int, purpose: str) -> list[str]:
+    denied = sum(lake.excluded.values())
+    found = []
+    if denied and not seen.profiles:
+        found.append(
+            f"nobody's data may be used for {purpose}: {denied} people are excluded by consent"
+        )
+    if waiting:
+        found.append(f"{waiting} events are stored and not yet in what this was computed over")
+    if seen.ahead:
+        found.append(f"{seen.ahead} events say they happen later than as_of and are left out")
+    return found
