@@ -20,6 +20,7 @@ from api.frame import Frame
 from api.known_sources import KnownSources
 from api.request_body import Budget
 from api.routes import (
+    ages,
     analyses,
     catalogue,
     changes,
@@ -83,6 +84,7 @@ TRACKING = (collect, gpc, pixel, tracking_settings)
 #: What clients with a token call.
 RESOURCES = (
     consents,
+    ages,
     ledger,
     profiles,
     trait_rules,

@@ -1,7 +1,7 @@
 """May we? Purposes, notices, append-only records, and the one decision."""
 
 from consent import catalogue, vendors
-from consent.demands import Demand, demands, strictest
+from consent.demands import Demand, demands, strictest, young
 from consent.errors import PurposeNotFound
 from consent.proof import proof
 from consent.purposes import LINK, Purpose
@@ -59,4 +59,5 @@ __all__ = [
     "strictest",
     "turned",
     "vendors",
+    "young",
 ]

@@ -14,6 +14,7 @@ def _consent(
     parent: str | None = None,
     direct_marketing: bool = False,
     explicit: bool = False,
+    adults_only: bool = False,
     **names: Any,
 ) -> Purpose:
     """Return a purpose that rests on consent, which lapses after 13 months (CNIL, TCF)."""
@@ -25,12 +26,15 @@ def _consent(
         parent=parent,
         direct_marketing=direct_marketing,
         explicit=explicit,
+        adults_only=adults_only,
         declared={"mappings": names} if names else {},
     )
 
 
 #: Keys and their TCF ids as in research/consent.md 2.4; DPV 2 purposes; Google Consent Mode v2
-#: types. A parent gathers: who refuses it refuses all below it, who gives it gives nothing else.
+#: types. Profiling for advertising is for adults: of minors it is forbidden to online platforms
+#: (Regulation (EU) 2022/2065, art. 28(2)). A parent gathers: who refuses it refuses all below it,
+#: who gives it gives nothing else.
 CATALOGUE: tuple[Purpose, ...] = (
     Purpose(
         key="service.operation",
@@ -134,6 +138,7 @@ CATALOGUE: tuple[Purpose, ...] = (
         "Établir un profil publicitaire",
         parent="ads",
         direct_marketing=True,
+        adults_only=True,
         tcf=3,
         dpv="dpv:TargetedAdvertising",
     ),
@@ -143,6 +148,7 @@ CATALOGUE: tuple[Purpose, ...] = (
         "Publicité personnalisée",
         parent="ads",
         direct_marketing=True,
+        adults_only=True,
         tcf=4,
         dpv="dpv:PersonalisedAdvertising",
         google=["ad_personalization"],
@@ -153,6 +159,7 @@ CATALOGUE: tuple[Purpose, ...] = (
         "Partager des données publicitaires",
         parent="ads",
         direct_marketing=True,
+        adults_only=True,
         dpv="dpv:SellDataToThirdParties",
         google=["ad_user_data"],
     ),

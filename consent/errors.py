@@ -25,6 +25,14 @@ class AssessmentMissing(ConsentError):
     """This purpose needs a data protection impact assessment and names none."""
 
 
+class GuardianNeeded(ConsentError):
+    """This person is a child, who agrees to nothing without a guardian."""
+
+
+class AgeNotStated(ConsentError):
+    """A guardian agrees for a child, and nobody has said that this is one."""
+
+
 class NoticeNotFound(ConsentError):
     """No such notice version."""
 

@@ -133,6 +133,7 @@ def test_every_purpose_of_the_default_catalogue_is_documented_as_it_is() -> None
             *([f"TCF {mapped}"] if mapped else []),
             *(["direct marketing"] if purpose.direct_marketing else []),
             *(["explicit"] if purpose.explicit else []),
+            *(["adults only"] if purpose.adults_only else []),
         ]
         cells = [f"`{purpose.key}`", parent, purpose.lawful_basis, mode, days, ", ".join(notes)]
         row = "|" + "|".join(f" {cell} " if cell else " " for cell in cells) + "|"

@@ -105,6 +105,9 @@ class PurposeModel(BaseModel):
         default=True,
         description="False: only counted; never read by person, in a segment, joined or sent.",
     )
+    adults_only: bool = Field(
+        default=False, description="Refused to who is known to be under 18, whoever agrees."
+    )
     link_confidence: Literal["probable", "deterministic"] = Field(
         default="probable",
         description="`deterministic`: identifiers that are only matched count as two people.",

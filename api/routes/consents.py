@@ -19,7 +19,13 @@ from app.consents import explain, record
 from app.destinations import disclosures
 from app.errors import OriginNotAllowed, ProfileNotFound, UnknownWriteKey
 from app.profiles import read
-from consent.errors import ConsentRecordNotFound, NoticeNotFound, PurposeNotFound
+from consent.errors import (
+    AgeNotStated,
+    ConsentRecordNotFound,
+    GuardianNeeded,
+    NoticeNotFound,
+    PurposeNotFound,
+)
 from identity import identifiers
 from identity.errors import IdentifierInvalid
 
@@ -63,6 +69,19 @@ class PartnerIn(BaseModel):
     )
 
 
+class GuardianIn(BaseModel):
+    """A holder of parental responsibility, and how that was checked (GDPR art. 8(2))."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    verified_by: str = Field(
+        min_length=1, max_length=200, examples=["e-mail to the parent, confirmed"]
+    )
+    reference: str | None = Field(
+        default=None, max_length=200, description="Where the evidence is kept; name nobody."
+    )
+
+
 class ConsentIn(BaseModel):
     """Explicit consent decisions of one identifier."""
 
@@ -85,6 +104,9 @@ class ConsentIn(BaseModel):
         description="What proves it: `served_notice_id` says that the notice was shown.",
     )
     partner: PartnerIn | None = None
+    guardian: GuardianIn | None = Field(
+        default=None, description="Of a child; only from a client with `consents:write`."
+    )
 
     @model_validator(mode="after")
     def _overrides_on_a_notice(self) -> "ConsentIn":
@@ -137,6 +159,8 @@ Collector = Annotated[str, Depends(collector)]
         InsufficientScope,
         PurposeNotFound,
         NoticeNotFound,
+        GuardianNeeded,
+        AgeNotStated,
         IdentifierInvalid,
     ),
 )
@@ -146,6 +170,8 @@ def record_consents(session: Db, collected_by: Collector, wanted: ConsentIn) -> 
     In force for every decision from the answer on; who leaves a segment by it, and the
     destinations that must hear of it, follow within seconds.
     """
+    if wanted.guardian is not None and not collected_by.startswith("client:"):
+        raise InsufficientScope("A write key is in every page: a guardian speaks by a client.")
     subject = f"{wanted.subject.namespace}:{wanted.subject.value}"
     namespace, value = identifiers.parse(subject)
     written = record.record(
@@ -159,6 +185,7 @@ def record_consents(session: Db, collected_by: Collector, wanted: ConsentIn) -> 
         notice=wanted.notice.model_dump() if wanted.notice else None,
         evidence=wanted.evidence,
         partner=wanted.partner.model_dump() if wanted.partner else None,
+        guardian=wanted.guardian.model_dump(exclude_none=True) if wanted.guardian else None,
         overriding={d.purpose for d in wanted.decisions if d.overrides_universal_opt_out},
     )
     return WrittenOut(

@@ -24,6 +24,7 @@ class PurposeChange(_Strict):
     explicit: bool = False
     direct_marketing: bool = False
     linkable: bool = True
+    adults_only: bool = False
 
     def said(self) -> dict[str, Any]:
         """Return what is proposed, without what was left out."""

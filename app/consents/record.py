@@ -10,6 +10,8 @@ import consent
 from app import work
 from app.consents import in_use
 from app.suppression import gate
+from consent import ages
+from consent.errors import AgeNotStated, GuardianNeeded
 from identity import graph, namespaces
 
 
@@ -25,6 +27,7 @@ def record(
     notice: dict[str, Any] | None = None,
     evidence: Mapping[str, Any] | None = None,
     partner: Mapping[str, Any] | None = None,
+    guardian: Mapping[str, Any] | None = None,
     overriding: Collection[str] = (),
 ) -> list[consent.Written]:
     """Record explicit decisions of one canonical identifier and set everything moving.
@@ -32,16 +35,22 @@ def record(
     A refusal of a purpose is one of those below it too. `partner` collected it in our place and
     holds a `proof`. That a notice was shown is proved by the `served_notice_id` of the evidence;
     without one the record is marked `notice_not_proven`. Grants of the purposes in `overriding`
-    lift what a browser refuses by a signal.
+    lift what a browser refuses by a signal. `guardian` is how a holder of parental responsibility,
+    who says this for a child, was checked; their grants end when the child agrees for themselves.
 
     Effective for every decision from the commit on; segments and destinations hear of it from
     the worker, which is notified by the same commit. A refusal that says no time of its own ends
     what is on record, whatever the clocks of two servers say. Raises PurposeNotFound,
-    NoticeNotFound and SubjectSuppressed.
+    NoticeNotFound, GuardianNeeded, AgeNotStated and SubjectSuppressed.
     """
     gate.refuse(session, [(namespace, value)])
     known = consent.catalogue.purposes(session)
-    evidence = dict(evidence or {})
+    # That a guardian speaks, evidence of others cannot say.
+    evidence = {name: said for name, said in (evidence or {}).items() if name != "expressed_by"}
+    grants = "given" in decisions.values()
+    ends = _childhood_ends(session, namespace, value, guardian, grants=grants, at=received_at)
+    if guardian is not None:
+        evidence |= {"expressed_by": "guardian", "guardian": dict(guardian)}
     if notice is not None:
         notice = _proven(session, notice, namespace)
         if not evidence.get("served_notice_id"):
@@ -59,7 +68,7 @@ def record(
             effective_at or (received_at if state == "given" else after),
             collected_by,
             purpose_version=_known(known, purpose).version,
-            valid_days=_known(known, purpose).valid_days,
+            valid_days=_days(_known(known, purpose), effective_at or received_at, ends),
             notice=notice,
             evidence=evidence if partner is None else {**evidence, **_partner(partner)},
             universal="override" if state == "given" and purpose in overriding else None,
@@ -69,6 +78,35 @@ def record(
     written = consent.record(session, choices, received_at=after)
     touch(session, written)
     return written
+
+
+def _childhood_ends(
+    session: Session,
+    namespace: str,
+    value: str,
+    guardian: Mapping[str, Any] | None,
+    *,
+    grants: bool,
+    at: datetime,
+) -> datetime | None:
+    """Return until when a guardian's grant may hold; None where that does not limit it.
+
+    A child agrees to nothing alone, and a guardian to nothing for who is none (GDPR art. 8).
+    """
+    child = ages.childhood(session, namespace, value, at=at) if grants else None
+    if grants and child is not None and guardian is None:
+        raise GuardianNeeded("a holder of parental responsibility has to agree")
+    if grants and child is None and guardian is not None:
+        raise AgeNotStated("state first that this is a child: PUT /v1/ages")
+    return child.to_at if child is not None else None
+
+
+def _days(purpose: consent.Purpose, begins: datetime, ends: datetime | None) -> int | None:
+    """Return how many days a grant is valid: no longer than what its giver may agree to."""
+    if ends is None:
+        return purpose.valid_days
+    left = max(0, (ends - begins).days)
+    return left if purpose.valid_days is None else min(left, purpose.valid_days)
 
 
 def _proven(session: Session, notice: Mapping[str, Any], namespace: str) -> dict[str, Any]:

@@ -103,8 +103,16 @@ def _decisions(
     """Yield what the records of each group's own identifiers decide about a purpose."""
     asked = {speaker for group in groups for speaker in group.speakers}
     standings = _standings(session, purpose, asked, now, memory)
+    bands = consent.young(session, asked, at=now) if asked else {}
     for group in groups:
-        voices = [consent.Voice.of(speaker, standings[speaker]) for speaker in group.speakers]
+        voices = [
+            consent.Voice.of(
+                speaker,
+                standings[speaker],
+                bar=consent.strictest(purpose, bands.get(speaker, ())),
+            )
+            for speaker in group.speakers
+        ]
         yield group, consent.decide(purpose, voices, acting=voices[0] if voices else None), voices
 
 

@@ -221,10 +221,15 @@ def _ask(
     speakers = {speaker for item in items.values() for speaker in item.speakers}
     records = consent.history(session, sorted(speakers), purpose=purpose.key)
     standings = consent.standings(records, at=now, known_at=None, purposes={purpose.key: purpose})
+    bands = consent.young(session, speakers, at=now)
     begins = _begins(records, now)
     for i, item in items.items():
         voices = [
-            consent.Voice.of(speaker, standings.get((*speaker, purpose.key), consent.UNKNOWN))
+            consent.Voice.of(
+                speaker,
+                standings.get((*speaker, purpose.key), consent.UNKNOWN),
+                bar=consent.strictest(purpose, bands.get(speaker, ())),
+            )
             for speaker in item.speakers
         ]
         decision = consent.decide(purpose, voices, acting=voices[0] if voices else None)

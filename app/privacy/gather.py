@@ -19,7 +19,7 @@ from app.privacy import redact
 from app.privacy.subject import Subject
 from app.privacy.tables import PrivacyRequest
 from app.settings import Settings
-from consent import restrictions
+from consent import ages, restrictions
 from identity import erasure, explain, graph
 
 #: Plain values, as JSON has them.
@@ -47,6 +47,7 @@ def everything(session: Session, settings: Settings, subject: Subject, refs: lis
         "matching": _records(session, subject),
         "consents": _consents(session, subject),
         "restrictions": _restrictions(session, subject),
+        "ages": _ages(session, subject),
         "requests": _requests(session, refs),
     }
 
@@ -156,6 +157,18 @@ def _restrictions(session: Session, subject: Subject) -> list[Facts]:
             "to": r.to_at.isoformat() if r.to_at else None,
         }
         for r in restrictions.of(session, subject.identifiers)
+    ]
+
+
+def _ages(session: Session, subject: Subject) -> list[Facts]:
+    return [
+        {
+            "identifier": f"{row.namespace}:{row.value}",
+            "band": row.band,
+            "from": row.from_at.isoformat(),
+            "to": row.to_at.isoformat() if row.to_at else None,
+        }
+        for row in ages.of(session, subject.identifiers)
     ]
 
 

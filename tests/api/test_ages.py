@@ -1,0 +1,134 @@
+"""Children agree to nothing alone, over HTTP (research/consent.md section 3, check 88)."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app import pipeline
+from app.access import sources
+from app.db import Sessions
+from consent.ages import spans
+
+Token = Callable[..., dict[str, str]]
+CHILD = {"namespace": "user_id", "value": "kim"}
+GIVEN = {"consent": {"categoryPreferences": {"analytics.audience": True, "profile.ads": True}}}
+
+
+class Office:
+    """A privacy office at work: what it asks and states."""
+
+    def __init__(self, server: TestClient, sessions: Sessions, token: Token) -> None:
+        self.server, self.sessions = server, sessions
+        self.client = token("consents:read", "consents:write", "profiles:read")
+        with sessions.begin() as session:
+            self.key = sources.add(session, "web")[1]
+            self.strict = sources.add(session, "s", collection_purpose="analytics.audience")[1]
+
+    def send(self, key: str, **message: Any) -> list[str]:
+        answer = self.server.post("/v1/track", json={"event": "Seen", **message, "writeKey": key})
+        while True:
+            with self.sessions.begin() as session:
+                if pipeline.step(session).idle:
+                    return [one["code"] for one in answer.json()["rejected"]]
+
+    def state(self, **age: Any) -> int:
+        body = {"subject": "user_id:kim", **age}
+        return self.server.put("/v1/ages", json=body, headers=self.client).status_code
+
+    def reason(self, purpose: str, subject: str = "user_id:kim") -> str:
+        answer = self.server.get(
+            "/v1/consents/decision",
+            params={"subject": subject, "purpose": purpose},
+            headers=self.client,
+        )
+        return str(answer.json()["reason"])
+
+    def agree(self, *, with_key: bool = False, **more: Any) -> Any:
+        body = {
+            "subject": CHILD,
+            "decisions": [{"purpose": "analytics.audience", "state": "given"}],
+            **more,
+        }
+        if with_key:
+            return self.server.post("/v1/consents", json=body, auth=(self.key, ""))
+        return self.server.post("/v1/consents", json=body, headers=self.client)
+
+
+GUARDIAN: dict[str, Any] = {"guardian": {"verified_by": "a letter to the parent"}}
+
+
+def test_88_a_child_without_a_guardian_is_denied_every_purpose_on_consent(
+    server: TestClient, sessions: Sessions, token: Token
+) -> None:
+    office = Office(server, sessions, token)
+    seen = {"userId": "kim", "anonymousId": "d-1", "context": GIVEN}
+    assert office.send(office.strict, **seen) == []
+    assert office.reason("analytics.audience") == "given"
+    assert office.agree(**GUARDIAN).status_code == 409  # nobody said that this is a child
+    today = datetime.now(UTC).date()
+    born = today.replace(year=today.year - 12, day=1)
+
+    assert office.state(born=born.isoformat(), country="FR") == 200
+
+    for purpose in ("analytics.audience", "marketing.email", "profile.link"):
+        assert office.reason(purpose) == "guardian_needed"
+    assert office.reason("analytics.audience", "anonymous_id:d-1") == "guardian_needed"
+    assert office.reason("profile.ads") == "underage"
+    assert office.reason("service.operation") == "lawful_basis:contract"
+    assert office.send(office.strict, **seen) == ["consent_denied"]
+    assert office.agree().status_code == 409  # the child alone
+    assert office.agree(with_key=True, **GUARDIAN).status_code == 403
+    forged = office.agree(
+        with_key=True,
+        subject={"namespace": "anonymous_id", "value": "d-1"},
+        evidence={"expressed_by": "guardian"},
+    )
+    assert forged.status_code == 200
+    assert office.reason("analytics.audience") == "guardian_needed"
+
+    answer = office.agree(**GUARDIAN)
+    assert answer.status_code == 200, answer.text
+    assert office.reason("analytics.audience") == "given"
+    assert office.send(office.strict, **seen) == []
+    listed = server.get(
+        "/v1/consents", params={"subject": "user_id:kim"}, headers=office.client
+    ).json()["data"]
+    [theirs] = [r for r in listed if r["evidence"].get("expressed_by") == "guardian"]
+    ends = datetime.fromisoformat(theirs["valid_until"])
+    [child, teen] = server.get(
+        "/v1/ages", params={"subject": "user_id:kim"}, headers=office.client
+    ).json()["data"]
+    assert (child["band"], teen["band"]) == ("child", "teen")
+    assert ends <= datetime.fromisoformat(child["to"])
+    assert "born" not in str(child)
+
+    assert office.state(band="teen") == 200
+    assert office.reason("profile.ads") == "underage"
+    assert office.state(band="adult") == 200
+    assert office.reason("profile.ads") == "given"
+    assert office.state(band="child", born="2015-01-01") == 422
+    assert office.state(born="1815-12-10") == office.state() == 422
+
+
+@pytest.mark.parametrize(
+    ("born", "country", "bands"),
+    [
+        (date(2012, 6, 1), "ES", [("child", date(2026, 6, 1)), ("teen", date(2030, 6, 1))]),
+        (date(2012, 6, 1), "XX", [("child", date(2028, 6, 1)), ("teen", date(2030, 6, 1))]),
+        (date(2012, 2, 29), "EE", [("teen", date(2030, 3, 1))]),
+        (date(2008, 5, 31), "DE", [("teen", date(2026, 5, 31))]),
+        (date(2008, 5, 1), "DE", []),
+    ],
+)
+def test_bands_end_on_birthdays_by_the_law_of_the_country(
+    born: date, country: str, bands: list[tuple[str, date]]
+) -> None:
+    at = datetime(2026, 5, 2, tzinfo=UTC)
+    found = spans(born, country, at=at)
+    assert [(s.band, s.to_at.date()) for s in found if s.to_at] == bands
+    assert all(a.to_at == b.from_at for a, b in pairwise(found))
+    assert not found or found[0].from_at - at < timedelta(1)
