@@ -94,6 +94,7 @@ def _decide(
     members = _members(session, rows)
     joined_since = {who for who, ids in members.items() if not ids <= known}
     allowed = _allowed(session, [r for r in rows if r.person_id not in joined_since], now)
+    entered = _entered(session, [r for r in rows if r.person_id not in joined_since])
     jobs, sends = [], []
     for row in rows:
         data: dict[str, Any] = {"profile_id": str(row.profile_id), **row.payload}
@@ -104,7 +105,7 @@ def _decide(
             if (row.purpose, row.tcf_vendor, row.person_id) not in allowed:
                 _end(session, row.id, "dropped", "consent no longer allows it")
                 continue
-            sent = _sent(session, row)
+            sent = entered[row.id]
             data["identifiers"] = _by_namespace(sent.identifiers)
             data |= google.consent_of(session, row.purpose, row.person_id)
             sends.append(sent)
@@ -145,12 +146,25 @@ def _again(session: sa.orm.Session, delivery: int, now: datetime) -> None:
     )
 
 
-def _sent(session: sa.orm.Session, row: sa.Row[Any]) -> manifest.Sent:
-    """Return the decision to send: why, and the identifiers by which the receiver may know them."""
-    asked = permissions(session, row.purpose, [row.person_id])
-    allowed = {p.identifier_id: p.reason for p in asked if p.allowed}
-    found = sorted(people.identifiers(session, allowed.keys()), key=lambda one: one.id)
-    return manifest.Sent(row, next(iter(allowed.values())), found)
+def _entered(session: sa.orm.Session, rows: Sequence[sa.Row[Any]]) -> dict[int, manifest.Sent]:
+    """Return why each of these may go out, and by which identifiers the receiver may know them."""
+    asked: dict[str, set[int]] = {}
+    for row in rows:
+        if row.type == ENTERED:
+            asked.setdefault(row.purpose, set()).add(row.person_id)
+    why: dict[tuple[str, int], dict[int, str]] = {}
+    for purpose, persons in asked.items():
+        for p in permissions(session, purpose, persons):
+            if p.allowed:
+                why.setdefault((purpose, p.person_id), {})[p.identifier_id] = p.reason
+    ids = {i for reasons in why.values() for i in reasons}
+    known = {one.id: one for one in people.identifiers(session, ids)} if ids else {}
+    found = {}
+    for row in rows:
+        reasons = why.get((row.purpose, row.person_id), {})
+        about = [known[i] for i in sorted(reasons)]
+        found[row.id] = manifest.Sent(row, next(iter(reasons.values()), manifest.NOBODY), about)
+    return found
 
 
 def _by_namespace(identifiers: Sequence[sa.Row[int, str, str]]) -> dict[str, list[str]]:

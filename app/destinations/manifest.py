@@ -34,6 +34,8 @@ MOST = 5_000
 GIVEN = "given"
 #: Why what takes back or rights a message is sent: its receiver was told before (GDPR art. 19).
 TOLD_BEFORE = "told_before"
+#: Nobody allows it any more, in the moment between decision and note: this is proved by nothing.
+NOBODY = "nobody"
 #: A decision as it waits: id, destination, purpose, leaf, when.
 Noted = sa.Row[int, int, str, str, datetime]
 

@@ -319,7 +319,7 @@ def _check_grants(send: dict[str, Any], records: Sequence[dict[str, Any]]) -> No
     relied = [body for body in records if body["id"] in send["records"]]
     if {body["id"] for body in relied} != set(send["records"]):
         raise ProofInvalid("a record that the send names is not shown")
-    if send["reason"] == "given" and not relied:
+    if send["lawful_basis"] == "consent" and send["reason"] != "told_before" and not relied:
         raise ProofInvalid("the send names no consent")
     for body in relied:
         ends = time(body["valid_until"]) if body["valid_until"] else None

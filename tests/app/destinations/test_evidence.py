@@ -59,7 +59,8 @@ class World:
             person = graph.identify(session, [("user_id", user)])["user_id", user]
             record(
                 session, "user_id", user, {EMAIL: state}, collected_by="source:shop",
-                received_at=datetime.now(UTC), notice={"key": "newsletter", "version": 1, "language": "de"},
+                received_at=datetime.now(UTC),
+                notice={"key": "newsletter", "version": 1, "language": "de"},
             )  # fmt: skip
         return person
 
