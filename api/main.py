@@ -26,6 +26,7 @@ from api.routes import (
     changes,
     collect,
     consents,
+    denied,
     destinations,
     gpc,
     health,
@@ -84,6 +85,7 @@ TRACKING = (collect, gpc, pixel, tracking_settings)
 #: What clients with a token call.
 RESOURCES = (
     consents,
+    denied,
     ages,
     ledger,
     profiles,

@@ -127,6 +127,12 @@ def _ledger(session: Session, configuration: Settings) -> str:
         raise _Wrong(
             f"checkpoints cannot be kept elsewhere: {found.why}; see PARCOURS_LEDGER_ANCHOR"
         )
+    if found.anchored > found.size:
+        raise _Wrong(
+            f"{found.anchored} entries were signed and {found.size} are here, so nothing more is "
+            "signed: if an older backup of the database was restored and the rest is lost, run "
+            "`parcours ledger rotate-key --new-log` once"
+        )
     if found.waiting_seconds > 60 + 2 * configuration.ledger_seconds:
         raise _Wrong(
             f"records wait for {found.waiting_seconds:.0f} s to be sealed: is a worker running? "

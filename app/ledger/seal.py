@@ -103,8 +103,9 @@ def _demand_same(session: Session, anchor: Anchor, origin: str) -> None:
     here = head(session)
     if last.size > here.size:
         raise LedgerForked(
-            f"{last.size} entries were signed and {here.size} are here: see `parcours ledger "
-            "verify`; after restoring an older backup, `parcours ledger rotate-key --new-log`"
+            f"{last.size} entries were signed and {here.size} are here, so nothing more is "
+            "signed: see `parcours ledger verify`; if an older backup of the database was restored "
+            "and the rest is lost, run `parcours ledger rotate-key --new-log` once"
         )
     if tree(session, here.size).root(last.size) != last.root:
         raise LedgerForked(f"the first {last.size} entries are others than were signed")
