@@ -27,7 +27,7 @@ from app.pending.vault import Vault
 from app.plans import violations
 from app.privacy import opendsr
 from app.privacy import run as privacy
-from app.profiles import history
+from app.profiles import computing, history
 from app.retention import expire
 from app.settings import Settings
 from app.work import CHANNEL, beat, fail
@@ -52,6 +52,8 @@ PARTITION_SECONDS = 60.0
 PRIVACY_SECONDS = 1.0
 SWEEP_SECONDS = 1.0
 RETENTION_SECONDS = 3_600.0
+#: How often everybody's consent is asked what is still kept for it.
+PURPOSES_SECONDS = 86_400.0
 #: How often a job writes that it lives.
 BEAT_SECONDS = 5.0
 
@@ -67,6 +69,7 @@ class Worker:
         self._stop = threading.Event()
         self._send = threading.Event()
         self._beats: dict[str, float] = {}
+        self._purposes_due = 0.0
         self._releases = Releases(sessions, Vault(settings))
         self._ledger = LedgerJob(sessions, settings)
 
@@ -158,8 +161,9 @@ class Worker:
                 self._send.set()
 
     def _computing(self) -> None:
-        while not self._stop.is_set() and history.advance(self._sessions):
-            pass
+        more = True
+        while more and not self._stop.is_set():
+            more = history.advance(self._sessions) or computing.advance(self._sessions)
 
     def _partitions(self) -> None:
         partitions.maintain(self._sessions, timedelta(days=self._settings.deduplication_days))
@@ -177,9 +181,21 @@ class Worker:
 
     def _retention(self) -> None:
         rejected_days = timedelta(days=self._settings.rejected_days)
-        done = expire.run(self._sessions, self._settings.lake_dir, rejected=rejected_days)
-        if done is not None and done.events:
-            log.warning("retention: %d events deleted, %d files rewritten", done.events, done.files)
+        by_purpose = time.monotonic() >= self._purposes_due
+        done = expire.run(
+            self._sessions, self._settings.lake_dir, rejected=rejected_days, by_purpose=by_purpose
+        )
+        if done is None:
+            return
+        if by_purpose:
+            self._purposes_due = time.monotonic() + PURPOSES_SECONDS
+        if any((done.events, done.events_without_purpose, done.profiles_without_purpose)):
+            log.warning(
+                "retention: %d events deleted, %d identifiers' traits, %d files rewritten",
+                done.events + done.events_without_purpose,
+                done.profiles_without_purpose,
+                done.files,
+            )
 
     def _matching(self) -> None:
         """Ask for a run when there is something new, and do the run that waits."""

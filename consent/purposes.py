@@ -36,9 +36,9 @@ class Purpose:
     not enough (art. 9(2)(a)). `direct_marketing` ends by an objection on every basis (art. 21(3)).
     `adults_only` is refused to everybody who is known to be under 18, whatever their guardian says.
     `linkable` false keeps the purpose's data from being read by person, joined or sent (audience
-    measurement exempt from consent). `declared` is what is told and recorded and decides nothing:
-    data classes, recipients, retention, transfers, the impact assessment, names in other
-    vocabularies.
+    measurement exempt from consent). `declared` is what is told and recorded and decides no use:
+    data classes, recipients, retention (by which data are deleted), transfers, the impact
+    assessment, names in other vocabularies.
 
     `link_confidence` says how sure it must be that identifiers are one person's for data to be used
     together: `deterministic` asks for asserted links, and what is only matched counts as two.

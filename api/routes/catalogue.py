@@ -33,7 +33,10 @@ class Transfer(BaseModel):
 
 
 class Declared(BaseModel):
-    """What is told about a purpose and recorded (GDPR art. 13, 30, 35); it decides nothing."""
+    """What is told about a purpose and recorded (GDPR art. 13, 30, 35); it decides no use.
+
+    What no purpose keeps by its `retention_days` is deleted.
+    """
 
     model_config = ConfigDict(extra="allow")
 

@@ -5,7 +5,7 @@
 -- which is a third of the time where most is. Each deleted id is noted for the lake, in the same
 -- transaction, so that analyses leave it out from now on.
 WITH looked AS MATERIALIZED (
-  SELECT e.transaction, e.id, e.source_id, e.type, e.name, e.received_at
+  SELECT e.transaction, e.id, e.source_id, e.type, e.name, e.received_at, e.identifier_id
   FROM app.event e
   WHERE e.part = :part
     AND (e.transaction, e.id) > (CAST(CAST(:transaction AS text) AS xid8), CAST(:id AS bigint))
@@ -14,6 +14,14 @@ WITH looked AS MATERIALIZED (
                       AND (p.transaction, p.event_id) < (e.transaction, e.id))
   ORDER BY e.transaction, e.id
   LIMIT :limit
+), restricted AS MATERIALIZED (
+  -- Whose data somebody wants kept (GDPR art. 18): to delete is to process.
+  SELECT other.identifier_id
+  FROM consent.restriction d
+  JOIN identity.current_person mine USING (namespace, value)
+  JOIN identity.current_person other ON other.person_id = mine.person_id
+  WHERE d.kind = 'restriction' AND d.from_at <= CAST(:now AS timestamptz)
+    AND (d.to_at IS NULL OR d.to_at > CAST(:now AS timestamptz))
 ), expired AS MATERIALIZED (
   SELECT e.transaction, e.id
   FROM looked e
@@ -28,6 +36,7 @@ WITH looked AS MATERIALIZED (
                                 - min(least(days, 36500)) * interval '1 day'
                          FROM app.retention_rule)
     AND e.received_at < CAST(:now AS timestamptz) - least(rule.days, 36500) * interval '1 day'
+    AND e.identifier_id NOT IN (SELECT identifier_id FROM restricted)
 ), gone AS (
   DELETE FROM app.event e USING expired x
   WHERE :really AND e.part = :part AND e.transaction = x.transaction AND e.id = x.id

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -204,8 +205,8 @@ def test_rules_are_set_tried_and_removed_by_command(
     assert list(made.values())[1:] == ["web", "track", "View", 90]
     assert cli("set", "--forever", "--json")["days"] is None
     assert [rule["days"] for rule in cli("list", "--json")] == [90, None]
-    assert cli("run", "--dry-run", "--json") == {"events": 0, "partitions": 0, "files": 0}
-    assert cli("run", "--json") == {"events": 0, "partitions": 0, "files": 0}
+    nothing = asdict(expire.Expired())
+    assert cli("run", "--dry-run", "--json") == cli("run", "--json") == nothing
     cli("remove", str(made["id"]))
     assert len(cli("list", "--json")) == 1
     assert CliRunner().invoke(root.app, ["retention", "set"]).exit_code == 2

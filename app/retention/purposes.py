@@ -1,0 +1,159 @@
+"""Retention by purpose: what no purpose needs any more is deleted (GDPR art. 5(1)(e)).
+
+Something is kept as long as one purpose keeps it: one that the decision allows for its identifier
+today, that its own stamp did not refuse, and whose `declared.retention_days` have not passed since
+it happened. A purpose that declares none keeps for ever what it is allowed. So consent that lapses
+begins the same deletion as consent that is withdrawn. What is restricted (art. 18) stays.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+import consent
+from app import work
+from app.consents.permission import decision, parameters
+from app.db import Sessions, statement
+from app.retention import parts
+from consent.resolve import UNCONDITIONAL
+from identity import graph, people
+
+DECLARED = "retention_days"
+#: Events, or identifiers, of one transaction.
+BATCH = 5_000
+#: How long each purpose keeps what is of an identifier, in days; None: for ever.
+Keeping = Mapping[str, int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What purposes declare: those that keep of everybody, and those that ask."""
+
+    #: Nothing younger is looked at, in days.
+    least: int
+    asking: Mapping[str, consent.Purpose]
+
+
+@dataclass(frozen=True, slots=True)
+class ByPurpose:
+    """What no purpose keeps any more: events, and identifiers whose traits went."""
+
+    events: int = 0
+    profiles: int = 0
+
+
+def terms(session: Session) -> Terms | None:
+    """Return what the purposes in effect declare; None while one keeps everything for ever.
+
+    That is one on contract, the law or vital interests that does not say how long.
+    """
+    known = consent.catalogue.purposes(session).values()
+    always = [p.declared.get(DECLARED) for p in known if p.lawful_basis in UNCONDITIONAL]
+    days = [one for one in always if one is not None]
+    if len(days) < len(always):
+        return None
+    asking = {p.key: p for p in known if p.lawful_basis not in UNCONDITIONAL}
+    if not days and not any(p.declared.get(DECLARED) for p in asking.values()):
+        return None  # nobody has said anything yet
+    return Terms(max(days, default=0), asking)
+
+
+def run(sessions: Sessions, *, late: timedelta, now: datetime, dry_run: bool = False) -> ByPurpose:
+    """Delete what no purpose keeps, in small transactions, and return how much that is.
+
+    The files of the lake are the caller's to write anew. `late` is how much younger than its
+    partition's opening an event may be.
+    """
+    with sessions() as session:
+        found = terms(session)
+        if found is None:
+            return ByPurpose()
+        before = now - timedelta(days=found.least)
+        asked = parts.holding(session, before, late, column="occurred_at")
+    events = sum(_part(sessions, found, part, before, now, dry_run) for part in asked)
+    return ByPurpose(events, _profiles(sessions, found, before, now, dry_run))
+
+
+def _part(
+    sessions: Sessions, told: Terms, part: int, before: datetime, now: datetime, dry_run: bool
+) -> int:
+    gone, mark = 0, {"transaction": "0", "id": 0}
+    while True:
+        with sessions.begin() as session:
+            asked = {"part": part, "before": before, "limit": BATCH, **mark}
+            rows = session.execute(statement("app.retention", "older_events"), asked).all()
+            if not rows:
+                return gone
+            keeping = _keeping(session, told, {row.identifier_id for row in rows})
+            due = [
+                row
+                for row in rows
+                if not _kept(keeping.get(row.identifier_id, {}), row.refused, now - row.at)
+            ]
+            if due and not dry_run:
+                which = {
+                    "part": part,
+                    "transactions": [row.transaction for row in due],
+                    "ids": [row.id for row in due],
+                }
+                session.execute(statement("app.retention", "delete_events"), which)
+        gone += len(due)
+        mark = {"transaction": rows[-1].transaction, "id": rows[-1].id}
+
+
+def _profiles(
+    sessions: Sessions, told: Terms, before: datetime, now: datetime, dry_run: bool
+) -> int:
+    """Delete the traits of identifiers of which nothing was heard for longer than is kept."""
+    gone, after = 0, 0
+    while True:
+        with sessions.begin() as session:
+            asked = {"after": after, "before": before, "limit": BATCH}
+            rows = session.execute(statement("app.retention", "silent_profiles"), asked).all()
+            if not rows:
+                return gone
+            keeping = _keeping(session, told, {row.identifier_id for row in rows})
+            due = [
+                row.identifier_id
+                for row in rows
+                if not _kept(keeping.get(row.identifier_id, {}), (), now - row.at)
+            ]
+            if due and not dry_run:
+                session.execute(
+                    statement("app.retention", "delete_traits"), {"ids": graph.array(due)}
+                )
+                work.touch(session, ((one, "consent", {"all": "retained"}) for one in due))
+        gone += len(due)
+        after = rows[-1].identifier_id
+
+
+def _kept(keeping: Keeping, refused: Collection[str], age: timedelta) -> bool:
+    """Say whether a purpose keeps what is that old and whose stamp refused these purposes."""
+    return any(
+        days is None or age < timedelta(days=days)
+        for purpose, days in keeping.items()
+        if purpose not in refused
+    )
+
+
+def _keeping(session: Session, told: Terms, identifiers: Iterable[int]) -> Mapping[int, Keeping]:
+    """Return by which purposes each identifier's data are kept, beyond the least."""
+    wanted = set(identifiers)
+    persons = set(people.people_of(session, wanted).values())
+    found: defaultdict[int, dict[str, int | None]] = defaultdict(dict)
+    for key, purpose in told.asking.items():
+        days = purpose.declared.get(DECLARED)
+        if days is not None and days <= told.least:
+            continue
+        asked = parameters(purpose, persons, use="analyse")
+        for row in session.execute(decision(persons), asked):
+            if row.identifier_id not in wanted:
+                continue
+            if row.allowed:
+                found[row.identifier_id][key] = days
+            elif row.reason == "restricted":
+                found[row.identifier_id][""] = None
+    return found
