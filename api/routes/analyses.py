@@ -3,7 +3,7 @@
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Path, Query, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.orm import Session
 
 from api.auth import Caller, requires, state_purpose
@@ -21,7 +21,9 @@ from app.errors import (
 )
 from app.journeys import catalogue, questions
 from app.journeys.cells import MatrixQuery
-from app.journeys.funnel_request import FunnelRequest, TimeRange
+from app.journeys.funnel_request import Duration, FunnelRequest, Instant, TimeRange
+from app.journeys.paths_request import PathsChoices, PathsRequest
+from app.journeys.switches_request import HUMAN, REPEAT_WITHIN, SwitchesQuery
 from consent.errors import PurposeNotFound
 
 router = APIRouter(prefix="/v1/analyses", tags=["journeys"])
@@ -63,6 +65,67 @@ def compute_funnel(
     return _ask(request, settings, "funnel", _plain(FunnelRequest, wanted), purpose, wanted.as_of)
 
 
+@router.post(
+    "/time-to-convert",
+    summary="Compute how long a funnel's conversions take",
+    responses=documented(*ERRORS),
+)
+def compute_time_to_convert(
+    request: Request, settings: Configuration, caller: Reader, wanted: FunnelIn
+) -> dict[str, Any]:
+    """Give exact quantiles and a histogram, and by when a share of all who entered converts.
+
+    It is asked as a funnel is.
+    """
+    with request.app.state.sessions() as session:
+        purpose = _purpose(session, caller, wanted.purpose, wanted.journey)
+    plain = _plain(FunnelRequest, wanted)
+    return _ask(request, settings, "time-to-convert", plain, purpose, wanted.as_of)
+
+
+class PathsIn(PathsChoices):
+    """Paths, the journey whose touchpoints may label them, and the purpose they serve."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "start": {"event": "Product Viewed"},
+                "journey": "retail-purchase",
+                "label": "touchpoint",
+                "max_depth": 4,
+                "inactivity": "P30D",
+            }
+        }
+    )
+
+    journey: str | None = None
+    purpose: str | None = Field(default=None, max_length=100)
+    as_of: Instant | None = None
+
+
+@router.post("/paths", summary="Find the paths people take", responses=documented(*ERRORS))
+def compute_paths(
+    request: Request, settings: Configuration, caller: Reader, wanted: PathsIn
+) -> dict[str, Any]:
+    """Find exact routes, the flow step by step, and the graph of what follows what.
+
+    Whatever is not listed is in `other`; at every node as many paths come in as go on or end.
+    """
+    journey = None
+    with request.app.state.sessions() as session:
+        purpose = _purpose(session, caller, wanted.purpose, wanted.journey)
+        if wanted.journey is not None:
+            journey = catalogue.find(session, wanted.journey)[1]
+    said = wanted.model_dump(
+        by_alias=True, exclude={"journey", "purpose", "as_of"}, exclude_unset=True
+    )
+    try:
+        question = PathsRequest.model_validate({**said, "journey": journey})
+    except ValidationError as error:
+        raise DefinitionInvalid(str(error.errors()[0]["msg"])) from None
+    return _ask(request, settings, "paths", question, purpose, wanted.as_of)
+
+
 class MatrixIn(BaseModel):
     """A matrix of a saved journey."""
 
@@ -73,7 +136,7 @@ class MatrixIn(BaseModel):
     journey: str
     purpose: str | None = Field(default=None, max_length=100)
     range: TimeRange = TimeRange()
-    as_of: AwareDatetime | None = None
+    as_of: Instant | None = None
 
 
 @router.post(
@@ -93,6 +156,38 @@ def compute_matrix(
         _, journey = catalogue.find(session, wanted.journey)
     query = MatrixQuery(journey=journey, range=wanted.range)
     return _ask(request, settings, "matrix", query, purpose, wanted.as_of)
+
+
+class SwitchesIn(MatrixIn):
+    """Changes of channel in a saved journey."""
+
+    human: tuple[str, ...] = Field(default=HUMAN, max_length=20)
+    repeat_within: Duration = REPEAT_WITHIN
+
+
+@router.post(
+    "/switches",
+    summary="Count changes of channel",
+    responses=documented(*ERRORS),
+)
+def compute_switches(
+    request: Request, settings: Configuration, caller: Reader, wanted: SwitchesIn
+) -> dict[str, Any]:
+    """Count who goes from which channel to which, and how people fare after it.
+
+    `completion_after` sets neighbouring events on two channels beside those on one; it compares
+    what people chose, and does not say what switching causes.
+    """
+    with request.app.state.sessions() as session:
+        purpose = _purpose(session, caller, wanted.purpose, wanted.journey)
+        _, journey = catalogue.find(session, wanted.journey)
+    query = SwitchesQuery(
+        journey=journey,
+        range=wanted.range,
+        human=wanted.human,
+        repeat_within=wanted.repeat_within,
+    )
+    return _ask(request, settings, "switches", query, purpose, wanted.as_of)
 
 
 @router.get(

@@ -13,11 +13,15 @@ from sqlalchemy.orm import Session
 import consent
 from app.consents.permission import permissions
 from app.db import Sessions
-from app.journeys import envelope, matrix, questions
+from app.journeys import envelope, matrix, questions, switches
 from app.journeys import funnel as funnels
+from app.journeys import paths as ways
 from app.journeys.cells import MatrixQuery
 from app.journeys.funnel_answer import caveats
 from app.journeys.funnel_request import FunnelRequest
+from app.journeys.paths_request import PathsRequest
+from app.journeys.switches_request import SwitchesQuery
+from app.journeys.time_to_convert import time_to_convert
 from app.lake.copy import copy_new
 from app.lake.duckdb_engine import open_lake
 from identity import people
@@ -43,6 +47,23 @@ KINDS = {
         lambda c, r, at: funnels.funnel(c, r, as_of=at),
         lambda c, r, at, number: funnels.behind(c, r, as_of=at, number=number),
         caveats,
+    ),
+    "time-to-convert": Kind(
+        FunnelRequest,
+        lambda c, r, at: time_to_convert(c, r, as_of=at),
+        lambda c, r, at, number: funnels.behind(c, r, as_of=at, number=number),
+        caveats,
+    ),
+    "paths": Kind(
+        PathsRequest,
+        lambda c, r, at: ways.paths(c, r, as_of=at),
+        lambda c, r, at, number: ways.people(c, r, as_of=at, number=number),
+    ),
+    "switches": Kind(
+        SwitchesQuery,
+        lambda c, r, at: switches.switches(c, r, as_of=at),
+        lambda c, r, at, number: switches.people(c, r, as_of=at, number=number),
+        spelling=False,
     ),
     "matrix": Kind(
         MatrixQuery,

@@ -6,9 +6,12 @@ from typing import Any
 from app.errors import BucketInvalid
 
 
-def bucket(kind: str, *place: Any) -> str:
-    """Return the name of a number, such as `step:2`, `cell:["buy","web"]`."""
-    if len(place) == 1 and (isinstance(place[0], int) or _plain(place[0])):
+def bucket(kind: str, *place: Any, many: bool = False) -> str:
+    """Return the name of a number, such as `step:2`, `cell:["buy","web"]`.
+
+    With `many` the place is a list of any length, of one too.
+    """
+    if not many and len(place) == 1 and (isinstance(place[0], int) or _plain(place[0])):
         return f"{kind}:{place[0]}"
     return f"{kind}:{json.dumps(list(place), ensure_ascii=False, separators=(',', ':'))}"
 

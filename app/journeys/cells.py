@@ -47,7 +47,7 @@ def _relations(query: MatrixQuery, as_of: datetime, parameters: Parameters) -> s
     channels = len(query.journey.channels)
     last_stage = len(query.journey.stages) - 1
     return f"""
-WITH {_touches(query, as_of, parameters)},
+WITH {touches(query, as_of, parameters)},
 step AS MATERIALIZED (
     SELECT person_id, pos, t, cell, cell // {channels} AS stage, cell % {channels} AS channel,
         lead(cell) OVER person % {channels} AS next_channel, lead(t) OVER person AS next_t,
@@ -116,8 +116,8 @@ moves AS (
 """
 
 
-def _touches(query: MatrixQuery, as_of: datetime, parameters: Parameters) -> str:
-    """Every event with its cell, NULL when no touchpoint claims it; then the mapped ones in order.
+def touches(query: MatrixQuery, as_of: datetime, parameters: Parameters) -> str:
+    """Return every event with its cell, NULL when no touchpoint claims it; then those mapped.
 
     Rules are written as one CASE, whose first true branch wins, as the definition says.
     """

@@ -63,7 +63,8 @@ def _view(files: list[Path], *, removed: bool) -> str:
     if not files:
         return (
             "CREATE VIEW stamped_event AS SELECT 0::BIGINT person_id, 0::BIGINT event_id,"
-            " ''::VARCHAR type, ''::VARCHAR \"name\", ''::VARCHAR source, now()::TIMESTAMPTZ occurred_at,"
+            " ''::VARCHAR type, ''::VARCHAR \"name\", ''::VARCHAR source,"
+            " now()::TIMESTAMPTZ occurred_at,"
             " now()::TIMESTAMPTZ received_at, 0::BIGINT source_seq, ''::VARCHAR properties,"
             " ''::VARCHAR context, false AS stamped WHERE false"
         )

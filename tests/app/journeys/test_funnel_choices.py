@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from app.journeys.funnel import funnel, people
 from app.journeys.funnel_answer import FunnelResult, caveats
 from app.journeys.funnel_request import FunnelRequest
+from app.journeys.incidence import At, curve, quantile
 
 History = Callable[[Sequence[Mapping[str, Any]]], duckdb.DuckDBPyConnection]
 Told = tuple[str, float] | tuple[str, float, Mapping[str, Any]]
@@ -239,3 +240,13 @@ def test_people_behind_an_optional_step_and_behind_those_who_went_no_further(
     assert people(connection, request, as_of=LATER, step=2) == [0, 2]
     assert people(connection, request, as_of=LATER, step=1, exactly=True) == [3]
     assert people(connection, request, as_of=LATER, step=3) == [0, 1]
+
+
+def test_the_estimate_is_that_of_the_textbooks() -> None:
+    """Freireich's 6-MP arm (1963), as in every course: S(6) = .857, S(10) = .753, S(23) = .448."""
+    events = {6: 3, 7: 1, 10: 1, 13: 1, 16: 1, 22: 1, 23: 1}
+    seen = [6, 9, 10, 11, 17, 19, 20, 25, 32, 32, 34, 35]
+    rows = [At(time, events.get(time, 0), 0, seen.count(time)) for time in sorted({*events, *seen})]
+    points = dict(curve(rows))
+    assert [round(1 - points[time], 3) for time in (6, 10, 23)] == [0.857, 0.753, 0.448]
+    assert quantile(list(points.items()), 0.5) == 23

@@ -1,0 +1,278 @@
+# ruff: noqa: S608 - only numbers and names of our own become text; what people wrote is bound
+"""Which ways people take, exactly, step by step, and as a graph (research/journeys.md §4.2).
+
+Nothing is hidden: what is not listed is in `other`, and at every node as many paths come in as go
+on or end.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import duckdb
+
+from app.errors import DefinitionInvalid
+from app.journeys.buckets import bucket, parse, unknown
+from app.journeys.definition import definition_hash
+from app.journeys.paths_answer import (
+    Edge,
+    Ends,
+    Flow,
+    Graph,
+    Link,
+    Node,
+    OtherVariants,
+    PathsResult,
+    PathsSemantics,
+    Place,
+    Variant,
+)
+from app.journeys.paths_request import PathsRequest
+from app.journeys.predicate import Parameters
+from app.journeys.routes import mapped, routes
+
+Row = Mapping[str, Any]
+
+HOW = ("drop", "in_progress", "continues", "arrived")
+ENDS = ", ".join(f"count(*) FILTER (ended = '{how}') AS \"{how}\"" for how in HOW)
+TIMES = "round(quantile_cont(pause, 0.5)) AS p50, round(quantile_cont(pause, 0.9)) AS p90"
+
+
+def paths(
+    connection: duckdb.DuckDBPyConnection, request: PathsRequest, *, as_of: datetime
+) -> PathsResult:
+    """Find the paths over the view `event` of the connection.
+
+    Only events that happened and were received by `as_of` count. Raises DefinitionInvalid for a
+    pattern that DuckDB cannot read. Read-only.
+    """
+    _readable(connection, request)
+    parameters = Parameters()
+    text = f"{routes(request, as_of, parameters)} {_lists(request, parameters)}"
+    row = connection.execute(text, parameters.values).fetchone()
+    if row is None:
+        raise RuntimeError("a select of aggregates always has one row")
+    totals, variants, other, nodes, links, places, edges = row
+    channels = _channels(request)
+    return PathsResult(
+        semantics=_semantics(request),
+        paths=totals["paths"],
+        profiles=totals["profiles"],
+        without_end=totals["without_end"],
+        unlabelled=totals["unlabelled"],
+        begun_earlier=totals["earlier"],
+        distinct=totals["distinct_routes"],
+        ends=_ends(totals),
+        variants=tuple(
+            Variant(
+                route=tuple(one["route"]),
+                n=one["n"],
+                profiles=one["profiles"],
+                share=one["share"],
+                ends=_ends(one),
+                p50=_seconds(one["p50"]),
+                bucket=bucket("variant", *one["route"], many=True),
+            )
+            for one in variants or ()
+        ),
+        other=OtherVariants(
+            variants=other["variants"],
+            n=other["n"],
+            share=other["n"] / totals["paths"] if totals["paths"] else 0.0,
+            bucket=bucket("variants", "other"),
+        ),
+        flow=Flow(
+            nodes=tuple(
+                Node(
+                    step=one["step"],
+                    label=one["label"],
+                    bucket=bucket("node", one["step"], one["label"]),
+                    **_balance(one),
+                )
+                for one in nodes or ()
+            ),
+            links=tuple(
+                Link(
+                    step=one["step"],
+                    bucket=bucket("link", one["step"], one["source"], one["target"]),
+                    **_edge(one, channels),
+                )
+                for one in links or ()
+            ),
+        ),
+        graph=Graph(
+            nodes=tuple(
+                Place(
+                    label=one["label"],
+                    bucket=bucket("label", one["label"], many=True),
+                    **_balance(one),
+                )
+                for one in places or ()
+            ),
+            edges=tuple(
+                Edge(
+                    bucket=bucket("edge", one["source"], one["target"]),
+                    **_edge(one, channels),
+                )
+                for one in edges or ()
+            ),
+        ),
+        as_of=as_of,
+        definition_hash=definition_hash(request),
+    )
+
+
+def people(
+    connection: duckdb.DuckDBPyConnection, request: PathsRequest, *, as_of: datetime, number: str
+) -> list[int]:
+    """Return the people behind a number, ascending: of a `variant`, the other `variants`, a `node`
+    or `link` of the flow, a `label` or `edge` of the graph, or all that `ended` in a way.
+
+    Raises BucketInvalid.
+    """
+    kind, place = parse(number)
+    parameters = Parameters()
+    with_ = routes(request, as_of, parameters)
+
+    def same(column: str, value: Any) -> str:
+        return f"{column} IS NOT DISTINCT FROM {parameters.bind(value)}"
+
+    match kind, place:
+        case "variant", [*labels] if all(isinstance(one, str) for one in labels):
+            source = f"path WHERE route = {parameters.bind(labels)}::VARCHAR[]"
+        case "variants", ["other"]:
+            listed = _listed(request, parameters)
+            source = f"path JOIN ranked USING (route) WHERE NOT ({listed})"
+        case "node", [int() as step, label]:
+            source = f"move WHERE step = {step} AND {same('label', label)}"
+        case "link", [int() as step, one, two]:
+            source = (
+                f"move WHERE step = {step} AND next_step IS NOT NULL AND {same('label', one)}"
+                f" AND {same('next_label', two)}"
+            )
+        case "label", [label]:
+            source = f"move WHERE {same('node', label)}"
+        case "edge", [one, two]:
+            source = (
+                f"move WHERE next_step IS NOT NULL AND {same('node', one)}"
+                f" AND {same('next_node', two)}"
+            )
+        case "ended", [str() as how] if how in HOW:
+            source = f"path WHERE ended = '{how}'"
+        case _:
+            raise unknown(number, "variant, variants, node, link, label, edge, ended")
+    text = f"{with_} SELECT DISTINCT person_id FROM {source} ORDER BY person_id"
+    return [int(row[0]) for row in connection.execute(text, parameters.values).fetchall()]
+
+
+def _readable(connection: duckdb.DuckDBPyConnection, request: PathsRequest) -> None:
+    """Refuse a pattern that Python reads and RE2 does not, before it is one of many conditions."""
+    for number, rule in enumerate(request.replace):
+        try:
+            connection.execute("SELECT regexp_replace('', $1, $2)", [rule.pattern, rule.by])
+        except duckdb.InvalidInputException:
+            raise DefinitionInvalid(
+                f"/replace/{number}: {rule.pattern!r} or what it becomes is not of RE2"
+            ) from None
+
+
+def _listed(request: PathsRequest, parameters: Parameters) -> str:
+    share = parameters.bind(request.min_share)
+    return f"place <= {request.top_variants} AND share >= {share}"
+
+
+def _lists(request: PathsRequest, parameters: Parameters) -> str:
+    listed = _listed(request, parameters)
+    anchored = "(SELECT count(*) FROM anchor)"
+
+    def balance(label: str) -> str:
+        return f"""count(*) AS n, count(DISTINCT person_id) AS profiles,
+            count(*) FILTER (first) AS begins, count(*) FILTER (NOT first) AS inflow,
+            count(next_step) AS outflow, {ENDS} FROM move GROUP BY {label}"""
+
+    def edge(source: str, target: str, *keys: str) -> str:
+        by = ", ".join([*keys, source])
+        return f"""SELECT {"".join(f"{key}, " for key in keys)} {source} AS source,
+            {target} AS target, count(*) AS n, count(DISTINCT person_id) AS profiles, {TIMES},
+            count(*) / any_value(total) AS share_of_source,
+            count(*) / any_value(whole) AS share_of_all
+        FROM (SELECT *, count(*) OVER (PARTITION BY {by}) AS total,
+                count(next_step) OVER () AS whole FROM move)
+        WHERE next_step IS NOT NULL GROUP BY {by}, {target}"""
+
+    return f"""SELECT
+        (SELECT {{'paths': count(*), 'profiles': count(DISTINCT person_id),
+            'without_end': {anchored} - count(*), 'earlier': count(*) FILTER (earlier),
+            'unlabelled': (SELECT count(*) FROM touched WHERE label IS NULL),
+            'distinct_routes': (SELECT count(*) FROM ranked),
+            {", ".join(f"'{how}': count(*) FILTER (ended = '{how}')" for how in HOW)}}} FROM path),
+        (SELECT list(r ORDER BY place) FROM ranked r WHERE {listed}),
+        (SELECT {{'variants': count(*), 'n': coalesce(sum(n), 0)::BIGINT}}
+            FROM ranked WHERE NOT ({listed})),
+        (SELECT list(x ORDER BY step, n DESC, label NULLS LAST)
+            FROM (SELECT step, label, {balance("step, label")}) x),
+        (SELECT list(x ORDER BY step, n DESC, source NULLS LAST, target NULLS LAST)
+            FROM ({edge("label", "next_label", "step")}) x),
+        (SELECT list(x ORDER BY n DESC, label NULLS LAST)
+            FROM (SELECT node AS label, {balance("node")}) x),
+        (SELECT list(x ORDER BY n DESC, source NULLS LAST, target NULLS LAST)
+            FROM ({edge("node", "next_node")}) x)"""
+
+
+def _ends(row: Row) -> Ends:
+    return Ends(**{how: row[how] for how in HOW})
+
+
+def _balance(row: Row) -> dict[str, Any]:
+    counts = {key: row[key] for key in ("n", "profiles", "begins", "inflow", "outflow")}
+    return {**counts, "ends": _ends(row)}
+
+
+def _edge(row: Row, channels: Mapping[str, str]) -> dict[str, Any]:
+    source, target = row["source"], row["target"]
+    known = source in channels and target in channels
+    return {
+        "source": source,
+        "target": target,
+        "n": row["n"],
+        "profiles": row["profiles"],
+        "share_of_source": row["share_of_source"],
+        "share_of_all": row["share_of_all"],
+        "p50": _seconds(row["p50"]),
+        "p90": _seconds(row["p90"]),
+        "switch": channels[source] != channels[target] if known else None,
+    }
+
+
+def _channels(request: PathsRequest) -> dict[str, str]:
+    """The channel of each label, where labels are of one channel each."""
+    if request.journey is None or len(request.label) > 1 or request.replace:
+        return {}
+    part = request.label[0]
+    if not isinstance(part, str) or part in ("event", "stage"):
+        return {}
+    return {mapped(part, point): point.channel for point in request.journey.touchpoints}
+
+
+def _semantics(request: PathsRequest) -> PathsSemantics:
+    said = request.model_dump(mode="json", exclude_none=True)
+    anchor = request.start or request.end
+    if request.start and request.end:
+        where = "start to the first end after it"
+    else:
+        where = "start" if request.start else "end" if request.end else "first event"
+    return PathsSemantics(
+        unit="profile" if request.session_gap is None else "session of a profile",
+        anchor=where,
+        occurrence=anchor.occurrence if anchor else "first",
+        label=" · ".join(part if isinstance(part, str) else part.prop for part in request.label),
+        collapse=request.collapse,
+        max_depth=request.max_depth,
+        session_gap=said.get("session_gap"),
+        window=said.get("window"),
+        inactivity=said.get("inactivity"),
+    )
+
+
+def _seconds(microseconds: float | None) -> float | None:
+    return None if microseconds is None else microseconds / 1e6
