@@ -222,6 +222,14 @@ class DefinitionInvalid(AppError):
     """The definition cannot be used as it is."""
 
 
+class ComputedTraitNotFound(AppError):
+    """No such computed trait."""
+
+
+class ComputedTraitInUse(AppError):
+    """Segments are defined by this computed trait; change or delete them first."""
+
+
 class TraitRuleNotFound(AppError):
     """The trait has no rule of its own; its latest value counts."""
 

@@ -20,6 +20,7 @@ from app import work
 from app.db import advisory_lock
 from app.destinations import outbox
 from app.events import stream
+from app.profiles import computing
 from app.profiles.changes import News, publish
 from app.profiles.project import project
 from app.resolve import AGAIN, SPELLED, resolve
@@ -68,6 +69,8 @@ def step(session: Session, *, limit: int = BATCH) -> Step:
         asked = {t.identifier_id for t in touched}
         persons = people.people_of(session, seen | asked | changed)
         publish(session, _news(persons, changed, moved, touched), at=now)
+        affected = {persons[i] for i in asked} | moved.people
+        computing.follow(session, affected, now=now, events=events)
         advance(session, listed, set(persons.values()) | moved.people, moved, now=now)
         if events:
             stream.done(session, "pipeline", events[-1])
@@ -115,6 +118,7 @@ def after_move(session: Session, moved: Moved) -> None:
     """
     now = datetime.now(UTC)
     publish(session, _moves(moved), at=now)
+    computing.follow(session, moved.people, now=now)
     advance(session, segments.list_all(session), set(moved.people), moved, now=now)
     work.wake(session)
 

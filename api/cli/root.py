@@ -19,6 +19,7 @@ PLACES = {
     "plan": ("plans", "plan"),
     "rejected": ("rejected", "rejected"),
     "trait": ("traits", "trait"),
+    "computed": ("computed", "computed"),
     "identity": ("identity", "identity"),
     "namespace": ("identity_rules", "namespace"),
     "partition": ("storage", "partition"),

@@ -1,6 +1,6 @@
 """`parcours trait …`: which value of a trait survives where sources and identifiers differ."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -18,19 +18,11 @@ Sources = Annotated[
 COLUMNS = ("trait", "rule", "sources", "state", "share", "set_at", "set_by")
 
 
-def _row(found: trait_rules.RuleState) -> dict[str, Any]:
-    return {
-        "trait": found.key, "rule": found.rule.rule, "sources": list(found.rule.sources),
-        "state": found.state, "share": round(found.share, 4), "set_at": found.set_at,
-        "set_by": found.set_by,
-    }  # fmt: skip
-
-
 @trait.command("list")
 def list_rules(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """List the traits that have a rule; of all others the latest value counts."""
     with opened(settings(data_dir)) as sessions, sessions() as session:
-        rows = [_row(found) for found in trait_rules.list_all(session)]
+        rows = [trait_rules.describe(found) for found in trait_rules.list_all(session)]
     show(rows, as_json, *COLUMNS)
 
 
@@ -45,7 +37,7 @@ def set_rule(
     """Set the rule of a trait; the running server's worker looks events through where it must."""
     with opened(settings(data_dir)) as sessions, sessions.begin() as session:
         found = trait_rules.put(session, key, rule, tuple(source or ()), by="command line")
-        answer = _row(found)
+        answer = trait_rules.describe(found)
     show(answer if as_json else [answer], as_json, *COLUMNS)
 
 

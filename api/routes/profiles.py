@@ -1,5 +1,6 @@
 """Profiles: the 360° view of one person, for a stated purpose."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -16,7 +17,7 @@ from app.errors import CursorInvalid, ProfileNotFound, PurposeNotAllowed, Purpos
 from app.identities import explaining
 from app.journeys import catalogue as journeys
 from app.journeys import history
-from app.profiles import read, summary
+from app.profiles import computed_values, read, summary
 from app.segments import members as segments
 from consent.errors import PurposeNotFound
 from identity import explain as identity_explain
@@ -40,6 +41,21 @@ ERRORS = (
     ProfileNotFound,
     IdentifierInvalid,
 )
+
+COMPUTED: dict[str, Any] = {
+    "profile_id": "9d65bb12-3b0e-4b5e-9b61-6d2f3c1f0a11",
+    "purpose": "marketing.email",
+    "data": [
+        {
+            "key": "revenue_90d",
+            "value": 129.9,
+            "events": 3,
+            "since": "2026-11-28T10:00:00+00:00",
+            "state": "fresh",
+        }
+    ],
+    "withheld": [],
+}
 
 
 def seen(
@@ -80,8 +96,16 @@ def list_profiles(
     views, following = read.page(
         session, state_purpose(caller, stated_once(purpose, stated)), cursor=cursor, limit=limit
     )
+    computed = computed_values.of_views(session, views, now=datetime.now(UTC))
     return {
-        "data": [frame(v, traits=summary.plain(read.traits(session, v))) for v in views],
+        "data": [
+            frame(
+                v,
+                traits=summary.plain(read.traits(session, v)),
+                computed=summary.plain_computed(computed.get(v.subject_id, ())),
+            )
+            for v in views
+        ],
         "next_cursor": following,
     }
 
@@ -90,7 +114,7 @@ def list_profiles(
 def read_profile(
     session: Db, caller: Reader, ref: Ref, purpose: StatedQuery = None, stated: StatedHeader = None
 ) -> dict[str, Any]:
-    """Return traits, identifiers, segments and journeys, as far as consent allows.
+    """Return traits, computed traits, identifiers, segments and journeys, as consent allows.
 
     What may not be used for the purpose is left out, and `withheld` says how much and why.
     """
@@ -99,6 +123,7 @@ def read_profile(
     return frame(
         view,
         traits=summary.plain(read.traits(session, view)),
+        computed=summary.plain_computed(_computed(session, view)),
         identifiers=summary.identifiers(session, view),
         segments=_segments(session, view),
         journeys=journeys.stages(session, timeline, purpose=view.purpose),
@@ -114,6 +139,27 @@ def read_traits(
     """Return each trait with its value and the source, time, event and identifier that set it."""
     view = seen(session, caller, ref, purpose, stated)
     return frame(view, data=summary.with_provenance(read.traits(session, view)))
+
+
+@router.get(
+    "/{ref}/computed",
+    summary="Read computed traits",
+    responses=documented(*ERRORS, ok=COMPUTED),
+)
+def read_computed(
+    session: Db, caller: Reader, ref: Ref, purpose: StatedQuery = None, stated: StatedHeader = None
+) -> dict[str, Any]:
+    """Return the computed traits of the stated purpose, those without a value included.
+
+    `state` is that of the trait: while it is `computing`, or in `error`, there is no value.
+    """
+    view = seen(session, caller, ref, purpose, stated)
+    return frame(view, data=[summary.computed(one) for one in _computed(session, view)])
+
+
+def _computed(session: Session, view: read.View) -> Sequence[computed_values.Computed]:
+    found = computed_values.of_views(session, [view], now=datetime.now(UTC))
+    return found.get(view.subject_id, ())
 
 
 @router.get("/{ref}/identifiers", summary="Read identifiers", responses=documented(*ERRORS))

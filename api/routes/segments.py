@@ -20,6 +20,7 @@ from app.errors import (
     SegmentNotFound,
 )
 from app.segments import members as segments
+from app.segments import uses
 from app.segments.tables import Segment
 from consent.errors import PurposeNotFound
 
@@ -62,6 +63,7 @@ def _out(session: Session, segment: Segment) -> dict[str, Any]:
         "purpose": segment.purpose,
         "rule": segment.rule,
         "size": segments.size(session, segment),
+        "waits_for": uses.waits_for(session, segments.rule_of(segment)),
         "created_at": segment.created_at.isoformat(),
         "refreshed_at": segment.refreshed_at.isoformat() if segment.refreshed_at else None,
         "refresh_milliseconds": segment.refresh_milliseconds,

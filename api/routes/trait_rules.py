@@ -46,19 +46,6 @@ class RuleIn(BaseModel):
     )
 
 
-def described(found: trait_rules.RuleState) -> dict[str, Any]:
-    """Return a rule as the API shows it."""
-    return {
-        "trait": found.key,
-        "rule": found.rule.rule,
-        "sources": list(found.rule.sources),
-        "state": found.state,
-        "share": round(found.share, 4),
-        "set_at": found.set_at.isoformat(),
-        "set_by": found.set_by,
-    }
-
-
 @router.get("", summary="List survivorship rules", responses=documented(*AUTH, ok={"data": [RULE]}))
 def list_rules(session: Db, caller: Reader) -> dict[str, Any]:
     """Return the traits that have a rule of their own; of all others the latest value counts.
@@ -66,7 +53,7 @@ def list_rules(session: Db, caller: Reader) -> dict[str, Any]:
     A rule whose `state` is `computing` waits until events have been looked through as far as
     `share`; until then the latest value counts.
     """
-    return {"data": [described(found) for found in trait_rules.list_all(session)]}
+    return {"data": [trait_rules.describe(found) for found in trait_rules.list_all(session)]}
 
 
 @router.get(
@@ -76,7 +63,7 @@ def list_rules(session: Db, caller: Reader) -> dict[str, Any]:
 )
 def read_rule(session: Db, caller: Reader, key: Key) -> dict[str, Any]:
     """Return the rule of a trait with its state."""
-    return described(trait_rules.find(session, key))
+    return trait_rules.describe(trait_rules.find(session, key))
 
 
 @router.put(
@@ -92,7 +79,7 @@ def put_rule(session: Db, caller: Admin, key: Key, wanted: RuleIn) -> dict[str, 
     """
     found = trait_rules.put(session, key, wanted.rule, tuple(wanted.sources), by=caller.client_id)
     work.wake(session)
-    return described(found)
+    return trait_rules.describe(found)
 
 
 @router.delete(

@@ -1,12 +1,13 @@
 """Writes what is known of a person the way the API, the feed and the files show it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.profiles import read
+from app.profiles.computed_values import Computed
 from app.profiles.traits import Golden, TraitValue
 
 #: Of the values that a trait differs from so many are shown, the latest.
@@ -40,6 +41,22 @@ def _said(value: TraitValue) -> dict[str, Any]:
         "occurred_at": value.occurred_at.isoformat(),
         "message_id": value.message_id,
         "identifier": value.identifier,
+    }
+
+
+def plain_computed(found: Iterable[Computed]) -> dict[str, Any]:
+    """Return the values of computed traits that have one."""
+    return {one.key: one.value for one in found if one.value is not None}
+
+
+def computed(one: Computed) -> dict[str, Any]:
+    """Return a computed trait of a person with what it was made of."""
+    return {
+        "key": one.key,
+        "value": one.value,
+        "events": one.events,
+        "since": one.since.isoformat() if one.since else None,
+        "state": one.state,
     }
 
 

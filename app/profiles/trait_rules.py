@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -90,6 +91,19 @@ def counted(session: Session) -> set[str]:
     """Return the traits of which every value is counted, or begins to be."""
     query = sa.select(TraitRule.key).where(TraitRule.rule.in_(sorted(COUNTED)))
     return set(session.scalars(query))
+
+
+def describe(found: RuleState) -> dict[str, Any]:
+    """Return a rule as the API and the command line show it."""
+    return {
+        "trait": found.key,
+        "rule": found.rule.rule,
+        "sources": list(found.rule.sources),
+        "state": found.state,
+        "share": round(found.share, 4),
+        "set_at": found.set_at.isoformat(),
+        "set_by": found.set_by,
+    }
 
 
 def _state(row: TraitRule) -> RuleState:

@@ -1,7 +1,6 @@
 # ruff: noqa: S608 - only SQL of our own becomes text; what a rule says is bound
 """Compiles a segment's rule into one statement: who are its members now, under consent."""
 
-import json
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,26 +9,32 @@ import sqlalchemy as sa
 
 import consent
 from app.consents.permission import decision, parameters, unit
-from app.profiles import trait_rules
+from app.profiles import computed_traits, trait_rules
+from app.profiles.computed import ZERO
+from app.profiles.conditions import Values
 from app.profiles.survivorship import LATEST, Survivorship
-from app.segments.definition import COMPARISONS, All, Any_, Behaviour, Not, Property, Rule, Trait
+from app.profiles.tables import ComputedTrait
+from app.segments.definition import All, Any_, Behaviour, Computed, Not, Rule, Trait
 from app.segments.golden import values
 
 
-class Compiler:
-    """Collects the bound values while a rule is written as SQL; nothing of a rule is pasted in."""
+class Compiler(Values):
+    """Writes a rule as SQL."""
 
-    def __init__(self, now: datetime, rules: Mapping[str, Survivorship]) -> None:
-        """Windows are measured back from `now`; `rules` are those of traits that have one."""
+    def __init__(
+        self,
+        now: datetime,
+        rules: Mapping[str, Survivorship],
+        computed: Mapping[str, ComputedTrait],
+    ) -> None:
+        """Windows are measured back from `now`; `rules` are those of traits that have one.
+
+        `computed` are the computed traits of the segment's purpose.
+        """
+        super().__init__()
         self.now = now
         self.rules = rules
-        self.values: dict[str, Any] = {}
-
-    def bind(self, value: Any) -> str:
-        """Return the name under which a value is bound."""
-        name = f"v{len(self.values)}"
-        self.values[name] = value
-        return f":{name}"
+        self.computed = computed
 
     def condition(self, rule: Rule) -> str:
         """Return a rule as a condition on `subject.person_id`."""
@@ -41,22 +46,42 @@ class Compiler:
             return f"NOT {self.condition(rule.not_)}"
         if isinstance(rule, Trait):
             return self._trait(rule)
+        if isinstance(rule, Computed):
+            return self._computed(rule)
         return self._behaviour(rule)
 
     def _trait(self, rule: Trait) -> str:
         golden = values(rule.trait, self.rules.get(rule.trait, LATEST), self.bind)
-        test = self._test("t.value", rule.op, rule.value)
+        test = self.test("t.value", rule.op, rule.value)
         return (
             f"subject.person_id IN (SELECT t.person_id FROM ({golden}) t"
             f" WHERE json_typeof(t.value) <> 'null' AND {test})"
         )
+
+    def _computed(self, rule: Computed) -> str:
+        """A value counts that was made of what may be used now, and of all of it."""
+        trait = self.computed.get(rule.computed)
+        if trait is None:
+            return "false"
+        mine = f"v.trait_id = {self.bind(trait.id)}"
+        test = self.test("v.value", rule.op, rule.value)
+        there = (
+            "subject.person_id IN (SELECT v.subject_id FROM app.computed_value v"
+            " JOIN basis b ON b.person_id = v.subject_id AND b.identifier_ids = v.basis"
+            f" WHERE {mine} AND json_typeof(v.value) <> 'null' AND {test})"
+        )
+        if trait.definition["kind"] not in ZERO:
+            return there
+        nothing = self.test("CAST('0' AS json)", rule.op, rule.value)
+        without = f"SELECT v.subject_id FROM app.computed_value v WHERE {mine}"
+        return f"({there} OR {nothing} AND subject.person_id NOT IN ({without}))"
 
     def _behaviour(self, rule: Behaviour) -> str:
         conditions = [f"e.name = {self.bind(rule.event)}", "NOT (:purpose = ANY(e.refused))"]
         if rule.within_days is not None:
             since = self.now - timedelta(days=rule.within_days)
             conditions.append(f"e.occurred_at >= {self.bind(since)}")
-        conditions += [self._property(p) for p in rule.where]
+        conditions += [self.property(p) for p in rule.where]
         counted = (
             "SELECT a.person_id FROM allowed a JOIN app.event e"
             " ON e.identifier_id = a.identifier_id"
@@ -76,31 +101,6 @@ class Compiler:
             return f"subject.person_id NOT IN ({counted} NOT ({bounds}))"
         return f"subject.person_id IN ({counted} {bounds})"
 
-    def _property(self, rule: Property) -> str:
-        return self._test(f"(e.properties -> {self.bind(rule.prop)})", rule.op, rule.value)
-
-    def _test(self, value: str, op: str, wanted: Any) -> str:
-        """Return a test of a JSON value; a value that is absent or null meets none but `ne`."""
-        if op == "exists":
-            return f"coalesce(json_typeof({value}), 'null') <> 'null'"
-        if op in COMPARISONS:
-            number = isinstance(wanted, int | float) and not isinstance(wanted, bool)
-            kind, cast = ("number", "numeric") if number else ("string", "text")
-            bound = f"CAST({self.bind(wanted if number else str(wanted))} AS {cast})"
-            return (
-                f"(CASE WHEN json_typeof({value}) = '{kind}'"
-                f" THEN CAST({value} #>> '{{}}' AS {cast}) {COMPARISONS[op]} {bound} END) IS TRUE"
-            )
-        if op == "contains":
-            text = self.bind(str(wanted))
-            return f"(strpos(lower({value} #>> '{{}}'), lower({text})) > 0) IS TRUE"
-        allowed = wanted if op == "in" and isinstance(wanted, list | tuple) else [wanted]
-        bound = f"CAST({self.bind([json.dumps(one) for one in allowed])} AS jsonb[])"
-        # Equal, not contained: `@>` would let the order {"a": 1} meet {"a": 1, "b": 2}.
-        equal = f"CAST({value} AS jsonb) = ANY ({bound})"
-        same = f"(json_typeof({value}) <> 'null' AND {equal}) IS TRUE"
-        return f"NOT ({same})" if op == "ne" else same
-
 
 def members_query(
     session: sa.orm.Session,
@@ -116,13 +116,16 @@ def members_query(
     identifier. Consent is inside: `allowed` holds only identifiers that may be used for the
     segment's purpose, and everything a rule asks is asked of these.
     """
-    compiler = Compiler(now, trait_rules.in_force(session))
+    computed = {t.key: t for t in computed_traits.list_all(session) if t.purpose == purpose.key}
+    compiler = Compiler(now, trait_rules.in_force(session), computed)
     condition = compiler.condition(rule)
     permission = decision(people).text
     sql = (
         f"WITH permission AS ({permission}), allowed AS MATERIALIZED ("
         f" SELECT identifier_id, {unit(purpose)} AS person_id FROM permission WHERE allowed"
-        "), subject AS (SELECT DISTINCT person_id FROM allowed)"
+        "), subject AS (SELECT DISTINCT person_id FROM allowed"
+        "), basis AS (SELECT person_id, array_agg(identifier_id ORDER BY identifier_id)"
+        " AS identifier_ids FROM allowed GROUP BY person_id)"
         f" SELECT subject.person_id FROM subject WHERE {condition}"
     )
     return sql, {**parameters(purpose, people), **compiler.values}

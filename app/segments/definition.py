@@ -1,29 +1,17 @@
 """What a segment says: conditions on traits and behaviour, put together with all, any and not."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, TypeAdapter, model_validator
 
-Operator = Literal["eq", "ne", "in", "gt", "gte", "lt", "lte", "contains", "exists"]
+from app.profiles.conditions import Operator, Property, Strict
+
 #: Conditions in one rule: each is a join, in every step of the pipeline that touches somebody.
 MOST_CONDITIONS = 200
-COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Property(_Strict):
-    """A condition on one property of an event, by its name at the top level."""
-
-    prop: str = Field(min_length=1, max_length=512)
-    op: Operator = "eq"
-    value: Any = None
-
-
-class Trait(_Strict):
+class Trait(Strict):
     """A condition on the winning value of a trait; a person without the trait does not meet it."""
 
     trait: str = Field(min_length=1, max_length=512)
@@ -31,7 +19,18 @@ class Trait(_Strict):
     value: Any = None
 
 
-class Count(_Strict):
+class Computed(Strict):
+    """A condition on a computed trait of the segment's purpose.
+
+    Who has no event that it is made of has 0 where it counts or sums, and otherwise no value.
+    """
+
+    computed: str = Field(min_length=1, max_length=100)
+    op: Operator = "eq"
+    value: Any = None
+
+
+class Count(Strict):
     """How often: at least, at most or exactly."""
 
     gte: int | None = Field(default=None, ge=0)
@@ -53,7 +52,7 @@ class Count(_Strict):
         )
 
 
-class Behaviour(_Strict):
+class Behaviour(Strict):
     """A condition on events: how many of this name, lately, with these properties."""
 
     event: str = Field(min_length=1, max_length=1024)
@@ -62,19 +61,19 @@ class Behaviour(_Strict):
     where: tuple[Property, ...] = Field(default=(), max_length=50)
 
 
-class All(_Strict):
+class All(Strict):
     """Every condition holds."""
 
     all: tuple["Rule", ...] = Field(min_length=1, max_length=50)
 
 
-class Any_(_Strict):
+class Any_(Strict):
     """At least one condition holds."""
 
     any: tuple["Rule", ...] = Field(min_length=1, max_length=50)
 
 
-class Not(_Strict):
+class Not(Strict):
     """The condition does not hold."""
 
     not_: "Rule" = Field(alias="not")
@@ -82,7 +81,7 @@ class Not(_Strict):
 
 def _kind(value: Any) -> str | None:
     keys = value.keys() if isinstance(value, dict) else type(value).model_fields.keys()
-    for tag in ("all", "any", "not", "trait", "event"):
+    for tag in ("all", "any", "not", "trait", "computed", "event"):
         if tag in keys or (tag == "not" and "not_" in keys):
             return tag
     return None
@@ -93,16 +92,18 @@ Rule = Annotated[
     | Annotated[Any_, Tag("any")]
     | Annotated[Not, Tag("not")]
     | Annotated[Trait, Tag("trait")]
+    | Annotated[Computed, Tag("computed")]
     | Annotated[Behaviour, Tag("event")],
     Discriminator(
         _kind,
         custom_error_type="unknown_condition",
-        custom_error_message="a condition is one of: all, any, not, trait, event",
+        custom_error_message="a condition is one of: all, any, not, trait, computed, event",
     ),
 ]
 All.model_rebuild()
 Any_.model_rebuild()
 Not.model_rebuild()
+RULE: TypeAdapter[Rule] = TypeAdapter(Rule)
 
 
 def walk(rule: Rule) -> Iterator[Rule]:

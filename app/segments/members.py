@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 import consent
@@ -16,13 +16,16 @@ from app import cursors
 from app.consents.permission import decision, parameters, permissions
 from app.db import statement
 from app.errors import DefinitionInvalid, SegmentExists, SegmentNotFound
+from app.profiles.conditions import pointed
 from app.segments import compile as compiled
-from app.segments.definition import MOST_CONDITIONS, Rule, walk
+from app.segments import uses
+from app.segments.definition import MOST_CONDITIONS, RULE, Behaviour, Count, Rule, walk
 from app.segments.tables import Segment, SegmentMember
 from identity import graph
 from identity import people as identity
 
-RULE: TypeAdapter[Rule] = TypeAdapter(Rule)
+#: Whoever may be in a segment at all.
+EVERYBODY = Behaviour(event=" ", count=Count(gte=0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,8 @@ def create(session: Session, *, key: str, name: str, purpose: str, rule: dict[st
     try:
         conditions = sum(1 for _ in walk(RULE.validate_python(rule)))
     except ValidationError as error:
-        raise DefinitionInvalid(_pointed(error)) from error
+        raise DefinitionInvalid(pointed(error, "rule")) from error
+    uses.check(session, RULE.validate_python(rule), purpose)
     if conditions > MOST_CONDITIONS:
         raise DefinitionInvalid(f"#/rule: {conditions} conditions; at most {MOST_CONDITIONS}")
     if session.scalar(sa.select(Segment.id).where(Segment.key == key)):
@@ -58,12 +62,6 @@ def create(session: Session, *, key: str, name: str, purpose: str, rule: dict[st
     session.add(segment)
     session.flush()
     return segment
-
-
-def _pointed(error: ValidationError) -> str:
-    return "; ".join(
-        f"#/rule/{'/'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()[:5]
-    )
 
 
 def find(session: Session, key: str) -> Segment:
@@ -98,13 +96,17 @@ def refresh(
     started = time.perf_counter()
     session.execute(sa.select(Segment.id).where(Segment.id == segment.id).with_for_update())
     purpose = consent.catalogue.purpose(session, segment.purpose)
-    inside = compiled.members(session, rule_of(segment), purpose, now=now, people=people)
+    waits = uses.waits_for(session, rule_of(segment))
+    rule = EVERYBODY if waits else rule_of(segment)
+    inside = compiled.members(session, rule, purpose, now=now, people=people)
     concerned, gone, back = people, set(merged), set(split)
     by_group = purpose.link_confidence == "deterministic"
     if by_group and people is not None:  # a group is called after any of these identifiers
         rows = identity.members(session, people)
         concerned = {row.identifier_id for row in rows} | set(people)
     before = _open(session, segment, concerned)
+    if waits:  # until it can be computed nobody enters, and only consent and merges take out
+        inside &= before
     entered, left = sorted(inside - before), sorted(before - inside)
     if by_group:
         gone, back = _no_groups(session, left), set(entered)

@@ -18,7 +18,7 @@ from app.events.stream import Outline
 from app.profiles.project import project
 from app.segments import compile as compiled
 from app.segments import members
-from app.segments.definition import All, Any_, Behaviour, Not, Rule, Trait
+from app.segments.definition import RULE, All, Any_, Behaviour, Not, Rule, Trait
 from consent import Choice
 from identity import candidates, graph, records
 
@@ -226,7 +226,7 @@ def test_members_are_those_whom_a_slow_reference_finds(session: Session, seed: i
     everybody = set(model.allowed.values())
     sizes: dict[str, int] = defaultdict(int)
     for _ in range(120):
-        rule = members.RULE.validate_python(made.rule())
+        rule = RULE.validate_python(made.rule())
         found = compiled.members(session, rule, purpose, now=NOW, people=None) & everybody
         expected = model.members(rule)
         assert found == expected, rule
@@ -293,7 +293,7 @@ def test_text_in_a_rule_is_a_value_and_never_sql(session: Session) -> None:
     purpose = consent.catalogue.purpose(session, PURPOSE)
     for evil in ("'; DROP TABLE app.event; --", ":v0", "%(x)s", "\\", '"', "x' OR '1'='1"):
         for rule in ({"event": evil, "where": [{"prop": evil, "value": evil}]}, {"trait": evil}):
-            checked: Rule = members.RULE.validate_python(rule)
+            checked: Rule = RULE.validate_python(rule)
             assert compiled.members(session, checked, purpose, now=NOW, people=[1]) == set()
 
 

@@ -141,6 +141,13 @@ class World:
                     found[p.person_id].append(p.identifier_id)
         return found
 
+    def everybody(self) -> dict[int, list[int]]:
+        """Each person's identifiers, whatever may be done with them."""
+        found: dict[int, list[int]] = {}
+        for identifier, person in people.people_of(self.session, self.ids).items():
+            found.setdefault(person, []).append(identifier)
+        return found
+
     def usable(self, identifiers: list[int]) -> list[Event]:
         return [
             e for e in self.events if e.identifier_id in identifiers and PURPOSE not in e.refused

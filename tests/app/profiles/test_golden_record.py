@@ -20,7 +20,7 @@ from app.profiles import history, read, trait_rules
 from app.profiles.project import project
 from app.profiles.survivorship import NAMES
 from app.segments import compile as compiled
-from app.segments import members
+from app.segments.definition import RULE
 from tests.app.profiles.histories import NOW, PURPOSE, Event, World
 
 Said = tuple[tuple[Any, ...], Any, Event]
@@ -106,7 +106,7 @@ def compare(world: World, rule: str, priority: list[str], seen: Counter[str]) ->
             seen["there" if wanted is not None else "absent"] += 1
     for key in "xy":
         for value in {text(v) for v in expected[key].values() if v is not None}:
-            condition = members.RULE.validate_python({"trait": key, "value": json.loads(value)})
+            condition = RULE.validate_python({"trait": key, "value": json.loads(value)})
             inside = compiled.members(world.session, condition, purpose, now=NOW)
             wanted_people = {p for p, v in expected[key].items() if v is not None
                              and text(v) == value}  # fmt: skip
@@ -177,9 +177,9 @@ def test_a_conflict_is_visible_with_its_provenance_and_a_rule_settles_it(
     header = token(purposes=("service.operation",))
     crm = server.post("/v1/sources", json={"name": "crm"}, headers=header).json()["write_key"]
     said = [(crm, "Lyon", "m-1"), (crm, "Lyon", "m-2"), (write_key, "Paris", "m-3")]
-    for number, (key, city, message) in enumerate(said):
+    for number, (key, town, message) in enumerate(said):
         event = {
-            "userId": "ada", "traits": {"city": city}, "messageId": message, "writeKey": key,
+            "userId": "ada", "traits": {"city": town}, "messageId": message, "writeKey": key,
             "timestamp": f"2026-05-0{number + 1}T00:00:00Z",
         }  # fmt: skip
         server.post("/v1/identify", json=event).raise_for_status()

@@ -1,0 +1,204 @@
+"""Computes traits of people: of those whom a step touched, of those whose time has come, of all.
+
+A value is always made of all events of a person, never of the value before it. So late events,
+merges, splits, withdrawals and erasures end in what there would be had all come in that state.
+"""
+
+import logging
+import time
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+import consent
+from app.db import Sessions, statement, unavailable
+from app.events.stream import Outline
+from app.profiles import computed_sql
+from app.profiles import computed_traits as traits
+from app.profiles.history import wait_for_steps
+from app.profiles.tables import ComputedTrait, ComputedValue
+from identity import graph
+from identity import people as identity
+
+log = logging.getLogger("parcours.computing")
+
+#: People computed in one transaction.
+PORTION = 1_000
+#: After an error everybody is computed again.
+RETRY = timedelta(seconds=60)
+
+
+def follow(
+    session: Session,
+    people: Collection[int],
+    *,
+    now: datetime,
+    events: Sequence[Outline] = (),
+) -> None:
+    """Compute what a step of the pipeline may have changed.
+
+    `people` are those who moved, or whose consent did; besides those are computed whose new
+    events, late ones too, are of the name that a trait is about. A trait that cannot be computed
+    is marked so, and holds nothing up.
+    """
+    listed = [trait for trait in traits.list_all(session) if trait.error is None]
+    if not listed:
+        return
+    named = _named(session, {trait.definition["event"] for trait in listed}, events)
+    for trait in listed:
+        concerned = {*people, *named.get(trait.definition["event"], ())}
+        if concerned:
+            _try(session, trait, concerned, now)
+
+
+def _named(
+    session: Session, names: Collection[str], events: Sequence[Outline]
+) -> dict[str, set[int]]:
+    """Return whose events of these names are in a step."""
+    found: dict[str, set[int]] = {}
+    if not events:
+        return found
+    rows = session.execute(
+        statement("app.profiles", "named_in_step"),
+        {"names": sorted(names), "transaction": events[-1].stream_transaction,
+         "id": events[-1].id},
+    ).all()  # fmt: skip
+    persons = identity.people_of(session, {row.identifier_id for row in rows})
+    for row in rows:
+        found.setdefault(row.name, set()).add(persons[row.identifier_id])
+    return found
+
+
+def _try(session: Session, trait: ComputedTrait, people: Collection[int], now: datetime) -> bool:
+    """Compute, or say why that cannot be done; an error of the database's own is raised."""
+    try:
+        with session.begin_nested():
+            compute(session, trait, people, now=now)
+    except sa.exc.DBAPIError as error:
+        if unavailable(error) is not None:
+            raise
+        trait.error = f"PostgreSQL refuses ({getattr(error.orig, 'sqlstate', 'unknown')})"
+        trait.failed_at = now
+        log.error("computed trait %s: %s", trait.key, trait.error)
+        session.flush()
+        return False
+    return True
+
+
+def compute(
+    session: Session, trait: ComputedTrait, people: Collection[int], *, now: datetime
+) -> None:
+    """Bring what a trait is for these people up to date; who has nothing any more loses it.
+
+    `people` may be ids that were people once. Locks the trait, so that what was read later is
+    written later. Safe to repeat.
+    """
+    if not _locked(session, trait):
+        return
+    purpose = consent.catalogue.purpose(session, trait.purpose)
+    asked = set(people)
+    if purpose.link_confidence == "deterministic":  # a group is called after any of these
+        asked |= {row.identifier_id for row in identity.members(session, people)}
+    sql, values = computed_sql.query(
+        traits.definition_of(trait), purpose, now=now, people=sorted(people)
+    )
+    head, _, rest = statement("app.profiles", "keep_computed").text.partition("-- <definition\n")
+    session.execute(
+        sa.text(head + sql + rest.partition("-- definition>")[2]),
+        {**values, "trait": trait.id, "asked": graph.array(asked), "at": now},
+    )
+
+
+def _locked(session: Session, trait: ComputedTrait) -> bool:
+    """Read a trait as it is now and let nobody change it; False when it is gone."""
+    found = session.get(ComputedTrait, trait.id, with_for_update=True, populate_existing=True)
+    return found is not None
+
+
+def advance(sessions: Sessions, *, now: datetime | None = None) -> bool:
+    """Compute the next portion: of a trait that waits for it, or of whom time has changed.
+
+    One transaction. Say whether there was anything to do.
+    """
+    now = now or datetime.now(UTC)
+    with sessions.begin() as session:
+        for trait in traits.list_all(session):
+            if trait.error is not None and trait.failed_at and trait.failed_at < now - RETRY:
+                traits.begin_anew(session, trait)
+            if trait.error is not None:
+                continue
+            if _portion(session, trait, now) or _due(session, trait, now):
+                return True
+    return False
+
+
+def _portion(session: Session, trait: ComputedTrait, now: datetime) -> bool:
+    if trait.until is not None and trait.position >= trait.until:
+        return False
+    started = time.perf_counter()
+    if trait.until is None:
+        wait_for_steps(session)  # a step that does not know of the trait yet ends before the look
+    if not _locked(session, trait):
+        return False
+    if trait.until is None:
+        trait.until = session.scalar(sa.text(_LAST)) or 0
+    ids = session.scalars(
+        sa.text(_NEXT), {"after": trait.position, "until": trait.until, "limit": PORTION}
+    ).all()
+    if ids and not _try(session, trait, ids, now):
+        return True
+    trait.position = ids[-1] if len(ids) == PORTION else trait.until
+    trait.milliseconds += (time.perf_counter() - started) * 1000
+    if trait.position >= trait.until:
+        trait.computed_at = now
+    return True
+
+
+_LAST = "SELECT max(identifier_id) FROM identity.current_person"
+_NEXT = (
+    "SELECT identifier_id FROM identity.current_person WHERE identifier_id = person_id "
+    "AND identifier_id > :after AND identifier_id <= :until ORDER BY identifier_id LIMIT :limit"
+)
+
+
+def _due(session: Session, trait: ComputedTrait, now: datetime) -> bool:
+    due = sa.select(ComputedValue.subject_id).where(
+        ComputedValue.trait_id == trait.id, ComputedValue.due_at <= now
+    )
+    subjects = session.scalars(due.order_by(ComputedValue.due_at).limit(PORTION)).all()
+    if not subjects:
+        return False
+    persons = set(identity.people_of(session, subjects).values())
+    _try(session, trait, {*persons, *subjects}, now)
+    return True
+
+
+def waiting(session: Session, trait: ComputedTrait, now: datetime) -> int:
+    """Return how many values time has made another, and are still to be computed."""
+    query = sa.select(sa.func.count()).where(
+        ComputedValue.trait_id == trait.id, ComputedValue.due_at <= now
+    )
+    return session.scalar(query) or 0
+
+
+def describe(session: Session, trait: ComputedTrait, *, now: datetime) -> dict[str, Any]:
+    """Return a computed trait as the API and the command line show it: no values of people."""
+    return {
+        "key": trait.key,
+        "name": trait.name,
+        "purpose": trait.purpose,
+        "definition": trait.definition,
+        "state": traits.state(trait),
+        "share": round(traits.share(trait), 4),
+        "size": traits.size(session, trait),
+        "waiting": waiting(session, trait, now),
+        "created_at": trait.created_at.isoformat(),
+        "updated_at": trait.updated_at.isoformat(),
+        "computed_at": trait.computed_at.isoformat() if trait.computed_at else None,
+        "milliseconds": round(trait.milliseconds, 1),
+        "error": trait.error,
+        "failed_at": trait.failed_at.isoformat() if trait.failed_at else None,
+    }
