@@ -82,6 +82,8 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     app_errors.ComputedTraitNotFound: HTTPStatus.NOT_FOUND,
     app_errors.ComputedTraitInUse: HTTPStatus.CONFLICT,
     app_errors.TraitRuleNotFound: HTTPStatus.NOT_FOUND,
+    app_errors.AnalystExists: HTTPStatus.CONFLICT,
+    app_errors.AnalystNotFound: HTTPStatus.NOT_FOUND,
     app_errors.SendNotFound: HTTPStatus.NOT_FOUND,
     app_errors.DefinitionInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     app_errors.CursorInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -214,6 +214,14 @@ class TrackingPlanAttached(AppError):
     """Sources still use the tracking plan; detach them first."""
 
 
+class AnalystExists(AppError):
+    """There is a role of this name in the database already."""
+
+
+class AnalystNotFound(AppError):
+    """No role of this name was made by `parcours analyst add`."""
+
+
 class SendNotFound(AppError):
     """Nothing of this kind was sent, or what shows it is gone."""
 

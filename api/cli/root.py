@@ -27,6 +27,7 @@ PLACES = {
     "privacy": ("privacy", "privacy"),
     "ledger": ("ledger", "ledger"),
     "consent": ("consent", "consent"),
+    "analyst": ("analysts", "analyst"),
     "import": ("data", "import_"),
     "demo": ("demo", "demo"),
     "doctor": ("doctor", "doctor"),

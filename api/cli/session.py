@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 import consent
-from app import db, schema
+from app import analysts, db, schema
 from app.db import Sessions
 from app.postgres import database
 from app.privacy.replay import replay
@@ -47,6 +47,7 @@ def opened(settings: Settings) -> Iterator[Sessions]:
             sessions = db.sessions(engine)
             with sessions.begin() as session:
                 consent.catalogue.seed(session)
+                analysts.refresh(session)
             replay(sessions, settings)
             yield sessions
         finally:
