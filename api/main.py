@@ -22,6 +22,7 @@ from api.request_body import Budget
 from api.routes import (
     ages,
     analyses,
+    breaches,
     catalogue,
     changes,
     collect,
@@ -58,7 +59,7 @@ from api.routes import (
     vault,
     vendor_lists,
 )
-from app import db
+from app import db, logs
 from app.db import Sessions
 from app.errors import DatabaseUnavailable
 from app.events.held import Holding
@@ -88,6 +89,7 @@ RESOURCES = (
     consents,
     denied,
     ages,
+    breaches,
     ledger,
     profiles,
     trait_rules,
@@ -184,6 +186,7 @@ def from_environment() -> FastAPI:
     none of them in a cycle, and half of the time of reading it went into looking.
     """
     settings = Settings()
+    logs.configure(settings.log_level)
     if settings.database_url is None:
         raise DatabaseUnavailable("PARCOURS_DATABASE_URL is not set; use `parcours serve`")
     _end_with_parent()

@@ -106,6 +106,14 @@ class VaultOpeningDenied(AppError):
     """The vault opens for two people who agree, and not for this one."""
 
 
+class BreachNotFound(AppError):
+    """No such breach."""
+
+
+class BreachState(AppError):
+    """This cannot be done about the breach now."""
+
+
 class SubjectSuppressed(AppError):
     """The data of this person were erased, and nothing about them is stored again."""
 
@@ -232,6 +240,10 @@ class DefinitionInvalid(AppError):
 
 class ComputedTraitNotFound(AppError):
     """No such computed trait."""
+
+
+class SegmentInUse(AppError):
+    """Other segments are defined by this segment; delete them first."""
 
 
 class ComputedTraitInUse(AppError):

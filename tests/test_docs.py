@@ -15,11 +15,11 @@ from fastapi.testclient import TestClient
 from api.cli.root import app as command_line
 from api.main import create_app
 from api.problems import STATUS, WITHOUT_CLASS, slug
-from api.routes.analyses import FunnelIn
 from api.routes.segments import SegmentIn
 from app import db
 from app.access import clients
 from app.access.definition import DEFAULT_COLLECTION_PURPOSE
+from app.journeys.asked import FunnelIn
 from app.journeys.definition import Journey
 from app.plans import definition
 from app.settings import Settings
@@ -274,6 +274,8 @@ def test_the_documented_examples_of_request_bodies_are_accepted(
         "/v1/privacy/requests/{request_id}/attestation",
         "/v1/privacy/requests/{request_id}/extension",
         "/v1/privacy/requests/{request_id}/end",
+        "/v1/privacy/breaches/{breach_id}/assessment",
+        "/v1/privacy/breaches/{breach_id}/steps",
         "/v1/privacy/vault/openings",
         "/v1/privacy/vault/openings/{opening_id}/refusal",
     }

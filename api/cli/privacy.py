@@ -8,6 +8,7 @@ from uuid import UUID
 
 import typer
 
+from api.cli.breach import breach
 from api.cli.session import AsJson, DataDir, opened, settings, show
 from api.cli.vault import vault
 from app.db import Sessions
@@ -20,6 +21,7 @@ privacy = typer.Typer(help="Requests of data subjects, and erasure.", no_args_is
 requests_ = typer.Typer(help="Requests of data subjects.", no_args_is_help=True)
 privacy.add_typer(requests_, name="requests")
 privacy.add_typer(vault, name="vault")
+privacy.add_typer(breach, name="breach")
 
 Subject = Annotated[list[str], typer.Argument(help="Identifiers as namespace:value, all theirs.")]
 Attested = Annotated[

@@ -34,6 +34,8 @@ HERE: dict[str, str] = {
     "app.vault_entry": "sealed grants by keyed hash, which the erasure adds; gone in time",
     "app.vault_opening": "why and who, of officers",
     "app.vault_event": "what officers did",
+    "app.breach": "numbers, of nobody",
+    "app.breach_event": "numbers, of nobody",
     "app.lake_part": "files, which are written anew",
     "app.lake_removal": "ids of events, until the files are written anew",
     **dict.fromkeys(

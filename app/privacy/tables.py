@@ -187,3 +187,37 @@ class VaultEvent(Base):
     what: Mapped[str]
     by: Mapped[str]
     details: Mapped[dict[str, Any]] = mapped_column(JSONB)
+
+
+class Breach(Base):
+    """A breach of personal data: its scope, what the officer tells of it, and whom it concerns.
+
+    In numbers; nobody is named.
+    """
+
+    __tablename__ = "breach"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=sa.text("gen_random_uuid()"))
+    noticed_at: Mapped[datetime]
+    scope: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    told: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    assessment: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    opened_by: Mapped[str]
+    opened_at: Mapped[datetime]
+    closed_at: Mapped[datetime | None]
+
+
+class BreachEvent(Base):
+    """What was done about a breach and known then; append-only (a trigger refuses else).
+
+    The ledger has the hash of `details`.
+    """
+
+    __tablename__ = "breach_event"
+
+    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    breach_id: Mapped[UUID] = mapped_column(sa.ForeignKey("app.breach.id"), index=True)
+    at: Mapped[datetime]
+    what: Mapped[str]
+    by: Mapped[str]
+    details: Mapped[dict[str, Any]] = mapped_column(JSONB)
