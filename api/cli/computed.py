@@ -63,5 +63,5 @@ def remove_trait(key: str, data_dir: DataDir = None) -> None:
     """Delete a computed trait and what was computed; refused while segments are defined by it."""
     with opened(settings(data_dir)) as sessions, sessions.begin() as session:
         computed_traits.find(session, key)
-        uses.free(session, key)
+        uses.free_trait(session, key)
         computed_traits.remove(session, key)

@@ -118,5 +118,5 @@ def put_trait(session: Db, caller: Writer, key: Key, wanted: ComputedIn) -> dict
 def delete_trait(session: Db, caller: Writer, key: Key) -> None:
     """Delete a computed trait and what was computed; refused while segments are defined by it."""
     traits.find(session, key)
-    uses.free(session, key)
+    uses.free_trait(session, key)
     traits.remove(session, key)

@@ -17,6 +17,7 @@ from app.errors import (
     DefinitionInvalid,
     PurposeNotAllowed,
     SegmentExists,
+    SegmentInUse,
     SegmentNotFound,
 )
 from app.segments import members as segments
@@ -63,7 +64,7 @@ def _out(session: Session, segment: Segment) -> dict[str, Any]:
         "purpose": segment.purpose,
         "rule": segment.rule,
         "size": segments.size(session, segment),
-        "waits_for": uses.waits_for(session, segments.rule_of(segment)),
+        "waits_for": uses.waits_for(session, segments.rule_of(segment), segment.purpose),
         "created_at": segment.created_at.isoformat(),
         "refreshed_at": segment.refreshed_at.isoformat() if segment.refreshed_at else None,
         "refresh_milliseconds": segment.refresh_milliseconds,
@@ -104,11 +105,12 @@ def read_segment(session: Db, caller: Reader, key: str) -> dict[str, Any]:
     "/{key}",
     status_code=204,
     summary="Delete a segment",
-    responses=documented(*AUTH, SegmentNotFound),
+    responses=documented(*AUTH, SegmentNotFound, SegmentInUse),
 )
 def delete_segment(session: Db, caller: Writer, key: str) -> None:
     """Delete a segment and its membership; destinations are told that its members left."""
     segment = segments.find(session, key)
+    uses.free_segment(session, key)
     now = datetime.now(UTC)
     pipeline.announce(session, segments.empty(session, segment, now=now), now=now)
     session.delete(segment)

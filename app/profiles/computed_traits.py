@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 import consent
 from app.errors import ComputedTraitNotFound, DefinitionInvalid
-from app.profiles.computed import Definition, parse
+from app.profiles.computed import parse
 from app.profiles.tables import ComputedTrait, ComputedValue
 
 KEY = re.compile("[a-z0-9][a-z0-9_-]{0,62}")
@@ -99,11 +99,6 @@ def list_all(session: Session) -> list[ComputedTrait]:
 def remove(session: Session, key: str) -> None:
     """Remove a computed trait and what was computed; raises ComputedTraitNotFound."""
     session.delete(_find(session, key) or find(session, key))
-
-
-def definition_of(trait: ComputedTrait) -> Definition:
-    """Return the definition of a stored trait."""
-    return parse(trait.definition)
 
 
 def usable(trait: ComputedTrait) -> bool:

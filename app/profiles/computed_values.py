@@ -87,10 +87,8 @@ def _anew(
     session: Session, trait: ComputedTrait, view: View, now: datetime, state: str
 ) -> Computed:
     purpose = consent.catalogue.purpose(session, trait.purpose)
-    sql, values = computed_sql.query(
-        traits.definition_of(trait), purpose, now=now, people=[view.person_id]
-    )
-    for row in session.execute(sa.text(sql), values):
+    text, values = computed_sql.query(trait.definition, purpose, now=now, people=[view.person_id])
+    for row in session.execute(text, values):
         if row.subject_id == view.subject_id:
             return Computed(trait.key, row.value, row.events, now, state)
     nothing = 0 if trait.definition["kind"] in ZERO else None

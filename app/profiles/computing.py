@@ -102,14 +102,8 @@ def compute(
     asked = set(people)
     if purpose.link_confidence == "deterministic":  # a group is called after any of these
         asked |= {row.identifier_id for row in identity.members(session, people)}
-    sql, values = computed_sql.query(
-        traits.definition_of(trait), purpose, now=now, people=sorted(people)
-    )
-    head, _, rest = statement("app.profiles", "keep_computed").text.partition("-- <definition\n")
-    session.execute(
-        sa.text(head + sql + rest.partition("-- definition>")[2]),
-        {**values, "trait": trait.id, "asked": graph.array(asked), "at": now},
-    )
+    text, values = computed_sql.query(trait.definition, purpose, now=now, people=people, keep=True)
+    session.execute(text, {**values, "trait": trait.id, "asked": graph.array(asked), "at": now})
 
 
 def _locked(session: Session, trait: ComputedTrait) -> bool:

@@ -14,7 +14,18 @@ from app.profiles.computed import ZERO
 from app.profiles.conditions import Values
 from app.profiles.survivorship import LATEST, Survivorship
 from app.profiles.tables import ComputedTrait
-from app.segments.definition import All, Any_, Behaviour, Computed, Not, Rule, Trait
+from app.segments import sequence, uses
+from app.segments.definition import (
+    All,
+    Any_,
+    Behaviour,
+    Computed,
+    Member,
+    Not,
+    Rule,
+    Sequence,
+    Trait,
+)
 from app.segments.golden import values
 
 
@@ -26,15 +37,17 @@ class Compiler(Values):
         now: datetime,
         rules: Mapping[str, Survivorship],
         computed: Mapping[str, ComputedTrait],
+        segments: Mapping[str, Rule],
     ) -> None:
         """Windows are measured back from `now`; `rules` are those of traits that have one.
 
-        `computed` are the computed traits of the segment's purpose.
+        `computed` are the computed traits of the segment's purpose, `segments` the rules of others.
         """
         super().__init__()
         self.now = now
         self.rules = rules
         self.computed = computed
+        self.segments = segments
 
     def condition(self, rule: Rule) -> str:
         """Return a rule as a condition on `subject.person_id`."""
@@ -48,6 +61,11 @@ class Compiler(Values):
             return self._trait(rule)
         if isinstance(rule, Computed):
             return self._computed(rule)
+        if isinstance(rule, Sequence):
+            return f"subject.person_id IN ({sequence.people(rule, self, self.now)})"
+        if isinstance(rule, Member):
+            other = self.segments.get(rule.segment)
+            return self.condition(other) if other is not None else "false"
         return self._behaviour(rule)
 
     def _trait(self, rule: Trait) -> str:
@@ -117,7 +135,8 @@ def members_query(
     segment's purpose, and everything a rule asks is asked of these.
     """
     computed = {t.key: t for t in computed_traits.list_all(session) if t.purpose == purpose.key}
-    compiler = Compiler(now, trait_rules.in_force(session), computed)
+    others = uses.rules_of(session, rule, purpose.key)
+    compiler = Compiler(now, trait_rules.in_force(session), computed, others)
     condition = compiler.condition(rule)
     permission = decision(people).text
     sql = (

@@ -61,6 +61,39 @@ class Behaviour(Strict):
     where: tuple[Property, ...] = Field(default=(), max_length=50)
 
 
+class Step(Strict):
+    """One event of a sequence, by its name and properties."""
+
+    event: str = Field(min_length=1, max_length=1024)
+    where: tuple[Property, ...] = Field(default=(), max_length=50)
+
+
+class Sequence(Strict):
+    """Events one after another, the first and the last at most `within_days` apart.
+
+    None of `without` lies between the first and the last. A single event with `without` is one
+    after which none of these came for `within_days`, which are over. `since_days` is how long ago
+    the first may be.
+    """
+
+    sequence: tuple[Step, ...] = Field(min_length=1, max_length=10)
+    without: tuple[Step, ...] = Field(default=(), max_length=10)
+    within_days: float | None = Field(default=None, gt=0, le=36_500)
+    since_days: float | None = Field(default=None, gt=0, le=36_500)
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> "Sequence":
+        if len(self.sequence) == 1 and not (self.without and self.within_days):
+            raise ValueError("a sequence of one event needs without and within_days")
+        return self
+
+
+class Member(Strict):
+    """Whoever meets the rule of another segment of the same purpose, as of now."""
+
+    segment: str = Field(min_length=1, max_length=100)
+
+
 class All(Strict):
     """Every condition holds."""
 
@@ -81,7 +114,7 @@ class Not(Strict):
 
 def _kind(value: Any) -> str | None:
     keys = value.keys() if isinstance(value, dict) else type(value).model_fields.keys()
-    for tag in ("all", "any", "not", "trait", "computed", "event"):
+    for tag in ("all", "any", "not", "trait", "computed", "event", "sequence", "segment"):
         if tag in keys or (tag == "not" and "not_" in keys):
             return tag
     return None
@@ -93,11 +126,14 @@ Rule = Annotated[
     | Annotated[Not, Tag("not")]
     | Annotated[Trait, Tag("trait")]
     | Annotated[Computed, Tag("computed")]
-    | Annotated[Behaviour, Tag("event")],
+    | Annotated[Behaviour, Tag("event")]
+    | Annotated[Sequence, Tag("sequence")]
+    | Annotated[Member, Tag("segment")],
     Discriminator(
         _kind,
         custom_error_type="unknown_condition",
-        custom_error_message="a condition is one of: all, any, not, trait, computed, event",
+        custom_error_message="a condition is one of: all, any, not, trait, computed, event,"
+        " sequence, segment",
     ),
 ]
 All.model_rebuild()

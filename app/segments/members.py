@@ -19,7 +19,7 @@ from app.errors import DefinitionInvalid, SegmentExists, SegmentNotFound
 from app.profiles.conditions import pointed
 from app.segments import compile as compiled
 from app.segments import uses
-from app.segments.definition import MOST_CONDITIONS, RULE, Behaviour, Count, Rule, walk
+from app.segments.definition import RULE, Behaviour, Computed, Count, Rule
 from app.segments.tables import Segment, SegmentMember
 from identity import graph
 from identity import people as identity
@@ -49,19 +49,21 @@ def create(session: Session, *, key: str, name: str, purpose: str, rule: dict[st
     Raises DefinitionInvalid, SegmentExists, PurposeNotFound.
     """
     consent.catalogue.purpose(session, purpose)
-    try:
-        conditions = sum(1 for _ in walk(RULE.validate_python(rule)))
-    except ValidationError as error:
-        raise DefinitionInvalid(pointed(error, "rule")) from error
-    uses.check(session, RULE.validate_python(rule), purpose)
-    if conditions > MOST_CONDITIONS:
-        raise DefinitionInvalid(f"#/rule: {conditions} conditions; at most {MOST_CONDITIONS}")
+    uses.check(session, parse(rule), purpose)
     if session.scalar(sa.select(Segment.id).where(Segment.key == key)):
         raise SegmentExists(key)
     segment = Segment(key=key, name=name, purpose=purpose, rule=rule)
     session.add(segment)
     session.flush()
     return segment
+
+
+def parse(rule: Any) -> Rule:
+    """Return a rule from its JSON; raises DefinitionInvalid, which says where it is wrong."""
+    try:
+        return RULE.validate_python(rule)
+    except ValidationError as error:
+        raise DefinitionInvalid(pointed(error, "rule")) from error
 
 
 def find(session: Session, key: str) -> Segment:
@@ -96,7 +98,8 @@ def refresh(
     started = time.perf_counter()
     session.execute(sa.select(Segment.id).where(Segment.id == segment.id).with_for_update())
     purpose = consent.catalogue.purpose(session, segment.purpose)
-    waits = uses.waits_for(session, rule_of(segment))
+    waits = uses.waits_for(session, rule_of(segment), segment.purpose)
+    unsettled = _unsettled(session, segment, people)
     rule = EVERYBODY if waits else rule_of(segment)
     inside = compiled.members(session, rule, purpose, now=now, people=people)
     concerned, gone, back = people, set(merged), set(split)
@@ -107,6 +110,8 @@ def refresh(
     before = _open(session, segment, concerned)
     if waits:  # until it can be computed nobody enters, and only consent and merges take out
         inside &= before
+    unsettled |= _unsettled(session, segment, people)
+    inside = (inside - unsettled) | (before & unsettled)
     entered, left = sorted(inside - before), sorted(before - inside)
     if by_group:
         gone, back = _no_groups(session, left), set(entered)
@@ -128,6 +133,18 @@ def refresh(
         segment.refreshed_at = now
         segment.refresh_milliseconds = (time.perf_counter() - started) * 1000
     return Delta(segment.key, segment.purpose, tuple(entered), tuple(reasons))
+
+
+def _unsettled(session: Session, segment: Segment, people: Collection[int] | None) -> set[int]:
+    """Return who is left as is by a refresh of everybody: the next step computes them anyway.
+
+    Their consent has changed and what is computed of them not yet, so that a rule with `not` would
+    let them in. A step that settles one while a segment is refreshed waits for it before it
+    commits; so nobody is missed who was unsettled before or is after it.
+    """
+    if people is not None or not uses.is_made_of(session, segment, Computed):
+        return set()
+    return set(session.scalars(statement("app.segments", "unsettled")))
 
 
 def _no_groups(session: Session, ids: Collection[int]) -> set[int]:

@@ -48,13 +48,13 @@ def counting(definition: dict[str, Any], events: list[Event], now: datetime) -> 
 
 def reference(definition: dict[str, Any], events: list[Event], now: datetime) -> Any:
     """Return what a trait is, from all events of one person; None where there is nothing."""
-    kind, prop = definition["kind"], definition.get("prop")
+    kind, prop = definition["kind"], str(definition.get("prop"))
     found = counting(definition, events, now)
     if not found:
         return None
     days = (now - min(found[-1].occurred_at, found[-1].received_at)) // DAY
     if kind == "rfm":
-        money = sum(e.properties.get(prop) for e in found if is_number(e.properties.get(prop)))
+        money = sum(e.properties[prop] for e in found if is_number(e.properties.get(prop)))
         return {"recency_days": days, "frequency": len(found), "monetary": money}
     if kind in BARE:
         return len(found) if kind == "count" else days
@@ -249,7 +249,7 @@ def test_a_segment_waits_for_its_computed_trait_and_keeps_who_is_in(session: Ses
     delta = members.refresh(session, segment, now=NOW)
     assert (delta.entered, [p for p, _ in delta.left]) == ((), [gone])
     with pytest.raises(ComputedTraitInUse, match="s"):
-        uses.free(session, "many")
+        uses.free_trait(session, "many")
     while computing.advance(within, now=NOW):
         pass
     session.expire_all()

@@ -1,0 +1,132 @@
+"""Sequences and segments of segments, against a slow reference in plain Python."""
+
+from collections import Counter
+from datetime import timedelta
+from itertools import combinations
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+import consent
+from app.errors import DefinitionInvalid
+from app.segments import compile as compiled
+from app.segments import members
+from app.segments.definition import RULE, Sequence, Step
+from tests.app.test_segments import DAY, MISSING, NOW, PURPOSE, Event, Model, Random, meets
+
+
+def fits(event: Event, step: Step) -> bool:
+    return event.name == step.event and all(
+        meets(event.properties.get(p.prop, MISSING), p.op, p.value) for p in step.where
+    )
+
+
+def holds(rule: Sequence, events: list[Event]) -> bool:
+    """Try every choice of events, one for each step."""
+    events = sorted(events, key=lambda e: (e.occurred_at, e.id))
+    within = DAY * rule.within_days if rule.within_days else timedelta(days=10_000)
+    since = NOW - DAY * rule.since_days if rule.since_days else NOW - timedelta(days=10_000)
+    places = range(len(events))
+    for chosen in combinations(places, len(rule.sequence)):
+        first, last = events[chosen[0]], events[chosen[-1]]
+        if first.occurred_at < since or not all(
+            fits(events[at], step) for at, step in zip(chosen, rule.sequence, strict=True)
+        ):
+            continue
+        if len(chosen) == 1:
+            until = first.occurred_at + within
+            between = [e for e in events[chosen[0] + 1 :] if e.occurred_at <= until]
+            ended = until <= NOW
+        else:
+            between = events[chosen[0] + 1 : chosen[-1]]
+            ended = last.occurred_at - first.occurred_at <= within
+        if ended and not any(fits(e, step) for e in between for step in rule.without):
+            return True
+    return False
+
+
+def expected(model: Model, rule: Sequence) -> set[int]:
+    return {p for p in set(model.allowed.values()) if holds(rule, model.usable(p))}
+
+
+def sequence(made: Random) -> dict[str, Any]:
+    dice = made.dice
+
+    def step() -> dict[str, Any]:
+        where = [{"prop": dice.choice("xy"), **made.condition()}] * (dice.random() < 0.3)
+        return {"event": dice.choice("AB"), "where": where}
+
+    steps = [step() for _ in range(dice.choice((1, 2, 2, 3, 4)))]
+    alone = len(steps) == 1
+    return {
+        "sequence": steps,
+        "without": [step() for _ in range(1 if alone else dice.randrange(3))],
+        "within_days": dice.choice((1, 3) if alone else (None, 1, 3.5)),
+        "since_days": dice.choice((None, 5)),
+    }
+
+
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
+def test_who_went_through_a_sequence_is_whom_a_slow_reference_finds(
+    session: Session, seed: int
+) -> None:
+    made = Random(seed)
+    model = made.people(session, 30)
+    purpose = consent.catalogue.purpose(session, PURPOSE)
+    everybody = set(model.allowed.values())
+    sizes: Counter[tuple[int, str]] = Counter()
+    for _ in range(150):
+        rule = RULE.validate_python(sequence(made))
+        assert isinstance(rule, Sequence)
+        wanted = expected(model, rule)
+        found = compiled.members(session, rule, purpose, now=NOW) & everybody
+        assert found == wanted, rule
+        some = "some" if 0 < len(wanted) < len(everybody) else "none or all"
+        sizes[len(rule.sequence), some] += 1
+    assert all(sizes[length, "some"] > 2 for length in (1, 2, 3)), sizes
+
+
+def test_a_segment_of_segments_has_who_meets_their_rules(session: Session) -> None:
+    made = Random(9)
+    model = made.people(session, 30)
+    third_rule = {"event": "B", "count": {"gte": 4}}
+    first, second = {"event": "A", "count": {"gte": 2}}, {"trait": "x", "op": "exists"}
+    members.create(session, key="first", name="F", purpose=PURPOSE, rule=first)
+    members.create(
+        session, key="second", name="S", purpose=PURPOSE,
+        rule={"all": [{"segment": "first"}, second]},
+    )  # fmt: skip
+    third = members.create(
+        session, key="third", name="T", purpose=PURPOSE,
+        rule={"all": [{"segment": "second"}, {"not": third_rule}]},
+    )  # fmt: skip
+    entered = members.refresh(session, third, now=NOW).entered
+    flat = {"all": [first, second, {"not": third_rule}]}
+    wanted = model.members(RULE.validate_python(flat))
+    assert set(entered) & set(model.allowed.values()) == wanted
+    assert 0 < len(wanted) < len(set(model.allowed.values()))
+
+
+def test_a_rule_that_asks_for_what_is_not_there_says_what_was_meant(session: Session) -> None:
+    members.create(session, key="buyers", name="B", purpose=PURPOSE, rule={"event": "A"})
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"segment": "byers"}, "no segment byers; did you mean buyers"),
+        ({"sequence": [{"event": "A"}]}, "needs without and within_days"),
+        ({"sequence": []}, "#/rule/sequence/sequence"),
+        ({"sequence": [{"event": "A", "prop": 1}]}, "#/rule/sequence/sequence/0/prop"),
+        ({"sequences": []}, "sequence, segment"),
+    ]
+    for rule, said in wrong:
+        with pytest.raises(DefinitionInvalid, match=said):
+            members.create(session, key="c", name="C", purpose=PURPOSE, rule=rule)
+    with pytest.raises(DefinitionInvalid, match="is computed for content"):
+        members.create(
+            session, key="c", name="C", purpose="marketing.email", rule={"segment": "buyers"}
+        )
+    wide = {"any": [{"event": "x"}] * 45}
+    members.create(session, key="wide", name="W", purpose=PURPOSE, rule=wide)
+    with pytest.raises(DefinitionInvalid, match="at most 200"):
+        members.create(
+            session, key="c", name="C", purpose=PURPOSE, rule={"all": [{"segment": "wide"}] * 5}
+        )
