@@ -29,6 +29,7 @@ PLACES = {
     "consent": ("consent", "consent"),
     "analyst": ("analysts", "analyst"),
     "import": ("data", "import_"),
+    "analyse": ("analyse", "analyse"),
     "demo": ("demo", "demo"),
     "doctor": ("doctor", "doctor"),
     "migrate": ("data", "migrate"),

@@ -1,10 +1,9 @@
 """Analyses of journeys over resolved people, and the profiles behind their numbers."""
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sqlalchemy.orm import Session
+from pydantic import ValidationError
 
 from api.auth import Caller, requires, state_purpose
 from api.deps import Configuration, Cursor, Limit
@@ -20,39 +19,15 @@ from app.errors import (
     PurposeNotAllowed,
 )
 from app.journeys import catalogue, questions
-from app.journeys.cells import MatrixQuery
-from app.journeys.funnel_request import Duration, FunnelRequest, Instant, TimeRange
-from app.journeys.paths_request import PathsChoices, PathsRequest
-from app.journeys.switches_request import HUMAN, REPEAT_WITHIN, SwitchesQuery
+from app.journeys.asked import DEFAULT_PURPOSE, Asked, FunnelIn, MatrixIn, PathsIn, SwitchesIn
 from consent.errors import PurposeNotFound
 
 router = APIRouter(prefix="/v1/analyses", tags=["journeys"])
 
 Reader = Annotated[Caller, requires("journeys:read")]
 Opener = Annotated[Caller, requires("journeys:read", "profiles:read")]
-T = TypeVar("T", bound=BaseModel)
 AUTH = (InvalidToken, InsufficientScope)
 ERRORS = (*AUTH, PurposeNotAllowed, PurposeNotFound, JourneyNotFound, DefinitionInvalid)
-
-#: What an analysis is for when it does not say otherwise.
-DEFAULT_PURPOSE = "analytics.audience"
-
-
-class FunnelIn(FunnelRequest):
-    """A funnel, the journey it belongs to, and the purpose it serves."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "steps": [{"event": "Product Viewed"}, {"event": "Order Completed"}],
-                "window": "P7D",
-                "entry": "best",
-            }
-        }
-    )
-
-    journey: str | None = None
-    purpose: str | None = Field(default=None, max_length=100)
 
 
 @router.post("/funnel", summary="Compute a funnel", responses=documented(*ERRORS))
@@ -60,9 +35,7 @@ def compute_funnel(
     request: Request, settings: Configuration, caller: Reader, wanted: FunnelIn
 ) -> dict[str, Any]:
     """Count how far people come through ordered steps; every choice is echoed in `semantics`."""
-    with request.app.state.sessions() as session:
-        purpose = _purpose(session, caller, wanted.purpose, wanted.journey)
-    return _ask(request, settings, "funnel", _plain(FunnelRequest, wanted), purpose, wanted.as_of)
+    return _answer(request, settings, caller, "funnel", wanted)
 
 
 @router.post(
@@ -77,30 +50,7 @@ def compute_time_to_convert(
 
     It is asked as a funnel is.
     """
-    with request.app.state.sessions() as session:
-        purpose = _purpose(session, caller, wanted.purpose, wanted.journey)
-    plain = _plain(FunnelRequest, wanted)
-    return _ask(request, settings, "time-to-convert", plain, purpose, wanted.as_of)
-
-
-class PathsIn(PathsChoices):
-    """Paths, the journey whose touchpoints may label them, and the purpose they serve."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "start": {"event": "Product Viewed"},
-                "journey": "retail-purchase",
-                "label": "touchpoint",
-                "max_depth": 4,
-                "inactivity": "P30D",
-            }
-        }
-    )
-
-    journey: str | None = None
-    purpose: str | None = Field(default=None, max_length=100)
-    as_of: Instant | None = None
+    return _answer(request, settings, caller, "time-to-convert", wanted)
 
 
 @router.post("/paths", summary="Find the paths people take", responses=documented(*ERRORS))
@@ -111,32 +61,7 @@ def compute_paths(
 
     Whatever is not listed is in `other`; at every node as many paths come in as go on or end.
     """
-    journey = None
-    with request.app.state.sessions() as session:
-        purpose = _purpose(session, caller, wanted.purpose, wanted.journey)
-        if wanted.journey is not None:
-            journey = catalogue.find(session, wanted.journey)[1]
-    said = wanted.model_dump(
-        by_alias=True, exclude={"journey", "purpose", "as_of"}, exclude_unset=True
-    )
-    try:
-        question = PathsRequest.model_validate({**said, "journey": journey})
-    except ValidationError as error:
-        raise DefinitionInvalid(str(error.errors()[0]["msg"])) from None
-    return _ask(request, settings, "paths", question, purpose, wanted.as_of)
-
-
-class MatrixIn(BaseModel):
-    """A matrix of a saved journey."""
-
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"example": {"journey": "retail-purchase"}}
-    )
-
-    journey: str
-    purpose: str | None = Field(default=None, max_length=100)
-    range: TimeRange = TimeRange()
-    as_of: Instant | None = None
+    return _answer(request, settings, caller, "paths", wanted)
 
 
 @router.post(
@@ -151,25 +76,10 @@ def compute_matrix(
 
     Totals of rows and columns are distinct people, so they are not the sums of their cells.
     """
-    with request.app.state.sessions() as session:
-        purpose = _purpose(session, caller, wanted.purpose, wanted.journey)
-        _, journey = catalogue.find(session, wanted.journey)
-    query = MatrixQuery(journey=journey, range=wanted.range)
-    return _ask(request, settings, "matrix", query, purpose, wanted.as_of)
+    return _answer(request, settings, caller, "matrix", wanted)
 
 
-class SwitchesIn(MatrixIn):
-    """Changes of channel in a saved journey."""
-
-    human: tuple[str, ...] = Field(default=HUMAN, max_length=20)
-    repeat_within: Duration = REPEAT_WITHIN
-
-
-@router.post(
-    "/switches",
-    summary="Count changes of channel",
-    responses=documented(*ERRORS),
-)
+@router.post("/switches", summary="Count changes of channel", responses=documented(*ERRORS))
 def compute_switches(
     request: Request, settings: Configuration, caller: Reader, wanted: SwitchesIn
 ) -> dict[str, Any]:
@@ -178,16 +88,7 @@ def compute_switches(
     `completion_after` sets neighbouring events on two channels beside those on one; it compares
     what people chose, and does not say what switching causes.
     """
-    with request.app.state.sessions() as session:
-        purpose = _purpose(session, caller, wanted.purpose, wanted.journey)
-        _, journey = catalogue.find(session, wanted.journey)
-    query = SwitchesQuery(
-        journey=journey,
-        range=wanted.range,
-        human=wanted.human,
-        repeat_within=wanted.repeat_within,
-    )
-    return _ask(request, settings, "switches", query, purpose, wanted.as_of)
+    return _answer(request, settings, caller, "switches", wanted)
 
 
 @router.get(
@@ -231,36 +132,21 @@ def list_profiles_behind(
     return {**body, "next_cursor": None if last is None else cursors.encode(last)}
 
 
-def _ask(
-    request: Request,
-    settings: Configuration,
-    kind: str,
-    question: BaseModel,
-    purpose: str,
-    as_of: Any,
+def _answer(
+    request: Request, settings: Configuration, caller: Caller, kind: str, wanted: Asked
 ) -> dict[str, Any]:
+    """Answer for the purpose that is stated, or the journey's own, or audience analytics."""
     from app.journeys import analyses  # noqa: PLC0415  # DuckDB and Arrow: 45 MB, loaded if asked
 
+    sessions = request.app.state.sessions
+    with sessions() as session:
+        journey = catalogue.find(session, wanted.journey)[1] if wanted.journey else None
+        own = journey.purpose if journey else DEFAULT_PURPOSE
+        purpose = state_purpose(caller, wanted.purpose or own)
+    try:
+        question = wanted.question(journey)
+    except ValidationError as error:
+        raise DefinitionInvalid(str(error.errors()[0]["msg"])) from None
     return analyses.ask(
-        request.app.state.sessions,
-        settings.lake_dir,
-        kind,
-        question,
-        purpose=purpose,
-        as_of=as_of,
+        sessions, settings.lake_dir, kind, question, purpose=purpose, as_of=wanted.as_of
     )
-
-
-def _plain(kind: type[T], wanted: BaseModel) -> T:
-    """Return the question without what only the route asks: its journey's key, purpose, time."""
-    left_out = {"journey", "purpose", "as_of"}
-    return kind.model_validate(
-        wanted.model_dump(by_alias=True, exclude=left_out, exclude_unset=True)
-    )
-
-
-def _purpose(session: Session, caller: Caller, stated: str | None, journey: str | None) -> str:
-    """Return the purpose of an analysis: as stated, or the journey's own, or audience analytics."""
-    if stated is None and journey is not None:
-        stated = catalogue.find(session, journey)[1].purpose
-    return state_purpose(caller, stated or DEFAULT_PURPOSE)

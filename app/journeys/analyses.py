@@ -16,9 +16,9 @@ from app.db import Sessions
 from app.journeys import envelope, matrix, questions, switches
 from app.journeys import funnel as funnels
 from app.journeys import paths as ways
-from app.journeys.cells import MatrixQuery
 from app.journeys.funnel_answer import caveats
 from app.journeys.funnel_request import FunnelRequest
+from app.journeys.matrix_request import MatrixQuery
 from app.journeys.paths_request import PathsRequest
 from app.journeys.switches_request import SwitchesQuery
 from app.journeys.time_to_convert import time_to_convert

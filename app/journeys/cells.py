@@ -3,16 +3,8 @@
 
 from datetime import datetime
 
-from app.journeys.definition import Frozen, Journey
-from app.journeys.funnel_request import TimeRange
+from app.journeys.matrix_request import MatrixQuery
 from app.journeys.predicate import POSITION, Parameters, known, microseconds, moment, sql
-
-
-class MatrixQuery(Frozen):
-    """What identifies a matrix, apart from when it is asked: the journey and the range."""
-
-    journey: Journey
-    range: TimeRange
 
 
 def cells_query(query: MatrixQuery, as_of: datetime, parameters: Parameters) -> str:

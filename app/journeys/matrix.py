@@ -13,9 +13,10 @@ import duckdb
 from pydantic import AwareDatetime
 
 from app.journeys.buckets import bucket, parse, unknown
-from app.journeys.cells import MatrixQuery, cells_query, people_query
+from app.journeys.cells import cells_query, people_query
 from app.journeys.definition import Channel, Frozen, Journey, Label, Stage, definition_hash
 from app.journeys.funnel_request import TimeRange
+from app.journeys.matrix_request import MatrixQuery
 from app.journeys.predicate import Parameters
 
 Status = Literal["planned+observed", "planned_not_observed", "observed_not_planned", "none"]

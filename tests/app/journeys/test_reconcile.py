@@ -109,7 +109,8 @@ class World:
         listed: list[str] = []
         cursor: str | None = None
         while True:
-            params = {"bucket": bucket, "limit": limit} | ({"cursor": cursor} if cursor else {})
+            params = {"bucket": bucket, "limit": str(limit)}
+            params |= {"cursor": cursor} if cursor else {}
             page = self.server.get(
                 f"/v1/analyses/{answer['query_id']}/profiles", params=params, headers=self.header
             )

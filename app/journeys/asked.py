@@ -1,0 +1,115 @@
+"""Questions as people ask them: with the key of a journey, a purpose and a time; pure."""
+
+from typing import Any
+
+from pydantic import ConfigDict, Field
+
+from app.journeys.definition import Frozen, Journey
+from app.journeys.funnel_request import Duration, FunnelRequest, Instant, TimeRange
+from app.journeys.matrix_request import MatrixQuery
+from app.journeys.paths_request import PathsChoices, PathsRequest
+from app.journeys.switches_request import HUMAN, REPEAT_WITHIN, SwitchesQuery
+
+#: What an analysis is for when neither it nor its journey says otherwise.
+DEFAULT_PURPOSE = "analytics.audience"
+
+#: What only the asking needs: the rest is the question, and makes its `definition_hash`.
+_ASIDE = {"journey", "purpose", "as_of"}
+
+
+class FunnelIn(FunnelRequest):
+    """A funnel, the journey it belongs to, and the purpose it serves."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "steps": [{"event": "Product Viewed"}, {"event": "Order Completed"}],
+                "window": "P7D",
+                "entry": "best",
+            }
+        }
+    )
+
+    journey: str | None = None
+    purpose: str | None = Field(default=None, max_length=100)
+
+    def question(self, journey: Journey | None) -> FunnelRequest:
+        """Return the funnel to count."""
+        return FunnelRequest.model_validate(_said(self))
+
+
+class PathsIn(PathsChoices):
+    """Paths, the journey whose touchpoints may label them, and the purpose they serve."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "start": {"event": "Product Viewed"},
+                "journey": "retail-purchase",
+                "label": "touchpoint",
+                "max_depth": 4,
+                "inactivity": "P30D",
+            }
+        }
+    )
+
+    journey: str | None = None
+    purpose: str | None = Field(default=None, max_length=100)
+    as_of: Instant | None = None
+
+    def question(self, journey: Journey | None) -> PathsRequest:
+        """Return the paths to find; raises ValidationError where a label needs a journey."""
+        return PathsRequest.model_validate({**_said(self), "journey": journey})
+
+
+class MatrixIn(Frozen):
+    """A matrix of a saved journey."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"journey": "retail-purchase"}}
+    )
+
+    journey: str
+    purpose: str | None = Field(default=None, max_length=100)
+    range: TimeRange = TimeRange()
+    as_of: Instant | None = None
+
+    def question(self, journey: Journey | None) -> MatrixQuery:
+        """Return the matrix to compute."""
+        return MatrixQuery.model_validate({**_said(self), "journey": journey})
+
+
+class SwitchesIn(Frozen):
+    """Changes of channel in a saved journey."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"example": {"journey": "retail-purchase", "human": ["face to face"]}},
+    )
+
+    journey: str
+    purpose: str | None = Field(default=None, max_length=100)
+    range: TimeRange = TimeRange()
+    as_of: Instant | None = None
+    human: tuple[str, ...] = Field(default=HUMAN, max_length=20)
+    repeat_within: Duration = REPEAT_WITHIN
+
+    def question(self, journey: Journey | None) -> SwitchesQuery:
+        """Return the switches to count."""
+        return SwitchesQuery.model_validate({**_said(self), "journey": journey})
+
+
+Asked = FunnelIn | PathsIn | MatrixIn | SwitchesIn
+
+#: How each analysis is asked.
+FORMS: dict[str, type[Asked]] = {
+    "funnel": FunnelIn,
+    "time-to-convert": FunnelIn,
+    "paths": PathsIn,
+    "matrix": MatrixIn,
+    "switches": SwitchesIn,
+}
+
+
+def _said(asked: Asked) -> dict[str, Any]:
+    return asked.model_dump(by_alias=True, exclude=_ASIDE, exclude_unset=True)

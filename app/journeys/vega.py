@@ -1,0 +1,73 @@
+"""Answers as Vega-Lite 5 specifications, data included; pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
+
+
+def specification(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a chart of an answer; raises ValueError for one that Vega-Lite cannot draw.
+
+    Vega-Lite knows no Sankey diagram; of paths it draws how many are where at each step.
+    """
+    result = answer["result"]
+    match answer["kind"]:
+        case "funnel":
+            rows = [
+                {"step": f"{k}. {step['name'] or ''}".strip(), "n": step["n"]}
+                for k, step in enumerate(result["steps"], start=1)
+            ]
+            marks: dict[str, Any] = {
+                "mark": {"type": "bar", "tooltip": True},
+                "encoding": {
+                    "y": {"field": "step", "type": "nominal", "sort": None},
+                    "x": {"field": "n", "type": "quantitative"},
+                },
+            }
+        case "time-to-convert":
+            rows = [dict(one) for one in result["bins"]]
+            marks = {
+                "mark": {"type": "bar", "tooltip": True},
+                "encoding": {
+                    "x": {"field": "start", "type": "quantitative", "bin": {"binned": True},
+                          "title": "seconds"},
+                    "x2": {"field": "end"},
+                    "y": {"field": "n", "type": "quantitative"},
+                },
+            }  # fmt: skip
+        case "matrix":
+            rows = [
+                {key: cell[key] for key in ("stage", "channel", "profiles", "events", "status")}
+                for cell in result["cells"]
+            ]
+            marks = _heat("stage", "channel", "profiles")
+        case "switches":
+            rows = [dict(move) for move in result["channels"]]
+            marks = _heat("target", "source", "n")
+        case "paths":
+            rows = [
+                {"step": node["step"], "label": node["label"] or "other", "n": node["n"]}
+                for node in result["flow"]["nodes"]
+            ]
+            marks = _heat("step", "label", "n")
+        case kind:
+            raise ValueError(f"there is no chart of {kind}")
+    return {
+        "$schema": SCHEMA,
+        "description": f"{answer['kind']} {answer['query_id']}, as of {answer['as_of']}",
+        "data": {"values": rows},
+        "width": "container",
+        **marks,
+    }
+
+
+def _heat(x: str, y: str, colour: str) -> dict[str, Any]:
+    return {
+        "mark": {"type": "rect", "tooltip": True},
+        "encoding": {
+            "x": {"field": x, "type": "nominal", "sort": None},
+            "y": {"field": y, "type": "nominal", "sort": None},
+            "color": {"field": colour, "type": "quantitative"},
+        },
+    }

@@ -1,0 +1,156 @@
+"""Analyses over HTTP and by command: who may ask, who may see names, what is drawn."""
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from fastapi.testclient import TestClient
+from typer.testing import CliRunner
+
+import consent
+from api.cli.root import app as command_line
+from app import pipeline
+from app.db import Sessions
+from app.journeys import pictures, vega
+from app.settings import Settings
+from consent import Purpose
+
+PURPOSE, MEASURE = "analytics.audience", "measure.only"
+JOURNEY = {
+    "key": "shop", "name": "Shop",
+    "stages": [{"id": "look", "order": 1}, {"id": "buy", "order": 2}],
+    "channels": [{"id": "web"}, {"id": "till", "family": "face to face"}],
+    "touchpoints": [
+        {"id": "page", "stage": "look", "channel": "web", "match": {"event": "Viewed <b>"}},
+        {"id": "order", "stage": "buy", "channel": "till", "match": {"event": "Ordered"}},
+    ],
+}  # fmt: skip
+LINKED = {consent.LINK: True}
+FUNNEL: dict[str, Any] = {"steps": [{"event": "Viewed <b>"}, {"event": "Ordered"}]}
+
+
+@pytest.fixture
+def header(server: TestClient, sessions: Sessions, token: Any, write_key: str) -> dict[str, str]:
+    """A client, and three visitors of whom one buys; one has refused."""
+    with sessions.begin() as session:
+        consent.catalogue.add_purpose(
+            session, Purpose(MEASURE, lawful_basis="contract", linkable=False)
+        )
+    header: dict[str, str] = token(purposes=(PURPOSE, MEASURE))
+    server.post("/v1/journeys", json=JOURNEY, headers=header).raise_for_status()
+    for n, (says, names) in enumerate(
+        [(True, ["Viewed <b>", "Ordered"]), (True, ["Viewed <b>"]), (False, ["Viewed <b>"])]
+    ):
+        for name in names:
+            event = {
+                "event": name, "userId": f"u-{n}", "anonymousId": f"d-{n}", "writeKey": write_key,
+                "context": {"consent": {"categoryPreferences": {**LINKED, PURPOSE: says}}},
+            }  # fmt: skip
+            server.post("/v1/track", json=event).raise_for_status()
+    idle = False
+    while not idle:
+        with sessions.begin() as session:
+            idle = pipeline.step(session).idle
+    return header
+
+
+def test_every_answer_has_the_envelope_and_opens_to_its_people(
+    server: TestClient, header: dict[str, str], token: Any
+) -> None:
+    journey = {"journey": "shop"}
+    asked = {
+        "funnel": (FUNNEL, "step:2", 1),
+        "time-to-convert": (FUNNEL, "status:converted", 1),
+        "paths": ({**journey, "label": "touchpoint"}, 'variant:["page"]', 1),
+        "matrix": (journey, 'cell:["look","web"]', 2),
+        "switches": (journey, 'move:["web","till"]', 1),
+    }
+    for kind, (body, bucket, n) in asked.items():
+        answer = server.post(f"/v1/analyses/{kind}", json=body, headers=header)
+        assert answer.status_code == 200, answer.text
+        said = answer.json()
+        assert said["kind"] == kind
+        assert said["freshness"]["not_yet_copied"] == 0
+        assert said["freshness"]["events_until"] <= said["as_of"]
+        assert (said["n_profiles"], said["n_events"]) == (2, 3)
+        assert said["excluded"] == {"consent:refused": 1}
+        again = server.post(
+            f"/v1/analyses/{kind}", json={**body, "as_of": said["as_of"]}, headers=header
+        ).json()
+        assert again == said
+        url = f"/v1/analyses/{said['query_id']}/profiles"
+        page = server.get(url, params={"bucket": bucket}, headers=header).json()
+        assert (page["n_profiles"], len(page["data"]), page["withheld"]) == (n, n, {})
+        wrong = server.get(url, params={"bucket": "nothing:here"}, headers=header)
+        assert (wrong.status_code, wrong.json()["code"]) == (422, "bucket-invalid")
+        counting = token("journeys:read", purposes=(PURPOSE,))
+        assert server.get(url, params={"bucket": bucket}, headers=counting).status_code == 403
+        stranger = token(purposes=(MEASURE,))
+        assert server.get(url, params={"bucket": bucket}, headers=stranger).status_code == 403
+
+
+def test_what_may_be_counted_and_not_named_is_withheld(
+    server: TestClient, header: dict[str, str]
+) -> None:
+    answer = server.post(
+        "/v1/analyses/funnel", json={**FUNNEL, "purpose": MEASURE}, headers=header
+    ).json()
+    assert answer["result"]["steps"][0]["n"] == 3
+    url = f"/v1/analyses/{answer['query_id']}/profiles"
+    page = server.get(url, params={"bucket": "step:1"}, headers=header).json()
+    assert (page["data"], page["n_profiles"]) == ([], 3)
+    assert page["withheld"] == {"not_linkable": 3}
+
+
+REFUSED: list[tuple[str, Any, int, str | None]] = [
+    ("paths", {"label": "touchpoint"}, 422, "definition-invalid"),
+    ("paths", {"replace": [{"pattern": "(?=x)", "by": ""}]}, 422, "definition-invalid"),
+    ("funnel", {**FUNNEL, "universe": {"not": {"event": "Orderedd"}}}, 422, "definition-invalid"),
+    ("funnel", {**FUNNEL, "journey": "nowhere"}, 404, "journey-not-found"),
+    ("matrix", {}, 422, None),
+    ("paths", {"start": {"event": "\x00"}}, 422, None),
+    ("time-to-convert", {"steps": []}, 422, None),
+]
+
+
+def test_a_question_that_cannot_be_answered_is_refused(
+    server: TestClient, header: dict[str, str]
+) -> None:
+    for kind, body, status, code in REFUSED:
+        answer = server.post(f"/v1/analyses/{kind}", json=body, headers=header)
+        assert answer.status_code == status, answer.text
+        assert code in (None, answer.json()["code"])
+    unknown = server.get("/v1/analyses/q_no/profiles?bucket=step:1", headers=header)
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "analysis-not-found")
+
+
+def test_answers_are_drawn_and_what_people_wrote_stays_text(
+    header: dict[str, str], settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PARCOURS_DATABASE_URL", settings.database_url or "")
+    question = tmp_path / "q.json"
+    steps = [{"match": step, "name": "a<b"} for step in FUNNEL["steps"]]
+    question.write_text(json.dumps({"steps": steps}))
+    here = ["--data-dir", str(tmp_path), "--out"]
+    asked = {"funnel": [str(question)], "paths": [], "matrix": ["--journey", "shop"],
+             "switches": ["--journey", "shop"]}  # fmt: skip
+    for kind, options in asked.items():
+        out = tmp_path / f"{kind}.svg"
+        arguments = ["analyse", kind, *options, *here, str(out), "--json"]
+        run = CliRunner().invoke(command_line, arguments)
+        assert run.exit_code == 0, run.output
+        answer = json.loads(run.stdout)
+        assert out.read_text(encoding="utf-8") == pictures.draw(answer)
+        root = ElementTree.fromstring(pictures.draw(answer))  # noqa: S314 - a text of our own
+        assert root.tag.endswith("svg")
+        assert ("a<b" in " ".join(root.itertext())) == (kind == "funnel")
+        assert vega.specification(answer)["data"]["values"]
+    out = tmp_path / "funnel.json"
+    run = CliRunner().invoke(command_line, ["analyse", "funnel", str(question), *here, str(out)])
+    assert run.exit_code == 0, run.output
+    drawn = json.loads(out.read_text(encoding="utf-8"))
+    assert [row["n"] for row in drawn["data"]["values"]] == [2, 1]
+    for wrong in (["analyse", "nothing"], ["analyse", "funnel", "--out", "x.png"]):
+        assert CliRunner().invoke(command_line, wrong).exit_code != 0
