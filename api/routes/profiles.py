@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Header, Path, Query
 from sqlalchemy.orm import Session
 
@@ -193,19 +194,34 @@ def read_events(
 def read_segments(
     session: Db, caller: Reader, ref: Ref, purpose: StatedQuery = None, stated: StatedHeader = None
 ) -> dict[str, Any]:
-    """Return the segments of the stated purpose that the person is in, since when."""
+    """Return the segments of the stated purpose: those the person is in, and `past` stays."""
     view = seen(session, caller, ref, purpose, stated)
-    return frame(view, data=_segments(session, view))
+    past = [
+        {
+            "segment": row.key,
+            "since": row.entered_at.isoformat(),
+            "until": row.left_at.isoformat(),
+            "reason": row.why_left,
+        }
+        for row in _stays(session, view)
+        if row.left_at is not None
+    ]
+    return frame(view, data=_segments(session, view), past=past)
+
+
+def _stays(session: Session, view: read.View) -> list[sa.Row[Any]]:
+    """Return the stays in segments of the stated purpose; others are not for this reader."""
+    if not view.allowed:
+        return []
+    rows = segments.of_person(session, view.subject_id)
+    return [row for row in rows if row.purpose == view.purpose]
 
 
 def _segments(session: Session, view: read.View) -> list[dict[str, Any]]:
-    """Return the segments of the stated purpose; those of another are not for this reader."""
-    if not view.allowed:
-        return []
     return [
         {"segment": row.key, "since": row.entered_at.isoformat()}
-        for row in segments.of_person(session, view.subject_id)
-        if row.purpose == view.purpose
+        for row in _stays(session, view)
+        if row.left_at is None
     ]
 
 

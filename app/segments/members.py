@@ -255,6 +255,32 @@ def list_members(
     return [row for row in page if row.person_id in allowed], following
 
 
+def list_stays(
+    session: Session, segment: Segment, *, after: str | None, limit: int
+) -> tuple[list[sa.Row[Any]], str | None]:
+    """Return a page of stays (profile_id, entered_at, left_at, why_left), past ones included.
+
+    Of people whose data may be used for the purpose now; so a page may be short.
+    """
+    person, entered_at = cursors.decode(after, int, str) if after else (0, "-infinity")
+    rows = session.execute(
+        statement("app.segments", "history"),
+        {
+            "segment_id": segment.id,
+            "person": person,
+            "entered_at": entered_at,
+            "limit": limit + 1,
+        },
+    ).all()
+    page = rows[:limit]
+    following = None
+    if len(rows) > limit:
+        following = cursors.encode(page[-1].person_id, page[-1].entered_at.isoformat())
+    decisions = permissions(session, segment.purpose, {row.person_id for row in page})
+    allowed = {decision.person_id for decision in decisions if decision.allowed}
+    return [row for row in page if row.person_id in allowed], following
+
+
 def size(session: Session, segment: Segment) -> int:
     """Return how many members a segment has."""
     query = sa.select(sa.func.count()).where(
@@ -264,11 +290,17 @@ def size(session: Session, segment: Segment) -> int:
 
 
 def of_person(session: Session, person: int) -> list[sa.Row[Any]]:
-    """Return the segments a person is in: key, purpose, entered_at."""
+    """Return the stays of a person: key, purpose, entered_at, left_at, why_left."""
     query = (
-        sa.select(Segment.key, Segment.purpose, SegmentMember.entered_at)
+        sa.select(
+            Segment.key,
+            Segment.purpose,
+            SegmentMember.entered_at,
+            SegmentMember.left_at,
+            SegmentMember.why_left,
+        )
         .join(SegmentMember, SegmentMember.segment_id == Segment.id)
-        .where(SegmentMember.person_id == person, SegmentMember.left_at.is_(None))
-        .order_by(Segment.key)
+        .where(SegmentMember.person_id == person)
+        .order_by(Segment.key, SegmentMember.entered_at)
     )
     return list(session.execute(query))
