@@ -15,7 +15,8 @@ from splink import DuckDBAPI, Linker
 
 from identity import blocking
 from identity.comparing import settings_of
-from identity.likeness import BLOCKING, Model
+from identity.likeness import BLOCKING
+from identity.mixture import Model
 
 
 def run(file: str, spill: str, megabytes: int) -> dict[str, Any]:

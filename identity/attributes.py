@@ -96,6 +96,8 @@ _PLACEHOLDERS = frozenset(
 _PLACEHOLDER_DATES = frozenset(
     ("1900-01-01", "1970-01-01", "1901-01-01", "1899-12-30", "1899-12-31", "1800-01-01")
 )
+#: Where a year has two digits, or cannot be, the century ends here.
+_LATEST_BIRTH = 2030
 _PLACEHOLDER_USERS = frozenset(
     "test none noreply no-reply donotreply na unknown noemail nomail null".split()
 )
@@ -286,7 +288,9 @@ def _ascii_digits(text: str) -> str:
 
 
 def _email(text: str) -> str:
-    match = _EMAIL.fullmatch(text.lower().removeprefix("mailto:").strip())
+    _, named, address = text.partition("<")  # Ada Lovelace <ada@example.org>
+    written = address.removesuffix(">") if named else text
+    match = _EMAIL.fullmatch(written.lower().removeprefix("mailto:").strip())
     if match is None or match[1] in _PLACEHOLDER_USERS:
         return ""
     return match[0]
@@ -307,11 +311,13 @@ def _birth_date(text: str) -> str:
             day, month = month, day
         if not (1 <= month <= 12 and 1 <= day <= 31):
             return ""
-        year += 0 if year > 99 else 1900 if year > 30 else 2000
+        year += 0 if year > 99 else 1900 if year > _LATEST_BIRTH % 100 else 2000
     else:
         return ""
+    # Nobody is born in 2070: programs that read two digits as POSIX says take 69 and less for 20xx.
+    year -= 100 if _LATEST_BIRTH < year <= _LATEST_BIRTH + 70 else 0
     date = f"{year:04d}-{month:02d}-{day:02d}"
-    return date if 1800 <= year <= 2100 and date not in _PLACEHOLDER_DATES else ""
+    return date if 1800 <= year <= _LATEST_BIRTH and date not in _PLACEHOLDER_DATES else ""
 
 
 def _split_full_name(found: Mapping[str, Mapping[str, str]]) -> dict[str, str]:

@@ -14,7 +14,8 @@ from splink import DuckDBAPI, Linker
 
 from identity.blocking import Blocks, pair
 from identity.learnt import FREQUENCIES
-from identity.likeness import COMPARISONS, Model
+from identity.likeness import COMPARISONS
+from identity.mixture import Model
 
 #: Pairs that are compared at once: some 150 bytes each.
 PAIRS_AT_ONCE = 4_000_000

@@ -6,12 +6,11 @@ preview a model, does without (`waterfall` computes).
 
 from dataclasses import dataclass
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from identity.bars import Waterfall
-from identity.learnt import Learnt
+from identity.learnt import Learnt, read
 from identity.tables import LearntModel
 
 
@@ -55,9 +54,5 @@ def model(session: Session, run_id: int | None = None) -> Known | None:
     if run_id is not None:
         query = query.where(LearntModel.run_id == run_id)
     kept = session.scalar(query)
-    try:
-        return None if kept is None else Known(
-            kept.id, kept.run_id, msgspec.convert(kept.learnt, Learnt)
-        )  # fmt: skip
-    except msgspec.ValidationError:  # another version of this program learnt it
-        return None
+    learnt = None if kept is None else read(kept.learnt)
+    return None if kept is None or learnt is None else Known(kept.id, kept.run_id, learnt)

@@ -5,7 +5,8 @@ So whoever explains a pair weighs it as the worker did, where Splink may not be 
 
 import msgspec
 
-from identity.likeness import Shares
+from identity.likeness import COMPARISONS, labels_of
+from identity.mixture import Shares
 
 
 class Names(msgspec.Struct, frozen=True):
@@ -25,6 +26,22 @@ class Learnt(msgspec.Struct, frozen=True):
     shared: dict[str, list[int]]
     #: How many records may share a blocking key of a rule for it to be used.
     most: dict[str, int]
+
+
+def read(kept: object) -> Learnt | None:
+    """Return what was kept as built-in values, or None if another version of this program did.
+
+    Shares of other degrees of agreement than those of now say nothing.
+    """
+    try:
+        learnt = msgspec.convert(kept, Learnt)
+    except msgspec.ValidationError:
+        return None
+    known = all(
+        name in COMPARISONS and learnt.shares.levels.get(name) == labels_of(name)
+        for name in learnt.shares.m
+    )
+    return learnt if known else None
 
 
 #: The columns whose frequent values count for less, and how frequent a value is on no data at all.

@@ -13,7 +13,7 @@ from identity import graph, people, splink_model
 from identity.blocking import Table
 from identity.candidates import Fresh, Neighbours
 from identity.known import ScoredPair
-from identity.learnt import Learnt
+from identity.learnt import Learnt, read
 from identity.lock import lock
 from identity.tables import LearntModel
 from identity.whole import Whole
@@ -47,10 +47,7 @@ def keep_model(session: Session, learnt: Learnt, run_id: int) -> None:
 def model(session: Session) -> Learnt | None:
     """Return what was learnt last, if anything was by this version of the program."""
     kept = session.scalar(sa.select(LearntModel).order_by(LearntModel.id.desc()).limit(1))
-    try:
-        return None if kept is None else msgspec.convert(kept.learnt, Learnt)
-    except msgspec.ValidationError:
-        return None
+    return None if kept is None else read(kept.learnt)
 
 
 def learnt_at(session: Session) -> datetime | None:

@@ -25,7 +25,7 @@ from sqlglot import exp
 from identity.blocking import Blocks
 from identity.comparing import Compare, compared_sql, settings_of
 from identity.learnt import FREQUENCIES
-from identity.likeness import Model
+from identity.mixture import Model
 
 #: Records go to the executors in files of this size.
 _FILE = "64MB"

@@ -20,7 +20,8 @@ from identity.blocking import Blocks, Table
 from identity.comparing import Compare, Comparer, count_patterns, in_duckdb
 from identity.known import ScoredPair
 from identity.learnt import FREQUENCIES, Learnt, Names, frequency_sql
-from identity.likeness import Model, Patterns, levels_of
+from identity.likeness import levels_of
+from identity.mixture import Model, Patterns
 from identity.weighing import can_reach, scored, weigh
 
 # All pairs of 1,000 records: half a million.

@@ -17,7 +17,8 @@ from identity.bars import of_evidence
 from identity.blocking import Table, connect, prepare
 from identity.known import Compared, ScoredPair
 from identity.learnt import FREQUENCIES, Learnt, frequency_sql
-from identity.likeness import BLOCKING, COMPARISONS, Model, levels_of
+from identity.likeness import BLOCKING, COMPARISONS, levels_of
+from identity.mixture import Model
 from identity.weighing import weigh
 
 

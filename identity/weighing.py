@@ -9,7 +9,8 @@ from typing import Any
 import duckdb
 
 from identity.known import ScoredPair
-from identity.likeness import Model, levels_of
+from identity.likeness import levels_of
+from identity.mixture import Model
 
 
 def weigh(con: duckdb.DuckDBPyConnection, model: Model, threshold: float) -> Iterator[ScoredPair]:

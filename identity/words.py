@@ -22,6 +22,7 @@ NAMES: dict[str, tuple[str, str]] = {
 #: Degrees of agreement, as `likeness` labels them.
 LEVELS: dict[str, tuple[str, str]] = {
     "same": ("the same", "identique"),
+    "other generation": ("of another generation (Sr, Jr)", "d'une autre génération (père, fils)"),
     "swapped": ("first and last name exchanged", "prénom et nom intervertis"),
     "nickname": ("a nickname of the other", "un diminutif de l'autre"),
     "close": ("nearly the same", "presque identique"),

@@ -73,6 +73,21 @@ def test_an_ambiguous_date_has_its_day_first() -> None:
     assert from_traits({"dob": "03/04/1990"}) == {"birth_date": "1990-04-03"}
 
 
+@pytest.mark.parametrize("written", ["2063-05-14", "14/05/2063", "20630514"])
+def test_nobody_is_born_in_the_future(written: str) -> None:
+    assert from_traits({"dob": written}) == {"birth_date": "1963-05-14"}
+    assert from_traits({"dob": "2024-05-14"}) == {"birth_date": "2024-05-14"}
+    assert from_traits({"dob": "2163-05-14"}) == {}
+
+
+def test_an_address_with_a_name_before_it_is_the_address() -> None:
+    assert from_traits({"email": '"Jay Jones" <jjones@Example.com>'}) == {
+        "email": "jjones@example.com"
+    }
+    assert from_traits({"email": "<jjones@example.com"}) == {"email": "jjones@example.com"}
+    assert from_traits({"email": "Jay Jones <nobody>"}) == {}
+
+
 @pytest.mark.parametrize(
     ("trait", "value"),
     [

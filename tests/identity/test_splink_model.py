@@ -10,12 +10,12 @@ import duckdb
 import pyarrow
 import pytest
 
-from identity import splink_model
+from identity import splink_model, waterfall
 from identity.attributes import FIELDS, from_traits
 from identity.blocking import Table
 from identity.known import ScoredPair
 from identity.quality import pairwise
-from identity.splink_model import score
+from identity.splink_model import learn, score
 
 pa: Any = pyarrow  # ships no types
 FEBRL = Path(__file__).parents[3] / "shared/data/er/febrl3"
@@ -88,9 +88,19 @@ def test_strangers_are_nobodys_pair() -> None:
         {"last_name": "king"},
         {"birth_date": "1985-10-12"},
         {"address": "3 elm st", "postcode": "BS12AB", "city": "bristol"},
+        {"first_name": "lovelave", "last_name": "ada", "email": None},
+        {"last_name": "lovelace jr"},
         {"first_name": None, "phone": None},
     ],
-    ids=["swapped names", "married", "day and month exchanged", "moved", "no first name"],
+    ids=[
+        "swapped names",
+        "married",
+        "day and month exchanged",
+        "moved",
+        "swapped and misspelt",
+        "junior once",
+        "no first name",
+    ],
 )
 def test_one_changed_field_does_not_hide_a_person(changed: Person) -> None:
     assert (120, 121) in sure(score(table([*town(120), ADA, {**ADA, **changed}])))
@@ -114,6 +124,36 @@ def test_a_nickname_is_the_same_name() -> None:
 )
 def test_people_of_one_household_are_not_merged(relative: Person) -> None:
     assert (120, 121) not in sure(score(table([*town(120), ADA, {**ADA, **relative}])))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"last_name": "byron sr"}, {"last_name": "byron junior"}),
+        ({"first_name": "george i"}, {"first_name": "george iii"}),
+    ],
+)
+def test_father_and_son_of_one_name_are_two(one: Person, other: Person) -> None:
+    lord = {"first_name": "george", "last_name": "byron", "address": ADA["address"],
+            "postcode": ADA["postcode"]}  # fmt: skip
+    assert (120, 121) not in sure(score(table([*town(120), {**lord, **one}, {**lord, **other}])))
+    assert (120, 121) in sure(score(table([*town(120), {**lord, **one}, {**lord, **one}])))
+
+
+@pytest.mark.parametrize(
+    ("written", "level"),
+    [
+        ("12 marylebone rd london nw15ls", "close"),
+        ("marylebone house 12 marylebone rd", "close"),
+        ("112 marylebone rd london", "moved in town"),
+    ],
+)
+def test_an_address_with_more_on_its_line_is_nearly_the_same(written: str, level: str) -> None:
+    both = table([*town(120), ADA, {**ADA, "address": written}])
+    _, learnt = learn(both)
+    assert learnt
+    [compared] = waterfall.compare(both, [(120, 121)], learnt)
+    assert {bar.name: bar.level for bar in compared.waterfall.bars}["address"] == level
 
 
 def test_a_switchboard_number_links_nobody() -> None:
