@@ -15,7 +15,6 @@ import consent
 from app import analysts
 from app.consents.permission import parameters, permissions
 from app.consents.record import record
-from app.db import Sessions
 from app.errors import AnalystExists, AnalystNotFound, DefinitionInvalid
 from identity import people
 from tests.app.privacy.conftest import World, world
@@ -175,23 +174,3 @@ def test_85_roles_are_listed_made_anew_and_removed(world: World) -> None:
                 analysts.add(session, name, [PURPOSE])
         with pytest.raises(consent.PurposeNotFound):
             analysts.add(session, ROLE, ["no.such"])
-
-
-def test_85_nobody_updates_or_deletes_in_the_ledger_not_even_the_products_own_role(
-    sessions: Sessions,
-) -> None:
-    with sessions() as session:
-        tables = session.scalars(
-            sa.text("SELECT tablename FROM pg_tables WHERE schemaname = 'consent' "
-                    "AND tablename LIKE 'ledger%'")
-        ).all()  # fmt: skip
-    deletable = {"ledger_sealed", "ledger_statement"}  # with its key; once it is an entry
-    for table in tables:
-        column = {"ledger_entry": "entry", "ledger_node": "hash", "ledger_key": "vkey",
-                  "ledger_checkpoint": "note", "ledger_sealed": "sealed",
-                  "ledger_statement": "kind"}[table]  # fmt: skip
-        asks = [f"UPDATE consent.{table} SET {column} = {column}"]
-        asks += [] if table in deletable else [f"DELETE FROM consent.{table}"]
-        for text in asks:
-            with sessions() as session, pytest.raises(sa.exc.DBAPIError, match="append-only"):
-                session.execute(sa.text(text))

@@ -19,5 +19,7 @@ def test_a_destination_hears_only_of_segments_that_are_for_its_own_purpose(
     )
     assert other.status_code == 422
     assert "buyers serves analytics.audience" in other.text
+    none = server.post("/v1/destinations", json=hook, headers=header)  # check 49
+    assert (none.status_code, none.json()["errors"][0]["pointer"]) == (422, "#/purpose")
     same = {**hook, "purpose": "analytics.audience"}
     assert server.post("/v1/destinations", json=same, headers=header).status_code == 201
