@@ -4,6 +4,30 @@ from typing import Any
 
 from consent.purposes import LINK, Mode, Purpose
 
+#: Whose data, by what everybody who comes here is.
+PERSONS = ["customers", "visitors"]
+#: By the beginning of a key, the longest first: which classes of data, and for how many days they
+#: are needed. 25 months for measuring (CNIL, audience measurement, 2025), three years for offers
+#: (CNIL, retention in commercial management, 2022), 13 months for what devices hold.
+NEEDS: tuple[tuple[str, list[str], int], ...] = (
+    ("profile.link", ["contact", "identifiers"], 1_095),
+    ("profile", ["behaviour", "profile"], 760),
+    ("analytics", ["behaviour", "identifiers"], 760),
+    ("measure", ["behaviour", "identifiers"], 760),
+    ("product", ["behaviour"], 760),
+    ("content", ["behaviour", "profile"], 760),
+    ("marketing", ["contact", "behaviour"], 1_095),
+    ("ads", ["behaviour", "identifiers", "profile"], 760),
+    ("geo", ["location"], 395),
+    ("device", ["network"], 395),
+)
+
+
+def _needs(key: str) -> dict[str, Any]:
+    """Return what a purpose declares of its data: an operator adds a version that says better."""
+    classes, days = next((c, d) for start, c, d in NEEDS if key.startswith(start))
+    return {"persons": PERSONS, "data_classes": classes, "retention_days": days}
+
 
 def _consent(
     key: str,
@@ -27,7 +51,7 @@ def _consent(
         direct_marketing=direct_marketing,
         explicit=explicit,
         adults_only=adults_only,
-        declared={"mappings": names} if names else {},
+        declared={**_needs(key), **({"mappings": names} if names else {})},
     )
 
 
@@ -43,7 +67,12 @@ CATALOGUE: tuple[Purpose, ...] = (
             "en": "Provide and support the service you asked for",
             "fr": "Fournir et assister le service demandé",
         },
-        declared={"mappings": {"dpv": "dpv:ServiceProvision", "google": ["functionality_storage"]}},
+        # How long the service needs its data only its operator can say. Until then it keeps all.
+        declared={
+            "persons": PERSONS,
+            "data_classes": ["contact", "identifiers", "behaviour"],
+            "mappings": {"dpv": "dpv:ServiceProvision", "google": ["functionality_storage"]},
+        },
     ),
     _consent(
         LINK,

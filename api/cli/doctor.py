@@ -15,11 +15,15 @@ from api.cli import holding
 from api.cli.session import AsJson, DataDir, opened, settings, show
 from app import work
 from app.destinations import registry
+from app.errors import JournalUnusable, SuppressionKeyUnusable
 from app.events import stream
 from app.ledger import state
 from app.ledger.anchor import Anchor
 from app.ledger.keystore import Keystore
+from app.privacy import journal
 from app.settings import Settings
+from app.suppression import gate
+from consent import erasure, suppression
 
 T = TypeVar("T")
 
@@ -44,6 +48,7 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
             )
         ]
         rows.append(_check("held events", lambda s: _held(s, configuration), session))
+        rows.append(_check("erasures", lambda s: _erasures(s, configuration), session))
         rows.append(_check("ledger", lambda s: _ledger(s, configuration), session))
     rows.append(_check("disk", _disk, configuration))
     show(rows, as_json, "check", "state", "detail")
@@ -119,6 +124,31 @@ def _held(session: Session, configuration: Settings) -> str:
     if found:
         raise _Wrong(found)
     return holding.told(session, configuration)
+
+
+def _erasures(session: Session, configuration: Settings) -> str:
+    """Who was erased stays out only with the key of the list, and out of backups by the journal."""
+    listed = suppression.entries(session)
+    try:
+        known = gate.keys().ids if listed else frozenset()
+        lines = journal.read(configuration.journal)
+    except (SuppressionKeyUnusable, JournalUnusable) as error:
+        raise _Wrong(
+            f"{error}; restore it from its backup: without it nothing is accepted"
+        ) from error
+    lost = sum(entry.key_id not in known for entry in listed)
+    if lost:
+        raise _Wrong(
+            f"{lost} of {len(listed)} entries of the suppression list are under a key that is not "
+            "here: who was erased could come back; add the old key to PARCOURS_SUPPRESSION_KEY"
+        )
+    missing = erasure.done(session) - {line.id for line in lines}
+    if missing:
+        raise _Wrong(
+            f"{len(missing)} erasures are not in {configuration.journal}: a restored backup would "
+            "bring them back; restore the journal from its backup"
+        )
+    return f"{len(lines)} in the journal, {len(listed)} identifiers suppressed"
 
 
 def _ledger(session: Session, configuration: Settings) -> str:

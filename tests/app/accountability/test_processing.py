@@ -22,6 +22,7 @@ from consent import Choice
 from consent.errors import AssessmentMissing
 from identity import graph
 
+STORAGE_UNTOLD = "declared.storage_locations is missing"
 NOW = datetime.now(UTC)
 POST = "marketing.post"
 CONTROLLER = Controller.model_validate(Controller.model_json_schema()["example"])
@@ -112,7 +113,11 @@ def test_it_changes_when_a_destination_is_added(used: Session) -> None:
 def test_what_nobody_told_is_a_gap_and_what_is_not_in_use_is_none(used: Session) -> None:
     sources.add(used, "app", collection_purpose="service.operation")
     found = activity(used, "service.operation")
-    assert [f"declared.{name} is missing" for name in EXPECTED] == found["gaps"][:3]
+    assert found["gaps"] == ["declared.retention_days is missing", STORAGE_UNTOLD]
+    sources.add(used, "old", collection_purpose="of.old")
+    consent.catalogue.add_purpose(used, consent.Purpose("of.old"))
+    told_nothing = activity(used, "of.old")["gaps"]
+    assert told_nothing == [*(f"declared.{name} is missing" for name in EXPECTED), STORAGE_UNTOLD]
     unused = activity(used, "geo.precise")
     assert (unused["in_use"], unused["gaps"], unused["people"]) == (False, [], None)
     assert "the controller is not set" in record_of_processing(used, at=NOW)["gaps"]
