@@ -47,14 +47,19 @@ def _columns(purpose: Purpose) -> dict[str, Any]:
 def _versions(session: Session, key: str | None) -> list[tuple[Purpose, datetime]]:
     """Return the versions of one purpose, or of all, in order, each with the time by our clock.
 
-    As plain columns and in one round trip: every decision asks for its purpose, and as objects of
-    all purposes it took 3 ms, most of a profile read.
+    In one round trip, by a statement that is made once: every decision asks for its purpose. As
+    objects of all purposes it took 3 ms, and as a query that is put together each time .6.
     """
-    columns = [PurposeVersion.__table__.c[name] for name in COLUMNS]
-    query = sa.select(*columns, sa.func.clock_timestamp()).order_by("key", "version")
-    if key is not None:
-        query = query.where(PurposeVersion.key == key)
-    return [(_purpose(row), row[-1]) for row in session.execute(query)]
+    found = session.execute(_select(key is not None), {} if key is None else {"key": key})
+    return [(_purpose(row), row[-1]) for row in found]
+
+
+@cache
+def _select(one: bool) -> sa.TextClause:
+    where = " WHERE key = :key" if one else ""
+    columns = ", ".join(COLUMNS)
+    order = " ORDER BY key, version"
+    return sa.text(f"SELECT {columns}, clock_timestamp() FROM consent.purpose{where}{order}")  # noqa: S608 -- names of our own columns
 
 
 def _purpose(row: Sequence[Any]) -> Purpose:

@@ -15,6 +15,8 @@ from identity import people as identity
 
 #: What is done with the data: counted without naming anybody, or anything else.
 Use = Literal["analyse", "person"]
+#: Of whom demands and ages are looked up, where some people are asked about (`said_by_some.sql`).
+OF_SOME = "WHERE person_id = ANY(ARRAY(SELECT unnest(CAST(:people AS bigint[]))))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ def _for_everybody() -> sa.TextClause:
 @cache
 def _for_some() -> sa.TextClause:
     whole = _for_everybody().text
-    head, _, rest = whole.partition("-- <everybody\n")
+    head, _, rest = whole.replace("-- of some people", OF_SOME).partition("-- <everybody\n")
     _, _, tail = rest.partition("-- everybody>\n")
     return sa.text(head + statement("app.consents", "said_by_some").text + tail)
 
@@ -73,12 +75,14 @@ def parameters(
 
 def permissions(
     session: Session,
-    purpose_key: str,
+    purpose: str | consent.Purpose,
     people: Collection[int] | None = None,
     *,
     use: Use = "person",
 ) -> list[Permission]:
     """Say of every identifier of these people whether it may be used for the purpose.
+
+    The purpose by its key; or as the catalogue has it now, by who has just read it there.
 
     A purpose that demands deterministic links knows asserted groups, and no people: `people` are
     then groups, and each is a person of its own. Who is none of both allows nothing.
@@ -87,7 +91,8 @@ def permissions(
     that brought them: there every identifier is a person of its own. Raises PurposeNotFound: a
     purpose that is not in the catalogue allows nothing.
     """
-    purpose = consent.catalogue.purpose(session, purpose_key)
+    if isinstance(purpose, str):
+        purpose = consent.catalogue.purpose(session, purpose)
     asked = people
     if people is not None and purpose.link_confidence == "deterministic":
         asked = set(identity.people_of(session, people).values())

@@ -81,12 +81,13 @@ def view(session: Session, found: Found, purpose: str) -> View:
     asserted to be one with; the rest is withheld as `link_confidence`.
     """
     subject, profile, beyond = found.person_id, found.profile_id, 0
-    if consent.catalogue.purpose(session, purpose).link_confidence == "deterministic":
+    known = consent.catalogue.purpose(session, purpose)
+    if known.link_confidence == "deterministic":
         members = people.members(session, [found.person_id])
         subject = next(m.group_id for m in members if m.identifier_id == found.named_id)
         profile = people.profile_ids(session, [subject])[subject]
         beyond = sum(m.group_id != subject for m in members)
-    decisions = permissions(session, purpose, [subject])
+    decisions = permissions(session, known, [subject])
     denied = {p.identifier_id: p.reason for p in decisions if not p.allowed}
     denials.note(session, "read", purpose, denied, at=datetime.now(UTC))
     return View(
@@ -204,7 +205,7 @@ def page(
         },
     ).all()
     decisions: dict[int, list[Permission]] = {}
-    for decision in permissions(session, purpose, {row.subject_id for row in rows}):
+    for decision in permissions(session, known, {row.subject_id for row in rows}):
         decisions.setdefault(decision.person_id, []).append(decision)
     views = [
         View(
