@@ -6,7 +6,6 @@ in a command that adds a source: `parcours worker` becomes this program.
 
 import argparse
 import gc
-import logging
 import os
 import signal
 import threading
@@ -14,6 +13,7 @@ import time
 
 from api.cli import holding
 from api.cli.session import opened
+from app import logs
 from app.jobs import Worker
 from app.postgres import database
 from app.settings import Settings
@@ -31,8 +31,8 @@ def main() -> None:
     arguments = argparse.ArgumentParser(prog="parcours worker")
     arguments.add_argument("--parent", type=int)
     parent = arguments.parse_args().parent
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     configuration = Settings()
+    logs.configure(configuration.log_level)
     with opened(configuration) as sessions, database(configuration) as url:
         with sessions.begin() as session:
             sweeps.request_spelling(session)

@@ -7,6 +7,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.logs import Level
+
 
 class Settings(BaseSettings):
     """The configuration of one process; frozen, so that nobody changes it half-way.
@@ -139,6 +141,10 @@ class Settings(BaseSettings):
         le=36_500,
         description="How long after an erasure the vault keeps the grants that were relied on, in "
         "days; 0 keeps none. A purpose may declare its own `proof_retention_days`.",
+    )
+    log_level: Level = Field(
+        default="warning",
+        description="From which level on the product logs; at none does it name anybody.",
     )
     disclosure_days: int = Field(
         default=1_095,

@@ -21,6 +21,7 @@ from rich.markup import escape
 
 from api.cli import holding
 from api.cli.session import DataDir, err, opened, settings
+from app import logs
 from app.ledger.keystore import Keystore
 from app.pending.vault import Vault
 from app.postgres import database
@@ -51,7 +52,7 @@ def serve(
     Without PARCOURS_DATABASE_URL the embedded PostgreSQL is started under the data directory.
     Prints `ready http://HOST:PORT` when it answers. SIGTERM drains and stops within 10 seconds.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    logs.configure(settings(data_dir).log_level)
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
     if parent is not None:
@@ -118,6 +119,7 @@ def _serve(configuration: Settings, url: str, host: str, port: int, workers: int
         host=host,
         port=port,
         workers=workers if workers > 1 else None,
+        log_config=None,  # as `app.logs` has it
         log_level="warning",
         access_log=False,
         server_header=False,

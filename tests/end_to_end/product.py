@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from app import db
 from app.access import clients
 from app.postgres import embedded
+from tests.end_to_end.logs import Watch
 
 COMMAND = Path(sys.executable).with_name("parcours")
 START_SECONDS = 150.0
@@ -60,8 +61,10 @@ class Product:
         self.data = home / "data"
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.watch = Watch()
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("PARCOURS_")},
+            "PARCOURS_LOG_LEVEL": "debug",
             **{f"PARCOURS_{k.upper()}": v for k, v in settings.items()},
         }
         self.process: subprocess.Popen[bytes] | None = None
@@ -168,7 +171,7 @@ class Product:
 
     def run(self, *arguments: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """Run another command on the same data directory."""
-        return subprocess.run(
+        done = subprocess.run(
             [COMMAND, *arguments, "--data-dir", self.data],
             env=self.environment,
             cwd=self.home,
@@ -178,6 +181,9 @@ class Product:
             timeout=timeout,
             check=False,
         )
+        with (self.home / "commands.err").open("a", encoding="utf-8") as file:
+            file.write(done.stderr)
+        return done
 
     def cli(self, *arguments: str | Path) -> Any:
         """Run a command that must succeed and return the JSON it prints."""
@@ -187,7 +193,9 @@ class Product:
 
     def add_source(self, name: str = "web", *options: str) -> str:
         """Add a source and return its write key."""
-        return str(self.cli("source", "add", name, *options)["write_key"])
+        made = self.cli("source", "add", name, *options)
+        self.watch.note(made)
+        return str(made["write_key"])
 
     def add_client(
         self,
@@ -200,8 +208,12 @@ class Product:
         wanted += [part for p in purposes for part in ("--purpose", p)]
         made = self.cli("client", "add", name, *wanted)
         client = self._open.enter_context(
-            httpx.Client(base_url=self.url, trust_env=False, timeout=30)
-        )
+            httpx.Client(
+                base_url=self.url, trust_env=False, timeout=30,
+                event_hooks={"request": [self.watch.request]},
+            )
+        )  # fmt: skip
+        self.watch.note({"secret": made["client_secret"]})
         answer = client.post(
             "/oauth/token",
             data={"grant_type": "client_credentials"},
@@ -221,13 +233,21 @@ class Product:
             engine.dispose()
 
     def close(self) -> None:
-        """Stop what runs, whatever state the test left it in."""
+        """Stop what runs, whatever state the test left it in, and read its logs (check 86)."""
         self._open.close()
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(timeout=15)
         self.kill_everything()
+        told = self.watch.found(self.logs())
+        assert not told, f"check 86: logs name somebody: {told}"
+
+    def logs(self) -> Iterator[Path]:
+        """Yield all that the product logged: servers, workers, commands, PostgreSQL."""
+        yield from self.home.glob("*.err")
+        yield from self.home.glob("*.out")
+        yield from self.data.glob("postgres/**/*.log")
 
 
 class Sender:
@@ -236,8 +256,11 @@ class Sender:
     def __init__(self, product: Product, write_key: str) -> None:
         """`write_key` is that of the source."""
         self.http = product._open.enter_context(
-            httpx.Client(base_url=product.url, auth=(write_key, ""), trust_env=False, timeout=30)
-        )
+            httpx.Client(
+                base_url=product.url, auth=(write_key, ""), trust_env=False, timeout=30,
+                event_hooks={"request": [product.watch.request]},
+            )
+        )  # fmt: skip
 
     def batch(self, *messages: Mapping[str, Any]) -> dict[str, Any]:
         """Send messages in one request; each must be accepted."""
