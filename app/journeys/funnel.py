@@ -231,7 +231,7 @@ def _steps(request: FunnelRequest, reached: Sequence[int]) -> tuple[FunnelStep, 
     for number, (step, n) in enumerate(zip(request.steps, reached, strict=True), start=1):
         found.append(
             FunnelStep(
-                name=step.name,
+                name=step.name or step.match.event,
                 n=n,
                 from_previous=None if before is None else _rate(n, before),
                 from_first=None if before is None else _rate(n, reached[0]),

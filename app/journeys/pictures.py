@@ -207,8 +207,9 @@ def _paths(answer: Answer) -> str:
     height = max((tops[n["step"], n["label"]] + n["n"] * scale for n in nodes), default=40.0)
     parts, labels = [], []
     leaves, enters = dict(tops), dict(tops)
-    for link in links:
-        one, two = (link["step"], link["source"]), (link["step"] + 1, link["target"])
+    # From top to bottom on both sides, so that links of one node do not cross each other.
+    for link in sorted(links, key=lambda one: (tops[_from(one)], tops[_to(one)])):
+        one, two = _from(link), _to(link)
         x0 = MARGIN + steps.index(link["step"]) * wide + 14
         x1 = MARGIN + steps.index(link["step"] + 1) * wide
         thick = link["n"] * scale
@@ -235,7 +236,8 @@ def _paths(answer: Answer) -> str:
                 parts.append(_box(x + 14, y, 5, part, colour, f"{how}: {node['ends'][how]:,}"))
                 y += part
         if thick >= 7 or len(by_step[node["step"]]) <= 12:
-            said = f"{_short(node['label'], 20)} {node['n']:,}"
+            n = f"{node['n']:,}"
+            said = f"{_short(node['label'], max(int((wide - 30) / 7) - len(n), 6))} {n}"
             labels.append(_text(x + 22, top + max(thick / 2, 3) + 4, said, size=12))
     key = height + 26
     for number, (how, colour) in enumerate(END_COLOURS.items()):
@@ -245,6 +247,14 @@ def _paths(answer: Answer) -> str:
     title = f"{result['paths']:,} paths of {result['profiles']:,} profiles,"
     title += f" {result['distinct']:,} different routes"
     return _document(answer, title, key + 16, [*parts, *labels])
+
+
+def _from(link: Mapping[str, Any]) -> tuple[int, str | None]:
+    return link["step"], link["source"]
+
+
+def _to(link: Mapping[str, Any]) -> tuple[int, str | None]:
+    return link["step"] + 1, link["target"]
 
 
 def _colours(nodes: Iterable[Mapping[str, Any]]) -> dict[str | None, str]:
