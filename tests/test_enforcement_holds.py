@@ -29,6 +29,9 @@ DECISIONS = {
         "p.identifier_id for p in decisions if p.allowed)),\n        _withheld",
         "p.identifier_id for p in decisions)),\n        _withheld",
     ),
+    "test_e4_compute": (
+        "app/profiles/computed_sql.py", "FROM permission WHERE allowed", "FROM permission"
+    ),
     "test_e5_segment": (
         "app/segments/compile.py", "FROM permission WHERE allowed", "FROM permission"
     ),

@@ -42,6 +42,7 @@ def everything(session: Session, settings: Settings, subject: Subject, refs: lis
         "events": _rows(session, "own_events", {"ids": graph.array(subject.ids)}),
         "held_events": _held(session, settings, subject),
         "rejected_events": redact.rejected_of(session, subject),
+        "computed_traits": _rows(session, "own_computed", {"people": people_of}),
         "segments": _rows(session, "own_segments", {"people": people_of}),
         "recipients": _rows(session, "own_recipients", {"people": people_of}),
         "matching": _records(session, subject),

@@ -16,6 +16,7 @@ Files = Mapping[str, bytes]
 HEADINGS = {
     "identifiers": "How you are known here",
     "traits": "What is known about you",
+    "computed_traits": "What was computed of what you did",
     "events": "What you did",
     "held_events": "What waits for your answer",
     "rejected_events": "What could not be accepted",

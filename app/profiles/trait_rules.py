@@ -109,7 +109,9 @@ def describe(found: RuleState) -> dict[str, Any]:
 def _state(row: TraitRule) -> RuleState:
     share = 1.0
     if row.rule in COUNTED:
-        share = 0.0 if row.until is None else min(1.0, row.position / max(row.until, 1))
+        share = 0.0
+        if row.until is not None:
+            share = 1.0 if row.position >= row.until else row.position / row.until
     return RuleState(
         row.key,
         Survivorship(row.rule, tuple(row.sources)),

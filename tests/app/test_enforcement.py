@@ -23,7 +23,7 @@ from app.destinations.deliver import deliver
 from app.destinations.tables import Delivery, Destination
 from app.lake import copy
 from app.lake.duckdb_engine import open_lake
-from app.profiles import read
+from app.profiles import computed_traits, computing, read
 from app.segments import members
 from tests.end_to_end.conftest import Receiver, receiver
 
@@ -118,6 +118,20 @@ def test_e3_link(two: Two) -> None:
             "JOIN identity.identifier i ON i.id = m.identifier_id"
         )
         assert set(session.scalars(sa.text(query))) == {"yes"}
+
+
+def test_e4_compute(two: Two) -> None:
+    two.say("no", "withdrawn")
+    with two.sessions.begin() as session:
+        computed_traits.put(
+            session, key="orders", name="Orders", purpose=PURPOSE,
+            definition={"kind": "count", **RULE},
+        )  # fmt: skip
+    while computing.advance(two.sessions):
+        pass
+    with two.sessions() as session:
+        stored = session.scalars(sa.text("SELECT subject_id FROM app.computed_value"))
+        assert set(stored) == {two.person("yes")}
 
 
 def test_e4_read(two: Two) -> None:
