@@ -70,7 +70,14 @@ def silent(voices: Collection[consent.Voice]) -> bool:
 
 
 def refused(group: Alike, purposes: Mapping[str, consent.Purpose]) -> list[str]:
-    """Return the purposes these events may never be used for, whatever their person says later."""
+    """Return the purposes these events may never be used for, whatever their person says later.
+
+    What is collected for a purpose that is not `linkable` (audience measurement exempt from
+    consent) is for that one alone: it joins nobody, is in no profile and goes nowhere.
+    """
+    own = purposes.get(group.source.collection_purpose)
+    if own is not None and not own.linkable:
+        return sorted(purposes.keys() - {own.key})
     if not group.stamp.readable:
         return sorted(k for k, p in purposes.items() if p.lawful_basis not in UNCONDITIONAL)
     return sorted(group.refused)
