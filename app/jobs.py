@@ -180,6 +180,8 @@ class Worker:
             pass
 
     def _retention(self) -> None:
+        self._forget(evidence.forget, self._settings.disclosure_days)
+        self._forget(denials.forget, self._settings.denial_days)
         rejected_days = timedelta(days=self._settings.rejected_days)
         by_purpose = time.monotonic() >= self._purposes_due
         done = expire.run(
@@ -250,8 +252,6 @@ class Worker:
     def _seal(self) -> None:
         manifest.close(self._sessions)
         self._ledger.round()
-        self._forget(evidence.forget, self._settings.disclosure_days)
-        self._forget(denials.forget, self._settings.denial_days)
 
     def _forget(self, forget: Callable[..., bool], days: int) -> None:
         """Delete what has been kept so many days, in small transactions."""

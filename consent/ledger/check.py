@@ -263,11 +263,10 @@ def named(nonce: bytes, identifier: str) -> str:
 def check_send(text: str, vkeys: Iterable[str]) -> dict[str, Any]:
     """Return what a proof of one send shows: the send, to whom, and the consent it rests on.
 
-    It holds when the send is in a manifest that is in the log; the identifiers are those that it
-    names; the purpose is in the log with that lawful basis; and where this is consent, each record
-    that it names is in the log, was given for the purpose, was on record and in force then, with
-    the notice that was shown. No refusal that is shown may have been on record after one of these.
-    Whether others are on record only the ledger as a whole can say. Raises ProofInvalid.
+    It holds when the send is in a manifest in the log and names the identifiers; the purpose is
+    there with that lawful basis; and where this is consent, each record that it names is there,
+    given for the purpose, on record and in force then, with its notice. No refusal that is shown
+    may have come after. Whether there are others only the whole log says. Raises ProofInvalid.
     """
     given, keys = json.loads(text), list(vkeys)
     if given["format"] != SEND:
@@ -282,7 +281,8 @@ def check_send(text: str, vkeys: Iterable[str]) -> dict[str, Any]:
     if (said["purpose"], said["destination"]) != (send["purpose"], send["destination"]["id"]):
         raise ProofInvalid("the manifest is of another purpose or destination")
     nonce = unbase64(send["nonce"])
-    if sorted(named(nonce, one) for one in given["identifiers"]) != send["identifiers"]:
+    shown = {named(nonce, one) for one in given["identifiers"]}
+    if not shown <= set(send["identifiers"]) or bool(shown) != bool(send["identifiers"]):
         raise ProofInvalid("the identifiers are not those that the send names")
     purpose = check(given["purpose"], keys).entry
     names = (purpose["type"], purpose["purpose"], purpose["version"])
@@ -298,6 +298,7 @@ def check_send(text: str, vkeys: Iterable[str]) -> dict[str, Any]:
     return {
         "send": send,
         "identifiers": given["identifiers"],
+        "identifiers_not_shown": len(send["identifiers"]) - len(shown),
         "records": [body for _, body in records],
         "notices": notices,
         "manifest": said,
@@ -385,8 +386,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _told_of_entry(found: Checked, body: Path | None) -> tuple[str, list[Any]]:
-    more = [check_body(found.entry, read_file(body))] if body else []
-    point = found.checkpoint
+    more, point = [check_body(found.entry, read_file(body))] if body else [], found.checkpoint
     return f"entry {found.index} of {point.size} in {point.origin}", [found.entry, *more]
 
 
