@@ -239,6 +239,10 @@ def test_what_was_changed_of_sends_in_the_database_is_found(world: World) -> Non
     tamper(world.sessions, "UPDATE app.disclosure SET leaf = replace(leaf, 'segment.', 'segmenT.') "
                            "WHERE place = 1")  # fmt: skip
     assert len(wrong()) == 1
+    asked = ["ledger", "verify", "--full", "--json"]
+    found = CliRunner().invoke(app, asked, env=environment(world.settings))
+    assert found.exit_code == 1
+    assert "is not what manifest" in json.loads(found.stdout)["problems"][0]["what"]
     tamper(world.sessions, "UPDATE app.disclosure SET leaf = replace(leaf, 'segmenT.', 'segment.')")
     assert wrong() == []
     tamper(world.sessions, "UPDATE app.manifest SET hashes = set_byte(hashes, 40, 7)")

@@ -1,5 +1,6 @@
 """Everything that was recorded becomes one entry, exactly once, whoever commits when."""
 
+import json
 import re
 import threading
 from collections import Counter
@@ -10,8 +11,10 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
+from typer.testing import CliRunner
 
 import consent
+from api.cli.root import app
 from app.db import Sessions
 from app.errors import LedgerForked, LedgerKeyUnusable
 from app.ledger import seal
@@ -244,7 +247,11 @@ def test_e85_the_role_of_the_product_can_change_nothing_in_the_ledger(
 
 
 def test_a_restored_older_database_is_not_signed_over_what_was_signed_since(
-    sessions: Sessions, keystore: Keystore, anchor: Anchor, sealing: Sealing
+    sessions: Sessions,
+    settings: Settings,
+    keystore: Keystore,
+    anchor: Anchor,
+    sealing: Sealing,
 ) -> None:
     people(sessions, 5)
     sealing()
@@ -262,8 +269,11 @@ def test_a_restored_older_database_is_not_signed_over_what_was_signed_since(
         size=size,
     )
     people(sessions, 1, start=100)
-    with pytest.raises(LedgerForked, match="entries were signed"):
+    with pytest.raises(LedgerForked, match=r"entries were signed.*rotate-key --new-log"):
         sealing()
+    said = json.loads(command(settings, "doctor", "--json"))
+    [wrong] = [row["detail"] for row in said if row["check"] == "ledger"]
+    assert "rotate-key --new-log" in wrong
     with sessions() as session:
         report = ledger.verify(session, external=anchor.read())
         assert report.first_bad == size
@@ -277,6 +287,15 @@ def test_a_restored_older_database_is_not_signed_over_what_was_signed_since(
         assert not ledger.verify(session, full=True, external=anchor.read()).sound
         proof = store.prove(session, size + 1)
         assert check.check(proof.write(), [rotated]).index == size + 1
+
+
+def command(settings: Settings, *arguments: str) -> str:
+    """What a command prints of this test's installation."""
+    environment = {
+        "PARCOURS_DATABASE_URL": str(settings.database_url),
+        "PARCOURS_DATA_DIR": str(settings.data_dir),
+    }
+    return CliRunner().invoke(app, list(arguments), env=environment).stdout
 
 
 def test_a_lost_keystore_is_not_replaced_without_a_word(
