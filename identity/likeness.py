@@ -94,7 +94,8 @@ _STREET_CLOSE = (
 # synthetic customers (60,004 records of 25,170 people) and rounded. Moved by judgement, with an eye
 # on pseudopeople and on the household tests: first names and birth dates that differ, landlines
 # shared at home, and the whole of national_id, which those customers do not have.
-# A user part made of the own name says nothing beyond the name, hence `least_u` there.
+# A user part made of the own name says nothing beyond the name, hence `least_u` there: of the
+# synthetic customers' strangers with one name and an e-mail, .34 have it, and of their matches .05.
 COMPARISONS: dict[str, tuple[str, tuple[Level, ...]]] = {
     "first_name": (
         _absent("first_name"),
@@ -144,7 +145,7 @@ COMPARISONS: dict[str, tuple[str, tuple[Level, ...]]] = {
             Level("same user", f"{_same('email_user')} and not {_OWN_NAME}", 0.01, 0.0005, 7e-7),
             Level("close user", _CLOSE_USER, 0.02, 0.002, 1e-6, least_u=0.0002),
             Level("own name and number", _OWN_NUMBER, 0.03, 0.001, 1e-6, least_u=0.001),
-            Level("own name", _alike("email_word", 0.95), 0.045, 0.002, 1e-6, least_u=0.02),
+            Level("own name", _alike("email_word", 0.95), 0.045, 0.002, 1e-6, least_u=0.3),
             Level("different", "else", 0.105, 0.9645, 1.0),
         ),
     ),

@@ -22,8 +22,8 @@ _PSEUDO_PAIRS = 100.0
 # even odds were matches in 99 of 100 cases).
 _M_REACH = {"first_name": (1.5, 4.0), "birth_date": (8.0, 16.0)}
 _M_REACH_ELSE = (4.0, 8.0)
-# A household among twenty matches halves the freedom, and so do no more matches than this.
-_MATCHES_PER_HOME = 20.0
+# A household among fifty matches halves the freedom, and so do no more matches than this.
+_MATCHES_PER_HOME = 50.0
 _FREE_PSEUDO_MATCHES = 200.0
 # And a learnt h. How often twins are born is no matter of the data, and letting it be one explains
 # matches whose first name is wrong by households of twins (Febrl 3 without ids: recall .97 -> .85).
