@@ -143,17 +143,19 @@ def _keeping(session: Session, told: Terms, identifiers: Iterable[int]) -> Mappi
     """Return by which purposes each identifier's data are kept, beyond the least."""
     wanted = set(identifiers)
     persons = set(people.people_of(session, wanted).values())
+    these = {"people": graph.array(persons)}
+    agreed = set(session.scalars(statement("app.retention", "agreed_to"), these))
     found: defaultdict[int, dict[str, int | None]] = defaultdict(dict)
+    for identifier in session.scalars(statement("app.retention", "restricted"), these):
+        found[identifier][""] = None
     for key, purpose in told.asking.items():
         days = purpose.declared.get(DECLARED)
         if days is not None and days <= told.least:
             continue
+        if purpose.lawful_basis == "consent" and key not in agreed:
+            continue
         asked = parameters(purpose, persons, use="analyse")
         for row in session.execute(decision(persons), asked):
-            if row.identifier_id not in wanted:
-                continue
-            if row.allowed:
+            if row.allowed and row.identifier_id in wanted:
                 found[row.identifier_id][key] = days
-            elif row.reason == "restricted":
-                found[row.identifier_id][""] = None
     return found
