@@ -2,23 +2,26 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from app.access import clients
+from app.db import Sessions
 from app.errors import VaultEntryNotFound, VaultOpeningDenied, VaultOpeningState
 from app.ledger.job import LedgerJob
 from app.ledger.keystore import Keystore
 from app.privacy import run, vault, vault_openings
+from app.privacy.replay import replay
 from consent.ledger.check import check_body, leaf_hash
 from consent.ledger.store import entries as ledger_entries
 from tests.app.privacy.conftest import World
-from tests.app.privacy.test_erasure import ADA, ada
+from tests.app.privacy.test_erasure import ADA, ada, restored
 
 ADDRESS = ("email", "adalovelace@gmail.com")
 KEPT = ["analytics.audience", "marketing.email", "profile.link"]
@@ -215,3 +218,56 @@ def test_a_purpose_says_how_long_its_proofs_are_kept_and_refusals_are_not(
         "requested", "denied", "denied", "approved", "denied", "opened",
     ]  # fmt: skip
     assert world.server.post(f"{base}/openings/x/approval", headers=one).status_code == 404
+
+
+@pytest.mark.long
+def test_an_erasure_repeated_in_a_restored_database_seals_anew_from_the_first_day_on(
+    world: World, sessions: Sessions
+) -> None:
+    ada(world)
+    job = LedgerJob(world.sessions, world.settings)
+    job.round()
+    backup = restored(world, sessions, f"backup_{uuid4().hex[:12]}")
+    try:
+        world.ask("erasure", "user_id:ada-1815")
+        with world.sessions() as session:
+            first = {entry.id: entry.kept_until for entry in vault.of(session, [ADDRESS])}
+        world.sessions = backup
+
+        assert replay(backup, world.settings) == 1
+
+        with backup() as session:
+            again = {entry.id: entry.kept_until for entry in vault.of(session, [ADDRESS])}
+        assert again.keys() == first.keys()
+        assert all(abs(again[key] - first[key]) < timedelta(seconds=5) for key in first)
+        assert world.where(*ADA) == set()
+        one, other = officer(world), officer(world)
+        opening = asked(world, one)
+        agree(world, opening, other)
+        said = {
+            p["said"]["purpose"] for entry in read(world, opening, one) for p in entry["proofs"]
+        }
+        assert said == set(KEPT)
+    finally:
+        job.keystore.close()
+        backup.kw["bind"].dispose()
+
+
+@pytest.mark.long
+def test_of_many_who_agree_at_once_one_does_and_the_others_are_denied_on_record(
+    world: World,
+) -> None:
+    erased(world)
+    one, others = officer(world), [officer(world) for _ in range(6)]
+    opening = asked(world, one)
+
+    def try_(who: str) -> bool:
+        try:
+            agree(world, opening, who)
+        except VaultOpeningState:
+            return False
+        return True
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sorted(pool.map(try_, others)) == [False] * 5 + [True]
+    assert sorted(whats(world, opening)) == ["approved", *["denied"] * 5, "requested"]
