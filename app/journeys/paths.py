@@ -32,6 +32,8 @@ from app.journeys.predicate import Parameters
 from app.journeys.routes import mapped, routes
 
 Row = Mapping[str, Any]
+#: How many paths are at a label of a step, or of the graph (no step).
+Visits = dict[tuple[int | None, str | None], int]
 
 HOW = ("drop", "in_progress", "continues", "arrived")
 ENDS = ", ".join(f"count(*) FILTER (ended = '{how}') AS \"{how}\"" for how in HOW)
@@ -54,6 +56,9 @@ def paths(
         raise RuntimeError("a select of aggregates always has one row")
     totals, variants, other, nodes, links, places, edges = row
     channels = _channels(request)
+    steps: Visits = {(one["step"], one["label"]): one["n"] for one in nodes or ()}
+    visits: Visits = {(None, one["label"]): one["n"] for one in places or ()}
+    moves = sum(one["n"] for one in links or ())
     return PathsResult(
         semantics=_semantics(request),
         paths=totals["paths"],
@@ -95,7 +100,7 @@ def paths(
                 Link(
                     step=one["step"],
                     bucket=bucket("link", one["step"], one["source"], one["target"]),
-                    **_edge(one, channels),
+                    **_edge(one, channels, steps, moves),
                 )
                 for one in links or ()
             ),
@@ -112,7 +117,7 @@ def paths(
             edges=tuple(
                 Edge(
                     bucket=bucket("edge", one["source"], one["target"]),
-                    **_edge(one, channels),
+                    **_edge(one, channels, visits, moves),
                 )
                 for one in edges or ()
             ),
@@ -191,14 +196,10 @@ def _lists(request: PathsRequest, parameters: Parameters) -> str:
             count(next_step) AS outflow, {ENDS} FROM move GROUP BY {label}"""
 
     def edge(source: str, target: str, *keys: str) -> str:
-        by = ", ".join([*keys, source])
+        by = ", ".join([*keys, source, target])
         return f"""SELECT {"".join(f"{key}, " for key in keys)} {source} AS source,
-            {target} AS target, count(*) AS n, count(DISTINCT person_id) AS profiles, {TIMES},
-            count(*) / any_value(total) AS share_of_source,
-            count(*) / any_value(whole) AS share_of_all
-        FROM (SELECT *, count(*) OVER (PARTITION BY {by}) AS total,
-                count(next_step) OVER () AS whole FROM move)
-        WHERE next_step IS NOT NULL GROUP BY {by}, {target}"""
+            {target} AS target, count(*) AS n, count(DISTINCT person_id) AS profiles, {TIMES}
+        FROM move WHERE next_step IS NOT NULL GROUP BY {by}"""
 
     return f"""SELECT
         (SELECT {{'paths': count(*), 'profiles': count(DISTINCT person_id),
@@ -228,7 +229,12 @@ def _balance(row: Row) -> dict[str, Any]:
     return {**counts, "ends": _ends(row)}
 
 
-def _edge(row: Row, channels: Mapping[str, str]) -> dict[str, Any]:
+def _edge(
+    row: Row,
+    channels: Mapping[str, str],
+    nodes: Visits,
+    moves: int,
+) -> dict[str, Any]:
     source, target = row["source"], row["target"]
     known = source in channels and target in channels
     return {
@@ -236,8 +242,8 @@ def _edge(row: Row, channels: Mapping[str, str]) -> dict[str, Any]:
         "target": target,
         "n": row["n"],
         "profiles": row["profiles"],
-        "share_of_source": row["share_of_source"],
-        "share_of_all": row["share_of_all"],
+        "share_of_source": row["n"] / nodes[row.get("step"), source],
+        "share_of_all": row["n"] / moves,
         "p50": _seconds(row["p50"]),
         "p90": _seconds(row["p90"]),
         "switch": channels[source] != channels[target] if known else None,

@@ -75,14 +75,7 @@ def _labelled(request: PathsRequest, as_of: datetime, parameters: Parameters) ->
         conditions += _in_range(request, "occurred_at", parameters)
     starts = sql(request.start.match, parameters) if request.start else "false"
     ends = sql(request.end.match, parameters) if request.end else "false"
-    gap = request.session_gap
-    session = "0"
-    if gap is not None:
-        width = f"{parameters.bind(microseconds_of(gap))}::BIGINT"
-        session = f"""count(*) FILTER (coalesce(pause > {width}, true))
-            OVER (PARTITION BY person_id ORDER BY pos)"""
-    repeats = "lag(label) OVER unit IS NOT DISTINCT FROM label" if request.collapse else "false"
-    return [
+    relations = [
         f"""touched AS MATERIALIZED (
             SELECT person_id, occurred_at, source, source_seq, received_at, event_id,
                 {label_of(request, parameters)} AS label, {starts} AS starts, {ends} AS ends
@@ -90,21 +83,36 @@ def _labelled(request: PathsRequest, as_of: datetime, parameters: Parameters) ->
         f"""placed AS (
             SELECT person_id, epoch_us(occurred_at) AS t, label, starts, ends, {POSITION} AS pos
             FROM touched WHERE label IS NOT NULL)""",
-        f"""sessioned AS (
-            SELECT *, {session} AS session
-            FROM (SELECT *, t - lag(t) OVER (PARTITION BY person_id ORDER BY pos) AS pause
-                FROM placed))""",
-        f"""runs AS (
-            SELECT *, count(*) FILTER (NOT same) OVER unit AS idx
-            FROM (SELECT *, {repeats} AS same FROM sessioned
-                WINDOW unit AS (PARTITION BY person_id, session ORDER BY pos))
-            WINDOW unit AS (PARTITION BY person_id, session ORDER BY pos))""",
-        """seq AS MATERIALIZED (
-            SELECT *, max(idx) OVER (PARTITION BY person_id, session) AS size
-            FROM (SELECT person_id, session, idx, any_value(label) AS label, min(t) AS t,
-                    max(t) AS last_t, bool_or(starts) AS starts, bool_or(ends) AS ends
-                FROM runs GROUP BY person_id, session, idx))""",
     ]
+    # Each window over all events costs a sort of them: none is written that was not asked for.
+    if request.session_gap is None:
+        relations.append("sessioned AS (SELECT *, 0 AS session FROM placed)")
+    else:
+        gap = f"{parameters.bind(microseconds_of(request.session_gap))}::BIGINT"
+        relations.append(f"""sessioned AS (
+            SELECT *, count(*) FILTER (coalesce(pause > {gap}, true))
+                OVER (PARTITION BY person_id ORDER BY pos) AS session
+            FROM (SELECT *, t - lag(t) OVER (PARTITION BY person_id ORDER BY pos) AS pause
+                FROM placed))""")
+    unit = "person_id" if request.session_gap is None else "person_id, session"
+    if request.collapse:
+        relations.append(f"""runs AS (
+            SELECT person_id, session, run, min(pos) AS pos, any_value(label) AS label,
+                min(t) AS t, max(t) AS last_t, bool_or(starts) AS starts, bool_or(ends) AS ends
+            FROM (SELECT *, count(*) FILTER (NOT same) OVER unit AS run
+                FROM (SELECT *, lag(label) OVER unit IS NOT DISTINCT FROM label AS same
+                    FROM sessioned WINDOW unit AS (PARTITION BY {unit} ORDER BY pos))
+                WINDOW unit AS (PARTITION BY {unit} ORDER BY pos))
+            GROUP BY person_id, session, run)""")
+    else:
+        relations.append("runs AS (SELECT *, t AS last_t, pos AS run FROM sessioned)")
+    within = request.collapse or request.session_gap is None
+    idx = "run" if within else f"row_number() OVER (PARTITION BY {unit} ORDER BY pos)"
+    relations.append(f"""seq AS MATERIALIZED (
+            SELECT *, max(idx) OVER (PARTITION BY {unit}) AS size
+            FROM (SELECT person_id, session, {idx} AS idx, label, t, last_t, starts, ends
+                FROM runs))""")
+    return relations
 
 
 def _in_range(request: PathsRequest, column: str, parameters: Parameters) -> list[str]:
