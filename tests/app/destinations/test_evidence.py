@@ -13,6 +13,7 @@ from uuid import uuid4
 import httpx
 import pytest
 import sqlalchemy as sa
+from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
 import consent
@@ -149,6 +150,24 @@ def test_61_a_send_is_proved_with_the_consent_it_rests_on_by_one_command(
     )
     assert [row["message"] for row in json.loads(listed.stdout)] == [send["message"]]
     assert "bob" not in made.stdout
+
+
+def test_61_it_is_proved_over_http_too_for_who_may_read_consents_and_the_ledger(
+    world: World, server: TestClient, token: Callable[..., dict[str, str]]
+) -> None:
+    world.send(world.agree("ada"))
+    header, path = token("consents:read", "ledger:read"), "/v1/consents/sends"
+    asked = {"subject": "user_id:ada", "destination": "crm"}
+    [listed] = server.get(path, params=asked, headers=header).json()["data"]
+    assert (listed["reason"], listed["sealed"], len(listed["records"])) == ("given", False, 1)
+    assert server.get("/v1/consents/send-proof", params=asked, headers=header).status_code == 409
+    vkeys = world.seal()
+    proof = server.get("/v1/consents/send-proof", params=asked, headers=header)
+    assert check.check_send(proof.text, vkeys)["send"]["message"] == listed["message"]
+    other = {**asked, "destination": "erp"}
+    assert server.get("/v1/consents/send-proof", params=other, headers=header).status_code == 404
+    alone = token("consents:read")
+    assert server.get("/v1/consents/send-proof", params=asked, headers=alone).status_code == 403
 
 
 def environment(settings: Settings) -> dict[str, str]:
