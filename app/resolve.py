@@ -13,7 +13,7 @@ from app import work
 from app.consents import spellings
 from app.db import statement
 from app.events.stream import Outline
-from identity import attributes, graph, records, respelling
+from identity import attributes, graph, records, respelling, restricted
 from identity.lock import lock
 
 #: Why an identifier is looked at again: its rules changed; it has another spelling now.
@@ -63,7 +63,10 @@ def waiting(session: Session) -> int:
 
 
 def mirror_link_consent(session: Session, identifiers: Collection[int]) -> set[int]:
-    """Tell identity what these identifiers say about `profile.link`; return those that changed."""
+    """Tell identity what these identifiers say about `profile.link`; return those that changed.
+
+    And whose processing is restricted, which moves nobody.
+    """
     if not identifiers:
         return set()
     link = consent.catalogue.purpose(session, consent.LINK)
@@ -75,7 +78,8 @@ def mirror_link_consent(session: Session, identifiers: Collection[int]) -> set[i
             "renewed": link.renewed,
             "explicit": link.explicit,
         },
-    )
+    ).all()
+    restricted.mirror(session, {row.identifier_id: row.restricted for row in said})
     states = {row.identifier_id: row.state for row in said}
     for same in respelling.spellings(session, identifiers).values():
         if any(states.get(i) == "refused" for i, _, _ in same):

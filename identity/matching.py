@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from identity import graph, people, splink_model
+from identity import graph, people, restricted, splink_model
 from identity.blocking import Table
 from identity.candidates import Fresh, Neighbours
 from identity.known import ScoredPair
@@ -79,10 +79,13 @@ def apply(session: Session, pairs: Pairs, *, auto: float, at: datetime, run_id: 
 
     `auto` is the match probability from which a pair is linked. A pair that a person decided on
     is not asked about again. Consent is asked once more here, link by link (`graph`), because it
-    may have been withdrawn while the pairs were scored. Whoever was erased meanwhile is left out.
+    may have been withdrawn while the pairs were scored. Whoever was erased or restricted meanwhile
+    is left out.
     """
     lock(session)
     here = people.people_of(session, {i for p in pairs for i in (p.left, p.right)})
+    stopped = restricted.people(session, set(here.values()))
+    here = {i: person for i, person in here.items() if person not in stopped}
     pairs = [p for p in pairs if p.left in here and p.right in here]
     likely = [p for p in pairs if p.probability >= auto]
     evidence = [

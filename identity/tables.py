@@ -29,7 +29,8 @@ class Identifier(Base):
     not: whoever shares it is computed together. `closed` is why it identifies nobody.
     `spelling_of` is the identifier as which its value is spelled by the rules of now. `settled`
     says that somebody was told of that person. `link_consent` mirrors what the consent records say
-    about `profile.link`: given, refused or unknown.
+    about `profile.link`: given, refused or unknown; `restricted` that its processing is (GDPR
+    art. 18).
     """
 
     __tablename__ = "identifier"
@@ -47,11 +48,13 @@ class Identifier(Base):
     spelling_of: Mapped[int | None]
     settled: Mapped[bool] = mapped_column(server_default=sa.text("false"))
     link_consent: Mapped[str] = mapped_column(server_default=sa.text("'unknown'"))
+    restricted: Mapped[bool] = mapped_column(server_default=sa.text("false"))
     first_seen_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
 
     __table_args__ = (
         sa.UniqueConstraint("namespace", "value", postgresql_include=["id"]),
         sa.Index("identifier_person", "person_id"),
+        sa.Index("identifier_restricted", "person_id", postgresql_where=sa.text("restricted")),
         sa.Index(
             "identifier_spelling",
             "spelling_of",

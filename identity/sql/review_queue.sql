@@ -2,8 +2,8 @@
 -- bits) times what hangs on it, the identifiers that would change their person and the links that a
 -- guard holds between the two. Pairs in doubt, and pairs of people between whom a guard holds links
 -- that hang on whole people; of those, how often such links were right tells how likely one is
--- (:held_share of :held_weight cases before anybody decided). Not of who refuses, nor what was
--- decided or postponed. :lows and :shares are the recalibration.
+-- (:held_share of :held_weight cases before anybody decided). Not of who refuses or is
+-- restricted, nor what was decided or postponed. :lows and :shares are the recalibration.
 WITH guards AS (
   SELECT split_part(guard, ':', 1) AS guard,
          (count(*) FILTER (WHERE is_match) + CAST(:held_share AS float8) * :held_weight)
@@ -36,6 +36,8 @@ WITH guards AS (
   JOIN identity.identifier b ON b.id = w.right_id
   LEFT JOIN identity.postponement p ON p.left_id = w.left_id AND p.right_id = w.right_id
   WHERE a.person_id <> b.person_id AND a.link_consent <> 'refused' AND b.link_consent <> 'refused'
+    AND NOT EXISTS (SELECT FROM identity.identifier r
+                    WHERE r.person_id IN (a.person_id, b.person_id) AND r.restricted)
     AND (p.until_at IS NULL OR p.until_at <= :now OR CAST(:postponed AS boolean))
 ), apart AS (
   SELECT least(x.person_id, y.person_id) AS one, greatest(x.person_id, y.person_id) AS other
