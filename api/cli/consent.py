@@ -16,7 +16,7 @@ from api.cli.options import AlwaysJson
 from api.cli.session import AsJson, DataDir, err, opened, settings, show
 from app.accountability import bundle as bundles
 from app.accountability import controller as controllers
-from app.accountability import markdown
+from app.accountability import html_page, markdown
 from app.accountability.change import Change
 from app.accountability.controller import Controller
 from app.accountability.processing import record_of_processing
@@ -100,7 +100,8 @@ def controller(
 @consent.command("record-of-processing")
 def processing_record(
     form: Annotated[
-        Literal["json", "markdown"], typer.Option("--format", help="json, or markdown.")
+        Literal["json", "markdown", "html"],
+        typer.Option("--format", help="json, markdown or html."),
     ] = "json",
     people: Annotated[
         bool, typer.Option(help="Count the people whom each purpose in use allows and denies.")
@@ -113,7 +114,8 @@ def processing_record(
     if form == "json":
         show(record, as_json=True)
     else:
-        sys.stdout.write(markdown.page(record))
+        write = html_page.page if form == "html" else markdown.page
+        sys.stdout.write(write(record))
 
 
 @consent.command("audit-bundle")

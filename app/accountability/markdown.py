@@ -22,22 +22,35 @@ def page(record: Mapping[str, Any]) -> str:
 def _controller(controller: Mapping[str, Any] | None) -> list[str]:
     if controller is None:
         return ["The controller is not set.", ""]
+    return ["## Controller", "", *_table(controller_rows(controller)), ""]
+
+
+def controller_rows(controller: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is told of the controller, by line."""
     address = ", ".join(v for v in controller["address"].values() if v)
     officer = controller.get("dpo") or {}
-    rows = {
+    return {
         "Controller": controller["name"],
         "Address": address,
         "Contact": [controller["contact"], controller["email"], controller["phone"]],
         "Data protection officer": [v for v in officer.values() if v],
         "Authority": controller["authority"]["name"],
     }
-    return ["## Controller", "", *_table(rows), ""]
 
 
 def _activity(one: Mapping[str, Any]) -> list[str]:
-    title = one["title"].get("en") or next(iter(one["title"].values()), one["purpose"])
+    return [f"## {_text(activity_title(one))}", "", *_table(activity_rows(one)), ""]
+
+
+def activity_title(one: Mapping[str, Any]) -> str:
+    """Return what an activity is called."""
+    return str(one["title"].get("en") or next(iter(one["title"].values()), one["purpose"]))
+
+
+def activity_rows(one: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is told of an activity, by line: text, or a list of it."""
     retention, people = one["retention"], one["people"]
-    rows = {
+    return {
         "Purpose": f"{one['purpose']}, version {one['version']}",
         "Lawful basis": one["lawful_basis"],
         "Condition of art. 9": one["article_9_condition"],
@@ -57,7 +70,6 @@ def _activity(one: Mapping[str, Any]) -> list[str]:
         "People allowed": None if people is None else str(people["allowed"]),
         "People denied": None if people is None else str(people["denied"]),
     }
-    return [f"## {_text(title)}", "", *_table(rows), ""]
 
 
 def _sent(one: Mapping[str, Any]) -> str:
