@@ -24,10 +24,10 @@ def parse(name: str) -> tuple[str, list[Any]]:
     if not rest.startswith("["):
         return kind, [int(rest) if rest.isascii() and rest.isdigit() else rest]
     try:
-        place = json.loads(rest)
+        place: list[Any] = json.loads(rest)
     except (ValueError, RecursionError) as error:
         raise BucketInvalid("take `bucket` from an answer as it is") from error
-    if not all(item is None or isinstance(item, str | int) for item in place):
+    if not place or not all(item is None or type(item) in (str, int) for item in place):
         raise BucketInvalid("take `bucket` from an answer as it is")
     return kind, place
 

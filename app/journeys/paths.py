@@ -139,8 +139,8 @@ def people(
     parameters = Parameters()
     with_ = routes(request, as_of, parameters)
 
-    def same(column: str, value: Any) -> str:
-        return f"{column} IS NOT DISTINCT FROM {parameters.bind(value)}"
+    def same(column: str, label: str | None) -> str:
+        return f"{column} IS NOT DISTINCT FROM {parameters.bind(label)}::VARCHAR"
 
     match kind, place:
         case "variant", [*labels] if all(isinstance(one, str) for one in labels):
@@ -148,16 +148,16 @@ def people(
         case "variants", ["other"]:
             listed = _listed(request, parameters)
             source = f"path JOIN ranked USING (route) WHERE NOT ({listed})"
-        case "node", [int() as step, label]:
+        case "node", [int() as step, (str() | None) as label]:
             source = f"move WHERE step = {step} AND {same('label', label)}"
-        case "link", [int() as step, one, two]:
+        case "link", [int() as step, (str() | None) as one, (str() | None) as two]:
             source = (
                 f"move WHERE step = {step} AND next_step IS NOT NULL AND {same('label', one)}"
                 f" AND {same('next_label', two)}"
             )
-        case "label", [label]:
+        case "label", [(str() | None) as label]:
             source = f"move WHERE {same('node', label)}"
-        case "edge", [one, two]:
+        case "edge", [(str() | None) as one, (str() | None) as two]:
             source = (
                 f"move WHERE next_step IS NOT NULL AND {same('node', one)}"
                 f" AND {same('next_node', two)}"

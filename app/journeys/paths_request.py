@@ -44,7 +44,7 @@ class Replace(Frozen):
     def _readable(self) -> Self:
         try:
             re.compile(self.pattern)
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             raise ValueError(f"{self.pattern!r} is no regular expression: {error}") from None
         return self
 

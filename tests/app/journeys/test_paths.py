@@ -151,6 +151,8 @@ def test_labels_are_cleaned_by_patterns_in_their_order(history: History) -> None
     assert ask(connection, replace=clean).variants[0].route == ("/shoes/…", "/cart")
     with pytest.raises(ValidationError, match="no regular expression"):
         PathsRequest.model_validate({"replace": [{"pattern": "(", "by": ""}]})
+    with pytest.raises(ValidationError, match="no regular expression"):
+        PathsRequest.model_validate({"replace": [{"pattern": "a{99999999999}", "by": ""}]})
     with pytest.raises(DefinitionInvalid):  # Python reads it, RE2 does not
         ask(connection, replace=[{"pattern": "(?=x)", "by": ""}])
 
@@ -180,7 +182,22 @@ def test_a_journey_names_the_steps_and_tells_switches(history: History) -> None:
 
 @pytest.mark.parametrize(
     "number",
-    ["", "x", "node:", "node:[", 'node:[{"a":1}]', "node:[1]", "edge:A", "ended:never", "step:1"],
+    [
+        "",
+        "x",
+        "node:",
+        "node:[",
+        'node:[{"a":1}]',
+        "node:[1]",
+        "edge:A",
+        "ended:never",
+        "step:1",
+        'edge:["A",1]',
+        'node:[true,"A"]',
+        "variant:[]",
+        "label:[1]",
+        "node:[1e999,null]",
+    ],
 )
 def test_a_number_that_is_not_in_the_answer_is_refused(history: History, number: str) -> None:
     with pytest.raises(BucketInvalid):
