@@ -100,6 +100,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     consent_errors.GuardianNeeded: HTTPStatus.CONFLICT,
     consent_errors.AgeNotStated: HTTPStatus.CONFLICT,
     consent_errors.NoticeNotFound: HTTPStatus.NOT_FOUND,
+    consent_errors.NoticeDoesNotAsk: HTTPStatus.UNPROCESSABLE_ENTITY,
     consent_errors.NoticeExists: HTTPStatus.CONFLICT,
     consent_errors.StatementInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     consent_errors.LedgerEntryNotFound: HTTPStatus.NOT_FOUND,

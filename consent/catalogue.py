@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -27,6 +27,9 @@ from consent.tables import NoticeVersion, PurposeVersion
 
 #: The columns of a purpose version; `renewed` is told by all versions of one.
 COLUMNS = tuple(f.name for f in fields(Purpose) if f.name != "renewed")
+
+#: A version takes effect within so many days.
+FARTHEST_DAYS = 3_653
 
 
 @cache
@@ -122,6 +125,8 @@ def add_purpose(session: Session, new: Purpose) -> Purpose:
 
     Raises what `check_purpose` does.
     """
+    # Whoever else adds a version is waited for; readers wait for nobody.
+    session.execute(sa.text("LOCK TABLE consent.purpose IN SHARE ROW EXCLUSIVE MODE"))
     known = check_purpose(session, new)
     session.execute(sa.insert(PurposeVersion).values(_columns(new)))
     if new.parent is not None and not known:
@@ -147,8 +152,11 @@ def check_purpose(session: Session, new: Purpose) -> bool:
         raise PurposeInvalid("a version follows those that exist")
     if new.regime == "us_optout" and new.lawful_basis == "consent":
         raise PurposeInvalid("what is allowed until somebody opts out does not rest on consent")
+    # Of the far future nothing is known yet, and a typing error in it could not be taken back.
+    if new.effective_from > datetime.now(UTC) + timedelta(days=FARTHEST_DAYS):
+        raise PurposeInvalid("a version takes effect within ten years")
     _demand_parent(session, new)
-    if new.declared.get("dpia_required") and not new.declared.get("dpia_ref"):
+    if new.declared.get("dpia_required") and not str(new.declared.get("dpia_ref") or "").strip():
         raise AssessmentMissing(f"{new.key} needs an impact assessment; name it as dpia_ref")
     return bool(rows)
 
@@ -182,6 +190,7 @@ def add_notice(
     and code of the collector are proved by their hashes (CNIL deliberation 2020-092, on proof).
     Raises NoticeExists, since a notice that somebody agreed to never changes.
     """
+    session.execute(sa.text("LOCK TABLE consent.notice IN SHARE ROW EXCLUSIVE MODE"))
     if session.get(NoticeVersion, (key, version, language)) is not None:
         raise NoticeExists(f"{key} version {version} ({language})")
     notice = NoticeVersion(

@@ -37,6 +37,10 @@ class NoticeNotFound(ConsentError):
     """No such notice version."""
 
 
+class NoticeDoesNotAsk(ConsentError):
+    """A grant was made on a notice that does not ask for that purpose."""
+
+
 class NoticeExists(ConsentError):
     """This notice version exists already, and versions never change."""
 

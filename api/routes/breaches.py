@@ -5,11 +5,12 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import Caller, requires, state_purpose
 from api.deps import Db, Limit
 from api.errors import InsufficientScope, InvalidToken
+from api.moments import Moment
 from api.problems import documented
 from app.accountability import breach, breach_draft
 from app.errors import (
@@ -49,7 +50,7 @@ class BreachIn(BaseModel):
         },
     )
 
-    noticed_at: AwareDatetime = Field(description="When you became aware: the clock began then.")
+    noticed_at: Moment = Field(description="When you became aware: the clock began then.")
     scope: breach.Scope
     told: breach.Told
 

@@ -4,12 +4,13 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 import consent
 from api.auth import Caller, requires
 from api.deps import Db
 from api.errors import InsufficientScope, InvalidToken
+from api.moments import Moment
 from api.problems import documented
 from consent.errors import (
     AssessmentMissing,
@@ -115,7 +116,7 @@ class PurposeModel(BaseModel):
         default="probable",
         description="`deterministic`: identifiers that are only matched count as two people.",
     )
-    effective_from: AwareDatetime | None = Field(
+    effective_from: Moment | None = Field(
         default=None, description="Not in the past; now, when left out."
     )
     declared: Declared = Field(default_factory=Declared)
@@ -125,7 +126,7 @@ class PurposeModel(BaseModel):
 def list_purposes(
     session: Db,
     caller: Annotated[Caller, requires("consents:read")],
-    at: Annotated[AwareDatetime | None, Query(description="As in effect then.")] = None,
+    at: Annotated[Moment | None, Query(description="As in effect then.")] = None,
 ) -> dict[str, list[PurposeModel]]:
     """Return of every purpose of the catalogue the version in effect."""
     found = consent.catalogue.purposes(session, at=at).values()
@@ -183,10 +184,15 @@ class NoticeModel(BaseModel):
         },
     )
 
-    key: str = Field(max_length=100, examples=["web-banner"])
+    key: str = Field(min_length=1, max_length=100, examples=["web-banner"])
     version: int = Field(ge=1, le=1_000_000, examples=[1])
     language: str = Field(default="en", max_length=35, examples=["fr"])
-    purposes: list[str] = Field(default_factory=list, examples=[["marketing.email"]])
+    purposes: list[str] = Field(
+        default_factory=list,
+        max_length=100,
+        examples=[["marketing.email"]],
+        description="What it asks for: these and what is below them can be granted on it.",
+    )
     body: str = Field(max_length=500_000, examples=["Nous aimerions vous écrire …"])
     scope: Literal["device", "account"] = Field(
         default="device",
@@ -219,7 +225,8 @@ def add_notice(
     session: Db, caller: Annotated[Caller, requires("privacy:process")], wanted: NoticeModel
 ) -> NoticeModel:
     """Add a notice version; its SHA-256 is computed here and stands in every record made on it."""
-    for key in wanted.purposes:
-        consent.catalogue.purpose(session, key)
+    known = consent.catalogue.purposes(session)
+    if missing := [key for key in wanted.purposes if key not in known]:
+        raise PurposeNotFound(missing[0])
     made = consent.catalogue.add_notice(session, **wanted.model_dump(exclude={"body_sha256"}))
     return NoticeModel.model_validate(made)

@@ -5,13 +5,14 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 import consent
 from api import write_key
 from api.auth import Caller, requires, signing_key, verify
 from api.deps import Configuration, Db
 from api.errors import InsufficientScope, InvalidToken
+from api.moments import Moment
 from api.problems import documented
 from app.access import sources
 from app.access.door import Door
@@ -23,6 +24,7 @@ from consent.errors import (
     AgeNotStated,
     ConsentRecordNotFound,
     GuardianNeeded,
+    NoticeDoesNotAsk,
     NoticeNotFound,
     PurposeNotFound,
 )
@@ -98,7 +100,7 @@ class ConsentIn(BaseModel):
     subject: SubjectIn
     decisions: list[DecisionIn] = Field(min_length=1, max_length=100)
     notice: NoticeRef | None = None
-    effective_at: AwareDatetime | None = None
+    effective_at: Moment | None = None
     evidence: dict[str, Any] = Field(
         default_factory=dict,
         description="What proves it: `served_notice_id` says that the notice was shown.",
@@ -107,6 +109,14 @@ class ConsentIn(BaseModel):
     guardian: GuardianIn | None = Field(
         default=None, description="Of a child; only from a client with `consents:write`."
     )
+
+    @model_validator(mode="after")
+    def _each_purpose_once(self) -> "ConsentIn":
+        """Check that nothing is both given and refused: nobody could say which of them counts."""
+        purposes = [decision.purpose for decision in self.decisions]
+        if twice := sorted({purpose for purpose in purposes if purposes.count(purpose) > 1}):
+            raise ValueError(f"decided more than once: {', '.join(twice)}")
+        return self
 
     @model_validator(mode="after")
     def _overrides_on_a_notice(self) -> "ConsentIn":
@@ -159,6 +169,7 @@ Collector = Annotated[str, Depends(collector)]
         InsufficientScope,
         PurposeNotFound,
         NoticeNotFound,
+        NoticeDoesNotAsk,
         GuardianNeeded,
         AgeNotStated,
         IdentifierInvalid,
@@ -238,8 +249,8 @@ def decide(
     caller: Annotated[Caller, requires("consents:read")],
     subject: Annotated[str, Query(examples=["user_id:u-42"])],
     purpose: Annotated[str, Query(examples=["marketing.email"])],
-    at: Annotated[AwareDatetime | None, Query()] = None,
-    known_at: Annotated[AwareDatetime | None, Query()] = None,
+    at: Annotated[Moment | None, Query()] = None,
+    known_at: Annotated[Moment | None, Query()] = None,
 ) -> dict[str, Any]:
     """Answer allow or deny with the reason and the records: now, then, or as known then."""
     now = datetime.now(UTC)

@@ -4,12 +4,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path
-from pydantic import AwareDatetime, BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from api.auth import Caller, requires
 from api.deps import Cursor, Db, Limit
 from api.errors import InsufficientScope, InvalidToken
 from api.languages import Chosen
+from api.moments import Moment
 from api.problems import documented
 from api.routes.identity_explanations import optional_purpose
 from api.routes.profiles import StatedHeader, StatedQuery
@@ -93,7 +94,7 @@ class ReviewDecisionIn(BaseModel):
     )
 
     decision: Literal["match", "no_match", "later"]
-    until: AwareDatetime | None = None
+    until: Moment | None = None
 
     @model_validator(mode="after")
     def _until_when(self) -> "ReviewDecisionIn":

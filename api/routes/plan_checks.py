@@ -4,11 +4,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import Caller, requires
 from api.deps import Configuration, Cursor, Db, Limit
 from api.errors import InsufficientScope, InvalidToken
+from api.moments import Moment
 from api.problems import documented
 from app.errors import CursorInvalid, SourceNotFound, TrackingPlanNotFound
 from app.events import body, envelope, planned
@@ -92,7 +93,7 @@ class Inference(BaseModel):
     model_config = ConfigDict(json_schema_extra={"example": {"source": "web", "limit": 10_000}})
 
     source: str = Field(min_length=1, max_length=200)
-    since: AwareDatetime | None = Field(default=None, description="30 days ago unless stated.")
+    since: Moment | None = Field(default=None, description="30 days ago unless stated.")
     limit: int = Field(default=10_000, ge=1, le=100_000, description="Events to look at, at most.")
     required_share: float = Field(
         default=0.98, gt=0, le=1, description="Required is what is there in this share of events."
@@ -181,9 +182,9 @@ def list_violations(
     ] = None,
     action: Literal["observed", "dropped", "rejected"] | None = None,
     since: Annotated[
-        AwareDatetime | None, Query(description="7 days ago unless stated; whole hours.")
+        Moment | None, Query(description="7 days ago unless stated; whole hours.")
     ] = None,
-    until: AwareDatetime | None = None,
+    until: Moment | None = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> dict[str, Any]:

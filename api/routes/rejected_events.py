@@ -6,12 +6,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 from fastapi import APIRouter, Body, Query
 from fastapi.responses import Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from api.auth import Caller, requires
 from api.deps import Configuration, Cursor, Db, Limit
 from api.errors import InsufficientScope, InvalidToken
+from api.moments import Moment
 from api.problems import documented
 from app import cursors
 from app.access import sources
@@ -88,8 +89,8 @@ class ReplayIn(BaseModel):
 
     source: str | None = Field(default=None, max_length=200)
     code: str | None = Field(default=None, max_length=100)
-    since: AwareDatetime | None = Field(default=None, description="Received at or after.")
-    until: AwareDatetime | None = Field(default=None, description="Received before.")
+    since: Moment | None = Field(default=None, description="Received at or after.")
+    until: Moment | None = Field(default=None, description="Received before.")
     limit: int = Field(default=100, ge=1, le=1000, description="At most so many in one request.")
     cursor: str | None = Field(default=None, description="`next_cursor` of the answer before.")
 
@@ -146,8 +147,8 @@ def list_rejected_events(
     source: Annotated[str | None, Query(description="Of this source.")] = None,
     code: Annotated[str | None, Query(examples=["event_missing"])] = None,
     state: Annotated[State | None, Query()] = None,
-    since: Annotated[AwareDatetime | None, Query(description="Received at or after.")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="Received before.")] = None,
+    since: Annotated[Moment | None, Query(description="Received at or after.")] = None,
+    until: Annotated[Moment | None, Query(description="Received before.")] = None,
     include: Annotated[
         Literal["payload"] | None,
         Query(description="`payload`: with what was sent; then at most 50 to a page."),

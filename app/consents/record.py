@@ -11,7 +11,7 @@ from app import work
 from app.consents import in_use
 from app.suppression import gate
 from consent import ages
-from consent.errors import AgeNotStated, GuardianNeeded
+from consent.errors import AgeNotStated, GuardianNeeded, NoticeDoesNotAsk
 from identity import graph, namespaces
 
 
@@ -41,7 +41,7 @@ def record(
     Effective for every decision from the commit on; segments and destinations hear of it from
     the worker, which is notified by the same commit. A refusal that says no time of its own ends
     what is on record, whatever the clocks of two servers say. Raises PurposeNotFound,
-    NoticeNotFound, GuardianNeeded, AgeNotStated and SubjectSuppressed.
+    NoticeNotFound, NoticeDoesNotAsk, GuardianNeeded, AgeNotStated and SubjectSuppressed.
     """
     gate.refuse(session, [(namespace, value)])
     known = consent.catalogue.purposes(session)
@@ -52,10 +52,11 @@ def record(
     if guardian is not None:
         evidence |= {"expressed_by": "guardian", "guardian": dict(guardian)}
     if notice is not None:
-        notice = _proven(session, notice, namespace)
+        granted = [purpose for purpose, state in decisions.items() if state == "given"]
+        notice = _proven(session, notice, namespace, known, granted)
         if not evidence.get("served_notice_id"):
             evidence["notice_not_proven"] = True
-    decisions = _with_those_below(known, decisions)
+    decisions = _with_those_below(session, known, decisions)
     if any(state != "given" for state in decisions.values()):
         in_use.wait(session, graph.identify(session, [(namespace, value)]).values())
     after = max([received_at, *_order_times(session, namespace, value, decisions)])
@@ -109,27 +110,46 @@ def _days(purpose: consent.Purpose, begins: datetime, ends: datetime | None) -> 
     return left if purpose.valid_days is None else min(left, purpose.valid_days)
 
 
-def _proven(session: Session, notice: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+def _proven(
+    session: Session,
+    notice: Mapping[str, Any],
+    namespace: str,
+    known: Mapping[str, consent.Purpose],
+    granted: Collection[str],
+) -> dict[str, Any]:
     """Return the notice with what proves it, and whether this identifier answers for an account.
 
-    An account is what a person has one of and logs in to: an identifier of a unique namespace.
+    An account is what a person has one of and logs in to: an identifier of a unique namespace. What
+    is granted on a notice has to be what it asks for, or below it: consent is specific and informed
+    (GDPR art. 4(11)). Raises NoticeDoesNotAsk.
     """
     found = consent.catalogue.notice(
         session, notice["key"], int(notice["version"]), notice["language"]
     )
+    asked = set(found.purposes)
+    for purpose in found.purposes:
+        asked |= set(consent.catalogue.below(known.values(), purpose))
+    if beyond := sorted(set(granted) & known.keys() - asked):
+        named = ", ".join(sorted(found.purposes)) or "nothing"
+        raise NoticeDoesNotAsk(f"{found.key} asks for {named}, not for {', '.join(beyond)}")
     account = found.scope == "account" and namespaces.get(session, namespace).rules.unique
     return {**notice, "body_sha256": found.body_sha256, "account_wide": account}
 
 
 def _with_those_below(
-    known: Mapping[str, consent.Purpose], decisions: Mapping[str, str]
+    session: Session, known: Mapping[str, consent.Purpose], decisions: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the decisions, a refusal also of every purpose below that nothing is said of."""
+    """Return the decisions, a refusal also of every purpose below that nothing is said of.
+
+    Below it now, or by a version that takes effect later.
+    """
     wide = dict(decisions)
-    for purpose, state in decisions.items():
-        if state != "given":
-            for key in consent.catalogue.below(known.values(), purpose):
-                wide.setdefault(key, state)
+    refused = {purpose: state for purpose, state in decisions.items() if state != "given"}
+    if refused:
+        for tree in (known, consent.catalogue.announced(session)):
+            for purpose, state in refused.items():
+                for key in consent.catalogue.below(tree.values(), purpose):
+                    wide.setdefault(key, state)
     return wide
 
 
