@@ -108,6 +108,11 @@ def versions(session: Session, key: str) -> list[Purpose]:
     return found
 
 
+def announced(session: Session) -> dict[str, Purpose]:
+    """Return the last version of every purpose, by key, whether or not its time has come."""
+    return purposes(session, at=datetime.max.replace(tzinfo=UTC))
+
+
 def below(known: Iterable[Purpose], key: str) -> list[str]:
     """Return the keys of the purposes below one in the tree, the nearest first."""
     children: dict[str, list[str]] = {}
@@ -123,15 +128,22 @@ def below(known: Iterable[Purpose], key: str) -> list[str]:
 def add_purpose(session: Session, new: Purpose) -> Purpose:
     """Add a purpose, or a next version of one; whoever refused its parent has refused it.
 
-    Raises what `check_purpose` does.
+    So it is for who objected to the parent, and for what is below the purpose. That begins now,
+    also where the version takes effect later; what is said of the parent until then is heard too,
+    by who asks for what is `announced`. Raises what `check_purpose` does.
     """
     # Whoever else adds a version is waited for; readers wait for nobody.
     session.execute(sa.text("LOCK TABLE consent.purpose IN SHARE ROW EXCLUSIVE MODE"))
     known = check_purpose(session, new)
+    parent = versions(session, new.key)[-1].parent if known else None
     session.execute(sa.insert(PurposeVersion).values(_columns(new)))
-    if new.parent is not None and not known:
-        refused_before = {"key": new.key, "version": new.version, "parent": new.parent}
-        session.execute(_statement("refused_above"), refused_before)
+    if new.parent not in (None, parent):
+        tree = announced(session)
+        for key in (new.key, *below(tree.values(), new.key)):
+            said = {"key": key, "version": tree[key].version, "parent": new.parent}
+            session.execute(_statement("refused_above"), said)
+            made = session.scalars(_statement("objected_above"), said).all()
+            session.execute(_statement("restriction_set"), {"ids": list(made)})
     return new
 
 

@@ -1,4 +1,4 @@
--- Whoever refused the purpose above a new one has refused the new one, as if it had been there.
+-- Whoever refused the purpose above one has refused that one, as if it had been there.
 INSERT INTO consent.record (namespace, value, purpose, purpose_version, state, effective_at,
                             recorded_at, order_time, collected_by, evidence)
 SELECT c.namespace, c.value, :key, :version, r.state, r.effective_at,

@@ -1,5 +1,6 @@
 -- Whose word came to mean something else by itself after :since and until :until: a grant lapsed or
--- began, a demand or an age began or ended, or a new version of the purpose made grants stale.
+-- began, a demand or an age began or ended, or a new version of the purpose made grants stale
+-- or came to be below another that was refused.
 SELECT namespace, value, purpose, 'expired' AS state
 FROM consent.record
 WHERE state = 'given' AND valid_until > :since AND valid_until <= :until
@@ -28,4 +29,9 @@ UNION
 SELECT c.namespace, c.value, c.purpose, 'stale_notice'
 FROM consent.purpose p
 JOIN consent.current c ON c.purpose = p.key AND c.state = 'given' AND c.purpose_version < p.version
-WHERE p.renews AND p.effective_from > :since AND p.effective_from <= :until;
+WHERE p.renews AND p.effective_from > :since AND p.effective_from <= :until
+UNION
+SELECT r.namespace, r.value, r.purpose, r.state
+FROM consent.purpose p
+JOIN consent.record r ON r.collected_by = 'catalogue' AND r.evidence ->> 'refused' = p.parent
+WHERE p.effective_from > :since AND p.effective_from <= :until;

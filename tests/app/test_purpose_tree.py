@@ -1,0 +1,83 @@
+"""Refusals and objections go down the tree of purposes, whichever came first."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from consent import restrictions
+from tests.app.privacy.conftest import World, world
+from tests.app.test_catalogue import Officer, officer
+
+__all__ = ["officer", "world"]
+INTEREST = {"lawful_basis": "legitimate_interests"}
+
+
+@pytest.fixture
+def tree(officer: Officer) -> Officer:
+    """Purposes on legitimate interests: `pp`, below it `pp.child`, below that `pp.grandchild`."""
+    for key, parent in (("pp", None), ("pp.child", "pp"), ("pp.grandchild", "pp.child")):
+        assert officer.add(key, parent=parent, **INTEREST) == 201
+    officer.say("given", "marketing.email")
+    officer.work()
+    return officer
+
+
+def reasons(officer: Officer, *purposes: str) -> list[str]:
+    return [officer.ask(purpose)["reason"] for purpose in purposes]
+
+
+def test_an_objection_goes_down_the_tree(tree: Officer, world: World) -> None:
+    tree.say("given", "ads.share")
+    below = ("pp", "pp.child", "pp.grandchild")
+    requests = [
+        world.ask("objection", "user_id:ada", details={"purpose": purpose})
+        for purpose in ("pp", "ads")
+    ]
+    assert reasons(tree, *below, "ads.share", "marketing.email") == [
+        *["objection"] * 4,
+        "given",
+    ]
+    assert tree.add("pp.later", parent="pp.child", **INTEREST) == 201
+    assert reasons(tree, "pp.later") == ["objection"], "a purpose that comes later is below too"
+    with tree.sessions.begin() as session:
+        for request in requests:
+            restrictions.lift(session, f"request:{request['id']}", at=datetime.now(UTC))
+    assert set(reasons(tree, *below, "pp.later")) == {"lawful_basis:legitimate_interests"}
+    assert reasons(tree, "ads.share") == ["given"]
+    with tree.sessions() as session:
+        unstated = sa.text(
+            "SELECT count(*) FROM consent.restriction d WHERE NOT EXISTS (SELECT FROM "
+            "consent.ledger_statement s WHERE s.about = d.entry_id)"
+        )
+        assert session.scalar(unstated) == 0, "the ledger tells of each"
+
+
+def test_a_version_that_moves_below_another_purpose_hears_what_that_was_told(
+    tree: Officer, world: World
+) -> None:
+    for key, parent in (("li.root", None), ("li.other", None), ("li.other.child", "li.other")):
+        assert tree.add(key, parent=parent, **INTEREST) == 201
+    assert tree.add("li.free", **INTEREST) == 201
+    tree.say("refused", "li.root")
+    moved = ("li.other", "li.other.child")
+    assert set(reasons(tree, *moved)) == {"lawful_basis:legitimate_interests"}
+    assert tree.add("li.other", 2, parent="li.root", **INTEREST) == 201
+    assert reasons(tree, *moved) == ["refused", "refused"]
+    tree.say("given", "li.other")
+    assert tree.add("li.other", 3, parent="li.root", **INTEREST) == 201
+    assert reasons(tree, "li.other") == ["lawful_basis:legitimate_interests"], "said since"
+    world.ask("objection", "user_id:ada", details={"purpose": "pp"})
+    assert tree.add("li.free", 2, parent="pp.child", **INTEREST) == 201
+    assert reasons(tree, "li.free") == ["objection"]
+
+
+def test_what_is_refused_before_the_version_takes_effect_is_refused_then(tree: Officer) -> None:
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    for key in ("li.root", "li.other"):
+        assert tree.add(key, **INTEREST) == 201
+    when = tomorrow.isoformat()
+    assert tree.add("li.other", 2, parent="li.root", effective_from=when, **INTEREST) == 201
+    tree.say("refused", "li.root")
+    later = (tomorrow + timedelta(days=1)).isoformat()
+    assert tree.ask("li.other", at=later, known_at=later)["reason"] == "refused"
