@@ -53,7 +53,6 @@ def note(session: Session, sends: Sequence[Sent]) -> None:
     """Note decisions to send: some statements for all of them, whatever their number."""
     if not sends:
         return
-    now: datetime = session.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
     keys = {sent.row.purpose for sent in sends}
     purposes = {key: consent.catalogue.purpose(session, key) for key in keys}
     asking: dict[str, set[int]] = {key: set() for key in keys}
@@ -61,6 +60,8 @@ def note(session: Session, sends: Sequence[Sent]) -> None:
         if sent.reason == GIVEN:
             asking[sent.row.purpose] |= {one.id for one in sent.identifiers}
     relied = {key: _relied_on(session, purposes[key], asked) for key, asked in asking.items()}
+    # After that, or what was given in between would be relied on before it was on record.
+    now: datetime = session.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
     rows = [_row(s, purposes[s.row.purpose], relied[s.row.purpose], now) for s in sends]
     session.execute(sa.insert(Disclosure), rows)
 
