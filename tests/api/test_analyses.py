@@ -1,6 +1,7 @@
 """Analyses over HTTP and by command: who may ask, who may see names, what is drawn."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -44,11 +45,15 @@ def header(server: TestClient, sessions: Sessions, token: Any, write_key: str) -
         [(True, ["Viewed <b>", "Ordered"]), (True, ["Viewed <b>"]), (False, ["Viewed <b>"])]
     ):
         for name in names:
-            event = {
+            event: dict[str, Any] = {
                 "event": name, "userId": f"u-{n}", "anonymousId": f"d-{n}", "writeKey": write_key,
                 "context": {"consent": {"categoryPreferences": {**LINKED, PURPOSE: says}}},
             }  # fmt: skip
             server.post("/v1/track", json=event).raise_for_status()
+    # An order of the second visitor that says it happens in three days.
+    ahead = (datetime.now(UTC) + timedelta(days=3)).isoformat()
+    event = {"event": "Ordered", "userId": "u-1", "timestamp": ahead, "writeKey": write_key}
+    server.post("/v1/track", json=event).raise_for_status()
     idle = False
     while not idle:
         with sessions.begin() as session:
@@ -75,7 +80,7 @@ def test_every_answer_has_the_envelope_and_opens_to_its_people(
         assert said["freshness"]["not_yet_copied"] == 0
         assert said["freshness"]["events_until"] <= said["as_of"]
         assert (said["n_profiles"], said["n_events"]) == (2, 3)
-        assert said["excluded"] == {"consent:refused": 1}
+        assert said["excluded"] == {"consent:refused": 1, "events:in_the_future": 1}
         again = server.post(
             f"/v1/analyses/{kind}", json={**body, "as_of": said["as_of"]}, headers=header
         ).json()
