@@ -15,6 +15,8 @@ from app.profiles.tables import ComputedTrait, ComputedValue
 KEY = re.compile("[a-z0-9][a-z0-9_-]{0,62}")
 #: Each may be computed in every step of the pipeline that takes such an event.
 MOST_TRAITS = 200
+#: Made once: every step of the pipeline and every merge asks.
+ALL = sa.select(ComputedTrait).order_by(ComputedTrait.key)
 
 
 def put(
@@ -93,7 +95,7 @@ def missing(session: Session, key: str) -> str:
 
 def list_all(session: Session) -> list[ComputedTrait]:
     """Return all computed traits, by key."""
-    return list(session.scalars(sa.select(ComputedTrait).order_by(ComputedTrait.key)))
+    return list(session.scalars(ALL))
 
 
 def remove(session: Session, key: str) -> None:

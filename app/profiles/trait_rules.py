@@ -39,8 +39,10 @@ def put(session: Session, key: str, rule: str, sources: tuple[str, ...], *, by: 
     unknown = [name for name in sources if name not in known]
     if unknown:
         raise DefinitionInvalid(f"sources: no source is called {unknown[0]}")
-    session.execute(sa.text("LOCK TABLE app.trait_rule IN SHARE ROW EXCLUSIVE MODE"))
-    found = session.get(TraitRule, key)
+    found = _locked(session, key)
+    if found is None:
+        session.execute(sa.text("LOCK TABLE app.trait_rule IN SHARE ROW EXCLUSIVE MODE"))
+        found = _locked(session, key)
     if found is None:
         if (session.scalar(sa.select(sa.func.count()).select_from(TraitRule)) or 0) >= MOST_RULES:
             raise DefinitionInvalid(f"at most {MOST_RULES} traits have a rule")
@@ -57,11 +59,16 @@ def put(session: Session, key: str, rule: str, sources: tuple[str, ...], *, by: 
 
 def remove(session: Session, key: str) -> None:
     """Let the latest value count again; raises TraitRuleNotFound."""
-    found = session.get(TraitRule, key)
+    found = _locked(session, key)
     if found is None:
         raise TraitRuleNotFound(key)
     _forget(session, key)
     session.delete(found)
+
+
+def _locked(session: Session, key: str) -> TraitRule | None:
+    """Read a rule as it is now; who looks through events for it locks it first of all, too."""
+    return session.get(TraitRule, key, with_for_update=True, populate_existing=True)
 
 
 def _forget(session: Session, key: str) -> None:

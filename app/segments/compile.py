@@ -1,7 +1,8 @@
 # ruff: noqa: S608 - only SQL of our own becomes text; what a rule says is bound
 """Compiles a segment's rule into one statement: who are its members now, under consent."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -160,4 +161,28 @@ def members(
 ) -> set[int]:
     """Return who of these people (or of everybody) meets the rule now."""
     sql, bound = members_query(session, rule, purpose, now=now, people=people)
-    return set(session.scalars(sa.text(sql), bound))
+    if people is not None:
+        return set(session.scalars(sa.text(sql), bound))
+    with _for_everybody(session):
+        return set(session.scalars(sa.text(sql), bound))
+
+
+@contextmanager
+def _for_everybody(session: sa.orm.Session) -> Iterator[None]:
+    """Have PostgreSQL plan for many people, whose number it cannot guess from a rule.
+
+    It joined who meets a condition with everybody row by row: 18 s for 50,000 people and a trait
+    that 714 of them have. Beside that, a `NOT IN` is hashed only as far as work_mem goes.
+    """
+    before = session.execute(sa.text(_SETTINGS)).one()
+    session.execute(sa.text(_SET), {"nestloop": "off", "memory": "64MB"})
+    yield
+    session.execute(sa.text(_SET), {"nestloop": before.nestloop, "memory": before.memory})
+
+
+_SETTINGS = (
+    "SELECT current_setting('enable_nestloop') AS nestloop, current_setting('work_mem') AS memory"
+)
+_SET = (
+    "SELECT set_config('enable_nestloop', :nestloop, true), set_config('work_mem', :memory, true)"
+)

@@ -26,6 +26,8 @@ from identity import people as identity
 
 #: Whoever may be in a segment at all.
 EVERYBODY = Behaviour(event=" ", count=Count(gte=0))
+#: Made once: every step of the pipeline and every merge asks.
+ALL = sa.select(Segment).order_by(Segment.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def find(session: Session, key: str) -> Segment:
 
 def list_all(session: Session) -> list[Segment]:
     """Return all segments, by key."""
-    return list(session.scalars(sa.select(Segment).order_by(Segment.key)))
+    return list(session.scalars(ALL))
 
 
 def refresh(

@@ -109,7 +109,7 @@ class World:
             self.dice.choice(sorted(self.sources)),
             kind,
             "" if kind == "identify" else self.dice.choice("AB"),
-            received - ago + (60 * DAY if self.dice.random() < 0.05 else 0 * DAY),
+            received - ago + (60 * DAY if self.dice.random() < 0.15 else 0 * DAY),
             received,
             self.dice.choice((None, None, 1, 2)),
             {key: self.dice.choice(VALUES) for key in "xy" if self.dice.random() < 0.8},
