@@ -31,7 +31,7 @@ VIEWS = ("events", "traits")
 #: RFC 7677 recommends so many at least.
 ITERATIONS = 4096
 #: What the statement of the decision asks, read from the catalogue at the time of each query.
-ASKED = """
+IN_FORCE = """
   SELECT p.*, (SELECT coalesce(max(r.version), 0) FROM consent.purpose r
                WHERE r.key = p.key AND r.renews AND r.version <= p.version
                  AND (r.effective_from <= clock_timestamp() OR r.version = p.version)) AS renewed
@@ -41,20 +41,20 @@ ASKED = """
            CASE WHEN p.effective_from <= clock_timestamp() THEN p.version ELSE -p.version END DESC
   LIMIT 1
 """
-BASIS = "(SELECT lawful_basis FROM asked)"
-#: Each parameter of `app.consents.permission`, as an expression over what is asked.
+BASIS = "(SELECT lawful_basis FROM in_force)"
+#: Each parameter of `app.consents.permission`, as an expression over the version in force.
 PARAMETERS = {
-    "purpose": "(SELECT key FROM asked)",
-    "mode": "(SELECT mode FROM asked)",
-    "renewed": "(SELECT renewed FROM asked)",
-    "explicit": "(SELECT explicit FROM asked)",
+    "purpose": "(SELECT key FROM in_force)",
+    "mode": "(SELECT mode FROM in_force)",
+    "renewed": "(SELECT renewed FROM in_force)",
+    "explicit": "(SELECT explicit FROM in_force)",
     "lawful_basis": BASIS,
     "unconditional": BASIS + f" IN {tuple(sorted(UNCONDITIONAL))}",
     "restrictable": BASIS + f" NOT IN {tuple(sorted(UNRESTRICTED))}",
-    "objectable": "(SELECT lawful_basis IN ('legitimate_interests', 'public_task') FROM asked)",
-    "direct_marketing": "(SELECT direct_marketing FROM asked)",
-    "adults_only": "(SELECT adults_only FROM asked)",
-    "unlinkable": "(SELECT NOT linkable FROM asked)",
+    "objectable": "(SELECT lawful_basis IN ('legitimate_interests', 'public_task') FROM in_force)",
+    "direct_marketing": "(SELECT direct_marketing FROM in_force)",
+    "adults_only": "(SELECT adults_only FROM in_force)",
+    "unlinkable": "(SELECT NOT linkable FROM in_force)",
 }
 ROLES = sa.text("""
   SELECT r.rolname AS name, coalesce(array_agg(DISTINCT split_part(c.relname, ':', 1))
@@ -165,7 +165,7 @@ def _make(session: Session, purpose: str, view: str) -> None:
 #: Whose data may be used, as which profile: that of the person, or of the asserted group.
 ALLOWED = """allowed AS (
   SELECT p.identifier_id, i.profile_id, a.key AS purpose
-  FROM asked a CROSS JOIN permission p
+  FROM in_force a CROSS JOIN permission p
   JOIN identity.current_person i ON i.identifier_id
     = CASE a.link_confidence WHEN 'deterministic' THEN p.group_id ELSE p.person_id END
   WHERE p.allowed
@@ -200,8 +200,8 @@ def _body(purpose: str, view: str) -> str:
     """Return the statement of a view: the decision, and what it lets be read."""
     literal = "'" + purpose.replace("'", "''") + "'"
     permission = PARAMETER.sub(lambda found: PARAMETERS[found[1]], decision(None).text)
-    asked = ASKED.format(purpose=literal)
-    return f"WITH asked AS ({asked}), permission AS ({permission}), {ALLOWED} {READS[view]}"
+    in_force = IN_FORCE.format(purpose=literal)
+    return f"WITH in_force AS ({in_force}), permission AS ({permission}), {ALLOWED} {READS[view]}"
 
 
 def _called(purpose: str, view: str) -> str:
