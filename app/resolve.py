@@ -77,6 +77,7 @@ def mirror_link_consent(session: Session, identifiers: Collection[int]) -> set[i
             "purpose": link.key,
             "renewed": link.renewed,
             "explicit": link.explicit,
+            "on_consent": link.lawful_basis == "consent",
         },
     ).all()
     restricted.mirror(session, {row.identifier_id: row.restricted for row in said})

@@ -1,6 +1,6 @@
 -- What these identifiers say about linking now, as identity keeps it. Whoever objected to it (GDPR
 -- art. 21) is linked no more; whoever had processing restricted (art. 18) stays whole, and is compared
--- with nobody. LIMIT keeps the view's inside bounded by the identifier; a plain join would compute
+-- with nobody; nor is a child for whom no guardian agreed (art. 8). LIMIT keeps the view's inside bounded by the identifier; a plain join would compute
 -- it for everybody.
 SELECT i.identifier_id,
        CASE WHEN coalesce(demanded.objected, false) THEN 'refused'
@@ -8,7 +8,13 @@ SELECT i.identifier_id,
             WHEN said.state = 'given' AND said.purpose_version >= :renewed AND NOT said.unproven
               AND NOT (:explicit AND said.stamp) THEN 'given'
             ELSE 'unknown' END AS state,
-       coalesce(demanded.restricted, false) AS restricted
+       coalesce(demanded.restricted, false)
+         OR :on_consent AND NOT (said.state = 'given' AND said.guardian) IS TRUE
+            AND EXISTS (
+              SELECT FROM consent.age_band a
+              WHERE a.namespace = i.namespace AND a.value = i.value AND a.band = 'child'
+                AND a.from_at <= clock_timestamp()
+                AND (a.to_at IS NULL OR a.to_at > clock_timestamp())) AS restricted
 FROM identity.current_person i
 LEFT JOIN LATERAL (
   SELECT c.* FROM consent.current c

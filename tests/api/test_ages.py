@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from app import pipeline
@@ -15,7 +16,8 @@ from consent.ages import spans
 
 Token = Callable[..., dict[str, str]]
 CHILD = {"namespace": "user_id", "value": "kim"}
-GIVEN = {"consent": {"categoryPreferences": {"analytics.audience": True, "profile.ads": True}}}
+AGREED = ("analytics.audience", "profile.ads", "profile.link")
+GIVEN = {"consent": {"categoryPreferences": dict.fromkeys(AGREED, True)}}
 
 
 class Office:
@@ -30,10 +32,25 @@ class Office:
 
     def send(self, key: str, **message: Any) -> list[str]:
         answer = self.server.post("/v1/track", json={"event": "Seen", **message, "writeKey": key})
+        self.work()
+        return [one["code"] for one in answer.json()["rejected"]]
+
+    def work(self) -> None:
         while True:
             with self.sessions.begin() as session:
                 if pipeline.step(session).idle:
-                    return [one["code"] for one in answer.json()["rejected"]]
+                    return
+
+    def matchable(self) -> set[str]:
+        with self.sessions() as session:
+            return set(
+                session.scalars(
+                    sa.text(
+                        "SELECT i.value FROM identity.matchable m "
+                        "JOIN identity.identifier i ON i.id = m.identifier_id"
+                    )
+                )
+            )
 
     def state(self, **age: Any) -> int:
         body = {"subject": "user_id:kim", **age}
@@ -68,6 +85,10 @@ def test_88_a_child_without_a_guardian_is_denied_every_purpose_on_consent(
     seen = {"userId": "kim", "anonymousId": "d-1", "context": GIVEN}
     assert office.send(office.strict, **seen) == []
     assert office.reason("analytics.audience") == "given"
+    told = {"userId": "kim", "traits": {"first_name": "Kim", "last_name": "Doe", "city": "Lyon"}}
+    server.post("/v1/identify", json={**told, "context": GIVEN, "writeKey": office.key})
+    office.work()
+    assert "kim" in office.matchable()
     assert office.agree(**GUARDIAN).status_code == 409  # nobody said that this is a child
     today = datetime.now(UTC).date()
     born = today.replace(year=today.year - 12, day=1)
@@ -90,14 +111,20 @@ def test_88_a_child_without_a_guardian_is_denied_every_purpose_on_consent(
     assert forged.status_code == 200
     assert office.reason("analytics.audience") == "guardian_needed"
 
+    office.work()
+    assert office.matchable() == set()  # E3: compared with nobody
     answer = office.agree(**GUARDIAN)
     assert answer.status_code == 200, answer.text
+    link = [{"purpose": "profile.link", "state": "given"}]
+    assert office.agree(**GUARDIAN, decisions=link).status_code == 200
+    office.work()
+    assert "kim" in office.matchable()
     assert office.reason("analytics.audience") == "given"
     assert office.send(office.strict, **seen) == []
     listed = server.get(
         "/v1/consents", params={"subject": "user_id:kim"}, headers=office.client
     ).json()["data"]
-    [theirs] = [r for r in listed if r["evidence"].get("expressed_by") == "guardian"]
+    theirs, _ = [r for r in listed if r["evidence"].get("expressed_by") == "guardian"]
     ends = datetime.fromisoformat(theirs["valid_until"])
     [child, teen] = server.get(
         "/v1/ages", params={"subject": "user_id:kim"}, headers=office.client
