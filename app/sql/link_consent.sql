@@ -1,7 +1,7 @@
 -- What these identifiers say about linking now, as identity keeps it. Whoever objected to it (GDPR
 -- art. 21) is linked no more; whoever had processing restricted (art. 18) stays whole, and is compared
--- with nobody; nor is a child for whom no guardian agreed (art. 8). LIMIT keeps the view's inside bounded by the identifier; a plain join would compute
--- it for everybody.
+-- with nobody; nor is a child for whom no guardian agreed (art. 8). LIMIT keeps the view's inside
+-- bounded by the identifier; a plain join would compute it for everybody.
 SELECT i.identifier_id,
        CASE WHEN coalesce(demanded.objected, false) THEN 'refused'
             WHEN said.state IN ('refused', 'withdrawn') THEN 'refused'

@@ -5,13 +5,14 @@ import random
 from collections import Counter, defaultdict
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import consent
-from app.consents.permission import permissions
+from app.consents.permission import decision, parameters, permissions
 from consent import Choice, Purpose, Voice, decide
 
 STATES = ("given", "given", "refused", "withdrawn")
@@ -36,7 +37,9 @@ PURPOSES = (
 RENEWED = ("test.consent.most_restrictive", "test.consent.latest_explicit")
 DEMANDS = ("restriction", "objection", "objection_marketing")
 GUARDIAN = {"expressed_by": "guardian"}
-EVIDENCE = ({}, {}, GUARDIAN, GUARDIAN, {"unproven": True}, {"event_stamp": True})
+EVIDENCE: tuple[dict[str, Any], ...] = (
+    {}, {}, GUARDIAN, GUARDIAN, {"unproven": True}, {"event_stamp": True},
+)  # fmt: skip
 HOUR = timedelta(hours=1)
 
 
@@ -252,6 +255,39 @@ def test_asking_for_some_people_answers_for_all_their_identifiers_and_nobody_els
     assert all(everybody[p.identifier_id] == p for p in asked)
     assert len(asked) == sum(p.person_id in some for p in everybody.values())
     assert permissions(session, PURPOSES[0].key, []) == []
+
+
+def test_a_decision_about_one_reads_nothing_of_the_others(session: Session) -> None:
+    purpose = consent.catalogue.purpose(session, "marketing.email")
+    others = "FROM generate_series(1, 2000) n"
+    for crowd in (
+        "identity.identifier (id, namespace, value, group_id, person_id, reach_id) "
+        f"OVERRIDING SYSTEM VALUE SELECT -n, 'user_id', 'crowd-' || n, -n, -n, -n {others}",
+        "consent.record (namespace, value, purpose, purpose_version, state, effective_at, "
+        "recorded_at, order_time, collected_by, evidence, universal) SELECT 'user_id', 'crowd-' "
+        "|| n, 'marketing.email', 1, CASE WHEN what IS NULL THEN 'given' ELSE 'refused' END, "
+        f"now() - age, now() - age, now() - age, 'test', '{{}}', what {others}, "
+        "(VALUES ('opt_out', interval '2 days'), (NULL, interval '1 day')) v(what, age)",
+        "consent.restriction (namespace, value, kind, from_at, reason_ref) "
+        f"SELECT 'user_id', 'crowd-' || n, 'objection_marketing', now(), 'test' {others}",
+        "consent.age_band (namespace, value, band, from_at, stated_by) "
+        f"SELECT 'user_id', 'crowd-' || n, 'child', now(), 'test' {others}",
+    ):
+        session.execute(sa.text(f"INSERT INTO {crowd}"))
+    for table in ("identity.identifier", "consent.restriction", "consent.age_band"):
+        session.execute(sa.text(f"ANALYZE {table}"))
+    # But not of the records: nothing is known of the opt-outs.
+    [plan] = session.scalar(
+        sa.text("EXPLAIN (ANALYZE, FORMAT JSON) " + decision([-7]).text), parameters(purpose, [-7])
+    )
+    assert _rows(plan["Plan"]) < 100
+    assert [p.reason for p in permissions(session, purpose, [-7])] == ["objection"]
+
+
+def _rows(plan: dict[str, Any]) -> float:
+    """What a node and those below it returned, or read and left out."""
+    own = sum(plan.get(key, 0) for key in ("Actual Rows", "Rows Removed by Filter"))
+    return float(own * plan["Actual Loops"]) + sum(map(_rows, plan.get("Plans", ())))
 
 
 def test_a_purpose_that_is_not_in_the_catalogue_allows_nothing(session: Session) -> None:
