@@ -12,10 +12,11 @@ from app.errors import AnchorUnusable, LedgerForked, LedgerKeyUnusable
 from app.ledger.anchor import Anchor
 from app.ledger.keystore import Keystore
 from consent.ledger import Signer, step
+from consent.ledger.dated import FULL
 from consent.ledger.store import head, tree, vkeys
 
 #: Entries of one step, hence at most of one checkpoint: 2 s of work.
-MOST = 5_000
+MOST = FULL
 LOCK = "ledger"
 
 

@@ -2,8 +2,7 @@
 
 It imports nothing else of the product, so that who receives a proof can copy it anywhere:
 
-    python check.py r.tlog-proof --vkey KEY
-    python check.py send.json --vkey KEY
+    python check.py FILE --vkey KEY
 
 Hashes are those of RFC 6962 and RFC 9162 section 2.1, signatures those of C2SP signed-note, files
 those of C2SP tlog-checkpoint and tlog-proof@v1. Base64 is taken in its one canonical form only, or
@@ -12,7 +11,6 @@ a flipped bit could hide in what a decoder ignores.
 
 import argparse
 import base64
-import binascii
 import hashlib
 import hmac
 import json
@@ -26,15 +24,13 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+_time = datetime.fromisoformat
 HEADER = "c2sp.org/tlog-proof@v1"
-#: The signature type of a note that says Ed25519.
-ED25519 = 1
-#: The form of a proof of one send, with all that it rests on.
-SEND = "parcours.send-proof/v1"
-#: A refusal that was recorded so shortly before a send may have been on its way in.
-AT_ONCE = timedelta(seconds=5)
-#: Larger than any note or proof of ours, and small enough for anybody.
-LARGEST = 1_000_000
+ED25519 = 1  # the signature type of a note
+SEND = "parcours.send-proof/v1"  # the form of a proof of one send, with all that it rests on
+AT_ONCE = timedelta(seconds=5)  # a refusal recorded so shortly before may have been on its way in
+LATE = timedelta(days=1)  # longer than anything but a sealer that stands still keeps a record out
+LARGEST = 1_000_000  # than any note or proof of ours, and small enough for anybody
 
 
 class ProofInvalid(ValueError):
@@ -119,7 +115,7 @@ def unbase64(text: str) -> bytes:
     """Decode canonical Base64 (RFC 4648 section 4); raises ProofInvalid."""
     try:
         found = base64.b64decode(text, validate=True)
-    except (ValueError, binascii.Error) as error:
+    except ValueError as error:
         raise ProofInvalid("what should be Base64 is not") from error
     if base64.b64encode(found).decode() != text:
         raise ProofInvalid("Base64 is not in its canonical form")
@@ -287,13 +283,14 @@ def check_send(text: str, vkeys: Iterable[str]) -> dict[str, Any]:
     purpose = check(given["purpose"], keys).entry
     names = (purpose["type"], purpose["purpose"], purpose["version"])
     basis = json.loads(purpose["content"])["lawful_basis"]
-    if (*names, basis) != (
-        "purpose", send["purpose"], send["purpose_version"], send["lawful_basis"]
-    ):  # fmt: skip
+    wanted = ("purpose", send["purpose"], send["purpose_version"], send["lawful_basis"])
+    if (*names, basis) != wanted:
         raise ProofInvalid("the purpose is not the one of the send")
     records = [_record(one, keys) for one in given["records"]]
     _check_grants(send, [body for _, body in records])
     relied = [entry for entry, body in records if body["id"] in send["records"]]
+    if any(_time(entry["logged"]) > _time(said["logged"]) + LATE for entry in relied):
+        raise ProofInvalid("a record that the send names was logged long after the send")
     notices = _notices(given["notices"], keys, {e["notice"] for e in relied if "notice" in e})
     return {
         "send": send,
@@ -316,25 +313,24 @@ def _record(one: dict[str, Any], vkeys: Sequence[str]) -> tuple[dict[str, Any], 
 
 def _check_grants(send: dict[str, Any], records: Sequence[dict[str, Any]]) -> None:
     """Demand that the records that a send names allowed it when it was decided."""
-    at, time = datetime.fromisoformat(send["decided_at"]), datetime.fromisoformat
+    at = _time(send["decided_at"])
     relied = [body for body in records if body["id"] in send["records"]]
     if {body["id"] for body in relied} != set(send["records"]):
         raise ProofInvalid("a record that the send names is not shown")
     if send["lawful_basis"] == "consent" and send["reason"] != "told_before" and not relied:
         raise ProofInvalid("the send names no consent")
     for body in relied:
-        ends = time(body["valid_until"]) if body["valid_until"] else None
-        begins = max(time(body["effective_at"]), time(body["recorded_at"]))
+        end = _time(body["valid_until"]) if body["valid_until"] else None
         if (body["state"], body["purpose"]) != ("given", send["purpose"]):
             raise ProofInvalid(f"record {body['id']} does not allow the purpose")
-        if begins > at or (ends is not None and ends <= at):
+        if max(_time(body["effective_at"]), _time(body["recorded_at"])) > at or (end and end <= at):
             raise ProofInvalid(f"record {body['id']} was not in force then")
         for other in records:
             if (
                 other["state"] != "given"
                 and (other["namespace"], other["value"]) == (body["namespace"], body["value"])
-                and time(other["order_time"]) >= time(body["order_time"])
-                and time(other["recorded_at"]) + AT_ONCE <= at
+                and _time(other["order_time"]) >= _time(body["order_time"])
+                and _time(other["recorded_at"]) + AT_ONCE <= at
             ):
                 raise ProofInvalid(f"record {other['id']} had refused it before")
 
@@ -386,8 +382,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _told_of_entry(found: Checked, body: Path | None) -> tuple[str, list[Any]]:
-    more, point = [check_body(found.entry, read_file(body))] if body else [], found.checkpoint
-    return f"entry {found.index} of {point.size} in {point.origin}", [found.entry, *more]
+    records = [check_body(found.entry, read_file(body))] if body else []
+    what = f"entry {found.index} of {found.checkpoint.size} in {found.checkpoint.origin}"
+    for at in (record["recorded_at"] for record in records if "recorded_at" in record):
+        if (waited := _time(found.entry["logged"]) - _time(at)) > LATE:
+            what += f", logged {waited.days} days after the time that the record states"
+    return what, [found.entry, *records]
 
 
 def _told_of_send(found: dict[str, Any]) -> tuple[str, list[Any]]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import datetime
 from itertools import takewhile
 from typing import Any
 from uuid import UUID
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from consent.ledger.check import leaf_hash
+from consent.ledger.dated import Dated
 from consent.ledger.report import Claim, Report
 from consent.ledger.sealer import catalogue_id
 from consent.ledger.sealing import SubjectKey
@@ -47,7 +49,7 @@ class Scan:
             for row in session.execute(statement("ledger_catalogue"))
         }
         self._running, self._whole = Running(), True
-        self._good, self._logged = 0, ""
+        self._good, self._logged, self._dated = 0, "", Dated(claim.size for claim in signed)
         self._groups: dict[tuple[int, int], bytes] = {}
         self._exact: list[int] = []
 
@@ -105,6 +107,7 @@ class Scan:
             self._version(row, said)
         elif said is not None:
             self._sealed(row, said, keys)
+            self._time(row, said)
         self._grow(index, row.leaf_hash)
 
     def _read(self, row: sa.Row[Any]) -> dict[str, Any] | None:
@@ -131,6 +134,18 @@ class Scan:
             name = said.get(said["type"])
             what = f"{said['type']} {name} version {said.get('version')}"
             self._tell(row.leaf_index, f"{what} is not what entry {row.leaf_index} says")
+
+    def _time(self, row: sa.Row[Any], said: Mapping[str, Any]) -> None:
+        """Look whether a record states a time that its place in the ledger bears out."""
+        try:
+            logged = datetime.fromisoformat(said["logged"])
+            is_record = said["type"] == "consent" and row.body is not None
+            recorded = json.loads(row.body)["recorded_at"] if is_record else None
+            wrong = self._dated.wrong(row.leaf_index, logged, recorded)
+        except (ValueError, KeyError, TypeError):
+            return  # what is not as we wrote it was found before
+        if wrong:
+            self._tell(row.leaf_index, f"the record of entry {row.leaf_index} {wrong}")
 
     def _sealed(
         self, row: sa.Row[Any], said: Mapping[str, Any], keys: Mapping[UUID, SubjectKey | None]

@@ -25,7 +25,7 @@ def choice(who: str, state: str = "given", purpose: str = "ads.share", **more: A
 def record(sessions: Sessions, choices: Iterable[Choice]) -> list[Written]:
     """Record choices in one transaction."""
     with sessions.begin() as session:
-        return consent.record(session, choices, received_at=NOW)
+        return consent.record(session, choices, received_at=datetime.now(UTC))
 
 
 def people(sessions: Sessions, count: int, start: int = 0) -> list[Written]:

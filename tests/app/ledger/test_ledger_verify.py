@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Callable, Collection, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -17,6 +17,7 @@ from consent import ledger
 from consent.ledger import check, store
 from consent.ledger.check import leaf_hash
 from consent.ledger.consistency import check_consistency
+from consent.ledger.dated import FULL, Dated
 from consent.ledger.entry import entry
 from consent.ledger.note import checkpoint
 from consent.ledger.tree import Running
@@ -164,6 +165,67 @@ def sealed(sessions: Sessions, sealing: Sealing, anchor: Anchor) -> None:
         people(sessions, 110, start=part * 110)
         sealing(most=1_000)
     publish(sessions, anchor)
+
+
+BACK_DATED = (
+    "INSERT INTO consent.record (namespace, value, purpose, purpose_version, state, effective_at, "
+    "recorded_at, order_time, collected_by, evidence) SELECT 'user_id', 'forged-1', 'ads.share', 1,"
+    " 'given', at, at, at, 'source:web', '{}' FROM (SELECT now() + CAST(:by AS interval)) s(at)"
+)
+
+
+def test_e56_a_record_with_an_old_time_is_found_whenever_it_is_sealed(
+    sessions: Sessions, keystore: Keystore, sealing: Sealing
+) -> None:
+    """The first two among records of today; the third where nothing was recorded for long."""
+    people(sessions, 3)
+    sealing()
+    found = {}
+    for by in ("-60 days", "-61 minutes", "2 hours", "-59 minutes"):
+        with sessions.begin() as session:
+            session.execute(sa.text(BACK_DATED), {"by": by})
+        sealing()
+        people(sessions, 1, start=100 + len(found))
+        sealing()
+        with sessions() as session:
+            report = ledger.verify(session, full=True, keys=by_id(keystore))
+            newest = sa.text(
+                "SELECT leaf_index FROM consent.ledger_entry e JOIN consent.record r "
+                "ON r.id = e.about WHERE r.value = 'forged-1' ORDER BY leaf_index DESC LIMIT 1"
+            )
+            index = session.scalar(newest)
+            found[by] = [p.what for p in report.problems if p.index == index]
+    assert [len(told) for told in found.values()] == [1, 1, 1, 0], found
+    assert "long before records in front of it" in found["-60 days"][0]
+
+
+def test_e56_a_record_dated_before_a_checkpoint_that_lacks_it_is_found(
+    sessions: Sessions, keystore: Keystore, sealing: Sealing
+) -> None:
+    """Where no record is in front of it; without keys too, by the record of today."""
+    sealing()
+    with sessions.begin() as session:
+        session.execute(sa.text(BACK_DATED), {"by": "-25 hours"})
+    sealing()
+    for keys in (None, by_id(keystore)):
+        with sessions() as session:
+            [problem] = ledger.verify(session, full=True, keys=keys).problems
+        assert "before a checkpoint that lacks it" in problem.what
+
+
+def test_a_record_may_wait_as_long_as_the_sealer_stands_still() -> None:
+    """Ten days behind: two full steps and the rest, all of them sealed on one day."""
+    began = datetime(2026, 11, 1, tzinfo=UTC)
+    now, day = began + timedelta(days=10), timedelta(days=1)
+    dated = Dated([10, 10 + FULL, 10 + 2 * FULL, 20 + 2 * FULL])
+    assert dated.wrong(0, began, began.isoformat()) is None
+    for index, at in (
+        (10, began + 3 * day), (10 + FULL, began + 6 * day),
+        (10 + 2 * FULL, began + 9 * day), (11 + 2 * FULL, began + 9 * day - timedelta(minutes=59)),
+    ):  # fmt: skip
+        assert dated.wrong(index - 1, began if index == 10 else now, None) is None
+        assert dated.wrong(index, now, at.isoformat()) is None
+    assert dated.wrong(20 + 2 * FULL, now + day, (now - 2 * day).isoformat()) is not None
 
 
 def test_e56_a_sound_ledger_is_sound_and_each_forgery_names_the_first_bad_entry(
