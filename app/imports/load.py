@@ -17,7 +17,7 @@ from app.events import rejected
 from app.events.append import append
 from app.events.body import to_message
 from app.events.envelope import Envelope, Rejection, read
-from app.events.item import Item
+from app.events.item import Item, Speaker
 from app.events.memory import Memory
 
 BATCH = 2_000
@@ -54,8 +54,9 @@ def load(
 
     Every batch is a transaction of its own, and every message has an id that never changes: an
     import that was cut short is simply started again. `consents` are purposes to which, as whoever
-    imports states in `evidence`, these people agreed; they are recorded as given now, for who has
-    not given them already.
+    imports states in `evidence`, these people agreed; they are recorded as given when the first row
+    says that something happened, and hold as long as if they were given now. Of who refused
+    explicitly, before or since, the refusal stands.
     """
     report = Report()
     memory = Memory()
@@ -128,19 +129,22 @@ def _give(
         return
     known = [consent.catalogue.purpose(session, key) for key in purposes]
     here = [i for i in items if not memory.gate.refuses(i.envelope.identifiers)]
-    speakers = sorted({speaker for item in here for speaker in item.speakers})
+    since: dict[Speaker, datetime] = {}
+    for item in here:
+        for speaker in item.speakers:
+            since[speaker] = min(item.envelope.occurred_at, since.get(speaker, now))
     choices = [
         consent.Choice(
             *speaker,
             purpose.key,
             "given",
-            now,
+            at,
             collected_by=f"import:{source.name}",
             purpose_version=purpose.version,
-            valid_days=purpose.valid_days,
+            valid_days=purpose.valid_days and purpose.valid_days + (now - at).days,
             evidence={"stated_by_importer": evidence},
         )
-        for speaker in speakers
+        for speaker, at in sorted(since.items())
         for purpose in known
     ]
     written = consent.record(session, choices, received_at=now, repeat=False)

@@ -1,7 +1,8 @@
 -- Append choices. Unless :repeat, one that says what stood at its time already is left out. A
 -- refusal of what was given before is a withdrawal. A grant dated in the future does not stand yet,
 -- and so does not make one that acts now a repetition. The stamp of an event (evidence.event_stamp)
--- never lifts what was refused explicitly: a browser goes on saying what its banner said once.
+-- never lifts what was refused explicitly: a browser goes on saying what its banner said once. Nor
+-- does what an importer states of others, who may not know of it.
 -- Of universal opt-outs the first is written: it stands until a grant that overrides it, and browsers
 -- go on sending it after that.
 -- Recorded is at most now by this clock, the only one that all servers share.
@@ -35,7 +36,10 @@ LEFT JOIN LATERAL (
   ORDER BY s.order_time DESC, (s.state = 'given'), s.recorded_at DESC, s.seq DESC
   LIMIT 1
 ) stood ON true
-CROSS JOIN LATERAL (SELECT coalesce(r.evidence ->> 'event_stamp' = 'true', false) AS stamp) said
+CROSS JOIN LATERAL (
+  SELECT coalesce(r.evidence ->> 'event_stamp' = 'true', false)
+           OR r.evidence ->> 'stated_by_importer' IS NOT NULL AS stamp
+) said
 WHERE :repeat
    OR r.universal = 'opt_out' AND NOT EXISTS (
         SELECT FROM consent.record o
