@@ -41,7 +41,8 @@ HERE: dict[str, str] = {
     **dict.fromkeys(
         (
             "app.analysis", "app.client", "app.computed_trait", "app.destination",
-            "app.event_partition", "app.heartbeat", "app.held_room", "app.journey", "app.progress", "app.rejected_count",
+            "app.event_partition", "app.heartbeat", "app.held_room", "app.journey",
+            "app.progress", "app.rejected_count",
             "app.rejected_room", "app.retention_rule", "app.revoked_token", "app.segment",
             "app.signing_key", "app.source", "app.tally", "app.tracking_plan",
             "app.tracking_plan_source", "app.tracking_plan_version", "app.trait_rule",
