@@ -180,7 +180,7 @@ def test_e56_a_record_with_an_old_time_is_found_whenever_it_is_sealed(
     """The first two among records of today; the third where nothing was recorded for long."""
     people(sessions, 3)
     sealing()
-    found = {}
+    found: dict[str, list[str]] = {}
     for by in ("-60 days", "-61 minutes", "2 hours", "-59 minutes"):
         with sessions.begin() as session:
             session.execute(sa.text(BACK_DATED), {"by": by})
