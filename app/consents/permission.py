@@ -48,7 +48,8 @@ def _for_everybody() -> sa.TextClause:
 @cache
 def _for_some() -> sa.TextClause:
     whole = _for_everybody().text
-    head, _, rest = whole.replace("-- of some people", OF_SOME).partition("-- <everybody\n")
+    whole = whole.replace("-- of some people", OF_SOME).replace("-- one by one", "OFFSET 0")
+    head, _, rest = whole.partition("-- <everybody\n")
     _, _, tail = rest.partition("-- everybody>\n")
     return sa.text(head + statement("app.consents", "said_by_some").text + tail)
 

@@ -1,8 +1,9 @@
 -- For each identifier: may what it brought be used for :purpose now, and why. The set form of
 -- consent.decide; tests/app/test_permission.py holds the two equal on random histories. A grant
 -- flows over asserted links (group), a refusal over probable ones too (person), and so does a demand
--- that use stops (GDPR art. 18, 21). Asked of some people only, `asked` is told whom, and
--- said_by_some.sql takes the place of what is between the marks.
+-- that use stops (GDPR art. 18, 21). Asked of some people only, said_by_some.sql takes the place of
+-- what is between the marks, `asked` is told whom, and opt-outs are looked up one by one: without
+-- OFFSET 0, and with statistics that know of none, each decision read the opt-outs of everybody.
 --
 -- Everybody is sorted once, by numbers, and what an identifier said last, its group and its person
 -- are read off that order: three fifths of the CPU of asking the view consent.current, which sorts
@@ -29,7 +30,9 @@ WITH asked AS NOT MATERIALIZED (
               WHEN state <> 'given' THEN state
               WHEN EXISTS (SELECT FROM consent.opted_out o
                            WHERE o.namespace = said.namespace AND o.value = said.value
-                             AND o.purpose = :purpose) THEN 'refused'
+                             AND o.purpose = :purpose
+                           -- one by one
+                           ) THEN 'refused'
               WHEN valid_until <= statement_timestamp() THEN 'expired'
               WHEN purpose_version < :renewed THEN 'stale_notice'
               WHEN unproven THEN 'unproven'
