@@ -10,6 +10,7 @@ import consent
 from app.events.alike import Alike
 from app.events.item import Item, Speaker
 from app.events.memory import NEVER, Heard, Memory
+from app.events.times import SKEW_BELIEVED
 from consent.signals.stamp import Stamp
 
 
@@ -154,7 +155,7 @@ def _choice(
         *speaker,
         purpose.key,
         state,
-        item.envelope.occurred_at,
+        _since(item, state),
         collected_by=f"source:{item.source.name}",
         purpose_version=purpose.version,
         valid_days=purpose.valid_days,
@@ -167,6 +168,22 @@ def _choice(
         },
         universal="opt_out" if purpose.key in stamp.opt_out else None,
     )
+
+
+def _since(item: Item, state: str) -> datetime:
+    """Return since when a choice counts: a refusal loses nothing by a clock that cannot be right.
+
+    Of a device whose clock is years behind it would else be older than the grant that it ends.
+    """
+    sent = item.envelope.sent_at
+    if (
+        state != "given"
+        and sent is not None
+        and not item.imported
+        and abs(item.received_at - sent) > SKEW_BELIEVED
+    ):
+        return item.received_at
+    return item.envelope.occurred_at
 
 
 def _given(session: Session, speakers: set[Speaker], now: datetime) -> dict[Speaker, set[str]]:

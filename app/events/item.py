@@ -21,11 +21,12 @@ def speaking(identifiers: Iterable[Speaker]) -> tuple[Speaker, ...]:
 
 
 class Item(msgspec.Struct, frozen=True):
-    """One event of one source, on its way in."""
+    """One event of one source, on its way in; `imported` if no device sends it now."""
 
     source: SourceSettings
     envelope: Envelope
     received_at: datetime
+    imported: bool = False
 
     @property
     def key(self) -> tuple[int, str]:

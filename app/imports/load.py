@@ -70,7 +70,7 @@ def load(
             at = received_at + timedelta(microseconds=place)
             entry = _read(message, received_at)
             if isinstance(entry, Envelope):
-                items.append(Item(source, entry, at))
+                items.append(Item(source, entry, at, imported=True))
             else:
                 refused.append(rejected.Refused(source, at, entry))
                 report.reject(entry.code, entry.message, number)

@@ -134,3 +134,39 @@ def test_a_grant_of_a_server_whose_clock_is_ahead_is_outranked_by_the_withdrawal
         [(standing, *_)] = found.values()
     assert standing in ("withdrawn", "refused")
     assert send(sessions, source, Memory(), "a") == "rejected"
+
+
+@pytest.mark.parametrize("years", [-2, 2])
+@pytest.mark.parametrize("answer", [True, False])
+def test_a_refusal_of_a_clock_that_cannot_be_right_counts_from_its_receipt(
+    sessions: Sessions, source: SourceSettings, years: int, answer: bool
+) -> None:
+    """A banner's answer or a stamp; a grant of such a clock stays as old as it says."""
+    now = datetime.now(UTC)
+    memory = Memory()
+
+    def send(number: int, said: bool, *, imported: bool = False) -> str:
+        wrong = (now + timedelta(days=366 * years, seconds=number)).isoformat()
+        message = {
+            "type": "track", "userId": "ada", "messageId": f"m-{number}",
+            "event": "Segment Consent Preference Updated" if answer else "Read",
+            "timestamp": wrong, "sentAt": wrong,
+            "context": {"consent": {"categoryPreferences": {PURPOSE: said}}},
+        }  # fmt: skip
+        at = datetime.now(UTC)
+        envelope = read(to_message(message), received_at=at, largest=100_000)
+        assert isinstance(envelope, Envelope)
+        with sessions.begin() as session:
+            memory.refresh(session)
+            append(session, [Item(source, envelope, at, imported=imported)], memory)
+        with sessions() as session:
+            records = consent.history(session, [("user_id", "ada")], purpose=PURPOSE)
+            said_ = consent.standings(records, at=datetime.now(UTC), known_at=None, purposes={})
+            return said_["user_id", "ada", PURPOSE].standing
+
+    with sessions.begin() as session:
+        say(session, "given", now - timedelta(days=1))
+    if years < 0:
+        assert send(1, False, imported=True) == "given", "an old file tells of old times"
+    assert send(2, False) == "withdrawn"
+    assert send(3, True) == "withdrawn"
