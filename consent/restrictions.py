@@ -24,11 +24,16 @@ def restrict(
 ) -> list[int]:
     """Set the same restriction for each identifier, from `at` until lifted; return their ids.
 
-    One that is in force already for the same purpose is left as it is. Each becomes an entry of the
-    ledger, found by its `entry_id`.
+    Whatever another request has set stands beside it, and outlives its lifting. What this one
+    (`reason_ref`) has set already is left as it is. Each becomes an entry of the ledger, found by
+    its `entry_id`.
     """
-    standing = {(r.namespace, r.value) for r in of(session, identifiers, at=at)
-                if r.kind == kind and r.purpose_key == purpose_key}  # fmt: skip
+    said = (kind, purpose_key, reason_ref)
+    mine = {
+        (one.namespace, one.value)
+        for one in of(session, identifiers)
+        if (one.kind, one.purpose_key, one.reason_ref) == said
+    }
     rows = [
         Restriction(
             namespace=namespace,
@@ -38,7 +43,7 @@ def restrict(
             from_at=at,
             reason_ref=reason_ref,
         )
-        for namespace, value in sorted(set(identifiers) - standing)
+        for namespace, value in sorted(set(identifiers) - mine)
     ]
     session.add_all(rows)
     session.flush()
