@@ -138,6 +138,11 @@ def open_request(
     subject: Subject,
     attested: Attested = "at the command line",
     regime: Annotated[str, typer.Option(help=", ".join(clock.REGIMES))] = clock.GDPR,
+    purpose: Annotated[
+        str | None, typer.Option(help="Of an objection: a purpose, or marketing; else all.")
+    ] = None,
+    trait: Annotated[str | None, typer.Option(help="Of a rectification: what was wrong.")] = None,
+    value: Annotated[str | None, typer.Option(help="Its right value, as text.")] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -154,6 +159,7 @@ def open_request(
                 now=_now(),
                 regime=regime,
                 attested=attested,
+                details={"purpose": purpose, "trait": trait, "value": value},
             )
             request_id = made.id
         _show(sessions, configuration, request_id, as_json)
@@ -171,9 +177,7 @@ def verify_request(
     with opened(configuration) as sessions:
         with sessions.begin() as session:
             request = requests.find(session, request_id, lock=True)
-            requests.verified(
-                session, request, how=f"attested: {attested}", by=OPERATOR, now=_now()
-            )
+            requests.attest(session, request, how=attested, by=OPERATOR, now=_now())
         _show(sessions, configuration, request_id, as_json)
 
 
@@ -208,3 +212,13 @@ def close_request(
             request = requests.find(session, request_id, lock=True)
             requests.end(session, request, state, by=OPERATOR, now=_now(), reason=reason)
         _show(sessions, configuration, request_id, as_json)
+
+
+@requests_.command("lift")
+def lift_request(request_id: Request, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """End what a restriction or objection has set; who restricted is told before."""
+    configuration = settings(data_dir)
+    with opened(configuration) as sessions:
+        with sessions.begin() as session:
+            lifted = requests.lift(session, request_id, by=OPERATOR, now=_now())
+        show({"lifted": lifted}, as_json)

@@ -5,11 +5,12 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import Caller, requires
 from api.deps import Configuration, Db, Limit
 from api.errors import InsufficientScope, InvalidToken
+from api.moments import Moment
 from api.problems import documented
 from app.errors import (
     IdentityNotShown,
@@ -20,7 +21,6 @@ from app.errors import (
 )
 from app.privacy import check, describe, requests
 from app.privacy.subject import Subject
-from consent import restrictions
 from identity import erasure, identifiers
 from identity.errors import IdentifierInvalid
 
@@ -72,7 +72,7 @@ class RequestIn(BaseModel):
         description="How you know that it is they; without it, the identifiers are checked.",
     )
     regime: Literal["gdpr", "ccpa"] = "gdpr"
-    received_at: AwareDatetime | None = Field(
+    received_at: Moment | None = Field(
         default=None,
         description="When the person asked, if earlier: the clock began then.",
     )
@@ -103,8 +103,8 @@ def open_request(
     """Open a request about the person of these identifiers, all of which they claim.
 
     Attested, the worker carries it out at once. Else it waits until each identifier was checked.
-    The answer is the same whether anybody is known or not. One of the same kind for the same person
-    that is still open makes this one its duplicate.
+    The answer is the same whether anybody is known or not. A request that asks for nothing that an
+    open one does not ask for, and is no better shown to be the person's, is its duplicate.
     """
     request = requests.open_(
         session,
@@ -259,8 +259,7 @@ def attest(
 ) -> dict[str, Any]:
     """Take the place of an identity check; who did so, and on what, is on record."""
     found = requests.find(session, _id(request_id), lock=True)
-    how = f"attested: {wanted.how}"
-    requests.verified(session, found, how=how, by=caller.client_id, now=_now())
+    requests.attest(session, found, how=wanted.how, by=caller.client_id, now=_now())
     return describe.whole(session, found.id, settings, now=_now())
 
 
@@ -321,7 +320,5 @@ def end(
 )
 def lift_restriction(session: Db, caller: Officer, request_id: str) -> dict[str, int]:
     """End it from now on; who restricted processing is told before (GDPR art. 18(3))."""
-    found = requests.find(session, _id(request_id), lock=True)
-    lifted = restrictions.lift(session, f"request:{found.id}", at=_now())
-    requests.note(session, found, "lifted", by=caller.client_id, now=_now())
-    return {"lifted": lifted}
+    by = caller.client_id
+    return {"lifted": requests.lift(session, _id(request_id), by=by, now=_now())}

@@ -4,17 +4,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 
+from sqlalchemy.orm import Session
+
 from app import work as touched
 from app.consents import record
+from app.errors import SubjectSuppressed
 from app.privacy import erasure_steps, gather, package_store, packages
+from app.privacy.asked import MARKETING
 from app.privacy.rectify import rectify
 from app.privacy.step import DONE, NOT_PRESENT, Outcome, Step, Work
-from app.resolve import AGAIN
 from app.suppression import gate
 from consent import catalogue, restrictions
-
-#: What an objection to direct marketing names in the place of a purpose (GDPR art. 21(2)).
-MARKETING = "marketing"
 
 
 def restrict(work: Work) -> Outcome:
@@ -36,6 +36,8 @@ def withdraw_all(work: Work) -> Outcome:
     with work.sessions.begin() as session:
         rests = [p.key for p in catalogue.purposes(session).values() if p.lawful_basis == "consent"]
         for namespace, value in work.subject.identifiers:
+            if _erased(session, (namespace, value)):
+                continue
             done = record.record(
                 session,
                 namespace,
@@ -47,6 +49,15 @@ def withdraw_all(work: Work) -> Outcome:
             )
             written += len(done)
     return Outcome(DONE if written else NOT_PRESENT, {"count": written})
+
+
+def _erased(session: Session, identifier: tuple[str, str]) -> bool:
+    """Say whether nothing of an identifier is here to be withdrawn, nor may be written."""
+    try:
+        gate.refuse(session, [identifier])
+    except SubjectSuppressed:
+        return True
+    return False
 
 
 def access(work: Work) -> Outcome:
@@ -89,18 +100,26 @@ def _packed(work: Work, files: packages.Files) -> Outcome:
 
 
 def _restrict(work: Work, kind: str, purpose: str | None) -> Outcome:
+    """Set it for a purpose and for those below it, as a refusal goes down the tree; or for all."""
+    made = 0
     with work.sessions.begin() as session:
-        made = restrictions.restrict(
-            session,
-            work.subject.identifiers,
-            kind,
-            reason_ref=f"request:{work.request_id}",
-            at=work.now,
-            purpose_key=purpose,
-        )
-        # Segments and destinations follow from the worker, as they do a withdrawal.
-        touched.touch(session, ((i, AGAIN, {}) for i in work.subject.ids))
-    return Outcome(DONE, {"count": len(made)})
+        wanted = [purpose]
+        if purpose is not None:
+            wanted += catalogue.below(catalogue.announced(session).values(), purpose)
+        for one in wanted:
+            done = restrictions.restrict(
+                session,
+                work.subject.identifiers,
+                kind,
+                reason_ref=f"request:{work.request_id}",
+                at=work.now,
+                purpose_key=one,
+            )
+            made += len(done)
+        # Links, segments and destinations follow from the worker, as they do a withdrawal.
+        said = {one or "all": kind for one in wanted}
+        touched.touch(session, ((i, "consent", said) for i in work.subject.ids))
+    return Outcome(DONE, {"count": made})
 
 
 PLANS: Mapping[str, Mapping[str, Step]] = {

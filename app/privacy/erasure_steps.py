@@ -4,14 +4,13 @@ import time
 from datetime import timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, BYTEA
 
 from app.db import advisory_lock
 from app.destinations.tables import Delivery, Destination
 from app.lake import copy
 from app.ledger.keystore import Keystore
 from app.ledger.seal import LOCK
-from app.privacy import package_store, redact, vault
+from app.privacy import overtaken, package_store, redact, vault
 from app.privacy.erase import erase
 from app.privacy.step import (
     DONE,
@@ -24,7 +23,6 @@ from app.privacy.step import (
     Step,
     Work,
 )
-from app.privacy.tables import PrivacyRequest
 from app.suppression import gate
 from identity import erasure, graph
 
@@ -116,20 +114,14 @@ def proofs(work: Work) -> Outcome:
 
 
 def packages(work: Work) -> Outcome:
-    """Delete packages that were made for the person, and what ended requests hold of them."""
+    """Delete packages that were made for the person, and what other requests hold of them."""
     refs = [ref for i in work.subject.identifiers for ref in gate.keys().refs(*i)]
     with work.sessions.begin() as session:
         mine = package_store.of_person(session, refs)
         package_store.remove(session, work.settings, mine, now=work.now)
-        session.execute(
-            sa.update(PrivacyRequest)
-            .where(
-                PrivacyRequest.refs.overlap(sa.cast(refs, ARRAY(BYTEA))),
-                PrivacyRequest.closed_at.is_not(None),
-            )
-            .values(subject=None, details=None)
-        )
-        return _counted(len(mine))
+        ended = overtaken.by_erasure(session, refs, by=f"request:{work.request_id}", now=work.now)
+    state = DONE if mine or ended else NOT_PRESENT
+    return Outcome(state, {"count": len(mine), "requests_ended": ended})
 
 
 def destination(work: Work) -> Outcome:

@@ -93,6 +93,7 @@ def open_(
 
     The controller has checked who asks (specification, roles). Raises PrivacyRequestInvalid.
     """
+    requests.one_at_a_time(session)
     known = session.get(PrivacyRequest, wanted.subject_request_id)
     if known is not None:
         if known.protocol is None or known.opened_by != client_id:

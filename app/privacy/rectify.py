@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app import pipeline
 from app.db import statement
+from app.privacy.asked import ADDRESSES
 from app.privacy.step import DONE, NOT_PRESENT, Outcome, Work
 from app.profiles import rewritten
 from app.profiles.changes import News, publish
@@ -16,8 +17,6 @@ from app.suppression import gate
 from identity import attributes, erasure, graph, identifiers, people, records
 from identity.lock import lock
 
-#: Traits that are identifiers too.
-ADDRESSES = ("email", "phone")
 RECTIFIED = "profile.rectified"
 
 

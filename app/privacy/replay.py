@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.db import Sessions, exclusively
 from app.ledger.keystore import Keystore
-from app.privacy import journal, redact
+from app.privacy import journal, overtaken, redact
 from app.privacy.erase import erase
 from app.privacy.subject import Subject, spelt
 from app.settings import Settings
@@ -121,6 +121,9 @@ def _again(
     )
     redact.rejected(sessions, person)
     redact.others(sessions, person)
+    with sessions.begin() as session:
+        refs = [entry.ref for entry in line.entries]
+        overtaken.by_erasure(session, refs, by=line.reason_ref, now=now)
     keystore = Keystore(settings)
     if keystore.exists:
         keystore.destroy(person.identifiers, at=now)

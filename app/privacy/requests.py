@@ -11,11 +11,12 @@ from sqlalchemy.dialects.postgresql import ARRAY, BYTEA
 from sqlalchemy.orm import Session
 
 from app.errors import PrivacyRequestInvalid, PrivacyRequestNotFound, PrivacyRequestState
-from app.privacy import clock
+from app.privacy import asked, clock
 from app.privacy.subject import Subject
 from app.privacy.tables import PrivacyEvent, PrivacyRequest, PrivacyTask
 from app.settings import Settings
 from app.suppression import gate
+from consent import restrictions
 from consent.ledger import statements
 
 KINDS = (
@@ -26,8 +27,8 @@ KINDS = (
 RECEIVED, AWAITING, VERIFIED = "received", "awaiting_identity", "verified"
 REVIEW, EXECUTING, RESPONDED, CLOSED = "review", "executing", "responded", "closed"
 REFUSED, PARTLY, REVOKED = "refused", "partially_met", "revoked_by_subject"
-NO_MATCH, DUPLICATE = "no_match", "duplicate_of"
-ENDED = (CLOSED, REFUSED, PARTLY, REVOKED, NO_MATCH, DUPLICATE)
+NO_MATCH, DUPLICATE, FAILED = "no_match", "duplicate_of", "failed"
+ENDED = (CLOSED, REFUSED, PARTLY, REVOKED, NO_MATCH, DUPLICATE, FAILED)
 #: What was received longer ago is a mistake.
 OLDEST = timedelta(days=3_650)
 #: States of a task in which nothing is left to be done.
@@ -60,29 +61,35 @@ def open_(
     """Open a request about the person of these canonical identifiers.
 
     `attested` is how an authenticated client knows that it is the person; without it the person
-    has to show control of an identifier first. A second open request of the same kind for one of
-    the identifiers ends at once as a duplicate of the first. Raises PrivacyRequestInvalid,
-    SuppressionKeyUnusable.
+    has to show control of every identifier first. What asks for nothing that an open request does
+    not ask for ends at once as its duplicate; what came by a `protocol` never does, since whoever
+    sent it waits for their own answer. Raises PrivacyRequestInvalid, SuppressionKeyUnusable.
     """
     if kind not in KINDS or regime not in clock.REGIMES or not identifiers:
         raise PrivacyRequestInvalid("it needs a known kind and regime, and an identifier")
-    if kind == "rectification" and not {"trait", "value"} <= (details or {}).keys():
-        raise PrivacyRequestInvalid("it needs the trait and its right value in details")
+    if attested is not None and not asked.says(attested):
+        raise PrivacyRequestInvalid("attested says how you know that it is the person")
+    details = {name: said for name, said in (details or {}).items() if said is not None}
+    asked.check(session, kind, details)
     received = received_at or now
     if not now - OLDEST <= received <= now:
         raise PrivacyRequestInvalid("it was received in the last years, and not in the future")
     ring = gate.keys_or_new()
-    refs = [ring.newest.ref(*identifier) for identifier in sorted(set(identifiers))]
-    wanted = [ref for identifier in identifiers for ref in ring.refs(*identifier)]
-    first = _open_like(session, kind, wanted)
+    named = sorted(set(identifiers))
+    refs = [ring.newest.ref(*identifier) for identifier in named]
+    first = None
+    if protocol is None:
+        one_at_a_time(session)
+        spelt = [frozenset(ring.refs(*identifier)) for identifier in named]
+        first = _open_like(session, kind, spelt, details, attested=attested is not None)
     request = PrivacyRequest(
         id=request_id or uuid4(),
         kind=kind,
         regime=regime,
         state=RECEIVED,
-        subject=None if first else Subject(tuple(sorted(set(identifiers))), ()).as_json(),
+        subject=None if first else Subject(tuple(named), ()).as_json(),
         refs=refs,
-        details=dict(details or {}),
+        details=details,
         protocol=dict(protocol) if protocol else None,
         opened_by=by,
         received_at=received,
@@ -95,23 +102,43 @@ def open_(
     if first:
         end(session, request, DUPLICATE, by=by, now=now)
     elif attested:
-        verified(session, request, how=f"attested: {attested}", by=by, now=now)
+        attest(session, request, how=attested, by=by, now=now)
     else:
         move(session, request, AWAITING, by=by, now=now)
     return request
 
 
-def _open_like(session: Session, kind: str, refs: Sequence[bytes]) -> UUID | None:
-    return session.scalar(
-        sa.select(PrivacyRequest.id)
-        .where(
-            PrivacyRequest.kind == kind,
-            PrivacyRequest.closed_at.is_(None),
-            PrivacyRequest.refs.overlap(sa.cast(list(refs), ARRAY(BYTEA))),
-        )
-        .order_by(PrivacyRequest.received_at)
-        .limit(1)
+def one_at_a_time(session: Session) -> None:
+    """Let nobody else open a request until this transaction ends: both would be the first."""
+    session.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended('privacy open', 0))"))
+
+
+def _open_like(
+    session: Session,
+    kind: str,
+    refs: Sequence[frozenset[bytes]],
+    details: Mapping[str, Any],
+    *,
+    attested: bool,
+) -> UUID | None:
+    """Return an open request that asks for the same of all these identifiers, if there is one.
+
+    It must be as certain whose it is: a request that nobody has shown to be the person's stands in
+    the way of none that is attested, nor does one that waits for other identifiers as well.
+    """
+    query = sa.select(PrivacyRequest).where(
+        PrivacyRequest.kind == kind,
+        PrivacyRequest.closed_at.is_(None),
+        PrivacyRequest.protocol.is_(None),  # its sender can take it back
+        PrivacyRequest.refs.overlap(sa.cast(sorted(frozenset().union(*refs)), ARRAY(BYTEA))),
     )
+    for request in session.scalars(query.order_by(PrivacyRequest.received_at)):
+        held = {bytes(ref) for ref in request.refs}
+        same = len(held) == len(refs) and not attested
+        certain = request.verified_at is not None or same
+        if certain and request.details == details and all(ref & held for ref in refs):
+            return request.id
+    return None
 
 
 def find(session: Session, request_id: UUID, *, lock: bool = False) -> PrivacyRequest:
@@ -184,6 +211,13 @@ def verified(
     note(session, request, VERIFIED, by=by, now=now, details={"how": how})
 
 
+def attest(session: Session, request: PrivacyRequest, *, how: str, by: str, now: datetime) -> None:
+    """Take somebody's word that it is the person; raises PrivacyRequestInvalid without words."""
+    if not asked.says(how):
+        raise PrivacyRequestInvalid("an attestation says how you know that it is the person")
+    verified(session, request, how=f"attested: {how.strip()}", by=by, now=now)
+
+
 def extend(
     session: Session, request: PrivacyRequest, settings: Settings, *, reason: str, by: str,
     now: datetime,
@@ -198,7 +232,7 @@ def extend(
         raise PrivacyRequestState("it was extended already")
     if now >= request.due_at:
         raise PrivacyRequestState("the time for the answer is over")
-    if not reason.strip():
+    if not asked.says(reason):
         raise PrivacyRequestInvalid("an extension needs a reason, which the person is told")
     request.extended = True
     request.due_at = clock.due(
@@ -228,11 +262,22 @@ def end(
     still = [task.store for task in tasks(session, request.id) if task.state not in FINAL]
     if state == CLOSED and still:
         raise PrivacyRequestState(f"not done yet: {', '.join(sorted(set(still)))}")
-    if state in (REFUSED, PARTLY) and not (reason or "").strip():
+    if state in (REFUSED, PARTLY) and not asked.says(reason):
         raise PrivacyRequestInvalid("the person is told why: a reason is needed")
     request.state, request.closed_at, request.reason = state, now, reason
     request.subject = request.details = None
     note(session, request, state, by=by, now=now, details={"reason": reason} if reason else {})
+
+
+def lift(session: Session, request_id: UUID, *, by: str, now: datetime) -> int:
+    """End what a request has set, from now on; return how many restrictions that was.
+
+    The person is told before (GDPR art. 18(3)). Raises PrivacyRequestNotFound.
+    """
+    request = find(session, request_id, lock=True)
+    lifted = restrictions.lift(session, f"request:{request.id}", at=now)
+    note(session, request, "lifted", by=by, now=now)
+    return lifted
 
 
 def must_be_open(request: PrivacyRequest) -> None:

@@ -17,11 +17,21 @@ from sqlalchemy.orm import Session
 
 from app import pipeline
 from app.db import Sessions, exclusively
-from app.privacy import answer_steps, erasure_steps, package_store, requests, subject, vault
+from app.errors import SubjectSuppressed
+from app.privacy import (
+    answer_steps,
+    erasure_steps,
+    overtaken,
+    package_store,
+    requests,
+    subject,
+    vault,
+)
 from app.privacy.step import FAILED, OPEN, Outcome, Step, Work
 from app.privacy.subject import Subject
 from app.privacy.tables import PrivacyRequest, PrivacyTask
 from app.settings import Settings
+from identity.errors import IdentifierInvalid
 
 log = logging.getLogger("parcours.privacy")
 
@@ -43,6 +53,9 @@ PLANS: Mapping[str, Mapping[str, Step]] = {
 #: Kinds that mean nothing where nobody is known; the others hold for what comes later as well.
 NEEDS_SOMEBODY = ("access", "portability", "explain", "rectification")
 
+#: What no later try gets over.
+HOPELESS = (IdentifierInvalid, SubjectSuppressed)
+
 
 def round_(sessions: Sessions, settings: Settings) -> None:
     """Do what is due of all requests. One process at a time."""
@@ -54,6 +67,7 @@ def round_(sessions: Sessions, settings: Settings) -> None:
         with sessions.begin() as session:
             now = datetime.now(UTC)
             package_store.expire(session, settings, now=now)
+            overtaken.unshown(session, by=WORKER, now=now)
             _close_fetched(session, now)
         vault.expire(sessions, settings, now=now)
 
@@ -162,11 +176,28 @@ def _do(sessions: Sessions, settings: Settings, request_id: UUID, task: PrivacyT
         step = PLANS[request.kind][task.store]
     try:
         outcome = step(work)
+    except HOPELESS as error:
+        _give_up(sessions, request_id, task, (type(error).__doc__ or "").partition("\n")[0])
+        return
     except Exception as error:  # whatever it was, it is tried again and shown to the officer
         log.error("%s of a request failed: %s", task.store, type(error).__name__)
         log.debug("request %s", request_id, exc_info=error)
         outcome = Outcome(FAILED, {**task.result, "error": type(error).__name__})
     _note(sessions, request_id, task, outcome)
+
+
+def _give_up(sessions: Sessions, request_id: UUID, task: PrivacyTask, why: str) -> None:
+    """End a request that cannot be carried out, for the officer to see why."""
+    now = datetime.now(UTC)
+    with sessions.begin() as session:
+        session.execute(
+            sa.update(PrivacyTask)
+            .where(PrivacyTask.id == task.id)
+            .values(state=FAILED, result={**task.result, "why": why}, attempts=task.attempts + 1)
+        )
+        request = requests.find(session, request_id, lock=True)
+        if request.closed_at is None:
+            requests.end(session, request, requests.FAILED, by=WORKER, now=now, reason=why)
 
 
 def _note(sessions: Sessions, request_id: UUID, task: PrivacyTask, outcome: Outcome) -> None:
