@@ -8,6 +8,7 @@ from functools import lru_cache
 import phonenumbers
 
 from identity.errors import IdentifierInvalid
+from identity.mailboxes import mailbox
 
 #: A value of more bytes than this is no identifier but a mistake (an index row ends at 2,704).
 LONGEST = 1024
@@ -44,13 +45,6 @@ JUNK = frozenset(
 )  # fmt: skip
 #: Only zeros and separators ("0", "000-000"), or one digit over and over ("1111111").
 JUNK_PATTERN = re.compile(r"^[0\-\s]*$|^(\d)\1{5,}$")
-JUNK_EMAIL = frozenset(
-    {
-        "test@test.com", "test@example.com", "a@a.com", "none@none.com", "noemail@noemail.com",
-        "no@email.com", "email@example.com", "noreply@example.com", "unknown@unknown.com",
-    }
-)  # fmt: skip
-
 #: Limits after Segment's defaults (research/peers.md 2.4): one login, five addresses. Devices
 #: have a wide one, because a browser that forgets its cookie is a new device every time.
 NAMESPACES: dict[str, Namespace] = {
@@ -115,39 +109,20 @@ def normalise(name: str, value: object) -> str | None:
     if folded in JUNK or JUNK_PATTERN.match(text) or length > LONGEST or "\x00" in text:
         return None
     if name == "email":
-        return _mailbox(folded)
+        whole = mailbox(text)
+        return None if whole is None or len(whole.encode()) > LONGEST else whole
     if name == "phone":
         return _number(text)
     return text
-
-
-#: Providers that deliver `a.b@` and `ab@` to one mailbox [Google, "Dots don't matter in Gmail"].
-DOTLESS = frozenset({"gmail.com", "googlemail.com"})
-
-
-def _mailbox(address: str) -> str | None:
-    """Return the address of the mailbox that an address delivers to, or None when it is none.
-
-    What follows a plus is a tag (RFC 5233): Gmail, Outlook, iCloud, Fastmail, Proton and the
-    companies that they host deliver it to the address without.
-    """
-    local, at, domain = address.rpartition("@")
-    if not at or "@" in local or address in JUNK_EMAIL or len(address.encode()) > LONGEST:
-        return None
-    mailbox = local.partition("+")[0] or local
-    if domain in DOTLESS:
-        mailbox, domain = mailbox.replace(".", "") or mailbox, "gmail.com"
-    whole = f"{mailbox.strip()}@{domain}"
-    return None if whole in JUNK_EMAIL else whole
 
 
 #: The country of phone numbers that name none (ISO 3166), in a list because it is set at start.
 _region: list[str] = []
 
 
-#: Of which rules the canonical forms are: whoever changes `_mailbox` or `_number` so that a stored
+#: Of which rules the canonical forms are: whoever changes `mailbox` or `_number` so that a stored
 #: value would be spelled otherwise raises it, and workers link old spellings with new ones.
-SPELLING = 2
+SPELLING = 3
 #: The namespaces whose canonical form has changed, or hangs on a setting.
 SPELLED = ("email", "phone")
 
@@ -211,7 +186,7 @@ def parse(reference: str) -> tuple[str, str]:
     name, separator, value = reference.partition(":")
     name = canonical_namespace(name)
     if not separator or not NAMESPACE_NAME.match(name):
-        raise IdentifierInvalid(f"{reference[:80]!r} is not of the form namespace:value")
+        raise IdentifierInvalid("an identifier is written namespace:value")
     normal = normalise(name, value)
     if normal is None:
         raise IdentifierInvalid(f"a value of {name!r} that is empty, blocked or too long")
