@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 #: The version of the canonical form that is hashed. It is raised when `identifiers.normalise`
 #: writes a value otherwise than before: then what is on the list may not be found any more.
-NORMALISER = 1
+NORMALISER = 2
 _KEY_ID = 8
 #: Bytes in which SHA-256 takes its input. HMAC from its two halves, which are begun once, takes
 #: 0.8 µs where `hmac.digest` takes 2.4.

@@ -33,6 +33,9 @@ scalars = (
 @example("email", "\ud800@example.org")
 @example("email", "\u0390" * 500 + "@a")
 @example("user_id", "a\x00b")
+@example("email", "<mailto:<mailto:a%40b>>@c")
+@example("email", "a@b.\u200b.")
+@example("email", "\u0345\u1e9e@\u1e9e.\u2488.de")
 def test_normalising_never_fails_and_is_done_once(name: str, value: Any) -> None:
     normal = normalise(name, value)
     if normal is not None:
@@ -69,6 +72,23 @@ def test_only_text_and_numbers_are_values(value: Any) -> None:
         ("email", "ada.b+shop@example.org", "ada.b@example.org"),
         ("email", "+shop@example.org", "+shop@example.org"),
         ("email", "test+1@test.com", None),
+        ("email", "mu\u0308ller@b\u00fccher.de", "m\u00fcller@xn--bcher-kva.de"),
+        ("email", "m\u00fcller@BU\u0308CHER.DE", "m\u00fcller@xn--bcher-kva.de"),
+        ("email", "M\u00fcller@XN--BCHER-KVA.de.", "m\u00fcller@xn--bcher-kva.de"),
+        ("email", "ada@stra\u00dfe.de", "ada@xn--strae-oqa.de"),
+        ("email", "ada@\U0001f600.ws", "ada@xn--e28h.ws"),
+        ("email", "mailto:Ada+x@example.org?subject=Hi", "ada@example.org"),
+        ("email", "MAILTO:ada%40example.org", "ada@example.org"),
+        ("email", "Ada Lovelace <ada@example.org>", "ada@example.org"),
+        ("email", '"Lovelace, Ada" < mailto:ada@example.org >', "ada@example.org"),
+        ("email", "ada@example.org.", "ada@example.org"),
+        ("email", "a\u200bd\u00ada@exam\u2060ple.org\ufeff", "ada@example.org"),
+        ("email", "\uff41\uff44\uff41\uff20\uff45xample\u3002org", "ada@example.org"),
+        ("email", "ada @ example.org", "ada@example.org"),
+        ("email", "ada@exam ple.org", None),
+        ("email", "ada@", None),
+        ("email", "@example.org", None),
+        ("email", "ada@...", None),
         ("phone", "+33 (1) 42-68-53-00", "+33142685300"),
         ("phone", "+33 (0)1 42 68 53 00 ext 12", "+33142685300"),
         ("phone", "0033142685300", "+33142685300"),

@@ -174,9 +174,11 @@ def test_73_the_same_file_again_is_refused_in_any_spelling_and_others_are_taken(
         row,
         {"crm_id": "crm-new", "email": " ADA.LOVELACE@googlemail.com "},
         {"crm_id": "crm-newer", "email": "adalovelace+other@gmail.com"},
+        {"crm_id": "crm-new-4", "email": "A. Lovelace <mailto:ada.lovelace@gmail.com>"},
+        {"crm_id": "crm-new-5", "email": "ada\u200blovelace\uff20gmail\u3002com."},
     ]
     report = imported(world, *spelt, {"crm_id": "crm-eve", "email": "eve@example.org"})
-    assert report.rejected == {"suppressed": 3}
+    assert report.rejected == {"suppressed": 5}
     assert report.accepted == 1
     assert world.where("crm-ada", "crm-new", "lovelace") == set()
     assert world.send({"type": "identify", "userId": "x", "traits": {"email": SENT}}) == [
