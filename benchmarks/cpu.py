@@ -17,6 +17,11 @@ def of_backends(session: Session) -> int:
     return sum(_of(pid) for pid in session.scalars(sa.text(query)))
 
 
+def of_backend(pid: int) -> int:
+    """Return what one PostgreSQL backend, a process of one thread, has used."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
+
+
 def _of(pid: int) -> int:
     """Sum over the threads: a process's own file counts its main thread alone."""
     total = 0
