@@ -11,7 +11,7 @@ from identity import namespaces
 from identity.components import People, resolve
 from identity.guards import Edge, Node, Standing, stand
 from identity.identifiers import Rules, namespace, rules_of
-from identity.statements import array, statement
+from identity.statements import array, run
 
 
 class Placed(NamedTuple):
@@ -65,7 +65,7 @@ _links = msgspec.json.Decoder(list[Any]).decode
 def placed(session: Session, ids: Collection[int], around: Collection[int] = ()) -> Read:
     """Return identifiers, and all that share a reach with those `around` which to look."""
     values = {"ids": array(ids), "around": array(around)}
-    columns, apart, decided = _nodes(session.execute(statement("nodes"), values).scalar_one())
+    columns, apart, decided = _nodes(run(session, "nodes", values).scalar_one())
     if columns[0] is None:  # nobody
         return Read([], [])
     known = set(decided)
@@ -80,7 +80,7 @@ def stored(session: Session, ids: Collection[int], most: int) -> list[Stored]:
     Of what was seen with more than `most` others only so many as it takes to know it.
     """
     values = {"ids": array(ids), "most": most}
-    held, *columns = _links(session.execute(statement("edges"), values).scalar_one())
+    held, *columns = _links(run(session, "edges", values).scalar_one())
     return [] if held is None else list(map(Stored, held, map(Edge, *columns)))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from sqlalchemy.orm import Session
 
-from identity.statements import literal, rows_of, statement
+from identity.statements import literal, rows_of, run
 
 #: A link counts as seen in the week of its last evidence, in seconds since 1970.
 WEEK = 604_800
@@ -89,8 +89,9 @@ def _keep(
 ) -> None:
     ordered = sorted(pairs)
     seen = [pairs[pair] for pair in ordered]
-    news, matter, unknown = session.execute(
-        statement("news"),
+    news, matter, unknown = run(
+        session,
+        "news",
         {
             "kind": kind,
             "lefts": literal([left for left, _ in ordered]),
@@ -104,7 +105,7 @@ def _keep(
     new = [int(n) - 1 for n in news.split(",")] if news else []
     if new:
         rows = [_row(ordered[n], seen[n]) for n in new]
-        session.execute(statement("keep_links"), {"rows": rows_of(rows)})
+        run(session, "keep_links", {"rows": rows_of(rows)})
     found.touched.update(i for n in (matter or "").split(",") if n for i in ordered[int(n) - 1])
     strange = {int(n) - 1 for n in unknown.split(",")} if unknown else ()
     found.linked.update(i for n, pair in enumerate(ordered) if n not in strange for i in pair)

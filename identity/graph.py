@@ -13,7 +13,7 @@ from identity.evidence import Evidence, Shown, shown
 from identity.guards import Edge, Node
 from identity.identifiers import Rules
 from identity.lock import lock
-from identity.statements import among, array, literal, rows_of, statement
+from identity.statements import among, array, literal, rows_of, run, statement
 
 __all__ = [
     "AS_IT_IS",
@@ -67,7 +67,7 @@ def identify(
     found: dict[tuple[str, str], int] = {}
     while wanted:
         values = msgspec.json.encode(wanted).decode()
-        for name, ids in session.execute(statement("identify"), {"values": values}).all():
+        for name, ids in run(session, "identify", {"values": values}).all():
             listed = zip(wanted[name], ids.split(","), strict=True)
             found.update({(name, value): int(i) for value, i in listed if i})
         # What is missing another transaction made meanwhile, and has committed: it is seen now.
@@ -89,10 +89,10 @@ def set_link_consent(session: Session, states: dict[int, str]) -> set[int]:
     rows = [{"id": i, "state": states[i]} for i in sorted(states)]
     if not rows:
         return set()
-    found = session.execute(statement("set_link_consent"), {"rows": rows_of(rows)})
+    found = run(session, "set_link_consent", {"rows": rows_of(rows)})
     changed = {row.id for row in found}
     if changed:
-        session.execute(statement("compare_again"), {"ids": array(changed)})
+        run(session, "compare_again", {"ids": array(changed)})
     return changed
 
 
@@ -144,7 +144,7 @@ def _write_held(session: Session, held: dict[int, str | None], people: People) -
         {"id": i, "held": people.held.get(i)} for i in sorted(held) if held[i] != people.held.get(i)
     ]
     if rows:
-        session.execute(statement("hold"), {"rows": rows_of(rows)})
+        run(session, "hold", {"rows": rows_of(rows)})
 
 
 def _move(session: Session, found: Around, people: People) -> None:
@@ -161,7 +161,7 @@ def move(session: Session, rows: Sequence[tuple[int, int, int, int, str | None]]
     if rows:
         names = ("ids", "groups", "people", "reaches", "closed")
         columns = map(literal, zip(*rows, strict=True))
-        session.execute(statement("move"), dict(zip(names, columns, strict=True)))
+        run(session, "move", dict(zip(names, columns, strict=True)))
 
 
 def record_moves(
@@ -193,7 +193,7 @@ def record_moves(
                 joins.append({"survivor_id": new, "absorbed_id": old, "absorbed": told})
     for name, rows in (("keep_merges", joins), ("keep_splits", parts)):
         if rows:
-            session.execute(statement(name), {"rows": rows_of(rows), "at": at})
+            run(session, name, {"rows": rows_of(rows), "at": at})
     touched = {p for i in before for p in (before[i], people.person[i])}
     known = {people.person[i] for i in before if i not in fresh}
     created = {people.person[i] for i in fresh} - known - members.keys()
@@ -202,5 +202,5 @@ def record_moves(
 
 def settle(session: Session, identifiers: Collection[int]) -> list[int]:
     """Note that these identifiers are people of whom somebody is told now; return the new ones."""
-    made = session.execute(statement("settle"), {"ids": array(identifiers)})
+    made = run(session, "settle", {"ids": array(identifiers)})
     return sorted(row.id for row in made)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from identity import graph
 from identity.errors import MergeAlreadyUndone, MergeNotFound
 from identity.lock import lock
+from identity.statements import run
 from identity.tables import CannotLink, Identifier, Link, Merge, Split
 
 
@@ -197,7 +198,7 @@ def must_link(session: Session, one: int, other: int, *, by: str, at: datetime) 
     """
     lock(session)
     left, right = sorted((one, other))
-    apart = session.execute(graph.statement("let_together"), {"one": left, "other": right})
+    apart = run(session, "let_together", {"one": left, "other": right})
     details = {"by": by, "apart": apart.scalar_one()}
     graph.observe(session, [graph.Evidence(left, right, "manual", "decision", at, details=details)])
     return graph.reconsider(session, {left, right}, at=at)

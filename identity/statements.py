@@ -8,13 +8,24 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 
 @cache
 def statement(name: str) -> sa.TextClause:
     """Return the statement of `identity/sql/<name>.sql`."""
     return sa.text((files("identity") / "sql" / f"{name}.sql").read_text(encoding="utf-8"))
+
+
+def run(
+    session: Session, name: str, values: Mapping[str, Any]
+) -> sa.CursorResult[*tuple[Any, ...]]:
+    """Execute the statement of `identity/sql/<name>.sql` in the session's transaction.
+
+    On its connection: to ask the session, which looks for objects of its own, takes a fifth of the
+    time of a small statement, and a merge is ten of them.
+    """
+    return session.connection().execute(statement(name), values)
 
 
 def among(column: InstrumentedAttribute[int], ids: Collection[int]) -> sa.ColumnElement[bool]:
