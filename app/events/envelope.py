@@ -42,6 +42,8 @@ NIL_ID = "00000000-0000-0000-0000-000000000000"
 MOST_LEVELS = 100
 #: What of a consent object says what was chosen.
 ANSWERS = frozenset({"categoryPreferences", "tcf", "gpp", "us_privacy", "google"})
+#: What some write for the answer that they have not; to PHP an object without members is a list.
+NO_ANSWER = (b"null", b"[]")
 
 
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -175,7 +177,8 @@ def _read(
 def _answers(context: Context) -> bool:
     """Say whether the answer of a consent banner says anything of consent, if unreadably."""
     own = members_of(context.consent) if bytes(context.consent) not in (b"", b"null") else {}
-    return own is None or bool(own.keys() & ANSWERS) or bool(beside(context))
+    said = own is None or any(bytes(own[key]) not in NO_ANSWER for key in own.keys() & ANSWERS)
+    return said or bool(beside(context))
 
 
 def _own_id(text: bytes) -> str:

@@ -1,5 +1,6 @@
 """The one reader of all signals that an event carries: the most restrictive of them counts."""
 
+import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -70,12 +71,24 @@ def read(
 
 
 def _members(text: bytes) -> dict[str, Any] | None:
-    """Return the members of an object, none of nothing, or None where it is no object."""
+    """Return the members of an object, none of nothing, or None where it is no object.
+
+    Nor is one where a member stands twice, in any place: of two answers the last is not the answer.
+    """
     try:
         found = msgspec.json.decode(text) if text else {}
-    except (msgspec.DecodeError, RecursionError):
+        if found:
+            json.loads(text, object_pairs_hook=_once)
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None if found is not None else {}
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a member stands twice")
+    return found
 
 
 def _signals(

@@ -37,7 +37,8 @@ def test_01_a_banners_answer_that_says_nothing_is_rejected_and_nothing_of_it_is_
 ) -> None:
     site.choose({"Advertising": True})
     silent: list[dict[str, Any]] = [
-        {}, {"consent": {}}, {"consent": None}, {"consent": {"x": 1}}
+        {}, {"consent": {}}, {"consent": None}, {"consent": {"x": 1}},
+        {"consent": {"categoryPreferences": None}}, {"consent": {"categoryPreferences": []}},
     ]  # fmt: skip
     for context in silent:
         answer = site.send(context, event=PREFERENCE)

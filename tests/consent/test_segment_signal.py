@@ -37,6 +37,20 @@ def test_no_consent_object_says_nothing(context: Any) -> None:
     assert read(context, known=KNOWN, categories={}) == ABSENT
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        b'{"categoryPreferences": {"ads": false, "ads": true}}',
+        b'{"categoryPreferences": {"ads": false}, "categoryPreferences": {"ads": true}}',
+        b'{"categoryPreferences": {"ads": true, "\\u0061ds": true}}',
+    ],
+)
+@pytest.mark.parametrize("answer", [True, False])
+def test_of_two_answers_the_last_is_not_the_answer(words: bytes, answer: bool) -> None:
+    found = signals.read(words, known=KNOWN, categories={}, answer=answer, now=datetime.now(UTC))
+    assert found == UNREADABLE
+
+
 @pytest.mark.parametrize("context", [{}, {"consent": None}, {"consent": {}}, None])
 def test_a_banner_event_without_an_answer_is_unreadable(context: Any) -> None:
     assert read(context, known=KNOWN, categories={}, snapshot=True) == UNREADABLE
