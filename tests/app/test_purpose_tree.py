@@ -1,6 +1,7 @@
 """Refusals and objections go down the tree of purposes, whichever came first."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -10,7 +11,7 @@ from tests.app.privacy.conftest import World, world
 from tests.app.test_catalogue import Officer, officer
 
 __all__ = ["officer", "world"]
-INTEREST = {"lawful_basis": "legitimate_interests"}
+INTEREST: dict[str, Any] = {"lawful_basis": "legitimate_interests"}
 
 
 @pytest.fixture

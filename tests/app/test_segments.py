@@ -76,6 +76,7 @@ class Model:
                 return False
             value = max(told, key=lambda e: (e.occurred_at, e.id)).properties[rule.trait]
             return value is not None and meets(value, rule.op, rule.value)
+        assert isinstance(rule, Behaviour)
         since = NOW - timedelta(days=rule.within_days or 10_000)
         count = sum(
             e.name == rule.event
