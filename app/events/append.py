@@ -1,7 +1,7 @@
 """Appends events: consent first, then one set-based insert that drops what was seen before."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -11,11 +11,13 @@ from app import work
 from app.consents import record as consents_record
 from app.events import alike, choices, collection, findings, held, signals, tally
 from app.events.alike import Alike
-from app.events.envelope import Rejection
+from app.events.body import members_of
+from app.events.envelope import Envelope, Rejection
 from app.events.held import Holding
 from app.events.insert import Key, Told, Way, insert
 from app.events.item import ACCEPTED, DUPLICATE, SUPPRESSED, Item, Outcome
 from app.events.memory import Memory
+from app.suppression import mentions
 
 
 def append(
@@ -101,11 +103,23 @@ def append(
 
 def _erased(items: Sequence[Item], memory: Memory) -> list[int]:
     """Return the places of the events that name somebody who was erased."""
-    gate, names = memory.gate, {i for item in items for i in item.envelope.identifiers}
-    out = {i for i in names if not memory.knows(i) and gate.refuses([i])}
-    if not out:
-        return []
-    return [n for n, item in enumerate(items) if not out.isdisjoint(item.envelope.identifiers)]
+    gate = memory.gate
+    addresses = gate.namespaces & {"email", "phone"}
+    named = [{*i.envelope.identifiers, *_of_traits(i.envelope, addresses)} for i in items]
+    out = {i for i in set().union(*named) if not memory.knows(i) and gate.refuses([i])}
+    return [n for n, who in enumerate(named) if not out.isdisjoint(who)]
+
+
+def _of_traits(envelope: Envelope, addresses: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield the addresses that an event of any type tells of its person: Segment's context.traits.
+
+    They identify nobody, and are stored with the event all the same.
+    """
+    context = bytes(envelope.context)
+    if addresses and b'"traits"' in context:
+        traits = (members_of(context) or {}).get("traits")
+        if traits is not None:
+            yield from mentions.named(bytes(traits).decode(), addresses)
 
 
 def _store(

@@ -184,6 +184,13 @@ def test_73_the_same_file_again_is_refused_in_any_spelling_and_others_are_taken(
     assert world.send({"type": "identify", "userId": "x", "traits": {"email": SENT}}) == [
         "suppressed"
     ]
+    track = {"type": "track", "userId": "x", "event": "E"}
+    traits = [{"email": SENT}, {"contact": {"mail": f"Ada <{SENT}>"}}]
+    assert [world.send({**track, "context": {"traits": one}}) for one in traits] == [
+        ["suppressed"], ["suppressed"],
+    ]  # fmt: skip
+    assert world.send({**track, "context": {"traits": {"email": "eve@example.org"}}}) == []
+    assert world.send({**track, "context": {"traits": None}}) == []
     answer = world.server.post("/v1/track", json={"userId": "crm-ada", "writeKey": world.key})
     assert answer.json()["rejected"][0]["code"] != "suppressed"  # another namespace, and no event
 
