@@ -149,6 +149,23 @@ def test_a_commitment_opens_to_its_own_record_alone(key: SubjectKey, signer: Sig
             check.check_body(said, json.dumps(wrong))
 
 
+@pytest.mark.parametrize(
+    ("recorded", "told"),
+    [("2026-11-27T09:31:00+00:00", False), ("2026-09-29T09:30:00+00:00", True)],
+)
+def test_it_is_said_when_a_record_was_logged_long_after_the_time_it_states(
+    key: SubjectKey, signer: Signer, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    recorded: str, told: bool,
+) -> None:  # fmt: skip
+    body = json.dumps({"recorded_at": recorded})
+    (tmp_path / "r").write_text(proof(key, [signer], body.encode()).write())
+    opening = {"body": body, "key": base64.b64encode(key.opening(2)).decode()}
+    (tmp_path / "body").write_text(json.dumps(opening))
+    files = [str(tmp_path / "r"), "--body", str(tmp_path / "body")]
+    assert check.main([*files, "--vkey", signer.vkey]) == 0
+    assert ("logged 60 days after the time" in capsys.readouterr().out) == told
+
+
 @pytest.fixture(scope="session")
 def laptop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Python with nothing but `cryptography`, and the one file, as somebody would copy it."""

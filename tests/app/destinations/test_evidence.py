@@ -223,6 +223,17 @@ def test_a_send_after_a_refusal_was_on_record_is_not_proved(world: World) -> Non
         check.check_send(world.prove("ada"), vkeys)
 
 
+def test_a_send_rests_on_nothing_that_was_logged_long_after_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.send(world.agree("ada"))
+    vkeys = world.seal()
+    assert check.check_send(world.prove("ada"), vkeys)["records"]
+    monkeypatch.setattr(check, "LATE", -timedelta(minutes=5))  # as if the entry came later
+    with pytest.raises(check.ProofInvalid, match="long after the send"):
+        check.check_send(world.prove("ada"), vkeys)
+
+
 def test_what_takes_back_is_noted_and_rests_on_no_consent(world: World) -> None:
     ada = world.agree("ada")
     world.send(ada)
