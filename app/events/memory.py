@@ -93,8 +93,9 @@ class Memory:
         self._own = {t for t in self._own if t >= changes.mark}
         if changes.purposes != self._versions:
             self.purposes = consent.catalogue.purposes(session)
+            trees = (self.purposes, consent.catalogue.announced(session))
             self._below = {
-                key: frozenset(consent.catalogue.below(self.purposes.values(), key))
+                key: frozenset(k for t in trees for k in consent.catalogue.below(t.values(), key))
                 for key in self.purposes
             }
             # What is allowed in America until somebody opts out is what such a signal is about.

@@ -73,12 +73,17 @@ def test_a_version_that_moves_below_another_purpose_hears_what_that_was_told(
     assert reasons(tree, "li.free") == ["objection"]
 
 
-def test_what_is_refused_before_the_version_takes_effect_is_refused_then(tree: Officer) -> None:
+def test_what_is_refused_before_the_version_takes_effect_is_refused_then(
+    tree: Officer, world: World
+) -> None:
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     for key in ("li.root", "li.other"):
         assert tree.add(key, **INTEREST) == 201
     when = tomorrow.isoformat()
     assert tree.add("li.other", 2, parent="li.root", effective_from=when, **INTEREST) == 201
     tree.say("refused", "li.root")
+    stamp = {"consent": {"categoryPreferences": {"li.root": False}}}
+    assert world.send({"type": "track", "userId": "bob", "event": "E", "context": stamp}) == []
     later = (tomorrow + timedelta(days=1)).isoformat()
-    assert tree.ask("li.other", at=later, known_at=later)["reason"] == "refused"
+    for who in ("user_id:ada", "user_id:bob"):
+        assert tree.ask("li.other", who=who, at=later, known_at=later)["reason"] == "refused"
