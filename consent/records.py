@@ -69,8 +69,8 @@ class Written:
 class Changes:
     """What others recorded since a mark: the next mark, and whom it concerns.
 
-    `identifiers` is None when it concerns too many to list. `purposes` counts the versions in the
-    catalogue, which only grows.
+    `identifiers` is None when it concerns too many to list. `purposes` is a greater number whenever
+    a version was added to the catalogue, or has taken effect.
     """
 
     mark: int

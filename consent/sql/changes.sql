@@ -3,8 +3,9 @@
 -- transactions. One row whatever there is: a server asks this once per batch of events. More
 -- identifiers than :most are not listed (NULL): whoever asks then forgets everything.
 SELECT CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS mark,
-       (SELECT count(*) FROM consent.purpose WHERE effective_from <= clock_timestamp())
-         AS purposes,
+       -- Another number when a version is added, and when one takes effect.
+       (SELECT count(*) + count(*) FILTER (WHERE effective_from <= clock_timestamp())
+        FROM consent.purpose) AS purposes,
        (SELECT CASE WHEN count(*) <= :most
                     THEN coalesce(json_agg(json_build_array(c.namespace, c.value)), '[]') END
         FROM (SELECT DISTINCT namespace, value

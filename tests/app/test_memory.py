@@ -344,3 +344,23 @@ def test_a_transaction_that_was_lost_is_not_taken_for_our_own(sessions: Sessions
         memory._mark = min(memory._mark, int(lost or 0))  # as a reader whose mark is still there
         memory.refresh(session)
     assert memory.heard(("user_id", "u-1")) is None
+
+
+def test_a_version_is_heard_of_when_it_is_added_and_when_its_time_comes(
+    session: Session,
+) -> None:
+    def told() -> int:
+        return consent.changes_since(session, 0).purposes
+
+    def add(version: int, at: datetime) -> None:
+        consent.catalogue.add_purpose(session, Purpose("a.b", version, effective_from=at))
+
+    seen = [told()]
+    add(1, datetime.now(UTC))
+    seen.append(told())
+    soon = datetime.now(UTC) + timedelta(seconds=0.2)
+    add(2, soon)
+    seen.append(told())
+    session.scalar(sa.text("SELECT pg_sleep_until(:soon)"), {"soon": soon})
+    seen.append(told())
+    assert sorted(set(seen)) == seen
