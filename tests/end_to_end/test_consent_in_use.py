@@ -175,12 +175,13 @@ def test_a_purpose_that_is_not_allowed_withholds_everything_and_says_why(
         "profile_id": profile_of(client, user),
         "purpose": "content.personalised",
         "traits": {},
+        "computed": {},
         "identifiers": [],
         "segments": [],
         "journeys": [],
         "withheld": withheld,
     }
-    for part in ("traits", "identifiers", "events", "segments", "journeys"):
+    for part in ("traits", "computed", "identifiers", "events", "segments", "journeys"):
         by_header = client.get(
             f"/v1/profiles/{user}/{part}", headers={"Purpose": "content.personalised"}
         )
