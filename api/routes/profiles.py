@@ -192,11 +192,22 @@ def read_events(
 
 @router.get("/{ref}/segments", summary="Read segments", responses=documented(*ERRORS))
 def read_segments(
-    session: Db, caller: Reader, ref: Ref, purpose: StatedQuery = None, stated: StatedHeader = None
+    session: Db,
+    caller: Reader,
+    ref: Ref,
+    purpose: StatedQuery = None,
+    stated: StatedHeader = None,
+    past: Annotated[bool, Query(description="List the stays that ended, with the reason.")] = False,
 ) -> dict[str, Any]:
-    """Return the segments of the stated purpose: those the person is in, and `past` stays."""
+    """Return the segments of the stated purpose that the person is in, and since when.
+
+    `past` is what was: an undone merge has left no trace in who the person is, and one in there.
+    """
     view = seen(session, caller, ref, purpose, stated)
-    past = [
+    found = frame(view, data=_segments(session, view))
+    if not past:
+        return found
+    ended = [
         {
             "segment": row.key,
             "since": row.entered_at.isoformat(),
@@ -206,7 +217,7 @@ def read_segments(
         for row in _stays(session, view)
         if row.left_at is not None
     ]
-    return frame(view, data=_segments(session, view), past=past)
+    return found | {"past": ended}
 
 
 def _stays(session: Session, view: read.View) -> list[sa.Row[Any]]:

@@ -135,7 +135,8 @@ def test_who_came_and_went_is_kept_with_the_reason(
     assert reasons == [("rule_no_longer_met", False), (None, True), (None, True)]
     assert len({stay["profile_id"] for stay in stays}) == 2
     path = f"/v1/profiles/user_id:ada/segments?purpose={EMAIL}"
-    mine = server.get(path, headers=header).json()
+    assert "past" not in server.get(path, headers=header).json()
+    mine = server.get(f"{path}&past=true", headers=header).json()
     assert [stay["segment"] for stay in mine["data"]] == ["gold"]
     assert [stay["reason"] for stay in mine["past"]] == ["rule_no_longer_met"]
     sent("bea", "Seen", agrees=False)

@@ -66,7 +66,7 @@ def test_88_a_leaked_key_is_counted_told_within_72_hours_and_documented(
     assert known["traits"] == {"city": 3, "email": 3}
     assert known["known_to_be_young"] == {"child": 1}
     assert known["purposes"] == ["service.operation"]
-    assert made["hours_left"] == pytest.approx(70, abs=0.1)
+    assert made["hours_left"] == pytest.approx(70, abs=1)  # of a suite that takes its time
     assert opened(stores=["database"])["assessment"]["people"] == 4
     assert opened(stores=["profiles"])["assessment"]["people"] == 4
     assert opened(stores=["consents"])["assessment"]["people"] == 1
