@@ -31,6 +31,7 @@ def seed(product: Product) -> tuple[str, httpx.Client]:
     return key, client
 
 
+@pytest.mark.long
 def test_data_keys_and_tokens_survive_a_stop_and_a_start(
     new_product: Product, measure: Measure
 ) -> None:
@@ -52,6 +53,7 @@ def test_data_keys_and_tokens_survive_a_stop_and_a_start(
     assert again.json()["duplicates"] == 1
 
 
+@pytest.mark.long
 def test_a_kill_of_server_worker_and_postgresql_leaves_nothing_that_stops_the_next_start(
     own_product: Product, measure: Measure
 ) -> None:
@@ -91,6 +93,7 @@ def test_a_worker_that_is_killed_is_replaced(own_product: Product, measure: Meas
     assert worker() != [first]
 
 
+@pytest.mark.long
 def test_sigterm_while_requests_come_in_ends_in_time_and_loses_nothing_accepted(
     own_product: Product, measure: Measure
 ) -> None:
@@ -124,6 +127,7 @@ def test_sigterm_while_requests_come_in_ends_in_time_and_loses_nothing_accepted(
     assert {f"E{n}" for n in range(accepted)} <= set(names)
 
 
+@pytest.mark.long
 def test_two_servers_on_one_data_directory_share_the_database(
     own_product: Product, tmp_path: Path
 ) -> None:
@@ -229,6 +233,7 @@ def test_an_unknown_source_and_a_taken_name_are_one_clear_line_and_status_1(
     assert own_product.processes() == []
 
 
+@pytest.mark.long
 def test_a_client_that_sends_its_body_slowly_is_answered_or_cut_off_in_time(
     own_product: Product, measure: Measure
 ) -> None:
