@@ -252,9 +252,7 @@ def list_members(
     ).all()
     following = cursors.encode(rows[limit - 1].person_id) if len(rows) > limit else None
     page = rows[:limit]
-    decisions = permissions(session, segment.purpose, [row.person_id for row in page])
-    allowed = {decision.person_id for decision in decisions if decision.allowed}
-    return [row for row in page if row.person_id in allowed], following
+    return _usable(session, segment, page), following
 
 
 def list_stays(
@@ -278,9 +276,14 @@ def list_stays(
     following = None
     if len(rows) > limit:
         following = cursors.encode(page[-1].person_id, page[-1].entered_at.isoformat())
+    return _usable(session, segment, page), following
+
+
+def _usable(session: Session, segment: Segment, page: Sequence[sa.Row[Any]]) -> list[sa.Row[Any]]:
+    """Return the rows of people whose data may be used for the segment's purpose now."""
     decisions = permissions(session, segment.purpose, {row.person_id for row in page})
     allowed = {decision.person_id for decision in decisions if decision.allowed}
-    return [row for row in page if row.person_id in allowed], following
+    return [row for row in page if row.person_id in allowed]
 
 
 def size(session: Session, segment: Segment) -> int:
