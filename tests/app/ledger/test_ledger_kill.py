@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 
@@ -22,7 +23,7 @@ from app.settings import Settings
 from consent import ledger
 from consent.ledger import check, store
 from tests.app.ledger import sealing_process
-from tests.app.ledger.recording import NOW, choice, entries, people
+from tests.app.ledger.recording import choice, entries, people
 
 pytestmark = pytest.mark.long
 
@@ -65,9 +66,8 @@ def test_e60_fifty_kills_of_the_sealer_leave_no_gap_and_no_double(
             people(own, 1 + n % 9, start=number * 1_000_000 + n * 10)
             if n % 5 == 0:
                 with own.begin() as session:
-                    consent.record(
-                        session, [choice(f"email:{number}-{n}@example.org")], received_at=NOW
-                    )
+                    said = choice(f"email:{number}-{n}@example.org")
+                    consent.record(session, [said], received_at=datetime.now(UTC))
                     time.sleep(0.02)
             time.sleep(0.05)
         own.kw["bind"].dispose()
