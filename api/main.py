@@ -69,7 +69,7 @@ from app.events.writer import Writer
 from app.health import Probe, Room
 from app.settings import Settings
 from app.suppression import gate
-from identity import identifiers, sweeps
+from identity import identifiers
 
 DESCRIPTION = """\
 A consent-first customer data platform: events with consent come in, resolved people, segments and
@@ -132,8 +132,8 @@ def create_app(settings: Settings, sessions: Sessions) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(server: FastAPI) -> AsyncIterator[None]:
-        with sessions.begin() as session:
-            sweeps.request_spelling(session)  # before anything is answered
+        # Nothing here asks the database: a process that starts while it is away answers 503, and
+        # one that fails to start would have uvicorn end all the others.
         server.state.meter = Meter(sessions)
         server.state.writer = Writer(
             sessions, Room(settings.home, settings.least_free_bytes), holding=holding

@@ -26,6 +26,7 @@ from app.ledger.keystore import Keystore
 from app.pending.vault import Vault
 from app.postgres import database
 from app.settings import Settings
+from identity import sweeps
 
 #: So long may the worker take for what it is doing: server and PostgreSQL need the rest of 10 s.
 STOP_SECONDS = 4
@@ -63,6 +64,8 @@ def serve(
     Keystore(configuration)
     with suppress(_Terminated), opened(configuration) as sessions, database(configuration) as url:
         holding.warn(sessions, configuration)
+        with sessions.begin() as session:
+            sweeps.request_spelling(session)  # before anything is answered
         sessions.kw["bind"].dispose()
         with _worker_process(configuration) if worker else _nothing():
             _serve(configuration, url, host, port, workers)

@@ -4,13 +4,15 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
-from app import health, work
+from api.main import create_app
+from app import db, health, work
 from app.db import Sessions, unavailable
 from app.jobs import Worker
 from app.settings import Settings
@@ -175,3 +177,12 @@ def until(condition: Callable[[], Any]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_server_process_starts_while_the_database_is_away(tmp_path: Path) -> None:
+    """One that failed to start would have uvicorn end the others, and the product with them."""
+    url = "postgresql+psycopg://nobody@127.0.0.1:1/nothing"
+    away = create_app(Settings(data_dir=tmp_path, database_url=url), db.sessions(db.engine(url)))
+    with TestClient(away, base_url="https://parcours.test") as server:
+        assert server.get("/healthz").status_code == 200
+        assert server.get("/readyz").status_code == 503
