@@ -23,6 +23,10 @@ from pydantic import (
     model_validator,
 )
 
+from app.journeys.frozen import Frozen as Frozen  # part of every definition
+from app.journeys.frozen import Identifier
+from app.journeys.target import Target
+
 MAX_NESTING = 12
 """Levels of all/any/not in one match: far more than people write, far less than SQL refuses."""
 
@@ -31,7 +35,6 @@ LARGEST_NUMBER = 1e300
 
 Scalar = StrictBool | StrictInt | StrictFloat | StrictStr
 Operator = Literal["eq", "ne", "in", "gt", "gte", "lt", "lte", "contains", "exists"]
-Identifier = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_.:-]+$")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +48,6 @@ class EventView:
     name: str | None
     source: str | None
     properties: Mapping[str, object] | None = None
-
-
-class Frozen(BaseModel):
-    """An immutable model that refuses keys it does not know, so that a typo is never ignored."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class LocalizedText(Frozen):
@@ -232,17 +229,37 @@ class Stage(Frozen):
 
 
 class Channel(Frozen):
-    """A way to meet: web, phone, branch; `family` groups channels (remote, face to face …)."""
+    """A way to meet: web, phone, branch; `family` groups channels (remote, face to face …).
+
+    `effort_rank` says how much effort it costs the person: who goes from web (1) to phone (2)
+    escalates.
+    """
 
     id: Identifier
     name: Label | None = None
     family: str | None = None
+    effort_rank: int | None = Field(default=None, ge=0, le=1000)
+
+
+class Assessment(Frozen):
+    """What people say of a touchpoint; what is computed of it stands beside it, never over it."""
+
+    declared: Literal["enchantment", "neutral", "irritant", "rupture"]
+    by: str | None = Field(default=None, max_length=200)
+
+
+class Amount(Frozen):
+    """A number that events of a kind carry, at a path of their properties."""
+
+    match: Match
+    prop: str = Field(min_length=1, max_length=300)
 
 
 class Touchpoint(Frozen):
     """Where a channel meets a stage (CustUp's definition), with the events that prove it happened.
 
     `planned` says that the declared journey wants it; an unplanned one only names what is seen.
+    `moment_of_truth` says that people hold it for one.
     """
 
     id: Identifier
@@ -251,6 +268,8 @@ class Touchpoint(Frozen):
     match: Match
     planned: bool = True
     name: Label | None = None
+    assessment: Assessment | None = None
+    moment_of_truth: bool = False
 
 
 def _channel(value: object) -> object:
@@ -262,7 +281,8 @@ class Journey(Frozen):
 
     Touchpoints are ordered rules: the first whose match fits an event wins. Stages have distinct
     orders, so that the furthest stage of a person is always one stage. `stage_rule` says which
-    stage a person is at: the furthest ever reached, or the one of the latest event.
+    stage a person is at: the furthest ever reached, or the one of the latest event. `value` is
+    what an arrival at the last stage is worth, `lost` are events after which somebody is gone.
     """
 
     key: Identifier
@@ -272,12 +292,19 @@ class Journey(Frozen):
     channels: tuple[Annotated[Channel, BeforeValidator(_channel)], ...] = Field(min_length=1)
     touchpoints: tuple[Touchpoint, ...] = Field(min_length=1)
     stage_rule: Literal["latest", "furthest"] = "furthest"
+    target: Target | None = None
+    value: Amount | None = None
+    lost: tuple[Match, ...] = Field(default=(), max_length=50)
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
         for field in ("stages", "channels", "touchpoints"):
             _distinct(f"/{field}", "id", [part.id for part in getattr(self, field)])
         _distinct("/stages", "order", [stage.order for stage in self.stages])
+        if self.target is not None:
+            self.target.check(
+                {point.id for point in self.touchpoints}, {channel.id for channel in self.channels}
+            )
         known = {
             "stage": {stage.id for stage in self.stages},
             "channel": {channel.id for channel in self.channels},
