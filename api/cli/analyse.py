@@ -81,6 +81,13 @@ def _print(answer: dict[str, Any], as_json: bool) -> None:
             show(result["cells"], False, "stage", "channel", "profiles", "events", "status")
         case "switches":
             show(result["channels"], False, "source", "target", "n", "profiles")
+        case "attribution":
+            rows = [
+                {"label": one["label"], "touches": one["touches"]}
+                | {model: credit["conversions"] for model, credit in one["credits"].items()}
+                for one in result["channels"]
+            ]
+            show(rows, False, "label", "touches", *result["sums"])
         case _:
             show([result["converted"]], False, *result["converted"])
     for warning in answer["warnings"]:

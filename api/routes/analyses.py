@@ -19,7 +19,15 @@ from app.errors import (
     PurposeNotAllowed,
 )
 from app.journeys import catalogue, questions
-from app.journeys.asked import DEFAULT_PURPOSE, Asked, FunnelIn, MatrixIn, PathsIn, SwitchesIn
+from app.journeys.asked import (
+    DEFAULT_PURPOSE,
+    Asked,
+    AttributionIn,
+    FunnelIn,
+    MatrixIn,
+    PathsIn,
+    SwitchesIn,
+)
 from consent.errors import PurposeNotFound
 
 router = APIRouter(prefix="/v1/analyses", tags=["journeys"])
@@ -89,6 +97,21 @@ def compute_switches(
     what people chose, and does not say what switching causes.
     """
     return _answer(request, settings, caller, "switches", wanted)
+
+
+@router.post(
+    "/attribution",
+    summary="Share out conversions over touches",
+    responses=documented(*ERRORS),
+)
+def compute_attribution(
+    request: Request, settings: Configuration, caller: Reader, wanted: AttributionIn
+) -> dict[str, Any]:
+    """Share out conversions by rules, by a solved Markov chain and by Shapley, side by side.
+
+    For every model the credits and the conversions without a touch are all conversions.
+    """
+    return _answer(request, settings, caller, "attribution", wanted)
 
 
 @router.get(

@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 import consent
 from app.consents.permission import permissions
 from app.db import Sessions
-from app.journeys import envelope, matrix, questions, switches
+from app.journeys import attribution, envelope, matrix, questions, switches
 from app.journeys import funnel as funnels
 from app.journeys import paths as ways
+from app.journeys.attribution_request import AttributionQuery
 from app.journeys.funnel_answer import caveats
 from app.journeys.funnel_request import FunnelRequest
 from app.journeys.matrix_request import MatrixQuery
@@ -70,6 +71,11 @@ KINDS = {
         lambda c, r, at: matrix.matrix(c, r.journey, as_of=at, range=r.range),
         lambda c, r, at, number: matrix.people(c, r, as_of=at, number=number),
         spelling=False,
+    ),
+    "attribution": Kind(
+        AttributionQuery,
+        lambda c, r, at: attribution.attribution(c, r, as_of=at),
+        lambda c, r, at, number: attribution.people(c, r, as_of=at, number=number),
     ),
 }
 

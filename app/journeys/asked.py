@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
+from app.journeys.attribution_request import AttributionChoices, AttributionQuery
 from app.journeys.definition import Frozen, Journey
 from app.journeys.funnel_request import Duration, FunnelRequest, Instant, TimeRange
 from app.journeys.matrix_request import MatrixQuery
@@ -99,7 +100,31 @@ class SwitchesIn(Frozen):
         return SwitchesQuery.model_validate({**_said(self), "journey": journey})
 
 
-Asked = FunnelIn | PathsIn | MatrixIn | SwitchesIn
+class AttributionIn(AttributionChoices):
+    """Attribution, the journey whose channels may label the touches, and the purpose."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "journey": "retail-purchase",
+                "conversion": {"event": "Order Completed"},
+                "label": "channel",
+                "value": "total",
+                "lookback": "P30D",
+            }
+        }
+    )
+
+    journey: str | None = None
+    purpose: str | None = Field(default=None, max_length=100)
+    as_of: Instant | None = None
+
+    def question(self, journey: Journey | None) -> AttributionQuery:
+        """Return what to attribute; raises ValidationError where a label needs a journey."""
+        return AttributionQuery.model_validate({**_said(self), "journey": journey})
+
+
+Asked = FunnelIn | PathsIn | MatrixIn | SwitchesIn | AttributionIn
 
 #: How each analysis is asked.
 FORMS: dict[str, type[Asked]] = {
@@ -108,6 +133,7 @@ FORMS: dict[str, type[Asked]] = {
     "paths": PathsIn,
     "matrix": MatrixIn,
     "switches": SwitchesIn,
+    "attribution": AttributionIn,
 }
 
 

@@ -49,7 +49,8 @@ class Replace(Frozen):
         return self
 
 
-def _parts(value: Any) -> Any:
+def parts(value: Any) -> Any:
+    """Take one part of a label for a list of one."""
     return value if isinstance(value, list | tuple) else (value,)
 
 
@@ -71,7 +72,7 @@ class PathsChoices(Frozen):
     end: Annotated[Anchor | None, BeforeValidator(_anchor)] = None
     label: Annotated[
         tuple[Literal["event"] | MappedLabel | Property, ...],
-        BeforeValidator(_parts),
+        BeforeValidator(parts),
         Field(min_length=1, max_length=4),
     ] = ("event",)
     replace: tuple[Replace, ...] = Field(default=(), max_length=50)

@@ -19,7 +19,13 @@ Answer = Mapping[str, Any]
 def draw(answer: Answer) -> str:
     """Return an answer as an SVG document; raises ValueError for one that has no picture."""
     kind = answer["kind"]
-    drawings = {"funnel": _funnel, "matrix": _matrix, "paths": _paths, "switches": _switches}
+    drawings = {
+        "funnel": _funnel,
+        "matrix": _matrix,
+        "paths": _paths,
+        "switches": _switches,
+        "attribution": _attribution,
+    }
     if kind not in drawings:
         raise ValueError(f"there is no picture of {kind}; there is one of {', '.join(drawings)}")
     return drawings[kind](answer)
@@ -182,6 +188,24 @@ def _switches(answer: Answer) -> str:
     title = f"Changes of channel: {_share(result['rate']) or '–'} of neighbouring events"
     heads, sides = [f"to {name}" for name in ids], [f"from {name}" for name in ids]
     return _document(answer, title, 26 + 54 * len(ids), _grid(heads, sides, cells))
+
+
+def _attribution(answer: Answer) -> str:
+    result = answer["result"]
+    models, channels = list(result["sums"]), result["channels"]
+    most = max((c["conversions"] for one in channels for c in one["credits"].values()), default=0)
+    cells = {}
+    for row, one in enumerate(channels):
+        for column, model in enumerate(models):
+            n = one["credits"][model]["conversions"]
+            share = _share(n / result["conversions"]) if result["conversions"] else ""
+            tip = f"{model} gives {_short(one['label'], 80)} {n:,.2f} conversions"
+            cells[row, column] = (max(n, 0) / (most or 1), f"{n:,.1f}\n{share}", tip)
+    heads = [model.replace("_", " ") for model in models]
+    sides = [_short(one["label"], 20) for one in channels]
+    title = f"Credit for {result['conversions']:,} conversions,"
+    title += f" {result['unattributed']:,} without a touch"
+    return _document(answer, title, 26 + 54 * len(channels), _grid(heads, sides, cells))
 
 
 def _paths(answer: Answer) -> str:

@@ -51,6 +51,21 @@ def specification(answer: Mapping[str, Any]) -> dict[str, Any]:
                 for node in result["flow"]["nodes"]
             ]
             marks = _heat("step", "label", "n")
+        case "attribution":
+            rows = [
+                {"label": one["label"] or "other", "model": model, **credit}
+                for one in result["channels"]
+                for model, credit in one["credits"].items()
+            ]
+            marks = {
+                "mark": {"type": "bar", "tooltip": True},
+                "encoding": {
+                    "y": {"field": "label", "type": "nominal", "sort": None},
+                    "x": {"field": "conversions", "type": "quantitative"},
+                    "yOffset": {"field": "model", "sort": None},
+                    "color": {"field": "model", "type": "nominal", "sort": None},
+                },
+            }
         case kind:
             raise ValueError(f"there is no chart of {kind}")
     return {

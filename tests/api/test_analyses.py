@@ -71,6 +71,8 @@ def test_every_answer_has_the_envelope_and_opens_to_its_people(
         "paths": ({**journey, "label": "touchpoint"}, 'variant:["page"]', 1),
         "matrix": (journey, 'cell:["look","web"]', 2),
         "switches": (journey, 'move:["web","till"]', 1),
+        "attribution": ({"conversion": {"event": "Ordered"}, "label": "event"},
+                        "paths:converted", 1),
     }
     for kind, (body, bucket, n) in asked.items():
         answer = server.post(f"/v1/analyses/{kind}", json=body, headers=header)
@@ -138,9 +140,11 @@ def test_answers_are_drawn_and_what_people_wrote_stays_text(
     question = tmp_path / "q.json"
     steps = [{"match": step, "name": "a<b"} for step in FUNNEL["steps"]]
     question.write_text(json.dumps({"steps": steps}))
+    credit = tmp_path / "credit.json"
+    credit.write_text(json.dumps({"conversion": {"event": "Ordered"}, "label": "event"}))
     here = ["--data-dir", str(tmp_path), "--out"]
     asked = {"funnel": [str(question)], "paths": [], "matrix": ["--journey", "shop"],
-             "switches": ["--journey", "shop"]}  # fmt: skip
+             "switches": ["--journey", "shop"], "attribution": [str(credit)]}  # fmt: skip
     for kind, options in asked.items():
         out = tmp_path / f"{kind}.svg"
         arguments = ["analyse", kind, *options, *here, str(out), "--json"]
