@@ -1,7 +1,7 @@
 """Answers a question over the lake: as of when, over whom, without whom; and who is behind it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 import consent
 from app.consents.permission import permissions
 from app.db import Sessions
-from app.journeys import attribution, envelope, matrix, questions, switches
+from app.journeys import attributes, attribution, envelope, matrix, questions, switches
 from app.journeys import funnel as funnels
 from app.journeys import paths as ways
+from app.journeys.attributes import Attribute
 from app.journeys.attribution_request import AttributionQuery
 from app.journeys.funnel_answer import caveats
 from app.journeys.funnel_request import FunnelRequest
@@ -24,7 +25,8 @@ from app.journeys.paths_request import PathsRequest
 from app.journeys.switches_request import SwitchesQuery
 from app.journeys.time_to_convert import time_to_convert
 from app.lake.copy import copy_new
-from app.lake.duckdb_engine import open_lake
+from app.lake.duckdb_engine import Lake, open_lake
+from app.segments import lists
 from identity import people
 
 Connection = duckdb.DuckDBPyConnection
@@ -40,6 +42,8 @@ class Kind:
     caveats: Callable[[Any], list[str]] = lambda _: []
     #: Names in a saved journey may be of events that are still to come.
     spelling: bool = True
+    #: What it needs to know of people beside their events.
+    attributes: Callable[[Any], Collection[Attribute]] = lambda _: ()
 
 
 KINDS = {
@@ -48,12 +52,14 @@ KINDS = {
         lambda c, r, at: funnels.funnel(c, r, as_of=at),
         lambda c, r, at, number: funnels.behind(c, r, as_of=at, number=number),
         caveats,
+        attributes=funnels.attributes,
     ),
     "time-to-convert": Kind(
         FunnelRequest,
         lambda c, r, at: time_to_convert(c, r, as_of=at),
         lambda c, r, at, number: funnels.behind(c, r, as_of=at, number=number),
         caveats,
+        attributes=funnels.attributes,
     ),
     "paths": Kind(
         PathsRequest,
@@ -98,7 +104,7 @@ def ask(
     moment = min(as_of or now, now)
     copy_new(sessions, directory)
     with sessions.begin() as session, open_lake(session, directory, purpose) as lake:
-        seen = envelope.look(lake, moment)
+        seen = _look(session, lake, analysis, request, purpose, moment)
         warnings = envelope.check(lake, request, moment) if analysis.spelling else []
         result = analysis.compute(lake.connection, request, moment)
         answer = envelope.wrap(
@@ -140,33 +146,67 @@ def profiles(
     AnalysisNotFound and BucketInvalid.
     """
     with sessions.begin() as session:
-        asked = questions.find(session, query_id)
-        analysis = KINDS[asked.kind]
-        request = analysis.request.model_validate(asked.definition)
-        with open_lake(session, directory, asked.purpose) as lake:
-            found = analysis.behind(lake.connection, request, asked.as_of, number)
-            seen = envelope.look(lake, asked.as_of)
-        allowed, withheld = _nameable(session, asked.purpose, found)
-        page = [person for person in found if person in allowed and person > after][: limit + 1]
+        body, named = _opened(session, directory, query_id, number)
+        page = [person for person in named if person > after][: limit + 1]
         ids = people.profile_ids(session, page[:limit])
-        warnings = []
-        if seen.fingerprint != asked.fingerprint:
-            warnings.append(
-                "the events or people behind this answer have changed since; ask again to compare"
-            )
-        body = {
-            "query_id": query_id,
-            "bucket": number,
-            "purpose": asked.purpose,
-            "as_of": asked.as_of.isoformat(),
-            "identity_version": people.version(session),
-            "fingerprint": seen.fingerprint,
-            "n_profiles": len(found),
-            "withheld": withheld,
-            "warnings": warnings,
-            "data": [{"profile_id": str(ids[person])} for person in page[:limit]],
-        }
-        return body, page[limit - 1] if len(page) > limit else None
+        data = [{"profile_id": str(ids[person])} for person in page[:limit]]
+        return {**body, "data": data}, page[limit - 1] if len(page) > limit else None
+
+
+def listed(
+    session: Session, directory: Path, query_id: str, number: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Keep who is behind a number as a list; return it as a segment's rule, and what was opened.
+
+    Who may not be named is not in it. Raises AnalysisNotFound and BucketInvalid.
+    """
+    body, named = _opened(session, directory, query_id, number)
+    rule = {
+        "listed": lists.keep(session, named, body["purpose"]),
+        **{part: body[part] for part in ("query_id", "bucket", "as_of")},
+    }
+    return rule, body
+
+
+def _opened(
+    session: Session, directory: Path, query_id: str, number: str
+) -> tuple[dict[str, Any], list[int]]:
+    """Ask again who is behind a number; return what there is to say of it, and who may be named."""
+    asked = questions.find(session, query_id)
+    analysis = KINDS[asked.kind]
+    request = analysis.request.model_validate(asked.definition)
+    with open_lake(session, directory, asked.purpose) as lake:
+        seen = _look(session, lake, analysis, request, asked.purpose, asked.as_of)
+        found = analysis.behind(lake.connection, request, asked.as_of, number)
+    allowed, withheld = _nameable(session, asked.purpose, found)
+    warnings = []
+    if seen.fingerprint != asked.fingerprint:
+        warnings.append(
+            "the events or people behind this answer have changed since; ask again to compare"
+        )
+    body = {
+        "query_id": query_id,
+        "bucket": number,
+        "purpose": asked.purpose,
+        "as_of": asked.as_of.isoformat(),
+        "identity_version": people.version(session),
+        "fingerprint": seen.fingerprint,
+        "n_profiles": len(found),
+        "withheld": withheld,
+        "warnings": warnings,
+    }
+    return body, [person for person in found if person in allowed]
+
+
+def _look(
+    session: Session, lake: Lake, analysis: Kind, request: BaseModel, purpose: str, as_of: datetime
+) -> envelope.Seen:
+    """Return what there is to be seen; what is known of people beside their events marks it too."""
+    wanted = analysis.attributes(request)
+    # First: DuckDB registers nothing while a result of the connection may have further rows.
+    mark = attributes.bring(session, lake, purpose, wanted) if wanted else None
+    seen = envelope.look(lake, as_of)
+    return seen if mark is None else replace(seen, fingerprint=f"{seen.fingerprint}-{mark}")
 
 
 def _nameable(session: Session, purpose: str, found: list[int]) -> tuple[set[int], dict[str, int]]:

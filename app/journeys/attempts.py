@@ -65,7 +65,7 @@ def _walk(request: FunnelRequest, parameters: Parameters) -> Walk:
         for k, step in enumerate(request.steps, start=1)
         if step.max_gap is not None
     }
-    row, several = request.breakdown, len(request.steps) > 1
+    several = len(request.steps) > 1
     return Walk(
         request=request,
         # Of a single step nothing is asked after the entry, and DuckDB refuses an unused parameter.
@@ -73,7 +73,7 @@ def _walk(request: FunnelRequest, parameters: Parameters) -> Walk:
         gaps={k: gap for k, gap in gaps.items() if gap is not None},
         grace=bound(microseconds_of(request.grace)) if request.grace and several else None,
         lane=bool(request.hold_constant) or request.scope == "session",
-        label_step=row.step if row is not None and row.value == "step" else 0,
+        label_step=request.breakdown.step if request.breakdown and _by_step(request) else 0,
     )
 
 
@@ -102,7 +102,7 @@ def _hits(request: FunnelRequest, as_of: datetime, parameters: Parameters) -> li
     if session:
         lanes.append("session::VARCHAR")
     relevant = "true" if request.order == "strict" or session else " OR ".join(names)
-    if request.breakdown is not None and request.breakdown.value == "step":
+    if _by_step(request):
         flags.append(f"{_value(request, parameters)} AS value")
         kept.append("value")
     columns = ", ".join(["person_id", "epoch_us(occurred_at) AS t", *names, *kept])
@@ -147,15 +147,29 @@ def _held(request: FunnelRequest, parameters: Parameters) -> str:
 
 def _value(request: FunnelRequest, parameters: Parameters) -> str:
     """The value of the breakdown's property as JSON text; NULL where it is missing or null."""
-    path = request.breakdown.prop if request.breakdown else ""
+    path = (request.breakdown.prop if request.breakdown else None) or ""
     found = f"json_extract(properties, {parameters.bind(json_pointer(path))})"
     return f"CASE WHEN coalesce(json_type({found}) <> 'NULL', false) THEN {found}::VARCHAR END"
+
+
+def _by_step(request: FunnelRequest) -> bool:
+    row = request.breakdown
+    return row is not None and row.prop is not None and row.value == "step"
 
 
 def _labels(request: FunnelRequest, as_of: datetime, parameters: Parameters) -> list[str]:
     row = request.breakdown
     if row is None:
         return ["labelled AS (SELECT *, NULL::VARCHAR AS label FROM chosen)"]
+    if row.prop is None:
+        kind, missing = ("trait", "NULL") if row.trait is not None else ("segment", "'false'")
+        key = parameters.bind(row.trait if row.trait is not None else row.segment)
+        return [
+            f"""labelled AS (
+            SELECT c.*, coalesce(a.label, {missing}) AS label FROM chosen c
+            LEFT JOIN attribute a ON a.person_id = c.person_id AND a.kind = '{kind}'
+                AND a.key = {key})"""
+        ]
     if row.value == "step":
         return [
             """labelled AS (SELECT c.*, h.value AS label FROM chosen c

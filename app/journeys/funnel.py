@@ -9,11 +9,12 @@ an attempt) is a parameter or is echoed in `semantics`.
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import duckdb
 
 from app.journeys.attempts import attempts
+from app.journeys.attributes import Attribute
 from app.journeys.buckets import bucket, parse, unknown
 from app.journeys.definition import definition_hash
 from app.journeys.funnel_answer import (
@@ -33,6 +34,17 @@ from app.journeys.predicate import Parameters, microseconds
 Status = Literal["converted", "dropped", "in_progress", "excluded"]
 
 KEPT = "status <> 'removed'"
+#: The labels of a breakdown by how many have them.
+RANKED = f"""ranked AS (
+    SELECT label, row_number() OVER (ORDER BY count(*) DESC, label) AS place
+    FROM counted WHERE {KEPT} AND label IS NOT NULL GROUP BY label)"""
+
+
+class Row(NamedTuple):
+    """A row of a breakdown: those of a label, or of all the labels beyond the limit."""
+
+    label: str | None
+    other: bool
 
 
 def funnel(
@@ -77,10 +89,12 @@ def people(
     step: int = 1,
     status: Status | None = None,
     exactly: bool = False,
+    row: Row | None = None,
 ) -> list[int]:
     """Return the ids of the people behind a bar, ascending: who reached `step` (from 1).
 
-    With `status`, only those of that status; with `exactly`, only those who came no further. The
+    With `status`, only those of that status; with `exactly`, only those who came no further; with
+    `row`, only those of a row of the breakdown. The
     list is exactly as long as the number it explains, unless that counts attempts or sessions.
     Raises ValueError for a step the funnel does not have.
     """
@@ -93,24 +107,40 @@ def people(
         conditions.append(f"status = {parameters.bind(status)}")
     if exactly:
         conditions.append(f"depth = {step}")
-    rows = connection.execute(
-        f"{query} SELECT DISTINCT person_id FROM counted WHERE {' AND '.join(conditions)}"
+    source = "counted"
+    if row is not None and row.other and request.breakdown is not None:
+        query += f", {RANKED}"
+        source = "counted JOIN ranked USING (label)"
+        conditions.append(f"place > {parameters.bind(request.breakdown.limit)}")
+    elif row is not None:
+        conditions.append(f"label IS NOT DISTINCT FROM {parameters.bind(row.label)}")
+    found = connection.execute(
+        f"{query} SELECT DISTINCT person_id FROM {source} WHERE {' AND '.join(conditions)}"
         " ORDER BY person_id",
         parameters.values,
     ).fetchall()
-    return [int(row[0]) for row in rows]
+    return [int(one[0]) for one in found]
 
 
 def behind(
     connection: duckdb.DuckDBPyConnection, request: FunnelRequest, *, as_of: datetime, number: str
 ) -> list[int]:
     """Return the people behind a number: `step:2`, `status:dropped`, or `dropped:2` for those who
-    reached step 2, no further one, and cannot any more. Raises BucketInvalid.
+    reached step 2, no further one, and cannot any more; of a breakdown `row:[2,label]`, the label
+    as JSON text, and `other:2`. Raises BucketInvalid.
     """
     kind, place = parse(number)
+    steps = range(1, len(request.steps) + 1)
+    if request.breakdown is not None and type(place[0]) is int and place[0] in steps:
+        if kind == "row" and len(place) == 2 and type(place[1]) in (str, type(None)):
+            row = Row(label=place[1], other=False)
+            return people(connection, request, as_of=as_of, step=place[0], row=row)
+        if kind == "other" and len(place) == 1:
+            row = Row(label=None, other=True)
+            return people(connection, request, as_of=as_of, step=place[0], row=row)
     if kind == "status" and place[0] in get_args(Status):
         return people(connection, request, as_of=as_of, status=place[0])
-    if len(place) == 1 and place[0] in range(1, len(request.steps) + 1):
+    if len(place) == 1 and place[0] in steps:
         if kind == "step":
             return people(connection, request, as_of=as_of, step=place[0])
         if kind == "dropped":
@@ -118,8 +148,20 @@ def behind(
                 connection, request, as_of=as_of, step=place[0], status="dropped", exactly=True
             )
     raise unknown(
-        number, "step:N, dropped:N, " + ", ".join(f"status:{s}" for s in get_args(Status))
+        number,
+        "step:N, dropped:N, row:[N,label], other:N, "
+        + ", ".join(f"status:{s}" for s in get_args(Status)),
     )
+
+
+def attributes(request: FunnelRequest) -> tuple[Attribute, ...]:
+    """Return what the breakdown asks of people beside their events."""
+    row = request.breakdown
+    if row is not None and row.trait is not None:
+        return (Attribute("trait", row.trait),)
+    if row is not None and row.segment is not None:
+        return (Attribute("segment", row.segment),)
+    return ()
 
 
 def ends(
@@ -181,9 +223,7 @@ def _summary(query: str, request: FunnelRequest, parameters: Parameters) -> str:
     if request.breakdown is None:
         return f"{query} SELECT NULL, NULL, NULL, {figures} FROM counted"
     limit = parameters.bind(request.breakdown.limit)
-    return f"""{query}, ranked AS (
-            SELECT label, row_number() OVER (ORDER BY count(*) DESC, label) AS place
-            FROM counted WHERE {KEPT} AND label IS NOT NULL GROUP BY label),
+    return f"""{query}, {RANKED},
         spread AS (
             SELECT c.*, CASE WHEN c.label IS NULL THEN 1000001
                 WHEN place <= {limit} THEN place ELSE 1000000 END AS place
@@ -245,10 +285,12 @@ def _steps(request: FunnelRequest, reached: Sequence[int]) -> tuple[FunnelStep, 
 def _row(request: FunnelRequest, row: Sequence[Any]) -> FunnelRow:
     reached, status, rates, ttc = _counted(request, row[3:])
     other = bool(row[2])
+    numbers = range(1, len(reached) + 1)
     return FunnelRow(
         value=None if other or row[1] is None else json.loads(row[1]),
         other=other,
         steps=tuple(reached),
+        buckets=tuple(bucket("other", n) if other else bucket("row", n, row[1]) for n in numbers),
         status=status,
         rates=rates,
         ttc=ttc,

@@ -50,6 +50,7 @@ class FunnelSemantics(Frozen):
     )
     lost: Literal["ends an attempt: dropped, at once"] | None
     incidence: str | None
+    breakdown: Literal["trait as of now", "segment as of now"] | None
     quantile: Literal["exact, type 7, to the microsecond"] = "exact, type 7, to the microsecond"
 
 
@@ -111,12 +112,14 @@ class TimeToConvert(Frozen):
 class FunnelRow(Frozen):
     """The same funnel for one value of the breakdown; `value` null is «has none».
 
-    `other` is true for the row of all the values beyond the limit.
+    `other` is true for the row of all the values beyond the limit. `buckets` open the numbers of
+    `steps` to their profiles.
     """
 
     value: Any
     other: bool
     steps: tuple[int, ...]
+    buckets: tuple[str, ...]
     status: FunnelStatus
     rates: FunnelRates
     ttc: TimeToConvert
@@ -176,7 +179,17 @@ def semantics(request: FunnelRequest) -> FunnelSemantics:
             if request.entry == "first"
             else None
         ),
+        breakdown=_of_people(request),
     )
+
+
+def _of_people(
+    request: FunnelRequest,
+) -> Literal["trait as of now", "segment as of now"] | None:
+    row = request.breakdown
+    if row is None or row.prop is not None:
+        return None
+    return "trait as of now" if row.trait is not None else "segment as of now"
 
 
 def caveats(request: FunnelRequest) -> list[str]:

@@ -28,6 +28,7 @@ HERE: dict[str, str] = {
     "app.plan_violation_arrival": "the message id of an example",
     "app.privacy_request": "whom it names, when it ends; keyed hashes stay",
     "app.privacy_event": "what happened to a request, of nobody",
+    "app.people_list_member": "rows of the identifiers",
     "app.privacy_task": "counts, of nobody",
     "app.privacy_check": "keyed hashes",
     "app.privacy_package": "the file, when its time is over or the person is erased",

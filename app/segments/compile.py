@@ -21,6 +21,7 @@ from app.segments.definition import (
     Any_,
     Behaviour,
     Computed,
+    Listed,
     Member,
     Not,
     Rule,
@@ -49,6 +50,8 @@ class Compiler(Values):
         self.rules = rules
         self.computed = computed
         self.segments = segments
+        #: Whether a list is asked for, which needs the people of all identifiers.
+        self.lists = False
 
     def condition(self, rule: Rule) -> str:
         """Return a rule as a condition on `subject.person_id`."""
@@ -64,6 +67,8 @@ class Compiler(Values):
             return self._computed(rule)
         if isinstance(rule, Sequence):
             return f"subject.person_id IN ({sequence.people(rule, self, self.now)})"
+        if isinstance(rule, Listed):
+            return self._listed(rule)
         if isinstance(rule, Member):
             other = self.segments.get(rule.segment)
             return self.condition(other) if other is not None else "false"
@@ -94,6 +99,15 @@ class Compiler(Values):
         nothing = self.test("CAST('0' AS json)", rule.op, rule.value)
         without = f"SELECT v.subject_id FROM app.computed_value v WHERE {mine}"
         return f"({there} OR {nothing} AND subject.person_id NOT IN ({without}))"
+
+    def _listed(self, rule: Listed) -> str:
+        """Whoever has a listed identifier now; `known` has those that may not be used, too."""
+        self.lists = True
+        return (
+            "subject.person_id IN (SELECT k.person_id FROM known k"
+            " JOIN app.people_list_member m ON m.identifier_id = k.identifier_id"
+            f" WHERE m.list = {self.bind(rule.listed)})"
+        )
 
     def _behaviour(self, rule: Behaviour) -> str:
         conditions = [f"e.name = {self.bind(rule.event)}", "NOT (:purpose = ANY(e.refused))"]
@@ -140,12 +154,13 @@ def members_query(
     compiler = Compiler(now, trait_rules.in_force(session), computed, others)
     condition = compiler.condition(rule)
     permission = decision(people).text
+    known = f", known AS (SELECT identifier_id, {unit(purpose)} AS person_id FROM permission)"
     sql = (
         f"WITH permission AS ({permission}), allowed AS MATERIALIZED ("
         f" SELECT identifier_id, {unit(purpose)} AS person_id FROM permission WHERE allowed"
         "), subject AS (SELECT DISTINCT person_id FROM allowed"
         "), basis AS (SELECT person_id, array_agg(identifier_id ORDER BY identifier_id)"
-        " AS identifier_ids FROM allowed GROUP BY person_id)"
+        f" AS identifier_ids FROM allowed GROUP BY person_id){known if compiler.lists else ''}"
         f" SELECT subject.person_id FROM subject WHERE {condition}"
     )
     return sql, {**parameters(purpose, people), **compiler.values}

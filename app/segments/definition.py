@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, Tag, TypeAdapter, model_validator
+from pydantic import AwareDatetime, Discriminator, Field, Tag, TypeAdapter, model_validator
 
 from app.profiles.conditions import Operator, Property, Strict
 
@@ -94,6 +94,18 @@ class Member(Strict):
     segment: str = Field(min_length=1, max_length=100)
 
 
+class Listed(Strict):
+    """Whoever was behind a number of an analysis: a list of people that never grows.
+
+    The rest says which number it was; the question may be forgotten by now.
+    """
+
+    listed: str = Field(min_length=1, max_length=100)
+    query_id: str = Field(max_length=60)
+    bucket: str = Field(max_length=20_000)
+    as_of: AwareDatetime
+
+
 class All(Strict):
     """Every condition holds."""
 
@@ -114,7 +126,7 @@ class Not(Strict):
 
 def _kind(value: Any) -> str | None:
     keys = value.keys() if isinstance(value, dict) else type(value).model_fields.keys()
-    for tag in ("all", "any", "not", "trait", "computed", "event", "sequence", "segment"):
+    for tag in ("all", "any", "not", "trait", "computed", "event", "sequence", "segment", "listed"):
         if tag in keys or (tag == "not" and "not_" in keys):
             return tag
     return None
@@ -128,12 +140,13 @@ Rule = Annotated[
     | Annotated[Computed, Tag("computed")]
     | Annotated[Behaviour, Tag("event")]
     | Annotated[Sequence, Tag("sequence")]
-    | Annotated[Member, Tag("segment")],
+    | Annotated[Member, Tag("segment")]
+    | Annotated[Listed, Tag("listed")],
     Discriminator(
         _kind,
         custom_error_type="unknown_condition",
         custom_error_message="a condition is one of: all, any, not, trait, computed, event,"
-        " sequence, segment",
+        " sequence, segment, listed",
     ),
 ]
 All.model_rebuild()

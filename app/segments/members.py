@@ -18,7 +18,7 @@ from app.db import statement
 from app.errors import DefinitionInvalid, SegmentExists, SegmentNotFound
 from app.profiles.conditions import pointed
 from app.segments import compile as compiled
-from app.segments import uses
+from app.segments import lists, uses
 from app.segments.definition import RULE, Behaviour, Computed, Count, Rule
 from app.segments.tables import Segment, SegmentMember
 from identity import graph
@@ -164,6 +164,7 @@ def empty(session: Session, segment: Segment, *, now: datetime) -> Delta:
         .where(SegmentMember.segment_id == segment.id, SegmentMember.left_at.is_(None))
         .values(left_at=now, why_left="segment_deleted")
     )
+    lists.forget(session, segment, rule_of(segment))
     reasons = tuple((person, "segment_deleted") for person in left)
     return Delta(segment.key, segment.purpose, (), reasons)
 

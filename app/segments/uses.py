@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import ComputedTraitInUse, DefinitionInvalid, SegmentInUse
 from app.profiles import computed_traits
+from app.segments import lists
 from app.segments.definition import MOST_CONDITIONS, RULE, Computed, Member, Rule, walk
 from app.segments.tables import Segment
 
@@ -26,6 +27,7 @@ def check(session: Session, rule: Rule, purpose: str) -> None:
                 f"#/rule: no segment {member.segment}{_near(member.segment, keys)}"
             )
         _same(member.segment, found.purpose, purpose)
+    lists.check(session, rule, purpose)
     everything = list(_parts(rule, rules_of(session, rule, purpose)))
     if len(everything) > MOST_CONDITIONS:
         raise DefinitionInvalid(f"#/rule: {len(everything)} conditions; at most {MOST_CONDITIONS}")

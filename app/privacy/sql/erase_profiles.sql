@@ -10,6 +10,22 @@ WITH trait AS (
   DELETE FROM app.touched WHERE identifier_id = ANY(CAST(:ids AS bigint[])) RETURNING id
 ), member AS (
   DELETE FROM app.segment_member WHERE person_id = ANY(CAST(:ids AS bigint[])) RETURNING person_id
+), listed AS (
+  DELETE FROM app.people_list_member WHERE identifier_id = ANY(CAST(:ids AS bigint[]))
+), grouped AS (
+  DELETE FROM app.account_member WHERE identifier_id = ANY(CAST(:ids AS bigint[]))
+), group_trait AS (
+  DELETE FROM app.account_trait WHERE identifier_id = ANY(CAST(:ids AS bigint[]))
+), account AS (  -- of which nobody else says anything
+  DELETE FROM app.account a
+  WHERE a.id IN (SELECT account_id FROM app.account_member
+                 WHERE identifier_id = ANY(CAST(:ids AS bigint[]))
+                 UNION SELECT account_id FROM app.account_trait
+                 WHERE identifier_id = ANY(CAST(:ids AS bigint[])))
+    AND NOT EXISTS (SELECT FROM app.account_member m WHERE m.account_id = a.id
+                      AND m.identifier_id <> ALL(CAST(:ids AS bigint[])))
+    AND NOT EXISTS (SELECT FROM app.account_trait t WHERE t.account_id = a.id
+                      AND t.identifier_id <> ALL(CAST(:ids AS bigint[])))
 ), news AS (
   DELETE FROM app.change WHERE person_id = ANY(CAST(:ids AS bigint[]))
   RETURNING person_id, profile_id

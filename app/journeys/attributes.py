@@ -1,0 +1,90 @@
+# ruff: noqa: S608 - only SQL of our own becomes text; keys are bound
+"""Brings into the lake what is known of people beside their events: traits, and their segments."""
+
+import json
+from collections.abc import Collection, Iterable
+from hashlib import blake2b
+from typing import Literal, NamedTuple
+
+import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+import consent
+from app.consents.permission import decision, parameters, unit
+from app.errors import DefinitionInvalid
+from app.lake.duckdb_engine import Lake
+from app.profiles import trait_rules
+from app.profiles.conditions import Values
+from app.profiles.survivorship import LATEST
+from app.segments import members as segments
+from app.segments.golden import values
+from app.segments.tables import SegmentMember
+
+
+class Attribute(NamedTuple):
+    """A trait, or whether somebody is in a segment, by its key."""
+
+    kind: Literal["trait", "segment"]
+    key: str
+
+
+def bring(session: Session, lake: Lake, purpose: str, wanted: Collection[Attribute]) -> str:
+    """Register `attribute(kind, key, person_id, label)` in the lake and return a mark of it.
+
+    They are those of now, whatever the analysis is as of, read under the consent of now; another
+    value gives another mark. `label` is the value as JSON text; who has no row has none, or is not
+    in the segment. Raises DefinitionInvalid where the purpose must not know people, or a segment
+    serves another purpose, and SegmentNotFound.
+    """
+    found = consent.catalogue.purpose(session, purpose)
+    if not found.linkable:
+        raise DefinitionInvalid(f"{purpose} must not link, so it knows neither traits nor segments")
+    rows = [
+        (one.kind, one.key, person, label)
+        for one in sorted(set(wanted))
+        for person, label in (
+            _trait(session, found, one.key)
+            if one.kind == "trait"
+            else _segment(session, purpose, one.key)
+        )
+    ]
+    rows.sort()
+    columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
+    names = (("kind", pa.string()), ("key", pa.string()), ("person_id", pa.int64()),
+             ("label", pa.string()))  # fmt: skip
+    table = {n: pa.array(c, t) for (n, t), c in zip(names, columns, strict=True)}
+    lake.connection.register("attribute", pa.table(table))
+    return blake2b(json.dumps(rows).encode(), digest_size=8).hexdigest()
+
+
+def _trait(session: Session, purpose: consent.Purpose, key: str) -> Iterable[tuple[int, str]]:
+    bound = Values()
+    golden = values(key, trait_rules.in_force(session).get(key, LATEST), bound.bind)
+    rows = session.execute(
+        sa.text(
+            f"WITH permission AS ({decision(None).text}), allowed AS MATERIALIZED ("
+            f" SELECT identifier_id, {unit(purpose)} AS person_id FROM permission WHERE allowed)"
+            f" SELECT t.person_id, CAST(t.value AS text) AS value FROM ({golden}) t"
+            " WHERE json_typeof(t.value) <> 'null'"
+        ),
+        {**parameters(purpose, None), **bound.values},
+    )
+    return [(row.person_id, _canonical(row.value)) for row in rows]
+
+
+def _segment(session: Session, purpose: str, key: str) -> Iterable[tuple[int, str]]:
+    segment = segments.find(session, key)
+    if segment.purpose != purpose:
+        raise DefinitionInvalid(f"segment {key} serves {segment.purpose}, not {purpose}")
+    rows = session.scalars(
+        sa.select(SegmentMember.person_id).where(
+            SegmentMember.segment_id == segment.id, SegmentMember.left_at.is_(None)
+        )
+    )
+    return [(person, "true") for person in rows]
+
+
+def _canonical(text: str) -> str:
+    """One spelling of a JSON value, so that equal ones are one row."""
+    return json.dumps(json.loads(text), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
