@@ -1,19 +1,20 @@
 """What a route demands of the bearer token it is called with.
 
 `requires(…)` checks the token against RFC 9068 §4 and then against the database, so that what an
-operator takes away is gone at once. This file and `api/oauth_server.py`, which issues the tokens,
-alone know Authlib; several of its defaults are too generous for us, and each is turned off
-beside its reason.
+operator takes away is gone at once. This file, `api/oauth_server.py`, which issues the tokens,
+and `api/client_assertion.py` alone know Authlib; several of its defaults are too generous for us,
+and each is turned off beside its reason.
 """
 # mypy: disallow-subclassing-any=False
 # Authlib carries no types, and subclassing is the way to configure it.
 
+import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from authlib.oauth2 import (  # type: ignore[import-untyped]  # Authlib carries no types
     OAuth2Error,
-    rfc6750,
     rfc9068,
 )
 from fastapi import Depends, Request, params
@@ -25,10 +26,13 @@ from joserfc.errors import ExpiredTokenError, JoseError
 from joserfc.jwk import ECKey, KeySet
 from sqlalchemy.orm import Session
 
+from api import write_key
 from api.deps import Configuration, Db
-from api.errors import InsufficientScope, InvalidToken
-from app.access import clients, keys
-from app.errors import ClientNotFound, PurposeNotAllowed, PurposeRequired
+from api.errors import InsufficientScope, InvalidToken, WriteKeyNotEnough
+from app.access import clients, keys, sources, tokens, write_keys
+from app.access.limits import ClientLimits
+from app.db import Sessions
+from app.errors import PurposeNotAllowed, PurposeRequired
 from app.settings import Settings
 
 ALGORITHM = "ES256"
@@ -37,6 +41,9 @@ TOKEN_TYPES = ("at+jwt", "application/at+jwt")
 #: Servers whose clocks differ a little share one key: without this, a token is refused by the
 #: server whose second has not begun yet. RFC 7519 §4.1.4 allows "a few minutes".
 CLOCK_SKEW_SECONDS = 5
+#: The least time between two looks for keys, in seconds: tokens that name keys which do not exist
+#: cost no more than that.
+PAUSE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,8 @@ class Caller:
     client_id: str
     scopes: frozenset[str]
     purposes: frozenset[str]
+    requests_per_second: float | None = None
+    burst: float | None = None
 
 
 def state_purpose(caller: Caller, purpose: str | None) -> str:
@@ -67,21 +76,38 @@ def state_purpose(caller: Caller, purpose: str | None) -> str:
     return purpose
 
 
-def signing_key(request: Request) -> ECKey:
-    """Return the key that signs and checks tokens, read once per process.
+class TokenKeys:
+    """The keys by which tokens are checked, looked for again when a token names another.
 
-    It is read (and on the very first call created) in a transaction of its own: were that the
-    request's, a request that fails afterwards would take back a key already in use here.
+    That one was retired meanwhile is asked with every token, in the database.
     """
+
+    def __init__(self, sessions: Sessions) -> None:
+        """Look keys up in this database."""
+        self._sessions = sessions
+        self._known: dict[str, ECKey] = {}
+        self._looked = -PAUSE
+
+    def find(self, key_id: str) -> ECKey | None:
+        """Return the key of this `kid`."""
+        if key_id not in self._known and time.monotonic() - self._looked >= PAUSE:
+            with self._sessions() as session:
+                rows = keys.known(session, now=datetime.now(UTC))
+            self._known = {row.key_id: ECKey.import_key(row.private_jwk) for row in rows}
+            self._looked = time.monotonic()
+        return self._known.get(key_id)
+
+
+def token_keys(request: Request) -> TokenKeys:
+    """Return the keys by which this process checks tokens."""
     state = request.app.state
-    if not hasattr(state, "signing_key"):
-        with state.sessions.begin() as session:
-            state.signing_key = ECKey.import_key(keys.current(session).private_jwk)
-    found: ECKey = state.signing_key
+    if not hasattr(state, "token_keys"):
+        state.token_keys = TokenKeys(state.sessions)
+    found: TokenKeys = state.token_keys
     return found
 
 
-Key = Annotated[ECKey, Depends(signing_key)]
+Keys = Annotated[TokenKeys, Depends(token_keys)]
 
 
 _bearer = OAuth2(
@@ -96,26 +122,49 @@ _bearer = OAuth2(
 )
 
 
+def client_limits(request: Request) -> ClientLimits:
+    """Return the rate limits of the clients in this process."""
+    state = request.app.state
+    if not hasattr(state, "client_limits"):
+        state.client_limits = ClientLimits()
+    found: ClientLimits = state.client_limits
+    return found
+
+
+Limits = Annotated[ClientLimits, Depends(client_limits)]
+
+
 def _authenticate(
     needed: SecurityScopes,
     authorization: Annotated[str | None, Depends(_bearer)],
-    key: Key,
+    known: Keys,
+    limits: Limits,
     session: Db,
     settings: Configuration,
 ) -> Caller:
     """Return who calls, if the token is valid and has all the scopes that are needed.
 
     The token is taken from the header alone, never from the address or the body, where it would
-    end in logs (RFC 6750 §5.3). Raises InvalidToken and InsufficientScope.
+    end in logs (RFC 6750 §5.3). Raises InvalidToken, InsufficientScope, WriteKeyNotEnough and
+    RateLimited.
     """
     scheme, token = get_authorization_scheme_param(authorization)
+    if _is_write_key(session, scheme.lower(), token):
+        raise WriteKeyNotEnough("A write key sends and reads nothing; send an access token.")
     if scheme.lower() != "bearer" or not token:
         raise InvalidToken("Send an access token as Authorization: Bearer.")
-    caller, _ = verify(token, key=key, session=session, settings=settings)
+    caller, _ = verify(token, known=known, session=session, settings=settings)
+    limits.admit(caller.client_id, caller.requests_per_second, caller.burst)
     missing = [scope for scope in needed.scopes if scope not in caller.scopes]
     if missing:
         raise InsufficientScope(f"The access token lacks the scope {' '.join(missing)}.")
     return caller
+
+
+def _is_write_key(session: Session, scheme: str, credentials: str) -> bool:
+    """Say whether these are the write key of a source, wherever SDKs put it in the header."""
+    key = (write_key.basic_user(credentials) if scheme == "basic" else credentials) or ""
+    return key.startswith(write_keys.PREFIX) and sources.find_by_key(session, key) is not None
 
 
 def requires(*scopes: str) -> params.Security:
@@ -146,30 +195,30 @@ class _TokenValidator(rfc9068.JWTBearerTokenValidator):
         return self._keys
 
     def authenticate_token(self, token_string: str) -> Any:
-        header = jws.extract_compact(token_string.encode()).headers()
-        if not _is_ours(header):
-            raise rfc6750.InvalidTokenError()
         claims = super().authenticate_token(token_string)
         claims.validate(leeway=CLOCK_SKEW_SECONDS)
         return claims
 
 
-def _is_ours(header: object) -> bool:
-    """Say whether a token has a header as we write it, and nothing we must understand (`crit`).
+def _key_id(token: str) -> str | None:
+    """Return the `kid` of a token whose header is as we write it; None of every other.
 
-    joserfc takes it for granted that the header is an object and `crit` a list of texts; what
-    is neither ends in a TypeError deep inside (found by fuzzing).
+    It must name its key, hold nothing that we must understand (`crit`), and be an object: joserfc
+    takes that for granted, and what is none ends in a TypeError deep inside (found by fuzzing).
     """
-    return (
+    header: object = jws.extract_compact(token.encode()).headers()
+    ours = (
         isinstance(header, dict)
         and header.get("alg") == ALGORITHM
         and str(header.get("typ")).lower() in TOKEN_TYPES
         and "crit" not in header
+        and isinstance(header.get("kid"), str)
     )
+    return header["kid"] if ours and isinstance(header, dict) else None
 
 
 def verify(
-    token: str, *, key: ECKey, session: Session, settings: Settings
+    token: str, *, known: TokenKeys, session: Session, settings: Settings
 ) -> tuple[Caller, dict[str, Any]]:
     """Return whose token this is, and its claims.
 
@@ -178,20 +227,33 @@ def verify(
     another issuer or key, or of a client that was removed.
     """
     try:
+        key_id = _key_id(token)
+        key = None if key_id is None else known.find(key_id)
+        if key is None or key_id is None:
+            raise InvalidToken("This is no access token of this server for this API.")
         claims = dict(_TokenValidator(key, settings).authenticate_token(token))
     except ExpiredTokenError as error:
         raise InvalidToken("The access token has expired; ask for a new one.") from error
     except (OAuth2Error, JoseError) as error:
         raise InvalidToken("This is no access token of this server for this API.") from error
-    try:
-        client = clients.find(session, claims["client_id"])
-    except ClientNotFound as error:
-        raise InvalidToken("The client of this access token was removed.") from error
-    if keys.is_revoked(session, claims["jti"]):
+    stands = tokens.standing(
+        session,
+        client_id=claims["client_id"],
+        token_id=claims["jti"],
+        key_id=key_id,
+        now=datetime.now(UTC),
+    )
+    if stands is None:
+        raise InvalidToken("The client of this access token was removed.")
+    client = stands.client
+    void = client.tokens_from is not None and claims["iat"] < client.tokens_from.timestamp()
+    if stands.revoked or stands.key_retired or void:
         raise InvalidToken("The access token was revoked.")
     caller = Caller(
         client_id=client.client_id,
         scopes=frozenset(claims.get("scope", "").split()) & frozenset(client.scopes),
         purposes=frozenset(claims.get("purposes", ())) & frozenset(client.purposes),
+        requests_per_second=client.requests_per_second,
+        burst=client.burst,
     )
     return caller, claims

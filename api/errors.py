@@ -13,6 +13,10 @@ class InsufficientScope(ApiError):
     """The access token does not have the scope that this operation needs."""
 
 
+class WriteKeyNotEnough(ApiError):
+    """A write key sends and reads nothing; this operation needs an access token."""
+
+
 class ProblemTypeNotFound(ApiError):
     """There is no such problem type."""
 

@@ -23,18 +23,20 @@ from authlib.oauth2 import (  # type: ignore[import-untyped]  # Authlib carries 
 from fastapi import Request
 from fastapi.responses import JSONResponse
 from joserfc.jwk import ECKey, KeySet
+from sqlalchemy.orm import Session
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
-from api.auth import ALGORITHM, Key, verify
+from api.auth import ALGORITHM, Keys, Limits, verify
+from api.client_assertion import METHOD, ClientAssertion
 from api.deps import Configuration, Db
 from api.errors import InvalidToken
-from app.access import clients, keys
+from app.access import clients, credentials, keys, public_keys, tokens
 from app.access.tables import Client
 from app.errors import BodyTooLarge, ClientNotFound
 from app.settings import Settings
 
-CLIENT_AUTHENTICATION = ("client_secret_basic", "client_secret_post")
+CLIENT_AUTHENTICATION = ("client_secret_basic", "client_secret_post", METHOD)
 GRANT = "client_credentials"
 LARGEST_FORM = 16_384
 MOST_FIELDS = 20
@@ -87,8 +89,9 @@ def _fields(headers: Headers, body: bytes) -> dict[str, str]:
 class _Registered:
     """A client as Authlib asks it (`ClientMixin`); it shows only its id when logged."""
 
-    def __init__(self, row: Client) -> None:
+    def __init__(self, row: Client, session: Session) -> None:
         self.row = row
+        self._session = session
 
     def __repr__(self) -> str:
         return f"<client {self.row.client_id}>"
@@ -97,7 +100,7 @@ class _Registered:
         return self.row.client_id
 
     def check_client_secret(self, secret: str) -> bool:
-        return clients.has_secret(self.row, secret)
+        return credentials.has_secret(self._session, self.row, secret)
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
         return method in CLIENT_AUTHENTICATION
@@ -204,20 +207,22 @@ class _Revocation(_TokenFinder, rfc7009.RevocationEndpoint):
 
     def revoke_token(self, token: _Issued, request: _FormRequest) -> None:
         expires_at = datetime.fromtimestamp(token.claims["exp"], UTC)
-        keys.revoke(self.server.session, token.claims["jti"], expires_at)
+        tokens.revoke(self.server.session, token.claims["jti"], expires_at)
 
 
 class AuthorizationServer(rfc6749.AuthorizationServer):
     """The OAuth 2.0 endpoints, for one request and within its transaction."""
 
-    def __init__(self, key: Key, session: Db, settings: Configuration) -> None:
+    def __init__(self, known: Keys, limits: Limits, session: Db, settings: Configuration) -> None:
         """Take what FastAPI provides: this class is itself a dependency."""
         super().__init__()
-        self.key = key
+        self.known = known
+        self.limits = limits
         self.session = session
         self.settings = settings
         self.register_grant(_ClientCredentials)
-        self.register_token_generator("default", _TokenGenerator(key, settings))
+        self.register_token_generator("default", self._generate)
+        self.register_client_auth_method(METHOD, ClientAssertion(session, settings))
         self.register_endpoint(_Introspection)
         self.register_endpoint(_Revocation)
 
@@ -244,7 +249,9 @@ class AuthorizationServer(rfc6749.AuthorizationServer):
     def find_token(self, token: str) -> _Issued | None:
         """Return a token of ours while it is valid."""
         try:
-            _, claims = verify(token, key=self.key, session=self.session, settings=self.settings)
+            _, claims = verify(
+                token, known=self.known, session=self.session, settings=self.settings
+            )
         except InvalidToken:
             return None
         return _Issued(claims)
@@ -252,7 +259,7 @@ class AuthorizationServer(rfc6749.AuthorizationServer):
     def query_client(self, client_id: str) -> _Registered | None:
         """Return the client as Authlib asks for it."""
         try:
-            return _Registered(clients.find(self.session, client_id))
+            return _Registered(clients.find(self.session, client_id), self.session)
         except ClientNotFound:
             return None
 
@@ -264,15 +271,25 @@ class AuthorizationServer(rfc6749.AuthorizationServer):
         Whatever was wrong, the answer is the same 401: Authlib tells an unknown client from a
         wrong secret, answers 400 to one of them, and fails on credentials that are not text.
         """
-        if "client_secret" in request.form and "authorization" in request.headers:
+        shown = {"client_secret", "client_assertion"}.intersection(request.form)
+        if len(shown) + ("authorization" in request.headers) > 1:
             raise rfc6749.InvalidRequestError("The client authenticates itself in two ways.")
         try:
             found: _Registered = super().authenticate_client(request, methods, endpoint)
+            if request.form.get("client_id", found.get_client_id()) != found.get_client_id():
+                raise rfc6749.InvalidClientError()  # RFC 7521 §4.2
         except (rfc6749.InvalidClientError, ValueError) as error:
             raise rfc6749.InvalidClientError(
-                "The client is unknown or its secret is wrong.", status_code=401
+                "The client is unknown, or its secret or assertion is wrong.", status_code=401
             ) from error
+        self.limits.admit(found.row.client_id, found.row.requests_per_second, found.row.burst)
         return found
+
+    def _generate(self, **asked: Any) -> dict[str, Any]:
+        """Issue a token with the key that signs at this moment."""
+        key = ECKey.import_key(keys.current(self.session).private_jwk)
+        token: dict[str, Any] = _TokenGenerator(key, self.settings)(**asked)
+        return token
 
     def create_oauth2_request(self, request: _FormRequest) -> _FormRequest:
         """Return the request, which `answer` has adapted."""
@@ -303,10 +320,13 @@ def metadata(settings: Settings) -> dict[str, Any]:
         "issuer": settings.public_url,
         "token_endpoint": f"{base}/oauth/token",
         "token_endpoint_auth_methods_supported": methods,
+        "token_endpoint_auth_signing_alg_values_supported": list(public_keys.ALL),
         "introspection_endpoint": f"{base}/oauth/introspect",
         "introspection_endpoint_auth_methods_supported": methods,
+        "introspection_endpoint_auth_signing_alg_values_supported": list(public_keys.ALL),
         "revocation_endpoint": f"{base}/oauth/revoke",
         "revocation_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_signing_alg_values_supported": list(public_keys.ALL),
         "jwks_uri": f"{base}/.well-known/jwks.json",
         "grant_types_supported": [GRANT],
         "scopes_supported": list(clients.SCOPES),

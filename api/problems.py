@@ -17,6 +17,7 @@ from api.errors import (
     InvalidToken,
     ProblemTypeNotFound,
     ValueUnstorable,
+    WriteKeyNotEnough,
 )
 from app import errors as app_errors
 from consent import errors as consent_errors
@@ -26,6 +27,7 @@ from identity import errors as identity_errors
 STATUS: dict[type[Exception], HTTPStatus] = {
     InvalidToken: HTTPStatus.UNAUTHORIZED,
     InsufficientScope: HTTPStatus.FORBIDDEN,
+    WriteKeyNotEnough: HTTPStatus.FORBIDDEN,
     ProblemTypeNotFound: HTTPStatus.NOT_FOUND,
     ValueUnstorable: HTTPStatus.UNPROCESSABLE_ENTITY,
     app_errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -34,6 +36,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     app_errors.SourceChanged: HTTPStatus.PRECONDITION_FAILED,
     app_errors.WriteKeyNotFound: HTTPStatus.NOT_FOUND,
     app_errors.ClientNotFound: HTTPStatus.NOT_FOUND,
+    app_errors.CredentialNotFound: HTTPStatus.NOT_FOUND,
     app_errors.UnknownWriteKey: HTTPStatus.UNAUTHORIZED,
     app_errors.BodyUnreadable: HTTPStatus.BAD_REQUEST,
     app_errors.BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -41,12 +44,16 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     app_errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     app_errors.OverCapacity: HTTPStatus.SERVICE_UNAVAILABLE,
     app_errors.HoldKeyUnusable: HTTPStatus.SERVICE_UNAVAILABLE,
+    app_errors.DestinationKeyUnusable: HTTPStatus.SERVICE_UNAVAILABLE,
     app_errors.SuppressionKeyUnusable: HTTPStatus.SERVICE_UNAVAILABLE,
     app_errors.PrivacyRequestNotFound: HTTPStatus.NOT_FOUND,
     app_errors.PrivacyRequestInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     app_errors.PrivacyRequestState: HTTPStatus.CONFLICT,
     app_errors.IdentityNotShown: HTTPStatus.FORBIDDEN,
     app_errors.PackageNotFound: HTTPStatus.NOT_FOUND,
+    app_errors.ProcessorNotFound: HTTPStatus.NOT_FOUND,
+    app_errors.ProcessorUnusable: HTTPStatus.UNPROCESSABLE_ENTITY,
+    app_errors.CallbackNotSigned: HTTPStatus.FORBIDDEN,
     app_errors.JournalUnusable: HTTPStatus.SERVICE_UNAVAILABLE,
     app_errors.VaultEntryNotFound: HTTPStatus.NOT_FOUND,
     app_errors.VaultOpeningNotFound: HTTPStatus.NOT_FOUND,
@@ -66,6 +73,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     app_errors.RetentionRuleNotFound: HTTPStatus.NOT_FOUND,
     app_errors.PartitionBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     app_errors.ProfileNotFound: HTTPStatus.NOT_FOUND,
+    app_errors.AccountNotFound: HTTPStatus.NOT_FOUND,
     app_errors.ProfileReferenceInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     app_errors.PurposeRequired: HTTPStatus.BAD_REQUEST,
     app_errors.PurposeNotAllowed: HTTPStatus.FORBIDDEN,
@@ -211,6 +219,8 @@ def invalid_documented() -> dict[int | str, dict[str, Any]]:
 def documented(*kinds: type[Exception], ok: Any = None) -> dict[int | str, dict[str, Any]]:
     """Return the `responses` of an operation: the errors it can answer, and what success is."""
     by_status: dict[int | str, dict[str, Any]] = {}
+    if InsufficientScope in kinds:  # whatever takes a token may be sent a write key
+        kinds = (*kinds, WriteKeyNotEnough)
     for kind in kinds:
         status = int(STATUS[kind])
         example = {
@@ -237,6 +247,9 @@ def answer(request: Request, error: Exception) -> Response:
     headers = {}
     if STATUS[kind] is HTTPStatus.UNAUTHORIZED and isinstance(error, ApiError):
         headers["WWW-Authenticate"] = f'Bearer error="invalid_token", error_description="{error}"'
+    if isinstance(error, InsufficientScope):  # RFC 6750 §3.1
+        said = f'error="insufficient_scope", error_description="{error}"'
+        headers["WWW-Authenticate"] = f"Bearer {said}"
     if STATUS[kind] is HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = "1"
     if isinstance(error, app_errors.RateLimited):

@@ -29,6 +29,10 @@ class ClientNotFound(AppError):
     """No such client."""
 
 
+class CredentialNotFound(AppError):
+    """The client has no such secret or key in use."""
+
+
 class UnknownWriteKey(AppError):
     """The write key is missing or unknown."""
 
@@ -46,7 +50,7 @@ class OriginNotAllowed(AppError):
 
 
 class RateLimited(AppError):
-    """The source sends more events than it may; send them again after Retry-After seconds."""
+    """This is more than the source or client may send; send it again after Retry-After seconds."""
 
     def __init__(self, message: str, *, retry_after: int) -> None:
         """`retry_after` are whole seconds: SDKs in the field read nothing else."""
@@ -60,6 +64,10 @@ class OverCapacity(AppError):
 
 class HoldKeyUnusable(AppError):
     """The key that held events are sealed with cannot be used."""
+
+
+class DestinationKeyUnusable(AppError):
+    """The key that secrets of destinations are sealed with cannot be used."""
 
 
 class SuppressionKeyUnusable(AppError):
@@ -84,6 +92,18 @@ class IdentityNotShown(AppError):
 
 class PackageNotFound(AppError):
     """There is no package under this address, or no more."""
+
+
+class ProcessorNotFound(AppError):
+    """The destination is not registered as one that speaks OpenDSR."""
+
+
+class ProcessorUnusable(AppError):
+    """The processor does not speak OpenDSR as it should."""
+
+
+class CallbackNotSigned(AppError):
+    """The callback is not signed by a processor that is registered here."""
 
 
 class JournalUnusable(AppError):
@@ -164,6 +184,10 @@ class ProfileNotFound(AppError):
 
 class ProfileReferenceInvalid(AppError):
     """A profile is named by its id or by namespace:value."""
+
+
+class AccountNotFound(AppError):
+    """No account is known by this id."""
 
 
 class PurposeRequired(AppError):

@@ -12,7 +12,7 @@ from typing import get_args
 from fastapi.testclient import TestClient
 
 from api import deps
-from app.access import clients, sources, write_keys
+from app.access import credentials, sources, write_keys
 from app.db import Sessions
 from app.events import envelope
 from app.events.body import to_message
@@ -81,7 +81,7 @@ def test_there_is_no_queue_beside_the_tables() -> None:
 
 def test_keys_have_192_random_bits_or_more_and_are_kept_as_a_hash() -> None:
     """Decision 0017."""
-    for module in (write_keys, clients):
+    for module in (write_keys, credentials):
         text = Path(module.__file__ or "").read_text(encoding="utf-8")
         sizes = [int(size) for size in re.findall(r"token_urlsafe\((\d+)\)", text)]
         assert sizes

@@ -1,15 +1,31 @@
-"""`parcours client …`: who may read."""
+"""`parcours client …`: who may read and administer, and what they authenticate themselves with."""
 
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from sqlalchemy.orm import Session
 
 import consent
+from api.cli.options import GREATEST, duration
 from api.cli.session import AsJson, DataDir, opened, settings, show
-from app.access import clients
-from app.access.tables import Client
+from app.access import clients, credentials, public_keys, tokens
+from app.access.tables import Client, ClientCredential
 
 client = typer.Typer(help="OAuth clients that read and administer.", no_args_is_help=True)
+
+Keep = Annotated[str, typer.Option(help="How long the others go on: 30m, 24h, 7d.")]
+AtOnce = Annotated[bool, typer.Option("--now", help="End the others at once.")]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--key",
+        help="A public key (JWK, JWK Set or PEM) that it signs with, instead of a secret.",
+        exists=True,
+        dir_okay=False,
+    ),
+]
 
 
 def _client(row: Client) -> dict[str, Any]:
@@ -18,8 +34,29 @@ def _client(row: Client) -> dict[str, Any]:
         "name": row.name,
         "scopes": row.scopes,
         "purposes": row.purposes,
+        "requests_per_second": row.requests_per_second,
+        "burst": row.burst,
         "created_at": row.created_at,
     }
+
+
+def _credential(row: ClientCredential) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "kind": "key" if row.public_jwk else "secret",
+        "hint": row.hint,
+        "created_at": row.created_at,
+        "expires_at": row.expires_at,
+    }
+
+
+def _add(session: Session, found: Client, key: Path | None, now: datetime) -> dict[str, Any]:
+    """Give a client a secret or the keys of a file; return what to tell of it, once."""
+    if key is None:
+        return {"client_secret": credentials.add_secret(session, found, now=now)}
+    keys = public_keys.read(key.read_text(encoding="utf-8", errors="replace"))
+    credentials.add_keys(session, found, keys, now=now)
+    return {"key_ids": [one["kid"] for one in keys]}
 
 
 @client.command("add")
@@ -29,16 +66,18 @@ def add_client(
     purpose: Annotated[
         list[str] | None, typer.Option(help="A purpose it may state; repeat for more.")
     ] = None,
+    key: KeyFile = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Add a client and print its id and secret, once."""
     with opened(settings(data_dir)) as sessions, sessions.begin() as session:
-        for key in purpose or []:
-            consent.catalogue.purpose(session, key)
-        made, secret = clients.add(session, name, scopes=scope, purposes=purpose or [])
-        answer = {"client_id": made.client_id, "client_secret": secret}
-    show(answer if as_json else [answer], as_json, "client_id", "client_secret")
+        for one in purpose or []:
+            consent.catalogue.purpose(session, one)
+        made = clients.register(session, name, scopes=scope, purposes=purpose or [])
+        told = _add(session, made, key, datetime.now(UTC))
+        answer = {"client_id": made.client_id, **told}
+    show(answer if as_json else [answer], as_json, *answer)
 
 
 @client.command("list")
@@ -46,16 +85,97 @@ def list_clients(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """List the clients."""
     with opened(settings(data_dir)) as sessions, sessions() as session:
         rows = [_client(row) for row in clients.list_all(session)]
-    show(rows, as_json, "client_id", "name", "scopes", "purposes")
+    show(rows, as_json, "client_id", "name", "scopes", "purposes", "requests_per_second")
+
+
+@client.command("credentials")
+def list_credentials(client_id: str, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """List the secrets and keys of a client; the hint is the end of a secret, or a key's kid."""
+    with opened(settings(data_dir)) as sessions, sessions() as session:
+        found = clients.find(session, client_id)
+        rows = credentials.in_use(session, found, now=datetime.now(UTC))
+        shown = [_credential(row) for row in rows]
+    show(shown, as_json, "id", "kind", "hint", "created_at", "expires_at")
+
+
+@client.command("add-key")
+def add_key(
+    client_id: str,
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="JWK (Set) or PEM.")],
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a client sign with one more key; what it has goes on."""
+    with opened(settings(data_dir)) as sessions, sessions.begin() as session:
+        found = clients.find(session, client_id)
+        answer = {"client_id": client_id, **_add(session, found, file, datetime.now(UTC))}
+    show(answer if as_json else [answer], as_json, *answer)
 
 
 @client.command("rotate")
-def rotate_client(client_id: str, data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Give a client a new secret; the old one stops working at once."""
+def rotate_client(
+    client_id: str,
+    key: KeyFile = None,
+    keep: Keep = "24h",
+    now: AtOnce = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give a client a new secret, or key; those it has end after a while, its tokens do not."""
+    kept = timedelta() if now else duration(keep)
+    at = datetime.now(UTC)
     with opened(settings(data_dir)) as sessions, sessions.begin() as session:
-        secret = clients.rotate(session, client_id)
-    answer = {"client_id": client_id, "client_secret": secret}
-    show(answer if as_json else [answer], as_json, "client_id", "client_secret")
+        found = clients.find(session, client_id)
+        credentials.end(session, credentials.in_use(session, found, now=at), keep=kept, now=at)
+        told = _add(session, found, key, at)
+        answer = {"client_id": client_id, **told, "others_end_at": at + kept}
+    show(answer if as_json else [answer], as_json, *answer)
+
+
+@client.command("end-credential")
+def end_credential(
+    client_id: str,
+    credential_id: Annotated[
+        int, typer.Argument(min=1, max=GREATEST, help="The id that `client credentials` shows.")
+    ],
+    data_dir: DataDir = None,
+) -> None:
+    """End a secret or key of a client at once; tokens that it got go on until they expire."""
+    at = datetime.now(UTC)
+    with opened(settings(data_dir)) as sessions, sessions.begin() as session:
+        found = clients.find(session, client_id)
+        row = credentials.find(session, found, credential_id, now=at)
+        credentials.end(session, [row], keep=timedelta(), now=at)
+
+
+@client.command("revoke-tokens")
+def revoke_tokens(client_id: str, data_dir: DataDir = None) -> None:
+    """Let every token that a client has be void at once; it may ask for new ones."""
+    with opened(settings(data_dir)) as sessions, sessions.begin() as session:
+        tokens.revoke_all(clients.find(session, client_id), now=datetime.now(UTC))
+
+
+@client.command("limit")
+def limit_client(
+    client_id: str,
+    requests_per_second: Annotated[
+        float | None,
+        typer.Option(min=0.001, max=1e6, help="How often it may ask each server process."),
+    ] = None,
+    burst: Annotated[
+        int | None, typer.Option(min=1, max=10**6, help="How often at once; a second's worth.")
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Limit how often a client may ask; without options it may as often as it likes."""
+    if burst is not None and requests_per_second is None:
+        raise typer.BadParameter("says nothing without --requests-per-second", param_hint="--burst")
+    with opened(settings(data_dir)) as sessions, sessions.begin() as session:
+        found = clients.find(session, client_id)
+        found.requests_per_second, found.burst = requests_per_second, burst
+        answer = _client(found)
+    show(answer if as_json else [answer], as_json, "client_id", "requests_per_second", "burst")
 
 
 @client.command("remove")

@@ -16,6 +16,7 @@ PLACES = {
     "worker": ("serve", "worker"),
     "source": ("sources", "source"),
     "client": ("access", "client"),
+    "signing-key": ("signing_keys", "signing_key"),
     "plan": ("plans", "plan"),
     "rejected": ("rejected", "rejected"),
     "trait": ("traits", "trait"),

@@ -1,33 +1,17 @@
 """`parcours source …`: the websites and apps that send events."""
 
-import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
-from api.cli.options import GREATEST
+from api.cli.options import GREATEST, duration
 from api.cli.session import AsJson, DataDir, opened, settings, show
 from api.routes.sources import all_out, key_out
 from app.access import definition, sources, write_keys
 from app.access.definition import DEFAULT_COLLECTION_PURPOSE, SourceDefinition
 
 source = typer.Typer(help="Websites and apps that send events.", no_args_is_help=True)
-
-#: A year, in seconds.
-LONGEST = 366 * 86_400
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-
-
-def _duration(text: str) -> timedelta:
-    """Read `90s`, `30m`, `24h`, `7d`; a bare number is seconds."""
-    found = re.fullmatch(r"(\d{1,9})([smhd]?)", text.strip().lower())
-    if found is None:
-        raise typer.BadParameter(f"{text!r} is no duration; write 90s, 30m, 24h or 7d")
-    seconds = int(found[1]) * _UNITS[found[2] or "s"]
-    if seconds > LONGEST:
-        raise typer.BadParameter(f"{text!r} is longer than a year")
-    return timedelta(seconds=seconds)
 
 
 def _help(name: str) -> str:
@@ -87,7 +71,7 @@ def _given(
         "max_batch_events": max_batch_events,
         "events_per_second": events_per_second,
         "burst": burst,
-        "pending_seconds": None if pending is None else int(_duration(pending).total_seconds()),
+        "pending_seconds": None if pending is None else int(duration(pending).total_seconds()),
     }
     return {name: value for name, value in given.items() if value is not None}
 
@@ -259,7 +243,7 @@ def rotate_key(
     as_json: AsJson = False,
 ) -> None:
     """Give a source a new write key and print it, once; its other keys end after a while."""
-    kept = timedelta() if now else _duration(keep)
+    kept = timedelta() if now else duration(keep)
     at = datetime.now(UTC)
     with opened(settings(data_dir)) as sessions, sessions.begin() as session:
         found = sources.find(session, name)

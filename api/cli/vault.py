@@ -12,7 +12,7 @@ from uuid import UUID
 import typer
 
 from api.cli.session import AsJson, DataDir, opened, settings, show
-from app.access import clients
+from app.access import clients, credentials
 from app.db import Sessions
 from app.errors import ClientNotFound, VaultOpeningDenied
 from app.privacy import vault as proof_vault
@@ -44,7 +44,7 @@ def _officer(sessions: Sessions, client_id: str, secret_file: Path | None) -> st
         secret = typer.prompt("Secret", hide_input=True)
     with sessions() as session:
         try:
-            known = clients.has_secret(clients.find(session, client_id), secret)
+            known = credentials.has_secret(session, clients.find(session, client_id), secret)
         except ClientNotFound:
             known = False
     if not known:

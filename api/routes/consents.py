@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 import consent
 from api import write_key
-from api.auth import Caller, requires, signing_key, verify
+from api.auth import Caller, client_limits, requires, token_keys, verify
 from api.deps import Configuration, Db
 from api.errors import InsufficientScope, InvalidToken
 from api.moments import Moment
@@ -149,7 +149,8 @@ def collector(request: Request, session: Db, settings: Configuration) -> str:
         return f"source:{source.name}"
     if scheme.lower() != "bearer":
         raise InvalidToken("Send a write key as Basic user name, or an access token as Bearer.")
-    caller, _ = verify(value, key=signing_key(request), session=session, settings=settings)
+    caller, _ = verify(value, known=token_keys(request), session=session, settings=settings)
+    client_limits(request).admit(caller.client_id, caller.requests_per_second, caller.burst)
     if "consents:write" not in caller.scopes:
         raise InsufficientScope("The access token lacks the scope consents:write.")
     return f"client:{caller.client_id}"

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
-from api.auth import Key
 from api.deps import Configuration, Db
 from api.oauth_server import AuthorizationServer, form_body, metadata
 from app.access import keys
@@ -62,10 +61,13 @@ class ServerMetadata(BaseModel):
     issuer: str = Field(examples=["http://127.0.0.1:8000"])
     token_endpoint: str
     token_endpoint_auth_methods_supported: list[str]
+    token_endpoint_auth_signing_alg_values_supported: list[str]
     introspection_endpoint: str
     introspection_endpoint_auth_methods_supported: list[str]
+    introspection_endpoint_auth_signing_alg_values_supported: list[str]
     revocation_endpoint: str
     revocation_endpoint_auth_methods_supported: list[str]
+    revocation_endpoint_auth_signing_alg_values_supported: list[str]
     jwks_uri: str
     grant_types_supported: list[str]
     scopes_supported: list[str]
@@ -112,12 +114,26 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         "model": OAuthError,
         "description": "invalid_request, invalid_scope, invalid_grant or unsupported_grant_type.",
     },
-    401: {"model": OAuthError, "description": "invalid_client: unknown, or a wrong secret."},
+    401: {
+        "model": OAuthError,
+        "description": "invalid_client: unknown, or a wrong secret or assertion.",
+    },
     413: {"description": "The form is too large, as a problem document."},
 }
 CREDENTIALS = {
     "client_id": {"type": "string", "description": "Unless HTTP Basic is used."},
     "client_secret": {"type": "string", "format": "password"},
+    "client_assertion_type": {
+        "type": "string",
+        "enum": ["urn:ietf:params:oauth:client-assertion-type:jwt-bearer"],
+    },
+    "client_assertion": {
+        "type": "string",
+        "format": "password",
+        "description": "A JWT that the client has signed (RFC 7523 §2.2), in place of a secret: "
+        "`iss` and `sub` its id, `aud` the issuer or the token endpoint, `exp` at most 5 minutes "
+        "ahead, `jti` new each time.",
+    },
 }
 TOKEN_FIELDS = {
     "token": {"type": "string", "description": "The access token."},
@@ -208,6 +224,10 @@ def read_server_metadata(settings: Configuration) -> dict[str, Any]:
     operation_id="read_key_set",
     responses={200: {"model": KeySet}},
 )
-def read_key_set(session: Db, key: Key) -> Response:
-    """The public keys as a JWK Set (RFC 7517 §5); it may be kept for five minutes."""
-    return JSONResponse(keys.public_set(session), headers={"Cache-Control": "public, max-age=300"})
+def read_key_set(session: Db) -> Response:
+    """The public keys as a JWK Set (RFC 7517 §5); it may be kept for five minutes.
+
+    A new key stands here ten minutes before it signs, and an old one until its tokens are over.
+    """
+    kept = f"public, max-age={keys.PUBLIC_FOR}"
+    return JSONResponse(keys.public_set(session), headers={"Cache-Control": kept})

@@ -1,14 +1,15 @@
-"""Clients: the programs that read or administer, each with a secret, scopes and purposes."""
+"""Clients: the programs that read or administer, each with scopes, purposes and credentials."""
 
 import secrets
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from difflib import get_close_matches
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.access.tables import Client
-from app.access.write_keys import hash_key
+from app.access import credentials
+from app.access.tables import Client, ClientAssertion, ClientCredential
 from app.errors import ClientNotFound, DefinitionInvalid
 
 #: What each scope lets a client do, in the words of the OpenAPI document.
@@ -39,23 +40,32 @@ SCOPES: tuple[str, ...] = tuple(MEANING)
 def add(
     session: Session, name: str, *, scopes: Iterable[str], purposes: Iterable[str]
 ) -> tuple[Client, str]:
-    """Register a client and return it with its secret, which is shown only this once.
+    """Register a client and return it with its first secret, which is shown only this once.
+
+    Raises DefinitionInvalid as `register` does.
+    """
+    client = register(session, name, scopes=scopes, purposes=purposes)
+    return client, credentials.add_secret(session, client, now=datetime.now(UTC))
+
+
+def register(
+    session: Session, name: str, *, scopes: Iterable[str], purposes: Iterable[str]
+) -> Client:
+    """Register a client that cannot authenticate itself yet.
 
     The purposes are stored as they are: whether the catalogue knows them, the caller checks.
 
     Raises DefinitionInvalid when no scope is given or one is unknown.
     """
-    secret = _new_secret()
     client = Client(
         client_id="cl_" + secrets.token_hex(10),
         name=name,
-        secret_hash=hash_key(secret),
         scopes=_known(scopes),
         purposes=sorted(set(purposes)),
     )
     session.add(client)
     session.flush()
-    return client, secret
+    return client
 
 
 def list_all(session: Session) -> list[Client]:
@@ -87,33 +97,16 @@ def find(session: Session, client_id: str) -> Client:
     return client
 
 
-def has_secret(client: Client, secret: str) -> bool:
-    """Say whether this is the client's secret, in a time that tells nothing about it."""
-    return secrets.compare_digest(client.secret_hash, hash_key(secret))
+def remove(session: Session, client_id: str) -> None:
+    """Remove a client; its credentials and its tokens stop working at once.
 
-
-def rotate(session: Session, client_id: str) -> str:
-    """Give the client a new secret; the old one stops working at once.
-
-    Tokens that were issued on the old secret live on until they expire; to stop those too,
-    revoke them or remove the client. Raises ClientNotFound.
+    Raises ClientNotFound.
     """
     client = find(session, client_id)
-    secret = _new_secret()
-    client.secret_hash = hash_key(secret)
-    session.flush()
-    return secret
-
-
-def remove(session: Session, client_id: str) -> None:
-    """Remove a client; its secret and its tokens stop working at once. Raises ClientNotFound."""
-    client = find(session, client_id)
     client.removed_at = sa.func.now()
+    for table in (ClientCredential, ClientAssertion):
+        session.execute(sa.delete(table).where(table.client_id == client.id))
     session.flush()
-
-
-def _new_secret() -> str:
-    return "cs_" + secrets.token_urlsafe(24)
 
 
 def _known(scopes: Iterable[str]) -> list[str]:

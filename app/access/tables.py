@@ -58,28 +58,69 @@ class WriteKey(Base):
 
 
 class Client(Base):
-    """A program that reads or administers; its secret is kept as a hash."""
+    """A program that reads or administers, with what it may do and how fast."""
 
     __tablename__ = "client"
 
     id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
     client_id: Mapped[str] = mapped_column(unique=True)
     name: Mapped[str]
-    secret_hash: Mapped[bytes]
     scopes: Mapped[list[str]] = mapped_column(ARRAY(sa.Text))
     purposes: Mapped[list[str]] = mapped_column(ARRAY(sa.Text))
+    requests_per_second: Mapped[float | None] = mapped_column(sa.Double)
+    burst: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+    #: Tokens that were issued earlier are void.
+    tokens_from: Mapped[datetime | None]
     removed_at: Mapped[datetime | None]
 
 
+class ClientCredential(Base):
+    """A secret of a client, kept as a hash, or a public key (JWK) that it signs assertions with.
+
+    `hint` tells it from others: the end of the secret, or the `kid` of the key.
+    """
+
+    __tablename__ = "client_credential"
+
+    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    client_id: Mapped[int] = mapped_column(sa.ForeignKey(Client.id, ondelete="CASCADE"))
+    secret_hash: Mapped[bytes | None]
+    public_jwk: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    hint: Mapped[str]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        sa.Index("client_credential_client", "client_id"),
+        sa.CheckConstraint(
+            "(secret_hash IS NULL) <> (public_jwk IS NULL)", name="client_credential_is_one"
+        ),
+    )
+
+
+class ClientAssertion(Base):
+    """An assertion that a client has authenticated itself with, by a hash of its `jti`."""
+
+    __tablename__ = "client_assertion"
+
+    client_id: Mapped[int] = mapped_column(
+        sa.ForeignKey(Client.id, ondelete="CASCADE"), primary_key=True
+    )
+    token_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    expires_at: Mapped[datetime]
+
+
 class SigningKey(Base):
-    """A private key (JWK) that signs access tokens."""
+    """A private key (JWK) that signs access tokens from a time on; it is void once retired."""
 
     __tablename__ = "signing_key"
 
     key_id: Mapped[str] = mapped_column(primary_key=True)
     private_jwk: Mapped[dict[str, Any]] = mapped_column(JSONB)
     created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+    signs_from: Mapped[datetime]
+    retired_at: Mapped[datetime | None]
 
 
 class RevokedToken(Base):

@@ -13,6 +13,8 @@ from app.access.tables import WriteKey
 from app.db import statement
 from app.errors import DefinitionInvalid, WriteKeyNotFound
 
+#: What every key begins with.
+PREFIX = "wk_"
 #: How much of a key's end is kept in the clear, to tell keys apart by; 168 random bits remain.
 HINT = 4
 LONGEST_LABEL = 200
@@ -34,7 +36,7 @@ def add(session: Session, source_id: int, *, label: str = "") -> tuple[WriteKey,
     """
     if len(label) > LONGEST_LABEL:
         raise DefinitionInvalid(f"#/label: {len(label)} characters; at most {LONGEST_LABEL}")
-    key = "wk_" + secrets.token_urlsafe(24)
+    key = PREFIX + secrets.token_urlsafe(24)
     row = WriteKey(source_id=source_id, key_hash=hash_key(key), hint=key[-HINT:], label=label)
     session.add(row)
     session.flush()

@@ -105,9 +105,9 @@ def test_a_wrong_secret_and_an_unknown_client_are_the_same_invalid_client(
     assert answer.headers["www-authenticate"].startswith("Basic realm=")
     assert answer.json() == {
         "error": "invalid_client",
-        "error_description": "The client is unknown or its secret is wrong.",
+        "error_description": "The client is unknown, or its secret or assertion is wrong.",
         "code": "invalid_client",
-        "message": "The client is unknown or its secret is wrong.",
+        "message": "The client is unknown, or its secret or assertion is wrong.",
     }
 
 

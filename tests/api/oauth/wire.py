@@ -96,7 +96,10 @@ class Forge:
     ) -> str:
         changed = {k: v for k, v in {**self.good, **claims}.items() if k != without}
         return jwt.encode(
-            {"alg": "ES256", "typ": "at+jwt"} if header is None else header,
+            {
+                "kid": self.key.kid,
+                **({"alg": "ES256", "typ": "at+jwt"} if header is None else header),
+            },
             changed,
             key or self.key,
             default_type=None,
