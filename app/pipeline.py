@@ -20,7 +20,8 @@ from app import work
 from app.db import advisory_lock
 from app.destinations import outbox
 from app.events import stream
-from app.profiles import computing
+from app.journeys import due
+from app.profiles import account_calls, accounts, computing
 from app.profiles.changes import News, publish
 from app.profiles.project import project
 from app.resolve import AGAIN, SPELLED, resolve
@@ -64,14 +65,22 @@ def step(session: Session, *, limit: int = BATCH) -> Step:
         again = {t.identifier_id for t in touched if t.why == AGAIN}
         moved = resolve(session, events, consents, now=now, again=again)
         changed = project(session, events)
+        grouped = account_calls.project(session, events)
         listed = segments.list_all(session)
-        seen = {e.identifier_ids[0] for e in events} if listed else set()
+        followed = due.followed(session)
+        seen = {e.identifier_ids[0] for e in events} | grouped if listed or followed else set()
         asked = {t.identifier_id for t in touched}
         persons = people.people_of(session, seen | asked | changed)
         publish(session, _news(persons, changed, moved, touched), at=now)
         affected = {persons[i] for i in asked} | moved.people
         computing.follow(session, affected, now=now, events=events)
-        advance(session, listed, set(persons.values()) | moved.people, moved, now=now)
+        concerned = set(persons.values()) | moved.people
+        if listed:
+            concerned |= accounts.beside(session, affected)
+        advance(session, listed, concerned, moved, now=now)
+        outbox.follow(session, affected | {persons[i] for i in changed}, now=now)
+        if followed:
+            due.mark(session, set(persons.values()) | moved.people, now=now)
         if events:
             stream.done(session, "pipeline", events[-1])
         return Step(len(events), len(touched), max(len(events), len(touched)) == limit)
@@ -119,7 +128,11 @@ def after_move(session: Session, moved: Moved) -> None:
     now = datetime.now(UTC)
     publish(session, _moves(moved), at=now)
     computing.follow(session, moved.people, now=now)
-    advance(session, segments.list_all(session), set(moved.people), moved, now=now)
+    if due.followed(session):
+        due.mark(session, moved.people, now=now)
+    concerned = moved.people | accounts.beside(session, moved.people)
+    advance(session, segments.list_all(session), concerned, moved, now=now)
+    outbox.follow(session, set(moved.people), now=now)
     work.wake(session)
 
 

@@ -106,6 +106,16 @@ class Settings(BaseSettings):
         description="Keys that wrap those of the ledger's keystore: as `hold_key`. When empty, a "
         "key is made in the data directory.",
     )
+    destination_key: SecretStr | None = Field(
+        default=None,
+        description="Keys that seal the secrets of destinations: as `hold_key`. When empty, a key "
+        "is made in the data directory.",
+    )
+    private_destinations: bool = Field(
+        default=False,
+        description="Let destinations be at private addresses; otherwise only the public internet "
+        "is reached, whatever a name resolves to.",
+    )
     keystore_url: str | None = Field(
         default=None,
         description="PostgreSQL that holds the ledger's keys, and nothing else. When empty: "

@@ -18,6 +18,7 @@ from api.main import create_app
 from app import db, schema
 from app.access import clients, sources
 from app.db import Sessions
+from app.destinations import seal
 from app.postgres import embedded
 from app.settings import Settings
 
@@ -39,6 +40,12 @@ def _loopback_only() -> Iterator[None]:
     socket.socket.connect = guarded  # type: ignore[method-assign,assignment]  # the guard itself
     yield
     socket.socket.connect = connect  # type: ignore[method-assign]  # put back
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _destination_key(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Secrets of destinations are sealed in tests too, also where no server was made."""
+    seal.use(Settings(data_dir=tmp_path_factory.mktemp("keys")))
 
 
 @pytest.fixture(scope="session")

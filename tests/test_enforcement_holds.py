@@ -45,10 +45,12 @@ DECISIONS = {
         "for p in delta.entered]",
     ),
     "test_e6_dequeue": (
-        "app/destinations/deliver.py", "row.person_id) not in allowed:", "0) is None:"
+        "app/destinations/deciding.py", "row.id for row in asked if row.person_id in allowed",
+        "row.id for row in asked",
     ),
     "test_e6_retry": (
-        "app/destinations/deliver.py", "row.person_id) not in allowed:", "0) is None:"
+        "app/destinations/deciding.py", "row.id for row in asked if row.person_id in allowed",
+        "row.id for row in asked",
     ),
     "test_e7_copy": (
         "app/lake/duckdb_engine.py",

@@ -29,7 +29,10 @@ from identity import assignments
 from identity.quality import Quality, pairwise
 
 #: Matching is asked for once everything is loaded; the schedule would only take the cores.
-QUIET = {"PARCOURS_MATCHING_INTERVAL_SECONDS": "86400"}
+QUIET = {
+    "PARCOURS_MATCHING_INTERVAL_SECONDS": "86400",
+    "PARCOURS_PRIVATE_DESTINATIONS": "true",  # the CRM that listens is on this machine
+}
 
 
 class _Stopped(SystemExit):

@@ -15,6 +15,7 @@ from rich.table import Table
 import consent
 from app import analysts, db, schema
 from app.db import Sessions
+from app.destinations import seal
 from app.postgres import database
 from app.privacy.replay import replay
 from app.settings import Settings
@@ -40,8 +41,9 @@ def opened(settings: Settings) -> Iterator[Sessions]:
     """Yield sessions on the migrated database; works beside a running server and without one."""
     identifiers.read_phones_of(settings.default_region)
     gate.use(settings)
+    seal.use(settings)
     with database(settings) as url:
-        engine = db.engine(url, pool_size=5)
+        engine = db.engine(url, pool_size=8)
         try:
             schema.migrate(engine)
             sessions = db.sessions(engine)

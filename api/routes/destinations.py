@@ -1,31 +1,38 @@
-"""Destinations: webhooks that hear of segments, signed as Standard Webhooks asks."""
+"""Destinations: where people of segments are sent, of which kinds, and how that goes."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
+from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
-from api.auth import Caller, requires
+from api.auth import Caller, requires, state_purpose
 from api.deps import Cursor, Db, Limit
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
 from app import cursors, work
-from app.destinations import outbox, registry
+from app.destinations import describe, kinds, outbox, registry, syncing
 from app.destinations.tables import Destination
 from app.errors import (
     CursorInvalid,
     DefinitionInvalid,
     DestinationExists,
+    DestinationKeyUnusable,
     DestinationNotFound,
+    PurposeNotAllowed,
     SegmentNotFound,
 )
 from consent.errors import PurposeNotFound
 
 router = APIRouter(prefix="/v1/destinations", tags=["destinations"])
 
+#: The database holds no greater id.
+GREATEST = 2**63 - 1
 Writer = Annotated[Caller, requires("destinations:write")]
+Id = Annotated[int, Path(ge=1, le=GREATEST, description="The destination's id.")]
+Given = dict[str, Any]
 AUTH = (InvalidToken, InsufficientScope)
 
 
@@ -52,7 +59,7 @@ class DestinationDeclared(BaseModel):
 
 
 class DestinationIn(BaseModel):
-    """A webhook to register."""
+    """A destination to register."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -66,7 +73,14 @@ class DestinationIn(BaseModel):
     )
 
     name: str = Field(min_length=1, max_length=200)
-    url: str = Field(max_length=2048)
+    kind: str = Field(default="webhook", max_length=50, examples=["hubspot"])
+    url: str | None = Field(default=None, max_length=2048, description="The setting `url`.")
+    settings: Given = Field(default_factory=dict, description="As its kind declares them.")
+    secrets: Given = Field(default_factory=dict, description="Sealed, and never shown.")
+    mapping: Given | None = Field(
+        default=None, description="Fields at the receiver; without it the kind's own beginning."
+    )
+    rate: float | None = Field(default=None, gt=0, le=1_000, description="Requests a second.")
     purpose: str = Field(max_length=100, description="The purpose that allows the sending.")
     segments: list[str] = Field(min_length=1, max_length=100)
     tcf_vendor: int | None = Field(
@@ -78,39 +92,72 @@ class DestinationIn(BaseModel):
     declared: DestinationDeclared = Field(default_factory=DestinationDeclared)
 
 
-def _out(session: Session, destination: Destination) -> dict[str, Any]:
+class DestinationPatch(BaseModel):
+    """What is to be changed of a destination; what is not given stays."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"enabled": False}})
+
+    settings: Given | None = Field(default=None, description="All of them.")
+    secrets: Given | None = Field(default=None, description="Those that change.")
+    mapping: Given | None = Field(default=None, description="All of it.")
+    rate: float | None = Field(default=None, ge=0, le=1_000, description="0 is the kind's own.")
+    enabled: bool | None = None
+
+
+def _out(destination: Destination, state: syncing.State) -> dict[str, Any]:
     return {
         "id": destination.id,
         "name": destination.name,
         "kind": destination.kind,
         "url": destination.url,
+        "settings": destination.settings or {"url": destination.url},
+        "mapping": destination.mapping,
+        "rate": destination.rate,
         "purpose": destination.purpose,
         "tcf_vendor": destination.tcf_vendor,
         "segments": destination.segments,
         "declared": destination.declared,
         "enabled": destination.enabled,
         "why_disabled": destination.why_disabled,
-        "waiting": registry.waiting(session, destination),
+        "waiting": state.waiting,
+        "backlog_seconds": state.backlog_seconds,
+        "failed": state.failed,
+        "held": state.held,
+        "delivered_at": state.delivered_at.isoformat() if state.delivered_at else None,
     }
+
+
+def _one(session: Session, destination: Destination) -> dict[str, Any]:
+    return _out(destination, syncing.states(session, [destination])[destination.id])
 
 
 @router.post(
     "",
     status_code=201,
-    summary="Register a webhook",
+    summary="Register a destination",
     responses=documented(
-        *AUTH, DefinitionInvalid, DestinationExists, PurposeNotFound, SegmentNotFound
+        *AUTH,
+        DefinitionInvalid,
+        DestinationExists,
+        DestinationKeyUnusable,
+        PurposeNotFound,
+        SegmentNotFound,
     ),
 )
 def create_destination(session: Db, caller: Writer, wanted: DestinationIn) -> dict[str, Any]:
-    """Register a webhook; `secret` verifies its signatures and is shown only this once.
+    """Register a destination; a webhook's `secret` verifies its signatures, shown only this once.
 
-    Who is in its segments already is sent first; after that only who enters and leaves.
+    Who is in its segments already is sent first; after that only what changes.
     """
     destination = registry.create(
         session,
         name=wanted.name,
+        kind=wanted.kind,
         url=wanted.url,
+        settings=wanted.settings,
+        secrets=wanted.secrets,
+        fields=wanted.mapping,
+        rate=wanted.rate,
         purpose=wanted.purpose,
         segment_keys=wanted.segments,
         tcf_vendor=wanted.tcf_vendor,
@@ -118,13 +165,128 @@ def create_destination(session: Db, caller: Writer, wanted: DestinationIn) -> di
     )
     queued = outbox.fill(session, destination, now=datetime.now(UTC))
     work.wake(session)
-    return {**_out(session, destination), "secret": destination.secret, "queued": queued}
+    made = {} if wanted.secrets else registry.made_secrets(destination)
+    return {**_one(session, destination), **made, "queued": queued}
+
+
+@router.get("/kinds", summary="List the kinds of destinations", responses=documented(*AUTH))
+def list_kinds(caller: Writer) -> dict[str, Any]:
+    """Return each kind with its settings and secrets (JSON Schema), its fields and its mapping."""
+    return {"data": [describe.kind(kind) for kind in kinds.KINDS.values()]}
 
 
 @router.get("", summary="List destinations", responses=documented(*AUTH))
 def list_destinations(session: Db, caller: Writer) -> dict[str, Any]:
-    """Return all destinations."""
-    return {"data": [_out(session, d) for d in registry.list_all(session)]}
+    """Return all destinations, each with what waits, how long, what failed, and what it holds."""
+    listed = registry.list_all(session)
+    states = syncing.states(session, listed)
+    return {"data": [_out(one, states[one.id]) for one in listed]}
+
+
+@router.get(
+    "/{destination_id}",
+    summary="Get a destination",
+    responses=documented(*AUTH, DestinationNotFound),
+)
+def get_destination(session: Db, caller: Writer, destination_id: Id) -> dict[str, Any]:
+    """Return a destination; its secrets are shown nowhere."""
+    return _one(session, registry.find(session, destination_id))
+
+
+@router.patch(
+    "/{destination_id}",
+    summary="Change a destination, switch it off or on",
+    responses=documented(
+        *AUTH, DefinitionInvalid, DestinationKeyUnusable, DestinationNotFound, PurposeNotFound
+    ),
+)
+def change_destination(
+    session: Db, caller: Writer, destination_id: Id, wanted: DestinationPatch
+) -> dict[str, Any]:
+    """Change settings, secrets, the mapping or the rate; what waits is sent by the new ones.
+
+    A new mapping is looked at for everybody whom the receiver holds, and what differs is sent.
+    """
+    destination = registry.find(session, destination_id)
+    registry.change(
+        session,
+        destination,
+        settings=wanted.settings,
+        secrets=wanted.secrets,
+        fields=wanted.mapping,
+        rate=wanted.rate,
+        enabled=wanted.enabled,
+    )
+    if wanted.mapping is not None or wanted.enabled:
+        syncing.sync(session, destination, full=False, now=datetime.now(UTC))
+    work.wake(session)
+    return _one(session, destination)
+
+
+@router.post(
+    "/{destination_id}/dry-run",
+    summary="Show what would be sent",
+    responses=documented(*AUTH, PurposeNotAllowed, DestinationKeyUnusable, DestinationNotFound),
+)
+def dry_run(
+    session: Db,
+    caller: Writer,
+    destination_id: Id,
+    limit: Annotated[int, Query(ge=1, le=1_000, description="Members to look at.")] = 10,
+) -> dict[str, Any]:
+    """Return what the first members would be sent, and who would not be and why; sends nothing.
+
+    It is personal data: the client must be registered for the destination's purpose.
+    """
+    destination = registry.find(session, destination_id)
+    state_purpose(caller, destination.purpose)
+    found = syncing.preview(session, destination, limit=limit)
+    return {
+        "members": found.members,
+        "would_send": found.would_send,
+        "not_sent": found.not_sent,
+    }
+
+
+@router.post(
+    "/{destination_id}/sync",
+    status_code=202,
+    summary="Bring a receiver up to date",
+    responses=documented(*AUTH, DestinationNotFound, SegmentNotFound),
+)
+def sync_destination(
+    session: Db,
+    caller: Writer,
+    destination_id: Id,
+    full: Annotated[bool, Query(description="Send everything, not only what differs.")] = False,
+) -> dict[str, Any]:
+    """Queue who is missing there, who should be no more, and what differs from what was sent."""
+    destination = registry.find(session, destination_id)
+    queued = syncing.sync(session, destination, full=full, now=datetime.now(UTC))
+    work.wake(session)
+    return {"queued": queued}
+
+
+@router.post(
+    "/{destination_id}/replay",
+    status_code=202,
+    summary="Send again what failed",
+    responses=documented(*AUTH, DestinationNotFound),
+)
+def replay_deliveries(
+    session: Db,
+    caller: Writer,
+    destination_id: Id,
+    message_id: Annotated[
+        list[UUID] | None, Query(max_length=1_000, description="Only these messages.")
+    ] = None,
+) -> dict[str, Any]:
+    """Send failed messages again, with the same ids; not those that a later one has overtaken."""
+    destination = registry.find(session, destination_id)
+    now = datetime.now(UTC)
+    queued = syncing.replay(session, destination, messages=message_id or None, now=now)
+    work.wake(session)
+    return {"queued": queued}
 
 
 @router.delete(
@@ -133,7 +295,7 @@ def list_destinations(session: Db, caller: Writer) -> dict[str, Any]:
     summary="Remove a destination",
     responses=documented(*AUTH, DestinationNotFound),
 )
-def delete_destination(session: Db, caller: Writer, destination_id: int) -> None:
+def delete_destination(session: Db, caller: Writer, destination_id: Id) -> None:
     """Remove a destination and what waits for it."""
     registry.remove(session, destination_id)
 
@@ -144,18 +306,23 @@ def delete_destination(session: Db, caller: Writer, destination_id: int) -> None
     responses=documented(*AUTH, DestinationNotFound, CursorInvalid),
 )
 def list_deliveries(
-    session: Db, caller: Writer, destination_id: int, limit: Limit = 100, cursor: Cursor = None
+    session: Db,
+    caller: Writer,
+    destination_id: Id,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    state: Literal["waiting", "delivered", "dropped", "failed"] | None = None,
 ) -> dict[str, Any]:
     """Return what was delivered, waits, was dropped or failed, each with its reason."""
     after = cursors.decode(cursor, int)[0] if cursor else 0
-    rows = registry.deliveries(session, destination_id, after=after, limit=limit)
+    rows = registry.deliveries(session, destination_id, after=after, limit=limit, state=state)
     return {
         "data": [
             {
                 "message_id": str(r.message_id),
                 "type": r.type,
                 "profile_id": str(r.profile_id),
-                "segment": r.payload["segment"],
+                "segment": r.payload.get("segment"),
                 "state": r.state,
                 "reason": r.reason,
                 "attempts": r.attempts,

@@ -1,223 +1,222 @@
 """Delivers what waits in the outbox: claim, decide once more, send, note the result."""
 
+import logging
 import random
-from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from app.consents import in_use
-from app.consents.permission import permissions
 from app.db import Sessions, statement
-from app.destinations import google, manifest, webhook
-from app.destinations.outbox import ENTERED, allowed_people
+from app.destinations import held, kinds
+from app.destinations.deciding import Deciding, Ended, Job, members_of, setup_of
+from app.destinations.kind import Kind, Outcome, Setup
 from app.destinations.tables import Delivery, Destination
-from identity import people
+from app.destinations.wire import Wire
+from app.errors import AppError
+
+log = logging.getLogger("parcours.destinations")
 
 #: Waits after each failed attempt, in seconds; 75 hours in all (Standard Webhooks, operational
 #: considerations).
 RETRY_SECONDS = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
-#: How long a claimed message is ours; after a crash somebody else takes it up again.
-LEASE = timedelta(seconds=60)
-AT_ONCE = 8
-#: As many as are sent at once: one that waited its turn would go out on an old decision.
-CLAIM = AT_ONCE
+#: How long a message is tried whose receiver keeps saying that it is too early.
+LONGEST = timedelta(seconds=sum(RETRY_SECONDS))
+#: How long a destination and its claimed messages are ours; after a crash somebody else takes them.
+LEASE = timedelta(seconds=120)
+#: How long one batch may be sent, in seconds: well within the lease.
+SENDING = 45.0
+#: How long a destination rests whose messages all wait for others, or that cannot be used.
+REST = timedelta(seconds=1)
+BROKEN = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
-    id: int
-    message_id: str
-    url: str
-    secret: str
-    kind: str
-    created_at: datetime
-    data: dict[str, Any]
-    attempts: int
+class _Claim:
+    destination_id: int
+    kind: Kind
+    rows: Sequence[sa.Row[Any]]
 
 
 def deliver(sessions: Sessions, client: httpx.Client) -> int:
-    """Send what is due and return how many messages were tried.
+    """Send a batch of what is due to one destination; return how many messages were tried.
 
-    Per destination and person in order: a message waits until those before it are done. Each is
+    Per destination and person in order: a message waits until those before it are done. They are
     claimed in a transaction of its own that ends before the network is touched, since a long one
     would hold back every reader of the event stream. From the decision to the receiver's answer
     the identifiers are in use: who withdraws meanwhile is answered after it.
     """
-    with sessions.begin() as session:
-        rows = _claim(session)
-        concerned = {i for ids in _members(session, rows).values() for i in ids}
-    if not rows:
+    claim = _claim(sessions)
+    if claim is None:
         return 0
+    with sessions() as session:
+        concerned = {i for ids in members_of(session, claim.rows).values() for i in ids}
     with in_use.held(sessions, concerned):
-        with sessions.begin() as session:
-            jobs = _decide(session, rows, concerned)
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            answers = list(pool.map(lambda job: _send(client, job), jobs))
+        try:
+            with sessions.begin() as session:
+                destination = session.get_one(Destination, claim.destination_id)
+                setup = setup_of(destination, claim.kind)
+                deciding = Deciding(session, destination, claim.kind, setup)
+                jobs, ended = deciding.decide(claim.rows, concerned)
+                rate = destination.rate or claim.kind.rate
+        except (AppError, ValueError) as error:
+            _rest(sessions, claim, error)
+            return len(claim.rows)
+        wire = Wire(client, seconds=SENDING)
+        outcomes = _send(claim.kind, setup, jobs, wire)
     with sessions.begin() as session:
-        for job, answer in zip(jobs, answers, strict=True):
-            _note(session, job, answer)
-    return len(rows)
+        if session.get(Destination, claim.destination_id) is None:  # removed meanwhile
+            return len(claim.rows)
+        for one in ended:
+            _end_unsent(session, one)
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            _note(session, claim.destination_id, job, outcome)
+        pause = max((o.retry_after_seconds or 0 for o in outcomes if o.status == 429), default=0)
+        pause = max(pause, wire.calls / rate if rate else 0)
+        _next_turn(session, claim.destination_id, timedelta(seconds=pause))
+    return len(claim.rows)
 
 
-def _claim(session: sa.orm.Session) -> Sequence[sa.Row[Any]]:
-    """Take what is due."""
-    now = datetime.now(UTC)
-    return session.execute(
-        statement("app.destinations", "claim"),
-        {"now": now, "lease": now + LEASE, "limit": CLAIM},
-    ).all()
-
-
-def _members(session: sa.orm.Session, rows: Sequence[sa.Row[Any]]) -> dict[int, set[int]]:
-    """Return all identifiers of whom each message is about, a person or an asserted group of one.
-
-    Of the whole person in any case: a refusal of somebody matched is heard too.
-    """
-    persons = people.people_of(session, {row.person_id for row in rows})
-    found: dict[int, set[int]] = {}
-    for member in people.members(session, set(persons.values())):
-        found.setdefault(member.person_id, set()).add(member.identifier_id)
-    return {who: found[person] for who, person in persons.items()}
-
-
-def _decide(
-    session: sa.orm.Session, rows: Sequence[sa.Row[Any]], held: Collection[int]
-) -> list[_Job]:
-    """Decide consent anew, note what is to be sent in evidence of it, and return that."""
-    now = datetime.now(UTC)
-    known = frozenset(held)
-    members = _members(session, rows)
-    joined_since = {who for who, ids in members.items() if not ids <= known}
-    allowed = _allowed(session, [r for r in rows if r.person_id not in joined_since], now)
-    entered = _entered(session, [r for r in rows if r.person_id not in joined_since])
-    jobs, sends = [], []
-    for row in rows:
-        data: dict[str, Any] = {"profile_id": str(row.profile_id), **row.payload}
-        if row.person_id in joined_since:
-            _again(session, row.id, now)
-            continue
-        if row.type == ENTERED:
-            if (row.purpose, row.tcf_vendor, row.person_id) not in allowed:
-                _end(session, row.id, "dropped", "consent no longer allows it")
+def _claim(sessions: Sessions) -> _Claim | None:
+    """Take a destination that has something due, and what is due of it."""
+    while True:
+        now = datetime.now(UTC)
+        with sessions.begin() as session:
+            chosen = session.execute(
+                statement("app.destinations", "choose"), {"now": now, "lease": now + LEASE}
+            ).one_or_none()
+            if chosen is None:
+                return None
+            kind = kinds.KINDS.get(chosen.kind)
+            if kind is None:  # of a newer version: its messages wait
+                _next_turn(session, chosen.id, BROKEN)
                 continue
-            sent = entered[row.id]
-            data["identifiers"] = _by_namespace(sent.identifiers)
-            data |= google.consent_of(session, row.purpose, row.person_id)
-            sends.append(sent)
-        elif row.person_id in members:  # of who was erased nothing is kept
-            about = people.identifiers(session, members[row.person_id])
-            sends.append(manifest.Sent(row, manifest.TOLD_BEFORE, about))
-        jobs.append(
-            _Job(
-                row.id, str(row.message_id), row.url, row.secret, row.type, row.created_at, data,
-                row.attempts,
-            )
-        )  # fmt: skip
-    manifest.note(session, sends)
-    return jobs
+            rows = session.execute(
+                statement("app.destinations", "claim"),
+                {
+                    "destination": chosen.id, "now": now, "lease": now + LEASE,
+                    "limit": kind.batch,
+                },
+            ).all()  # fmt: skip
+            if rows:
+                return _Claim(chosen.id, kind, sorted(rows, key=lambda row: row.id))
+            _next_turn(session, chosen.id, REST)
 
 
-def _allowed(
-    session: sa.orm.Session, rows: Sequence[sa.Row[Any]], now: datetime
-) -> set[tuple[str, int | None, int]]:
-    """Return who may be told of these entries: purpose, vendor, person."""
-    asked: dict[tuple[str, int | None], set[int]] = {}
-    for row in rows:
-        if row.type == ENTERED:
-            asked.setdefault((row.purpose, row.tcf_vendor), set()).add(row.person_id)
-    return {
-        (purpose, vendor, person)
-        for (purpose, vendor), persons in asked.items()
-        for person in allowed_people(session, purpose, persons, now=now, tcf_vendor=vendor)
-    }
+def _send(kind: Kind, setup: Setup, jobs: Sequence[Job], wire: Wire) -> list[Outcome]:
+    """Send; a kind that fails itself has sent who knows what, so all of it is sent again."""
+    if not jobs:
+        return []
+    try:
+        outcomes = kind.send(setup, [job.record for job in jobs], wire)
+        if len(outcomes) == len(jobs):
+            return outcomes
+        reason = f"{kind.name}: {len(outcomes)} outcomes of {len(jobs)} records"
+    except Exception as error:
+        reason = f"{kind.name}: {type(error).__name__}"
+        log.debug("a batch could not be sent", exc_info=error)
+    log.error("destination %d: %s", setup.id, reason)
+    return [Outcome("again", reason)] * len(jobs)
 
 
-def _again(session: sa.orm.Session, delivery: int, now: datetime) -> None:
-    """Leave a message to the next round: whoever it is about has changed under our hands."""
-    session.execute(
-        sa.update(Delivery)
-        .where(Delivery.id == delivery)
-        .values(due_at=now, attempts=Delivery.attempts - 1)
-    )
-
-
-def _entered(session: sa.orm.Session, rows: Sequence[sa.Row[Any]]) -> dict[int, manifest.Sent]:
-    """Return why each of these may go out, and by which identifiers the receiver may know them."""
-    asked: dict[str, set[int]] = {}
-    for row in rows:
-        if row.type == ENTERED:
-            asked.setdefault(row.purpose, set()).add(row.person_id)
-    why: dict[tuple[str, int], dict[int, str]] = {}
-    for purpose, persons in asked.items():
-        for p in permissions(session, purpose, persons):
-            if p.allowed:
-                why.setdefault((purpose, p.person_id), {})[p.identifier_id] = p.reason
-    ids = {i for reasons in why.values() for i in reasons}
-    known = {one.id: one for one in people.identifiers(session, ids)} if ids else {}
-    found = {}
-    for row in rows:
-        reasons = why.get((row.purpose, row.person_id), {})
-        about = [known[i] for i in sorted(reasons)]
-        found[row.id] = manifest.Sent(row, next(iter(reasons.values()), manifest.NOBODY), about)
-    return found
-
-
-def _by_namespace(identifiers: Sequence[sa.Row[int, str, str]]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for one in identifiers:
-        found.setdefault(one.namespace, []).append(one.value)
-    return found
-
-
-def _send(client: httpx.Client, job: _Job) -> webhook.Answer:
-    return webhook.send(
-        client,
-        url=job.url,
-        secret=job.secret,
-        message_id=job.message_id,
-        kind=job.kind,
-        occurred_at=job.created_at,
-        data=job.data,
-        now=datetime.now(UTC),
-    )
-
-
-def _note(session: sa.orm.Session, job: _Job, answer: webhook.Answer) -> None:
-    """Write down the result: delivered, to be tried again, given up, or destination gone."""
-    now = datetime.now(UTC)
-    if answer.accepted:
-        _end(session, job.id, "delivered", None, answer.status)
-    elif answer.gone:
-        _end(session, job.id, "failed", "the receiver answered 410 Gone", 410)
-        mine = sa.select(Delivery.destination_id).where(Delivery.id == job.id).scalar_subquery()
-        session.execute(
-            sa.update(Destination)
-            .where(Destination.id == mine)
-            .values(enabled=False, why_disabled="the receiver answered 410 Gone")
-        )
-    elif job.attempts > len(RETRY_SECONDS):
-        _end(session, job.id, "failed", f"given up: {answer.error}", answer.status)
-    else:
-        wait = RETRY_SECONDS[job.attempts - 1] * random.uniform(1, 1.2)  # noqa: S311  # jitter
-        wait = max(wait, answer.retry_after_seconds or 0)
+def _rest(sessions: Sessions, claim: _Claim, error: Exception) -> None:
+    """Leave a destination alone that cannot be used: its settings or its key are not right."""
+    reason = f"the destination cannot be used: {type(error).__name__}"
+    log.error("destination %d: %s", claim.destination_id, reason)
+    with sessions.begin() as session:
+        ids = [row.id for row in claim.rows]
         session.execute(
             sa.update(Delivery)
-            .where(Delivery.id == job.id)
+            .where(Delivery.id.in_(ids))
             .values(
-                due_at=now + timedelta(seconds=wait),
-                reason=answer.error,
-                last_status=answer.status,
+                due_at=datetime.now(UTC) + BROKEN, attempts=Delivery.attempts - 1, reason=reason
             )
         )
+        _next_turn(session, claim.destination_id, BROKEN)
+
+
+def _next_turn(session: Session, destination_id: int, pause: timedelta) -> None:
+    session.execute(
+        sa.update(Destination)
+        .where(Destination.id == destination_id)
+        .values(not_before=datetime.now(UTC) + pause)
+    )
+
+
+def _end_unsent(session: Session, ended: Ended) -> None:
+    """Note what is not sent; whoever has changed under our hands is left to the next round."""
+    if ended.state == "again":
+        session.execute(
+            sa.update(Delivery)
+            .where(Delivery.id == ended.row.id)
+            .values(due_at=datetime.now(UTC), attempts=Delivery.attempts - 1)
+        )
+    else:
+        _end(session, ended.row.id, ended.state, ended.reason)
+
+
+def _note(session: Session, destination_id: int, job: Job, outcome: Outcome) -> None:
+    """Write down the result: delivered, to be tried again, given up, or destination gone."""
+    row, status = job.row, outcome.status
+    if outcome.state == "taken":
+        _hold(session, destination_id, job, outcome)
+        state = "failed" if job.failed else "delivered"
+        _end(session, row.id, state, job.failed or outcome.reason or None, status)
+    elif outcome.state == "refused":
+        _end(session, row.id, "failed", outcome.reason, status)
+    elif outcome.state == "gone":
+        _end(session, row.id, "failed", outcome.reason, status)
+        session.execute(
+            sa.update(Destination)
+            .where(Destination.id == destination_id)
+            .values(enabled=False, why_disabled=outcome.reason)
+        )
+    elif (wait := _wait(row, outcome)) is None:
+        _end(session, row.id, "failed", f"given up: {outcome.reason}", status)
+    else:
+        early = status == 429 and outcome.retry_after_seconds is not None
+        session.execute(
+            sa.update(Delivery)
+            .where(Delivery.id == row.id)
+            .values(
+                due_at=datetime.now(UTC) + timedelta(seconds=wait),
+                attempts=Delivery.attempts - int(early),
+                reason=outcome.reason,
+                last_status=status,
+            )
+        )
+
+
+def _wait(row: sa.Row[Any], outcome: Outcome) -> float | None:
+    """Return after how many seconds to try again; None when it was tried long enough.
+
+    A receiver that says when it will take more (429) is believed, and that is no failed attempt.
+    """
+    asked = outcome.retry_after_seconds or 0.0
+    if outcome.status == 429 and outcome.retry_after_seconds is not None:
+        return None if datetime.now(UTC) - row.created_at > LONGEST else asked
+    if row.attempts > len(RETRY_SECONDS):
+        return None
+    wait = RETRY_SECONDS[row.attempts - 1] * random.uniform(1, 1.2)  # noqa: S311  # jitter
+    return max(wait, asked)
+
+
+def _hold(session: Session, destination_id: int, job: Job, outcome: Outcome) -> None:
+    """Note what the receiver holds from now on, where it keeps a record."""
+    if job.record.intent == "forget" or outcome.remote == "":
+        held.drop(session, destination_id, job.row.profile_id)
+    elif job.then is not None:
+        then = replace(job.then, remote=outcome.remote or job.then.remote)
+        held.put(session, destination_id, job.row, then, at=datetime.now(UTC))
 
 
 def _end(
-    session: sa.orm.Session,
+    session: Session,
     delivery: int,
     state: str,
     reason: str | None,

@@ -11,12 +11,16 @@ from sqlalchemy.orm import Session
 import consent
 from app.consents import denials
 from app.consents.permission import permissions
+from app.destinations import held
 from app.destinations.tables import Delivery, Destination
 from app.segments.members import Delta, find, list_members
 from identity import graph, people
 
 ENTERED = "segment.entered"
 EXITED = "segment.exited"
+#: Something else about somebody who is held there may have changed; what, is looked at when sent.
+UPDATED = "profile.updated"
+ERASED = "profile.erased"
 #: Whom it is about, what happened, and what there is to say of it.
 Message = tuple[int, str, dict[str, Any]]
 
@@ -44,7 +48,35 @@ def enqueue(session: Session, delta: Delta, *, now: datetime) -> None:
         already = told(session, destination.id, delta.segment, [p for p, _ in delta.left])
         rows: list[Message] = [(p, ENTERED, {}) for p in delta.entered if p in allowed]
         rows += [(p, EXITED, {"reason": why}) for p, why in delta.left if p in already]
-        _queue(session, destination, delta.segment, rows, now)
+        queue(session, destination, delta.segment, rows, now)
+
+
+def follow(session: Session, persons: Collection[int], *, now: datetime) -> None:
+    """Queue whose traits, identifiers or consents may differ, where a record of them is held.
+
+    What it is, is decided when it is sent; so a message that waits will do. One that somebody is
+    sending just now will not: it was decided before this transaction commits.
+    """
+    held_of = held.told_of(session, persons) if persons else []
+    if not held_of:
+        return
+    waiting = sa.select(Delivery.destination_id, Delivery.person_id).where(
+        graph.among(Delivery.person_id, {row.person_id for row in held_of}),
+        Delivery.state == "waiting",
+        Delivery.attempts == 0,
+        Delivery.type != ERASED,
+    )
+    covered = {tuple(row) for row in session.execute(waiting.with_for_update(skip_locked=True))}
+    rows = [
+        {
+            "destination_id": row.destination_id, "message_id": uuid4(),
+            "person_id": row.person_id, "profile_id": row.profile_id, "type": UPDATED,
+            "payload": {}, "state": "waiting", "due_at": now, "created_at": now,
+        }
+        for row in held_of if (row.destination_id, row.person_id) not in covered
+    ]  # fmt: skip
+    if rows:
+        session.execute(sa.insert(Delivery), rows)
 
 
 def fill(session: Session, destination: Destination, *, now: datetime) -> int:
@@ -60,7 +92,7 @@ def fill(session: Session, destination: Destination, *, now: datetime) -> int:
                 session, destination.purpose, members, now=now, tcf_vendor=destination.tcf_vendor
             )
             rows: list[Message] = [(p, ENTERED, {}) for p in members if p in allowed]
-            _queue(session, destination, key, rows, now)
+            queue(session, destination, key, rows, now)
             queued += len(rows)
             if after is None:
                 break
@@ -141,13 +173,14 @@ def told(session: Session, destination_id: int, segment: str, persons: Collectio
     return set(session.scalars(query))
 
 
-def _queue(
+def queue(
     session: Session,
     destination: Destination,
     segment: str,
     rows: Collection[Message],
     now: datetime,
 ) -> None:
+    """Queue messages about people and one segment."""
     if not rows:
         return
     profiles = people.profile_ids(session, {person for person, _, _ in rows})

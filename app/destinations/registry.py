@@ -1,16 +1,19 @@
-"""Destinations: registering, finding, enabling."""
+"""Destinations: registering, finding, changing, enabling."""
 
-import base64
-import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import sqlalchemy as sa
+from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 import consent
+from app.destinations import kinds, mapping, seal
+from app.destinations.kind import Kind, Options
 from app.destinations.tables import Delivery, Destination
 from app.errors import DefinitionInvalid, DestinationExists, DestinationNotFound
+from app.profiles.conditions import pointed
 from app.segments import members as segments
 from app.segments.tables import Segment
 from consent.signals.vendor import purposes_of
@@ -20,40 +23,103 @@ def create(
     session: Session,
     *,
     name: str,
-    url: str,
     purpose: str,
     segment_keys: Sequence[str],
+    kind: str = "webhook",
+    url: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    secrets: Mapping[str, Any] | None = None,
+    fields: Mapping[str, Any] | None = None,
+    rate: float | None = None,
     tcf_vendor: int | None = None,
     declared: Mapping[str, Any] | None = None,
 ) -> Destination:
-    """Register a webhook; its signing secret (`whsec_…`) is shown only in this answer.
+    """Register a destination.
+
+    `url` is short for the setting of this name. Without `fields`, a kind begins with its own
+    mapping; without `secrets`, with those that it makes itself.
 
     A destination cannot be without a purpose: what is sent is decided by it, and its segments
     are for the same one. Members that the segments have already are sent as entered. `declared`
     is told of it and decides nothing. Raises DestinationExists, PurposeNotFound,
-    SegmentNotFound, DefinitionInvalid.
+    SegmentNotFound, DefinitionInvalid, DestinationKeyUnusable.
     """
-    if not url.startswith(("http://", "https://")) or len(url) > 2048:
-        raise DefinitionInvalid("#/url: an http or https address is needed")
+    made = kinds.of(kind)
     serving(session, purpose, segment_keys)
     if tcf_vendor is not None and not purposes_of(purpose):
         raise DefinitionInvalid(f"#/tcf_vendor: {purpose} is no purpose of TCF")
     if session.scalar(sa.select(Destination.id).where(Destination.name == name)):
         raise DestinationExists(name)
+    wanted = {**(settings or {}), **({"url": url} if url is not None else {})}
+    checked = _settings(made, wanted, segment_keys)
+    opened = _options(made.secrets, secrets or made.new_secrets(), "secrets")
+    chosen = made.template if fields is None else fields
+    mapped = mapping.parse(chosen, made, checked, segment_keys)
     destination = Destination(
         name=name,
-        kind="webhook",
-        url=url,
-        secret="whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
+        kind=kind,
+        url=made.address(checked),
+        secret=seal.seal_all(opened.model_dump(mode="json")),
         purpose=purpose,
         tcf_vendor=tcf_vendor,
         segments=list(segment_keys),
         declared=dict(declared or {}),
+        settings=checked.model_dump(mode="json"),
+        mapping=mapping.dumped(mapped),
+        rate=rate,
         enabled=True,
     )
     session.add(destination)
     session.flush()
     return destination
+
+
+def change(
+    session: Session,
+    destination: Destination,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    secrets: Mapping[str, Any] | None = None,
+    fields: Mapping[str, Any] | None = None,
+    rate: float | None = None,
+    enabled: bool | None = None,
+) -> None:
+    """Change what is given. Settings and the mapping are replaced whole, secrets one by one.
+
+    Enabling forgets why it was disabled; it needs its purpose to be in the catalogue. Raises
+    DefinitionInvalid, PurposeNotFound, DestinationKeyUnusable.
+    """
+    kind = kinds.of(destination.kind)
+    if settings is None:
+        settings = destination.settings or {"url": destination.url}
+    checked = _settings(kind, settings, destination.segments)
+    address = kind.address(checked)
+    moved = urlsplit(address)[:2] != urlsplit(destination.url)[:2]
+    if moved and secrets is None and kind.secrets_are_sent:
+        raise DefinitionInvalid("#/secrets: another address is given its secrets anew")
+    destination.settings, destination.url = checked.model_dump(mode="json"), address
+    if secrets is not None:
+        both = {**seal.open_all(destination.secret), **secrets}
+        opened = _options(kind.secrets, both, "secrets")
+        destination.secret = seal.seal_all(opened.model_dump(mode="json"))
+    mapped = destination.mapping if fields is None else fields
+    found = mapping.parse(mapped, kind, checked, destination.segments)
+    destination.mapping = mapping.dumped(found)
+    if rate is not None:
+        destination.rate = rate or None
+    if enabled is not None:
+        if enabled:
+            consent.catalogue.purpose(session, destination.purpose)
+            destination.why_disabled = None
+        destination.enabled = enabled
+    session.flush()
+
+
+def made_secrets(destination: Destination) -> dict[str, str]:
+    """Return the secrets that were made for a new destination: a webhook's is its `secret`."""
+    made = kinds.of(destination.kind).new_secrets()
+    opened = seal.open_all(destination.secret)
+    return {"secret" if name == "signing_secret" else name: opened[name] for name in made}
 
 
 def serving(session: Session, purpose: str, segment_keys: Sequence[str]) -> list[Segment]:
@@ -71,6 +137,22 @@ def serving(session: Session, purpose: str, segment_keys: Sequence[str]) -> list
     return found
 
 
+def _settings(kind: Kind, given: Mapping[str, Any], segment_keys: Sequence[str]) -> Any:
+    checked = _options(kind.settings, given, "settings")
+    try:
+        kind.check(checked, segment_keys)
+    except ValueError as error:
+        raise DefinitionInvalid(f"#/settings: {error}") from error
+    return checked
+
+
+def _options(model: type[Options], given: Mapping[str, Any], root: str) -> Options:
+    try:
+        return model.model_validate(dict(given))
+    except ValidationError as error:
+        raise DefinitionInvalid(pointed(error, root)) from error
+
+
 def find(session: Session, destination_id: int) -> Destination:
     """Return a destination; raises DestinationNotFound."""
     destination = session.get(Destination, destination_id)
@@ -79,17 +161,19 @@ def find(session: Session, destination_id: int) -> Destination:
     return destination
 
 
+def named(session: Session, name: str) -> Destination:
+    """Return a destination by name or id; raises DestinationNotFound."""
+    destination = session.scalar(sa.select(Destination).where(Destination.name == name))
+    if destination is None and name.isdecimal() and len(name) < 19:
+        destination = session.get(Destination, int(name))
+    if destination is None:
+        raise DestinationNotFound(name)
+    return destination
+
+
 def list_all(session: Session) -> list[Destination]:
     """Return all destinations, by name."""
     return list(session.scalars(sa.select(Destination).order_by(Destination.name)))
-
-
-def waiting(session: Session, destination: Destination) -> int:
-    """Return how many messages wait to be sent."""
-    query = sa.select(sa.func.count()).where(
-        Delivery.destination_id == destination.id, Delivery.state == "waiting"
-    )
-    return session.scalar(query) or 0
 
 
 def remove(session: Session, destination_id: int) -> None:
@@ -98,11 +182,18 @@ def remove(session: Session, destination_id: int) -> None:
 
 
 def deliveries(
-    session: Session, destination_id: int, *, after: int = 0, limit: int = 100
+    session: Session,
+    destination_id: int,
+    *,
+    after: int = 0,
+    limit: int = 100,
+    state: str | None = None,
 ) -> list[Delivery]:
     """Return what was sent, is waiting or was dropped, in order, with the reason of each."""
     find(session, destination_id)
     query = sa.select(Delivery).where(
         Delivery.destination_id == destination_id, Delivery.id > after
     )
+    if state is not None:
+        query = query.where(Delivery.state == state)
     return list(session.scalars(query.order_by(Delivery.id).limit(limit)))

@@ -12,7 +12,10 @@ from app.db import Base
 
 
 class Destination(Base):
-    """Where to send what: a webhook, the segments it hears of, and the purpose that allows it."""
+    """Where to send what: its kind, the segments it hears of, and the purpose that allows it.
+
+    `url` is where it sends, without secrets; `secret` is sealed (`seal.py`).
+    """
 
     __tablename__ = "destination"
 
@@ -27,6 +30,13 @@ class Destination(Base):
     segments: Mapped[list[str]] = mapped_column(ARRAY(sa.Text))
     #: What is told of it and decides nothing: recipient, region, transfer tool, agreement.
     declared: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
+    #: As its kind declares them (`kind.py`), and which trait becomes which field (`mapping.py`).
+    settings: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
+    mapping: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
+    #: Most requests a second; None is what its kind says.
+    rate: Mapped[float | None]
+    #: When its turn comes at the earliest: it is being served, rests, or was told to wait.
+    not_before: Mapped[datetime] = mapped_column(server_default=sa.func.now())
     enabled: Mapped[bool]
     why_disabled: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
@@ -55,7 +65,13 @@ class Delivery(Base):
     reason: Mapped[str | None]
 
     __table_args__ = (
-        sa.Index("delivery_due", "due_at", "id", postgresql_where=sa.text("state = 'waiting'")),
+        sa.Index(
+            "delivery_due",
+            "destination_id",
+            "due_at",
+            "id",
+            postgresql_where=sa.text("state = 'waiting'"),
+        ),
         sa.Index("delivery_destination", "destination_id", "id"),
         sa.Index(
             "delivery_order",
@@ -67,6 +83,35 @@ class Delivery(Base):
         sa.CheckConstraint(
             "state IN ('waiting', 'delivered', 'dropped', 'failed')", name="delivery_state"
         ),
+    )
+
+
+class HeldRecord(Base):
+    """What a receiver that keeps records of people holds of one, as far as it has told us.
+
+    `remote` is the id by which it knows the person, sealed: it is how it can be told to forget,
+    and goes once it has. `digest` is of what was sent last, so that only differences are sent.
+    """
+
+    __tablename__ = "held_record"
+
+    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    destination_id: Mapped[int] = mapped_column(
+        sa.ForeignKey("app.destination.id", ondelete="CASCADE")
+    )
+    profile_id: Mapped[UUID]
+    person_id: Mapped[int]
+    remote: Mapped[str | None]
+    remote_hash: Mapped[bytes | None] = mapped_column(BYTEA)
+    segments: Mapped[list[str]] = mapped_column(ARRAY(sa.Text))
+    digest: Mapped[bytes | None] = mapped_column(BYTEA)
+    withdrawn: Mapped[bool]
+    sent_at: Mapped[datetime]
+
+    __table_args__ = (
+        sa.UniqueConstraint("destination_id", "profile_id"),
+        sa.Index("held_record_remote", "destination_id", "remote_hash"),
+        sa.Index("held_record_person", "person_id"),
     )
 
 

@@ -1,82 +1,86 @@
-"""Sends one message to a webhook, signed as Standard Webhooks 1.0 asks."""
+"""Webhooks, signed as Standard Webhooks 1.0 asks (www.standardwebhooks.com)."""
 
+import base64
 import json
-from dataclasses import dataclass
-from datetime import datetime
-from email.utils import parsedate_to_datetime
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-import httpx
-from standardwebhooks.webhooks import Webhook
+from pydantic import Field
+from standardwebhooks.webhooks import Webhook as Signer
+
+from app.destinations.kind import Kind, Options, Outcome, Record, Setup
+from app.destinations.wire import Answer, Call, Wire
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a receiver answered; `status` is None when it could not be reached."""
+class WebhookSettings(Options):
+    """Where a webhook goes."""
 
-    status: int | None
-    error: str = ""
-    retry_after_seconds: float | None = None
-
-    @property
-    def accepted(self) -> bool:
-        """Only 2xx is success; a redirect is not followed, so it is a failure."""
-        return self.status is not None and 200 <= self.status < 300
-
-    @property
-    def gone(self) -> bool:
-        """410: the receiver wants no more of this."""
-        return self.status == 410
+    url: str = Field(max_length=2048, pattern="^https?://", description="An http or https address.")
 
 
-def send(
-    client: httpx.Client,
-    *,
-    url: str,
-    secret: str,
-    message_id: str,
-    kind: str,
-    occurred_at: datetime,
-    data: dict[str, Any],
-    now: datetime,
-) -> Answer:
-    """Post `{"type", "timestamp", "data"}` with id, timestamp and signature headers.
+class WebhookSecrets(Options):
+    """What a webhook is signed with."""
 
-    Never raises for what a receiver or the network does. The id is the same on every retry, so
-    that the receiver can drop what it has seen.
-    """
-    body = json.dumps(
-        {"type": kind, "timestamp": occurred_at.isoformat(), "data": data},
-        ensure_ascii=False,
-        separators=(",", ":"),
-    )
+    signing_secret: str = Field(pattern="^whsec_", description="`whsec_` and base64; made for you.")
+
+
+class Webhook(Kind):
+    """Tells an address who enters and leaves, a message a request."""
+
+    name = "webhook"
+    about = "Signed messages (Standard Webhooks) about who enters and leaves a segment."
+    settings = WebhookSettings
+    secrets = WebhookSecrets
+    holds_records = False
+    secrets_are_sent = False
+    #: As many as are sent at once: one that waited its turn would go out on an old decision.
+    batch = 8
+
+    def address(self, settings: Any) -> str:
+        """Return the address itself."""
+        return str(settings.url)
+
+    def new_secrets(self) -> dict[str, str]:
+        """Return 256 random bits as Standard Webhooks writes them."""
+        return {"signing_secret": "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()}
+
+    def preview(self, setup: Setup, records: Sequence[Record]) -> list[Any]:
+        """Return the bodies."""
+        return [_body(record) for record in records]
+
+    def send(self, setup: Setup, records: Sequence[Record], wire: Wire) -> list[Outcome]:
+        """Post each message; the id is the same on every attempt, so that duplicates are known."""
+        secret = str(setup.secrets.signing_secret)
+        calls = [_call(setup.url, secret, record, datetime.now(UTC)) for record in records]
+        return [_outcome(answer) for answer in wire.send_all(calls)]
+
+
+def _body(record: Record) -> dict[str, Any]:
+    return {
+        "type": record.type,
+        "timestamp": record.occurred_at.isoformat(),
+        "data": dict(record.data),
+    }
+
+
+def _call(url: str, secret: str, record: Record, now: datetime) -> Call:
+    body = json.dumps(_body(record), ensure_ascii=False, separators=(",", ":"))
     headers = {
         "content-type": "application/json",
         "user-agent": "parcours-webhook/1",
-        "webhook-id": message_id,
+        "webhook-id": record.message_id,
         "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": Webhook(secret).sign(message_id, now, body),
+        "webhook-signature": Signer(secret).sign(record.message_id, now, body),
     }
-    try:
-        answer = client.post(url, content=body.encode(), headers=headers)
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:  # IDNA: `http://a..b/`
-        return Answer(None, type(error).__name__)
-    return Answer(
-        answer.status_code,
-        "" if answer.is_success else f"HTTP {answer.status_code}",
-        _retry_after(answer.headers.get("retry-after"), now),
-    )
+    return Call("POST", url, body, headers)
 
 
-def _retry_after(value: str | None, now: datetime) -> float | None:
-    """Read `Retry-After` (RFC 9110 10.2.3): seconds or a date; at most a day is believed."""
-    if not value:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = (parsedate_to_datetime(value) - now).total_seconds()
-        except (ValueError, TypeError):
-            return None
-    return min(max(seconds, 0.0), 86_400.0)
+def _outcome(answer: Answer) -> Outcome:
+    """2xx alone is success; 410 ends it; anything else is tried again (Standard Webhooks)."""
+    if answer.ok:
+        return Outcome("taken", status=answer.status)
+    if answer.status == 410:
+        return Outcome("gone", "the receiver answered 410 Gone", 410)
+    return Outcome("again", answer.error, answer.status, answer.retry_after_seconds)

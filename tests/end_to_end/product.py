@@ -65,6 +65,7 @@ class Product:
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("PARCOURS_")},
             "PARCOURS_LOG_LEVEL": "debug",
+            "PARCOURS_PRIVATE_DESTINATIONS": "true",  # receivers of tests are on this machine
             **{f"PARCOURS_{k.upper()}": v for k, v in settings.items()},
         }
         self.process: subprocess.Popen[bytes] | None = None

@@ -1,10 +1,9 @@
--- Take messages that are due, the first of each person and destination only, and hold them until
--- :lease. SKIP LOCKED lets several workers claim at once. MATERIALIZED, because a plan may run a
--- subquery of IN once per row, and then takes far more than :limit (40 instead of 8, measured).
+-- Take messages of one destination that are due, the first of each person only, and hold them until
+-- :lease. MATERIALIZED, because a plan may run a subquery of IN once per row, and then takes far more
+-- than :limit (40 instead of 8, measured).
 WITH due AS MATERIALIZED (
   SELECT c.id FROM app.delivery c
-  JOIN app.destination e ON e.id = c.destination_id AND e.enabled
-  WHERE c.state = 'waiting' AND c.due_at <= :now
+  WHERE c.destination_id = :destination AND c.state = 'waiting' AND c.due_at <= :now
     AND NOT EXISTS (
       SELECT FROM app.delivery b
       WHERE b.destination_id = c.destination_id AND b.person_id = c.person_id
@@ -16,5 +15,4 @@ UPDATE app.delivery d SET due_at = :lease, attempts = attempts + 1
 FROM due, app.destination t
 WHERE d.id = due.id AND t.id = d.destination_id
 RETURNING d.id, d.message_id, d.person_id, d.profile_id, d.type, d.payload, d.attempts,
-          d.created_at, d.destination_id, t.name AS destination, t.url, t.secret, t.purpose,
-          t.tcf_vendor;
+          d.created_at, d.destination_id, t.name AS destination, t.url, t.purpose, t.tcf_vendor;

@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.db import statement
-from app.destinations.deliver import CLAIM
 from app.destinations.tables import Delivery, Destination
+from app.destinations.webhook import Webhook
 
 
 def test_a_claim_takes_no_more_than_it_can_send_at_once(session: Session) -> None:
@@ -33,8 +33,11 @@ def test_a_claim_takes_no_more_than_it_can_send_at_once(session: Session) -> Non
             )
         )  # fmt: skip
     session.flush()
-    values = {"now": now, "lease": now + timedelta(minutes=1), "limit": CLAIM}
+    limit = Webhook.batch
+    values = {
+        "destination": crm.id, "now": now, "lease": now + timedelta(minutes=1), "limit": limit,
+    }  # fmt: skip
     claim = statement("app.destinations", "claim")
     plan = session.scalars(sa.text(f"EXPLAIN {claim.text}"), values).all()
     assert any("CTE due" in line for line in plan)
-    assert len(session.execute(claim, values).all()) == CLAIM
+    assert len(session.execute(claim, values).all()) == limit

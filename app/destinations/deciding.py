@@ -1,0 +1,312 @@
+"""Decides what may be sent, a moment before it is: consent, fields, and the note in evidence."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.consents.permission import permissions
+from app.destinations import google, held, manifest, mapping, seal
+from app.destinations.held import Held
+from app.destinations.kind import Intent, Kind, Record, Setup
+from app.destinations.outbox import (
+    ENTERED,
+    ERASED,
+    EXITED,
+    UPDATED,
+    allowed_people,
+)
+from app.destinations.tables import Destination
+from app.profiles import computed_values, read, summary
+from identity import people
+
+INTENTS: dict[str, Intent] = {ENTERED: "hold", EXITED: "release", ERASED: "forget"}
+NOT_ALLOWED = "consent no longer allows it"
+NOT_HELD = "the receiver holds nothing of it"
+UNCHANGED = "nothing has changed since it was sent last"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One message that is sent, and what the receiver holds once it has taken it (or None)."""
+
+    row: sa.Row[Any]
+    record: Record
+    then: Held | None
+    #: Why the message failed although what is sent puts the receiver right.
+    failed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """One message that is not sent: `dropped`, `failed` or, decided too early, `again`."""
+
+    row: sa.Row[Any]
+    state: str
+    reason: str = ""
+
+
+def setup_of(destination: Destination, kind: Kind) -> Setup:
+    """Open a destination; raises DestinationKeyUnusable, and ValueError for settings of before."""
+    settings = destination.settings or {"url": destination.url}
+    return Setup(
+        destination.id,
+        destination.name,
+        destination.url,
+        destination.purpose,
+        tuple(destination.segments),
+        kind.settings.model_validate(settings),
+        kind.secrets.model_validate(seal.open_all(destination.secret)),
+    )
+
+
+def members_of(session: Session, rows: Sequence[sa.Row[Any]]) -> dict[int, set[int]]:
+    """Return all identifiers of whom each message is about, a person or an asserted group of one.
+
+    Of the whole person in any case: a refusal of somebody matched is heard too.
+    """
+    persons = people.people_of(session, {row.person_id for row in rows})
+    found: dict[int, set[int]] = {}
+    for member in people.members(session, set(persons.values())):
+        found.setdefault(member.person_id, set()).add(member.identifier_id)
+    return {who: found[person] for who, person in persons.items()}
+
+
+class Deciding:
+    """The decisions about one batch of one destination, in one transaction."""
+
+    def __init__(
+        self, session: Session, destination: Destination, kind: Kind, setup: Setup
+    ) -> None:
+        """Decide as of now."""
+        self._session, self._destination = session, destination
+        self._kind, self._setup = kind, setup
+        self._now = datetime.now(UTC)
+
+    def decide(
+        self, rows: Sequence[sa.Row[Any]], known: Collection[int]
+    ) -> tuple[list[Job], list[Ended]]:
+        """Say what is sent and what not, and note what is to be sent in evidence of it.
+
+        `known` are the identifiers that are held in use: whoever has more by now is decided in the
+        next round.
+        """
+        members = members_of(self._session, rows)
+        early = {who for who, ids in members.items() if not ids <= frozenset(known)}
+        mine = [row for row in rows if row.person_id not in early]
+        ended = [Ended(row, "again") for row in rows if row.person_id in early]
+        before = held.of(self._session, self._destination.id, {r.profile_id for r in mine})
+        if not self._kind.holds_records:
+            before = {}
+        allowed, sent = self._allowed(mine, before)
+        jobs = []
+        for row in mine:
+            found = self._one(row, before.get(row.profile_id), sent, row.id in allowed)
+            if isinstance(found, Ended):
+                ended.append(found)
+            else:
+                jobs.append(found)
+        self._note(jobs, sent, members)
+        for job in jobs:
+            if job.then is not None and job.record.remote is None and job.record.intent == "hold":
+                first = Held(self._kind.known_by(self._setup, job.record), frozenset(), None, False)
+                held.begin(self._session, self._destination.id, job.row, first, at=self._now)
+        # What is taken back first: another person's record may take its place.
+        return sorted(jobs, key=lambda job: job.record.intent == "hold"), ended
+
+    def preview(self, persons: Collection[int], segment: str) -> tuple[list[Record], list[str]]:
+        """Return what these members would be sent, and what is wrong with those who would not.
+
+        Nothing is noted but denials.
+        """
+        profiles = people.profile_ids(self._session, set(persons))
+        rows: list[Any] = [_Imagined(p, profiles[p], segment, self._now) for p in sorted(persons)]
+        allowed, sent = self._allowed(rows, {})
+        records: list[Record] = []
+        wrong: list[str] = []
+        for row in rows:
+            found = self._one(row, None, sent, row.id in allowed)
+            if isinstance(found, Ended):
+                wrong.append(f"{row.profile_id}: {found.reason}")
+            else:
+                records.append(found.record)
+        return records, wrong
+
+    def _allowed(
+        self, rows: Sequence[Any], before: Mapping[UUID, Held]
+    ) -> tuple[set[int], dict[int, manifest.Sent]]:
+        """Return the ids of the messages whose people may be known, and why each of them may."""
+        asked = [row for row in rows if self._tells(row, before.get(row.profile_id))]
+        persons = {row.person_id for row in asked}
+        purpose, vendor = self._destination.purpose, self._destination.tcf_vendor
+        allowed = allowed_people(self._session, purpose, persons, now=self._now, tcf_vendor=vendor)
+        why: dict[int, dict[int, str]] = {}
+        for p in permissions(self._session, purpose, allowed) if allowed else []:
+            if p.allowed:
+                why.setdefault(p.person_id, {})[p.identifier_id] = p.reason
+        ids = {i for reasons in why.values() for i in reasons}
+        named = {i.id: i for i in people.identifiers(self._session, ids)} if ids else {}
+        sent = {}
+        for row in asked:
+            reasons = why.get(row.person_id, {})
+            about = [named[i] for i in sorted(reasons)]
+            reason = next(iter(reasons.values()), manifest.NOBODY)
+            sent[row.id] = manifest.Sent(row, reason, about)
+        return {row.id for row in asked if row.person_id in allowed}, sent
+
+    def _tells(self, row: Any, before: Held | None) -> bool:
+        """Say whether somebody has to allow it: all but what takes back, or names nobody."""
+        if row.type == ENTERED:
+            return True
+        if not self._kind.holds_records or row.type == ERASED:
+            return False
+        return row.type != EXITED or bool(before and before.segments - {row.payload["segment"]})
+
+    def _one(
+        self, row: Any, before: Held | None, sent: Mapping[int, manifest.Sent], allowed: bool
+    ) -> Job | Ended:
+        if not self._kind.holds_records:
+            return self._told(row, sent, allowed)
+        return self._kept(row, before, sent, allowed)
+
+    def _told(self, row: Any, sent: Mapping[int, manifest.Sent], allowed: bool) -> Job | Ended:
+        """Decide for a receiver that is told what happened."""
+        data: dict[str, Any] = {"profile_id": str(row.profile_id), **row.payload}
+        if row.type == UPDATED:
+            return Ended(row, "dropped", NOT_HELD)
+        if row.type != ENTERED:
+            intent = INTENTS.get(row.type, "tell")
+            return Job(row, replace(_record(row), intent=intent, data=data), None)
+        if not allowed:
+            return Ended(row, "dropped", NOT_ALLOWED)
+        data["identifiers"] = _by_namespace(sent[row.id].identifiers)
+        data |= google.consent_of(self._session, self._destination.purpose, row.person_id)
+        return Job(row, replace(_record(row), data=data, identifiers=data["identifiers"]), None)
+
+    def _kept(
+        self, row: Any, before: Held | None, sent: Mapping[int, manifest.Sent], allowed: bool
+    ) -> Job | Ended:
+        """Decide for a receiver that keeps a record: what it may hold from now on."""
+        was = before or Held(None, frozenset(), None, False)
+        if row.type == ERASED or (row.type == EXITED and not was.segments - {_segment(row)}):
+            return self._taken_back(row, before)
+        if row.type == EXITED and not allowed:
+            return self._taken_back(row, before)
+        if row.type == ENTERED:
+            inside = was.segments | {_segment(row)}
+        else:
+            inside = was.segments - ({_segment(row)} if row.type == EXITED else set())
+        if not inside:
+            return Ended(row, "dropped", NOT_HELD)
+        if not allowed:
+            return Ended(row, "dropped", NOT_ALLOWED)
+        identifiers = _by_namespace(sent[row.id].identifiers)
+        values, wrong = self._fields(row, sent[row.id], identifiers, frozenset(inside))
+        if wrong:
+            return self._unfit(row, before, "; ".join(wrong))
+        made = mapping.digest(values, inside, identifiers)
+        if row.type == UPDATED and made == was.digest:
+            return Ended(row, "dropped", UNCHANGED)
+        record = replace(
+            _record(row),
+            identifiers=identifiers,
+            segments=frozenset(inside),
+            fields=values,
+            remote=was.remote,
+            agreed_again=was.withdrawn,
+        )
+        return Job(row, record, Held(was.remote, frozenset(inside), made, False))
+
+    def _unfit(self, row: Any, before: Held | None, why: str) -> Job | Ended:
+        """Decide for a person of whom no record can be made: what was sent before is taken back."""
+        if before is None or not before.segments:
+            return Ended(row, "failed", why)
+        found = self._taken_back(row, before)
+        return replace(found, failed=why) if isinstance(found, Job) else found
+
+    def _taken_back(self, row: Any, before: Held | None) -> Job | Ended:
+        if before is None:
+            if row.type == ERASED:  # told of, and held under another's name since: nothing to say
+                return Ended(row, "delivered", NOT_HELD)
+            return Ended(row, "dropped", NOT_HELD)
+        withdrawn = str(row.payload.get("reason", "")).startswith("consent:")
+        record = replace(
+            _record(row),
+            intent="forget" if row.type == ERASED else "release",
+            fields=dict.fromkeys(self._destination.mapping),
+            remote=before.remote,
+            withdrawn=withdrawn,
+        )
+        left = Held(before.remote, frozenset(), None, withdrawn or before.withdrawn)
+        return Job(row, record, None if row.type == ERASED else left)
+
+    def _fields(
+        self, row: Any, sent: manifest.Sent, identifiers: Any, inside: frozenset[str]
+    ) -> tuple[dict[str, Any], list[str]]:
+        """Return the fields of one person by the mapping, of identifiers that may be used."""
+        wanted = mapping.READER.validate_python(self._destination.mapping)
+        ids = tuple(sorted(one.id for one in sent.identifiers))
+        view = read.View(
+            row.person_id, row.person_id, row.profile_id, self._destination.purpose, ids, ()
+        )
+        traits: dict[str, Any] = {}
+        computed: dict[str, Any] = {}
+        if any(source.trait for source in wanted.values()):
+            traits = summary.plain(read.traits(self._session, view))
+        if any(source.computed for source in wanted.values()):
+            found = computed_values.of_views(self._session, [view], now=self._now)
+            computed = summary.plain_computed(found.get(row.person_id, []))
+        known = mapping.Known(traits, computed, identifiers, inside, str(row.profile_id))
+        return mapping.fields(wanted, self._kind.targets(self._setup.settings), known)
+
+    def _note(
+        self,
+        jobs: Iterable[Job],
+        sent: Mapping[int, manifest.Sent],
+        members: Mapping[int, set[int]],
+    ) -> None:
+        """Note the sends; what takes back rests on having told before. Of the erased is none."""
+        notes = []
+        for job in jobs:
+            if job.record.intent == "hold":
+                notes.append(sent[job.row.id])
+            elif job.row.person_id in members:
+                about = people.identifiers(self._session, members[job.row.person_id])
+                notes.append(manifest.Sent(job.row, manifest.TOLD_BEFORE, about))
+        manifest.note(self._session, notes)
+
+
+class _Imagined:
+    """A message that is not in the outbox: somebody would enter a segment now."""
+
+    def __init__(self, person: int, profile: UUID, segment: str, now: datetime) -> None:
+        self.id = self.person_id = person
+        self.profile_id, self.created_at = profile, now
+        self.type, self.payload, self.message_id = ENTERED, {"segment": segment}, UUID(int=0)
+
+
+def _segment(row: Any) -> str:
+    return str(row.payload["segment"])
+
+
+def _record(row: Any) -> Record:
+    return Record(
+        str(row.message_id),
+        row.type,
+        row.created_at,
+        str(row.profile_id),
+        "hold",
+        row.payload.get("segment"),
+        row.payload.get("reason"),
+    )
+
+
+def _by_namespace(identifiers: Iterable[sa.Row[int, str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for one in identifiers:
+        found.setdefault(one.namespace, []).append(one.value)
+    return found

@@ -1,0 +1,122 @@
+"""What receivers hold: read before something is sent, and noted once they have taken it."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from app.db import statement
+from app.destinations import seal
+from app.destinations.tables import HeldRecord
+from identity import graph
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a receiver holds of one person."""
+
+    remote: str | None
+    segments: frozenset[str]
+    digest: bytes | None
+    withdrawn: bool
+
+
+def of(session: Session, destination_id: int, profiles: Collection[UUID]) -> dict[UUID, Held]:
+    """Return what a receiver holds, by profile."""
+    query = sa.select(HeldRecord).where(
+        HeldRecord.destination_id == destination_id, HeldRecord.profile_id.in_(sorted(profiles))
+    )
+    return {
+        row.profile_id: Held(
+            seal.open_(row.remote) if row.remote else None,
+            frozenset(row.segments),
+            row.digest,
+            row.withdrawn,
+        )
+        for row in session.scalars(query)
+    }
+
+
+def put(
+    session: Session,
+    destination_id: int,
+    row: sa.Row[Any],
+    held: Held,
+    *,
+    at: datetime,
+) -> None:
+    """Note what a receiver has taken.
+
+    Who else was known by the same id there is not any more: the record is now this person's, and
+    taking it back from the other must not touch it.
+    """
+    remote_hash = seal.hashed(destination_id, held.remote) if held.remote else None
+    if remote_hash is not None:
+        session.execute(
+            sa.delete(HeldRecord).where(
+                HeldRecord.destination_id == destination_id,
+                HeldRecord.remote_hash == remote_hash,
+                HeldRecord.profile_id != row.profile_id,
+            )
+        )
+    values = {
+        "person_id": row.person_id,
+        "remote": seal.seal(held.remote) if held.remote else None,
+        "remote_hash": remote_hash,
+        "segments": sorted(held.segments),
+        "digest": held.digest,
+        "withdrawn": held.withdrawn,
+        "sent_at": at,
+    }
+    made = insert(HeldRecord).values(
+        destination_id=destination_id, profile_id=row.profile_id, **values
+    )
+    session.execute(
+        made.on_conflict_do_update(index_elements=["destination_id", "profile_id"], set_=values)
+    )
+
+
+def begin(
+    session: Session, destination_id: int, row: sa.Row[Any], known: Held, *, at: datetime
+) -> None:
+    """Note that a receiver is about to be told of somebody, for the first time."""
+    made = insert(HeldRecord).values(
+        destination_id=destination_id,
+        profile_id=row.profile_id,
+        person_id=row.person_id,
+        remote=seal.seal(known.remote) if known.remote else None,
+        remote_hash=seal.hashed(destination_id, known.remote) if known.remote else None,
+        segments=[],
+        withdrawn=False,
+        sent_at=at,
+    )
+    session.execute(made.on_conflict_do_nothing())
+
+
+def drop(session: Session, destination_id: int, profile_id: UUID) -> None:
+    """Note that a receiver holds nothing of this person any more."""
+    session.execute(
+        sa.delete(HeldRecord).where(
+            HeldRecord.destination_id == destination_id, HeldRecord.profile_id == profile_id
+        )
+    )
+
+
+def forget_what_was_sent(session: Session, destination_id: int) -> None:
+    """Make everything differ from what was sent last, so that all of it is sent again."""
+    session.execute(
+        sa.update(HeldRecord).where(HeldRecord.destination_id == destination_id).values(digest=None)
+    )
+
+
+def told_of(session: Session, persons: Collection[int]) -> Sequence[sa.Row[Any]]:
+    """Return where some of these people are held: destination_id, person_id, profile_id."""
+    rows = session.execute(
+        statement("app.destinations", "held_of"), {"people": graph.array(persons)}
+    )
+    return rows.all()

@@ -1,0 +1,6 @@
+-- Where a record is held of these people, or of an asserted group of one of them.
+SELECT h.destination_id, h.person_id, h.profile_id
+FROM app.held_record h
+JOIN identity.current_person p ON p.identifier_id = h.person_id
+WHERE p.person_id = ANY(CAST(:people AS bigint[])) AND cardinality(h.segments) > 0
+ORDER BY h.destination_id, h.person_id;

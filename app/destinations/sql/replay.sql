@@ -1,0 +1,12 @@
+-- Send again what failed, from the beginning of the schedule; not what a later message about the same
+-- person and segment has overtaken, which would bring back what is not so any more.
+UPDATE app.delivery d
+SET state = 'waiting', attempts = 0, due_at = :now, ended_at = NULL
+WHERE d.destination_id = :destination AND d.state = 'failed'
+  AND (CAST(:messages AS uuid[]) IS NULL OR d.message_id = ANY(CAST(:messages AS uuid[])))
+  AND NOT EXISTS (
+    SELECT FROM app.delivery later
+    WHERE later.destination_id = d.destination_id AND later.person_id = d.person_id
+      AND later.id > d.id AND later.state IN ('waiting', 'delivered')
+      AND later.payload ->> 'segment' IS NOT DISTINCT FROM d.payload ->> 'segment')
+RETURNING d.id;

@@ -1,0 +1,138 @@
+"""The Segment-shaped destination: to our own endpoint, and as Segment's SDK would send it."""
+
+import json
+from base64 import b64decode
+from datetime import datetime
+from typing import Any
+
+import httpx
+import sqlalchemy as sa
+from fastapi.testclient import TestClient
+from segment.analytics.client import Client
+
+from app.access import sources
+from app.destinations.deliver import deliver
+from tests.app.destinations.world import World
+from tests.end_to_end.conftest import Received, Receiver
+
+MAPPING = {"email": {"identifier": "email"}, "plan": {"trait": "plan"}}
+
+
+def calls(received: list[Received]) -> list[dict[str, Any]]:
+    return [call for one in received for call in json.loads(one.body)["batch"]]
+
+
+def told(received: list[Received]) -> list[tuple[Any, ...]]:
+    return [
+        (c["userId"], c["type"], c.get("event"), c.get("traits") or c.get("properties"))
+        for c in calls(received)
+    ]
+
+
+def test_entering_changing_and_leaving_are_identify_and_track_calls(
+    people: World, receiver: Receiver
+) -> None:
+    people.people("ada", plan="pro")
+    people.segment("pros", {"trait": "plan", "op": "in", "value": ["pro", "max"]})
+    people.destination(
+        kind="segment", url=receiver.url, secrets={"write_key": "wk-1"}, segments=["pros"],
+        mapping=MAPPING,
+    )  # fmt: skip
+    people.settle()
+    traits = {"email": "ada@mail.net", "plan": "pro", "pros": True}
+    entered = {"audience_key": "pros", "pros": True}
+    assert told(receiver.received) == [
+        ("ada", "identify", None, traits),
+        ("ada", "track", "Audience Entered", entered),
+    ]
+    [first] = receiver.received
+    assert b64decode(first.headers["authorization"].removeprefix("Basic ")) == b"wk-1:"
+
+    receiver.received.clear()
+    people.identify("ada", plan="max")
+    people.identify("ada", colour="red")  # is not mapped: nothing differs
+    people.settle()
+    assert told(receiver.received) == [("ada", "identify", None, {**traits, "plan": "max"})]
+
+    receiver.received.clear()
+    people.say("ada", "withdrawn", "marketing.email")
+    people.settle()
+    assert told(receiver.received) == [
+        ("ada", "identify", None, {"email": None, "plan": None, "pros": False}),
+        ("ada", "track", "Audience Exited", {"audience_key": "pros", "pros": False}),
+    ]
+    assert "externalIds" not in json.dumps(calls(receiver.received))
+
+
+def test_our_own_endpoint_takes_what_is_sent_and_knows_duplicates(people: World) -> None:
+    """The product as its own receiver: another source, by way of the whole application."""
+    with people.sessions.begin() as session:
+        key = sources.add(session, "elsewhere")[1]
+    people.people("ada", plan="pro")
+    people.segment("pros", {"trait": "plan", "op": "eq", "value": "pro"})
+    there = people.destination(
+        kind="segment", url="https://parcours.test/v1/batch", secrets={"write_key": key},
+        segments=["pros"], mapping=MAPPING,
+    )  # fmt: skip
+    client = _as_client(people.server)
+    while deliver(people.sessions, client):
+        pass
+    assert [o[:2] for o in people.outcomes(there["id"])] == [("segment.entered", "delivered")]
+    with people.sessions.begin() as session:  # as if it had died before the answer was noted
+        session.execute(sa.text("UPDATE app.delivery SET state = 'waiting', due_at = now()"))
+    assert deliver(people.sessions, client) == 1
+    query = sa.text(
+        "SELECT e.type, e.name FROM app.event e JOIN app.source s ON s.id = e.source_id"
+        " WHERE s.name = 'elsewhere' ORDER BY e.type"
+    )
+    with people.sessions() as session:
+        events = [tuple(row) for row in session.execute(query)]
+    assert events == [("identify", None), ("track", "Audience Entered")]
+
+
+def test_segments_own_sdk_shows_the_same_calls(people: World, receiver: Receiver) -> None:
+    """Each call that was received is made again by `segment-analytics-python`, and compared."""
+    people.people("ada", "bob", plan="pro")
+    people.segment("pros", {"trait": "plan", "op": "eq", "value": "pro"})
+    people.destination(
+        kind="segment", url=receiver.url, secrets={"write_key": "wk"}, segments=["pros"],
+        mapping=MAPPING,
+    )  # fmt: skip
+    people.settle()
+    ours = calls(receiver.received)
+    assert len(ours) == 4
+    receiver.received.clear()
+    host = receiver.url.removesuffix("/hook")
+    sdk = Client("wk", host=host, sync_mode=True, max_retries=0, on_error=_fail)
+    for call in ours:
+        _again(sdk, call)
+    theirs = calls(receiver.received)
+    for mine, sdks in zip(ours, theirs, strict=True):
+        assert mine.keys() <= sdks.keys()
+        for name in mine.keys() - {"context", "timestamp"}:
+            assert sdks[name] == mine[name], name
+        assert datetime.fromisoformat(sdks["timestamp"]) == datetime.fromisoformat(
+            mine["timestamp"]
+        )
+        for name in mine["context"].keys() - {"library"}:  # which names the library itself
+            assert sdks["context"][name] == mine["context"][name]
+
+
+def _again(sdk: Client, call: dict[str, Any]) -> None:
+    common = {
+        "user_id": call["userId"], "context": call["context"], "message_id": call["messageId"],
+        "timestamp": datetime.fromisoformat(call["timestamp"]),
+    }  # fmt: skip
+    if call["type"] == "identify":
+        sdk.identify(traits=call["traits"], **common)
+    else:
+        sdk.track(event=call["event"], properties=call["properties"], **common)
+
+
+def _fail(error: Exception, _batch: Any) -> None:
+    raise error
+
+
+def _as_client(server: TestClient) -> httpx.Client:
+    client: Any = server
+    return client
