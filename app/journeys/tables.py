@@ -34,3 +34,38 @@ class Analysis(Base):
     as_of: Mapped[datetime]
     fingerprint: Mapped[str]
     asked_at: Mapped[datetime] = mapped_column(server_default=sa.func.now(), index=True)
+
+
+class JourneyFlow(Base):
+    """Where people went next in a journey, in counts, as of a time."""
+
+    __tablename__ = "journey_flow"
+
+    journey: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    computed_at: Mapped[datetime]
+    flow: Mapped[dict[str, Any]] = mapped_column(JSONB)
+
+
+class JourneyDue(Base):
+    """When somebody's standing in a journey with a target is to be looked at again."""
+
+    __tablename__ = "journey_due"
+
+    journey: Mapped[str] = mapped_column(primary_key=True)
+    person_id: Mapped[int] = mapped_column(primary_key=True)
+    due_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class JourneyDeviation(Base):
+    """How somebody's present way through a journey differs from its target; told once."""
+
+    __tablename__ = "journey_deviation"
+
+    journey: Mapped[str] = mapped_column(primary_key=True)
+    subject_id: Mapped[int] = mapped_column(primary_key=True, index=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    touchpoint: Mapped[str] = mapped_column(primary_key=True)
+    to_touchpoint: Mapped[str] = mapped_column(primary_key=True)
+    since: Mapped[datetime] = mapped_column(primary_key=True)
+    raised_at: Mapped[datetime]

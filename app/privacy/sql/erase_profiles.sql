@@ -26,6 +26,10 @@ WITH trait AS (
                       AND m.identifier_id <> ALL(CAST(:ids AS bigint[])))
     AND NOT EXISTS (SELECT FROM app.account_trait t WHERE t.account_id = a.id
                       AND t.identifier_id <> ALL(CAST(:ids AS bigint[])))
+), timer AS (
+  DELETE FROM app.journey_due WHERE person_id = ANY(CAST(:ids AS bigint[]))
+), deviation AS (
+  DELETE FROM app.journey_deviation WHERE subject_id = ANY(CAST(:ids AS bigint[]))
 ), news AS (
   DELETE FROM app.change WHERE person_id = ANY(CAST(:ids AS bigint[]))
   RETURNING person_id, profile_id
