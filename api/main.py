@@ -20,6 +20,7 @@ from api.frame import Frame
 from api.known_sources import KnownSources
 from api.request_body import Budget
 from api.routes import (
+    accounts,
     ages,
     analyses,
     breaches,
@@ -47,6 +48,8 @@ from api.routes import (
     privacy,
     privacy_packages,
     processing,
+    processors,
+    profile_batches,
     profiles,
     receipts,
     rejected_events,
@@ -62,6 +65,7 @@ from api.routes import (
 )
 from app import db, logs
 from app.db import Sessions
+from app.destinations import seal
 from app.errors import DatabaseUnavailable
 from app.events.held import Holding
 from app.events.meter import Meter
@@ -93,6 +97,8 @@ RESOURCES = (
     breaches,
     ledger,
     profiles,
+    profile_batches,
+    accounts,
     trait_rules,
     computed_traits,
     segments,
@@ -113,6 +119,7 @@ RESOURCES = (
     privacy,
     privacy_packages,
     processing,
+    processors,
     receipts,
     rejected_events,
     retention,
@@ -129,6 +136,7 @@ def create_app(settings: Settings, sessions: Sessions) -> FastAPI:
     identifiers.read_phones_of(settings.default_region)
     holding = Holding.of(settings)
     gate.use(settings)
+    seal.use(settings)
 
     @asynccontextmanager
     async def lifespan(server: FastAPI) -> AsyncIterator[None]:

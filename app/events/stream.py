@@ -54,7 +54,9 @@ def next_batch(
 class Outline(msgspec.Struct, frozen=True, gc=False):
     """What resolving and projecting need of one event; `identifier_ids` begins with who acts.
 
-    `message_id` and `traits` (as JSON text) are those of identify calls, and None of other calls.
+    `traits` (as JSON text) are those of identify calls. `group_id` and `group_traits` (likewise)
+    are those of group calls, and of Segment's event of who was removed from an account. Of other
+    calls these are None, and so is `message_id`.
     """
 
     id: int
@@ -68,6 +70,8 @@ class Outline(msgspec.Struct, frozen=True, gc=False):
     refused: list[str]
     message_id: str | None
     traits: str | None
+    group_id: str | None = None
+    group_traits: str | None = None
 
 
 def next_outlines(session: Session, reader: str, limit: int) -> list[Outline]:

@@ -21,6 +21,7 @@ TYPES = (
     "segment.entered",
     "segment.exited",
     "consent.changed",
+    "journey.deviated",
 )
 
 
@@ -77,10 +78,11 @@ def read(
 def visible(kind: str, data: dict[str, Any], purposes: Collection[str]) -> dict[str, Any] | None:
     """Return what a reader registered for these purposes may learn of a change, or None.
 
-    Who is in a segment, and what somebody agreed to, is told only to those who may state the
-    purpose it is about; that a profile changed, merged or split is told to every reader.
+    Who is in a segment or has left the target of a journey, and what somebody agreed to, is told
+    only to those who may state the purpose it is about; that a profile changed, merged or split is
+    told to every reader.
     """
-    if kind.startswith("segment."):
+    if kind.startswith(("segment.", "journey.")):
         return data if data.get("purpose") in purposes else None
     if kind == "consent.changed":
         known = {k: v for k, v in data["purposes"].items() if k in purposes}

@@ -1,12 +1,13 @@
 """Reads one profile for one purpose: only what consent allows, and what was withheld and why."""
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
@@ -20,8 +21,7 @@ from app.profiles import trait_rules
 from app.profiles.survivorship import COUNTED
 from app.profiles.traits import Golden, TraitValue, fold
 from identity import identifiers, people
-
-NAMED = sa.text("SELECT identifier_id FROM identity.current_person WHERE profile_id = :profile")
+from identity.errors import IdentifierInvalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +60,37 @@ def find(session: Session, reference: str) -> Found:
     Ids of people that were merged into others keep answering. Raises ProfileNotFound, and
     IdentifierInvalid for a reference that cannot name anybody.
     """
-    try:
-        profile = UUID(reference)
-        person = people.find_profile(session, profile)
-        acting = person
-        named = session.scalar(NAMED, {"profile": profile})
-    except ValueError:
-        namespace, value = identifiers.parse(reference)
-        person = people.find(session, namespace, value)
-        named = acting = people.find_identifier(session, namespace, value)
-    if person is None or acting is None or named is None:
-        raise ProfileNotFound("nobody is known by this reference")
-    return Found(person, people.profile_ids(session, [person])[person], acting, named)
+    found = find_all(session, [reference])[reference]
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def find_all(
+    session: Session, references: Collection[str]
+) -> dict[str, Found | ProfileNotFound | IdentifierInvalid]:
+    """Return whom each reference stands for now, or why it names nobody; in one statement."""
+    answers: dict[str, Found | ProfileNotFound | IdentifierInvalid] = {}
+    rows: list[dict[str, Any]] = []
+    asked = list(dict.fromkeys(references))
+    for n, reference in enumerate(asked):
+        answers[reference] = ProfileNotFound("nobody is known by this reference")
+        try:
+            rows.append({"n": n, "profile": str(UUID(reference))})
+        except ValueError:
+            try:
+                namespace, value = identifiers.parse(reference)
+            except IdentifierInvalid as error:
+                answers[reference] = error
+            else:
+                rows.append({"n": n, "namespace": namespace, "value": value})
+    if rows:
+        encoded = msgspec.json.encode(rows).decode()
+        for row in session.execute(statement("app.profiles", "find"), {"rows": encoded}):
+            acting = row.person_id if row.is_profile else row.named_id
+            found = Found(row.person_id, row.profile_id, acting, row.named_id)
+            answers[asked[row.n]] = found
+    return answers
 
 
 def view(session: Session, found: Found, purpose: str) -> View:
@@ -80,27 +99,77 @@ def view(session: Session, found: Found, purpose: str) -> View:
     Where the purpose demands deterministic links, only what the identifier that was asked for is
     asserted to be one with; the rest is withheld as `link_confidence`.
     """
-    subject, profile, beyond = found.person_id, found.profile_id, 0
+    return views(session, [found], purpose)[0]
+
+
+def views(session: Session, found: Sequence[Found], purpose: str) -> list[View]:
+    """Decide the same of several people, in the order given and in as many statements as for one.
+
+    Raises PurposeNotFound.
+    """
     known = consent.catalogue.purpose(session, purpose)
-    if known.link_confidence == "deterministic":
-        members = people.members(session, [found.person_id])
-        subject = next(m.group_id for m in members if m.identifier_id == found.named_id)
-        profile = people.profile_ids(session, [subject])[subject]
-        beyond = sum(m.group_id != subject for m in members)
-    decisions = permissions(session, known, [subject])
-    denied = {p.identifier_id: p.reason for p in decisions if not p.allowed}
+    whole = [Subject(f.person_id, f.profile_id) for f in found]
+    subjects = _groups(session, found) if known.link_confidence == "deterministic" else whole
+    decisions = _decisions(session, known, {subject.id for subject in subjects})
+    denied = {p.identifier_id: p.reason for ps in decisions.values() for p in ps if not p.allowed}
     denials.note(session, "read", purpose, denied, at=datetime.now(UTC))
+    return [
+        _view(f.person_id, subject, purpose, decisions.get(subject.id, ()))
+        for f, subject in zip(found, subjects, strict=True)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Who somebody is for a purpose; `beyond` is how many identifiers only matching has joined."""
+
+    id: int
+    profile_id: UUID
+    beyond: int = 0
+
+
+def _groups(session: Session, found: Sequence[Found]) -> list[Subject]:
+    """Return the asserted group of each identifier that was asked for."""
+    members = people.members(session, {f.person_id for f in found})
+    group_of = {m.identifier_id: m.group_id for m in members}
+    sizes = Counter(m.group_id for m in members)
+    whole = Counter(m.person_id for m in members)
+    groups = [group_of[f.named_id] for f in found]
+    ids = people.profile_ids(session, set(groups))
+    return [
+        Subject(group, ids[group], whole[f.person_id] - sizes[group])
+        for f, group in zip(found, groups, strict=True)
+    ]
+
+
+def _decisions(
+    session: Session, known: consent.Purpose, subjects: Collection[int]
+) -> dict[int, list[Permission]]:
+    """Return what is decided of the identifiers of each subject.
+
+    Under a purpose that is not linkable every identifier is decided as a person of its own, so
+    that the decisions of several people could not be told apart: there each is asked for alone.
+    """
+    if not known.linkable:
+        return {subject: permissions(session, known, [subject]) for subject in subjects}
+    decisions: dict[int, list[Permission]] = defaultdict(list)
+    for decision in permissions(session, known, subjects) if subjects else ():
+        decisions[decision.person_id].append(decision)
+    return decisions
+
+
+def _view(person: int, subject: Subject, purpose: str, decisions: Sequence[Permission]) -> View:
     return View(
-        found.person_id,
-        subject,
-        profile,
+        person,
+        subject.id,
+        subject.profile_id,
         purpose,
         tuple(sorted(p.identifier_id for p in decisions if p.allowed)),
-        _withheld(decisions, beyond),
+        withheld(decisions, subject.beyond),
     )
 
 
-def _withheld(decisions: Sequence[Permission], beyond: int = 0) -> tuple[dict[str, Any], ...]:
+def withheld(decisions: Sequence[Permission], beyond: int = 0) -> tuple[dict[str, Any], ...]:
     """Say what is left out and why: everything, or the part that some identifiers brought."""
     reasons = Counter(p.reason for p in decisions if not p.allowed)
     if beyond:
@@ -114,37 +183,44 @@ def _withheld(decisions: Sequence[Permission], beyond: int = 0) -> tuple[dict[st
 
 def traits(session: Session, view: View) -> dict[str, Golden]:
     """Return the value of each trait by its rule, with its provenance and what it differs from."""
+    return traits_of(session, [view])[view.subject_id]
+
+
+def traits_of(session: Session, views: Sequence[View]) -> dict[int, dict[str, Golden]]:
+    """Return the traits of each view, by subject; the views are of one purpose."""
+    whose = {i: view.subject_id for view in views for i in view.allowed}
+    said: dict[int, list[TraitValue]] = {view.subject_id: [] for view in views}
     rules = trait_rules.in_force(session)
-    counted = sorted(key for key, rule in rules.items() if rule.rule in COUNTED)
-    rows = session.execute(
-        statement("app.profiles", "traits"),
-        {"identifiers": list(view.allowed), "purpose": view.purpose},
-    )
-    said = [
-        TraitValue(
-            r.key, r.value, r.occurred_at, r.received_at, r.source_seq, r.event_id, r.message_id,
-            r.source, f"{r.namespace}:{r.value_of}",
-        )
-        for r in rows if r.key not in counted
-    ]  # fmt: skip
-    if counted:
-        said += _ever_said(session, view, counted)
-    return fold(said, rules)
+    if whose:
+        counted = sorted(key for key, rule in rules.items() if rule.rule in COUNTED)
+        asked = {"identifiers": sorted(whose), "purpose": views[0].purpose}
+        for r in session.execute(statement("app.profiles", "traits"), asked):
+            if r.key not in counted:
+                said[whose[r.identifier_id]].append(_value(r))
+        if counted:
+            for subject, value in _ever_said(session, asked | {"keys": counted}, whose):
+                said[subject].append(value)
+    return {subject: fold(values, rules) for subject, values in said.items()}
 
 
-def _ever_said(session: Session, view: View, keys: Sequence[str]) -> Iterator[TraitValue]:
+def _value(r: sa.Row[Any]) -> TraitValue:
+    return TraitValue(
+        r.key, r.value, r.occurred_at, r.received_at, r.source_seq, r.event_id, r.message_id,
+        r.source, f"{r.namespace}:{r.value_of}",
+    )  # fmt: skip
+
+
+def _ever_said(
+    session: Session, asked: Mapping[str, Any], whose: Mapping[int, int]
+) -> Iterator[tuple[int, TraitValue]]:
     """Yield each value that was ever said of these traits, as it was said last and first."""
-    rows = session.execute(
-        statement("app.profiles", "trait_values"),
-        {"identifiers": list(view.allowed), "keys": keys, "purpose": view.purpose},
-    )
-    for r in rows:
+    for r in session.execute(statement("app.profiles", "trait_values"), asked):
         identifier = f"{r.namespace}:{r.value_of}"
         first = TraitValue(
             r.key, r.value, r.first_occurred_at, r.first_received_at, r.first_source_seq,
             r.first_event_id, r.first_message_id, r.first_source, identifier,
         )  # fmt: skip
-        yield TraitValue(
+        yield whose[r.identifier_id], TraitValue(
             r.key, r.value, r.last_occurred_at, r.last_received_at, r.last_source_seq,
             r.last_event_id, r.last_message_id, r.last_source, identifier, r.times, first,
         )  # fmt: skip
@@ -152,38 +228,17 @@ def _ever_said(session: Session, view: View, keys: Sequence[str]) -> Iterator[Tr
 
 def known_identifiers(session: Session, view: View) -> list[sa.Row[Any]]:
     """Return the identifiers that may be seen, oldest first."""
-    allowed = set(view.allowed)
-    return [m for m in people.members(session, [view.person_id]) if m.identifier_id in allowed]
+    return identifiers_of(session, [view])[view.subject_id]
 
 
-def events(
-    session: Session, view: View, *, cursor: str | None, limit: int
-) -> tuple[list[sa.Row[Any]], str | None]:
-    """Return a page of the timeline, newest first, and the cursor of the next page.
-
-    Events whose own stamp refused the purpose are left out for good.
-    """
-    after = cursors.decode(cursor, str, int, str, int) if cursor else (None,) * 4
-    rows = session.execute(
-        statement("app.profiles", "timeline"),
-        {
-            "identifiers": list(view.allowed),
-            "purpose": view.purpose,
-            "at": after[0],
-            "place": after[1],
-            "received_at": after[2],
-            "id": after[3],
-            "limit": limit + 1,
-        },
-    ).all()
-    more = len(rows) > limit
-    if not more:
-        return list(rows), None
-    last = rows[limit - 1]
-    mark = cursors.encode(
-        last.occurred_at.isoformat(), last.place, last.received_at.isoformat(), last.id
-    )
-    return list(rows[:limit]), mark
+def identifiers_of(session: Session, views: Sequence[View]) -> dict[int, list[sa.Row[Any]]]:
+    """Return the identifiers of each view that may be seen, by subject, oldest first."""
+    whose = {i: view.subject_id for view in views for i in view.allowed}
+    known: dict[int, list[sa.Row[Any]]] = {view.subject_id: [] for view in views}
+    for row in people.members(session, {v.person_id for v in views if v.allowed}) if whose else ():
+        if row.identifier_id in whose:
+            known[whose[row.identifier_id]].append(row)
+    return known
 
 
 def page(
@@ -204,17 +259,15 @@ def page(
             "groups": known.link_confidence == "deterministic",
         },
     ).all()
-    decisions: dict[int, list[Permission]] = {}
+    decisions: dict[int, list[Permission]] = defaultdict(list)
     for decision in permissions(session, known, {row.subject_id for row in rows}):
-        decisions.setdefault(decision.person_id, []).append(decision)
+        decisions[decision.person_id].append(decision)
     views = [
-        View(
+        _view(
             row.person_id,
-            row.subject_id,
-            row.profile_id,
+            Subject(row.subject_id, row.profile_id),
             purpose,
-            tuple(sorted(p.identifier_id for p in decisions[row.subject_id] if p.allowed)),
-            _withheld(decisions[row.subject_id]),
+            decisions[row.subject_id],
         )
         for row in rows
     ]

@@ -4,9 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
-from app.profiles import read
+from app.profiles.accounts import AccountView, Stay
 from app.profiles.computed_values import Computed
 from app.profiles.traits import Golden, TraitValue
 
@@ -60,15 +59,38 @@ def computed(one: Computed) -> dict[str, Any]:
     }
 
 
-def identifiers(session: Session, view: read.View) -> list[dict[str, Any]]:
-    """Return the identifiers that may be seen."""
+def known(rows: Iterable[sa.Row[Any]]) -> list[dict[str, Any]]:
+    """Return identifiers, each with when it was seen first."""
     return [
         {
             "namespace": row.namespace,
             "value": row.value,
             "first_seen_at": row.first_seen_at.isoformat(),
         }
-        for row in read.known_identifiers(session, view)
+        for row in rows
+    ]
+
+
+def open_stays(stays: Iterable[sa.Row[Any]]) -> list[dict[str, Any]]:
+    """Return the segments that somebody is in, and since when."""
+    return [
+        {"segment": row.key, "since": row.entered_at.isoformat()}
+        for row in stays
+        if row.left_at is None
+    ]
+
+
+def past_stays(stays: Iterable[sa.Row[Any]]) -> list[dict[str, Any]]:
+    """Return the stays that ended, until when and why."""
+    return [
+        {
+            "segment": row.key,
+            "since": row.entered_at.isoformat(),
+            "until": row.left_at.isoformat(),
+            "reason": row.why_left,
+        }
+        for row in stays
+        if row.left_at is not None
     ]
 
 
@@ -93,3 +115,37 @@ def event(row: sa.Row[Any]) -> dict[str, Any]:
         content: row.properties,
         "context": row.context,
     }
+
+
+def account(view: AccountView) -> dict[str, Any]:
+    """Return an account as a purpose may see it."""
+    return {
+        "account_id": str(view.account.account_id),
+        "type": view.account.type,
+        "id": view.account.key,
+        "first_seen_at": view.account.first_seen_at.isoformat(),
+        "purpose": view.purpose,
+        "traits": plain(view.traits),
+        "withheld": list(view.withheld),
+    }
+
+
+def stay(one: Stay) -> dict[str, Any]:
+    """Return somebody's being in an account, with the call that says so."""
+    return {
+        "since": one.since.isoformat(),
+        "until": one.until.isoformat() if one.until else None,
+        "source": one.source,
+        "message_id": one.message_id,
+    }
+
+
+def stay_in(one: Stay) -> dict[str, Any]:
+    """Return the same with the account."""
+    account = {"account_id": str(one.account_id), "type": one.type, "id": one.key}
+    return {**account, **stay(one)}
+
+
+def stay_of(one: Stay) -> dict[str, Any]:
+    """Return the same with the person."""
+    return {"profile_id": str(one.profile_id), **stay(one)}

@@ -1,4 +1,4 @@
-"""Storage of traits, of their rules and history, of computed traits, and of the change feed."""
+"""Storage of traits, their rules and history, computed traits, accounts, and the change feed."""
 
 from datetime import datetime
 from typing import Any
@@ -137,6 +137,72 @@ class ComputedValue(Base):
             postgresql_where=sa.text("due_at IS NOT NULL"),
         ),
     )
+
+
+class Account(Base):
+    """A group of people by the name its sources know it: a company, a team, a household.
+
+    Nothing of it is kept but that there is one: who belongs to it and what it is like hangs on the
+    identifiers whose events said so.
+    """
+
+    __tablename__ = "account"
+
+    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    type: Mapped[str]
+    key: Mapped[str]
+    account_id: Mapped[UUID] = mapped_column(
+        unique=True, server_default=sa.text("gen_random_uuid()")
+    )
+    first_seen_at: Mapped[datetime]
+
+    __table_args__ = (sa.UniqueConstraint("type", "key"),)
+
+
+class AccountMember(Base):
+    """What one identifier's events say of its being in an account: since when, and until when.
+
+    In it while `joined_at` is later than `left_at`, or that is null. `joined` is the call that the
+    latest stay began with; `refused` are the purposes that the events' own stamps refused.
+    """
+
+    __tablename__ = "account_member"
+
+    account_id: Mapped[int] = mapped_column(primary_key=True)
+    identifier_id: Mapped[int] = mapped_column(primary_key=True)
+    refused: Mapped[list[str]] = mapped_column(ARRAY(sa.Text), primary_key=True)
+    joined_at: Mapped[datetime | None]
+    joined_message_id: Mapped[str | None]
+    joined_source_id: Mapped[int | None]
+    seen_at: Mapped[datetime | None]
+    left_at: Mapped[datetime | None]
+    left_message_id: Mapped[str | None]
+    left_source_id: Mapped[int | None]
+
+    __table_args__ = (sa.Index("account_member_identifier", "identifier_id"),)
+
+
+class AccountTrait(Base):
+    """The latest value of one trait of an account that one identifier's events of one source set.
+
+    As `Trait`, and for the same reasons: what a person's event says of an account goes with them.
+    """
+
+    __tablename__ = "account_trait"
+
+    account_id: Mapped[int] = mapped_column(primary_key=True)
+    identifier_id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    refused: Mapped[list[str]] = mapped_column(ARRAY(sa.Text), primary_key=True)
+    value: Mapped[Any] = mapped_column(JSON)
+    occurred_at: Mapped[datetime]
+    received_at: Mapped[datetime]
+    source_seq: Mapped[int | None]
+    event_id: Mapped[int]
+    message_id: Mapped[str]
+    source_id: Mapped[int] = mapped_column(primary_key=True)
+
+    __table_args__ = (sa.Index("account_trait_identifier", "identifier_id"),)
 
 
 class Change(Base):

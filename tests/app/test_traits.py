@@ -18,6 +18,7 @@ from app.events.envelope import Envelope, read
 from app.events.item import Item
 from app.events.memory import Memory
 from app.profiles import read as read_profile
+from app.profiles import timeline
 from app.profiles.project import project
 from app.profiles.traits import TraitValue, fold
 
@@ -83,6 +84,6 @@ def test_of_equal_times_the_order_of_the_source_decides(
         assert read_profile.traits(session, view)["step"].value == last_first[0]
         seen, cursor = [], None
         for _ in messages:
-            [row], cursor = read_profile.events(session, view, cursor=cursor, limit=1)
+            [row], cursor = timeline.page(session, view, cursor=cursor, limit=1)
             seen.append(row.message_id)
     assert (seen, cursor) == ([f"m-{n}" for n in last_first], None)

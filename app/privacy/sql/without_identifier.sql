@@ -14,6 +14,18 @@ WITH event AS (
   ON CONFLICT (event_id) DO NOTHING
 ), touched AS (
   DELETE FROM app.touched WHERE identifier_id = :old
+), grouped AS (
+  UPDATE app.account_member m SET identifier_id = :main
+  WHERE m.identifier_id = :old
+    AND NOT EXISTS (SELECT FROM app.account_member o
+                    WHERE o.account_id = m.account_id AND o.identifier_id = :main
+                      AND o.refused = m.refused)
+), group_trait AS (
+  UPDATE app.account_trait t SET identifier_id = :main
+  WHERE t.identifier_id = :old
+    AND NOT EXISTS (SELECT FROM app.account_trait o
+                    WHERE o.account_id = t.account_id AND o.identifier_id = :main
+                      AND o.key = t.key AND o.refused = t.refused AND o.source_id = t.source_id)
 ), trait AS (
   DELETE FROM app.trait t WHERE t.identifier_id = :old
   RETURNING t.*

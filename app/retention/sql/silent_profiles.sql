@@ -1,6 +1,12 @@
--- The next :limit identifiers with traits of which nothing was heard since :before, and since when.
+-- The next :limit identifiers with traits, or what they say of accounts, of which nothing was heard
+-- since :before, and since when.
 SELECT t.identifier_id, greatest(max(least(t.occurred_at, t.received_at)), heard.at) AS at
-FROM app.trait t
+FROM (
+  SELECT identifier_id, occurred_at, received_at FROM app.trait
+  UNION ALL SELECT identifier_id, occurred_at, received_at FROM app.account_trait
+  UNION ALL SELECT identifier_id, coalesce(seen_at, left_at), coalesce(seen_at, left_at)
+            FROM app.account_member
+) t
 LEFT JOIN LATERAL (
   SELECT least(e.occurred_at, e.received_at) AS at FROM app.event e
   WHERE e.identifier_id = t.identifier_id

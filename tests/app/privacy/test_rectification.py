@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from app.errors import PrivacyRequestInvalid
 from app.lake import copy
-from app.profiles import read
+from app.profiles import read, timeline
 from app.profiles.changes import read as news
 from identity import people
 from tests.app.privacy.conftest import World
@@ -21,7 +21,7 @@ def shown(world: World) -> str:
     """All that a reader of the profile sees."""
     with world.sessions() as session:
         view = read.view(session, read.find(session, "user_id:ada-1815"), "marketing.email")
-        events, _ = read.events(session, view, cursor=None, limit=100)
+        events, _ = timeline.page(session, view, limit=100)
         return json.dumps(
             [
                 [(k, t.value) for k, t in read.traits(session, view).items()],
