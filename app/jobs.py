@@ -11,21 +11,23 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import httpx
 
 from app import matching, pipeline, sweeps, turning
 from app.consents import denials
 from app.db import Sessions, advisory_lock, exclusively, listen
-from app.destinations import evidence, manifest
+from app.destinations import evidence, guard, manifest
 from app.destinations.deliver import deliver
 from app.events import partitions, rejected, tally
 from app.events.release import Releases
+from app.journeys import counting, following
 from app.lake.copy import compact, copy_new
 from app.ledger.job import LedgerJob
 from app.pending.vault import Vault
 from app.plans import violations
-from app.privacy import opendsr
+from app.privacy import forward, opendsr
 from app.privacy import run as privacy
 from app.profiles import computing, history
 from app.retention import expire
@@ -39,11 +41,15 @@ PIPELINE_SECONDS = 1.0
 #: How long it rests after a step, in seconds: so late may an event be seen at most for that.
 PIPELINE_PAUSE_SECONDS = 0.05
 DELIVERY_SECONDS = 0.5
+#: How many destinations are served at once.
+DELIVERING = 3
 LAKE_SECONDS = 5.0
 SEGMENT_SECONDS = 60.0
 TALLY_SECONDS = 60.0
 TURNING_SECONDS = 5.0
 COMPUTING_SECONDS = 1.0
+JOURNEY_SECONDS = 1.0
+FLOW_SECONDS = 60.0
 VIOLATION_SECONDS = 10.0
 MATCHING_SECONDS = 1.0
 PENDING_SECONDS = 0.5
@@ -86,6 +92,8 @@ class Worker:
             ("lake", lambda: self._every(LAKE_SECONDS, self._lake)),
             ("segments", lambda: self._every(SEGMENT_SECONDS, self._segments)),
             ("computing", lambda: self._every(COMPUTING_SECONDS, self._computing)),
+            ("journeys", lambda: self._every(JOURNEY_SECONDS, self._journeys)),
+            ("journey flow", lambda: self._every(FLOW_SECONDS, self._flow)),
             ("partitions", lambda: self._every(PARTITION_SECONDS, self._partitions)),
             ("privacy", lambda: self._every(PRIVACY_SECONDS, self._privacy)),
             ("sweeps", lambda: self._every(SWEEP_SECONDS, self._sweeps)),
@@ -141,14 +149,25 @@ class Worker:
             self._stop.wait(PIPELINE_PAUSE_SECONDS)
 
     def _deliveries(self) -> None:
-        timeout = httpx.Timeout(self._settings.webhook_timeout_seconds)
-        with httpx.Client(timeout=timeout, follow_redirects=False, trust_env=False) as client:
-            while not self._stop.is_set():
-                self._send.wait(DELIVERY_SECONDS)
-                self._send.clear()
-                while not self._stop.is_set() and deliver(self._sessions, client):
-                    pass
+        """Serve several destinations at once: a slow one must not hold up the others."""
+        with guard.client(self._settings) as client:
+            work = ("deliveries", partial(self._deliver, client))
+            threads = [
+                threading.Thread(target=self._guard, args=work, daemon=True)
+                for _ in range(DELIVERING)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+
+    def _deliver(self, client: httpx.Client) -> None:
+        while not self._stop.is_set():
+            self._send.wait(DELIVERY_SECONDS)
+            self._send.clear()
+            while not self._stop.is_set() and deliver(self._sessions, client):
                 self._beat("deliveries")
+            self._beat("deliveries")
 
     def _lake(self) -> None:
         copy_new(self._sessions, self._settings.lake_dir)
@@ -165,6 +184,13 @@ class Worker:
         while more and not self._stop.is_set():
             more = history.advance(self._sessions) or computing.advance(self._sessions)
 
+    def _journeys(self) -> None:
+        while not self._stop.is_set() and following.advance(self._sessions):
+            pass
+
+    def _flow(self) -> None:
+        counting.refresh(self._sessions, self._settings.lake_dir)
+
     def _partitions(self) -> None:
         partitions.maintain(self._sessions, timedelta(days=self._settings.deduplication_days))
 
@@ -173,6 +199,7 @@ class Worker:
         timeout = httpx.Timeout(self._settings.webhook_timeout_seconds)
         with httpx.Client(timeout=timeout, follow_redirects=False, trust_env=False) as client:
             opendsr.call_back(self._sessions, self._settings, client)
+            forward.forward(self._sessions, self._settings, client)
         self._send.set()
 
     def _sweeps(self) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app import work as touched
 from app.consents import record
 from app.errors import SubjectSuppressed
-from app.privacy import erasure_steps, gather, package_store, packages
+from app.privacy import erasure_steps, forward, gather, package_store, packages
 from app.privacy.asked import MARKETING
 from app.privacy.rectify import rectify
 from app.privacy.step import DONE, NOT_PRESENT, Outcome, Step, Work
@@ -123,8 +123,8 @@ def _restrict(work: Work, kind: str, purpose: str | None) -> Outcome:
 
 
 PLANS: Mapping[str, Mapping[str, Step]] = {
-    "access": {"package": access},
-    "portability": {"package": portability},
+    "access": {"package": access, forward.STORE: forward.step},
+    "portability": {"package": portability, forward.STORE: forward.step},
     "explain": {"package": explain},
     "rectification": {
         "profile": rectify,

@@ -10,6 +10,9 @@ from app.privacy import clock, package_store, requests
 from app.privacy.tables import PrivacyPackage, PrivacyRequest, PrivacyTask
 from app.settings import Settings
 
+#: What a task has noted for itself.
+HIDDEN = ("messages", "identities")
+
 
 def request(row: PrivacyRequest, settings: Settings, *, now: datetime) -> dict[str, Any]:
     """Return a request with its clock."""
@@ -38,7 +41,7 @@ def task(row: PrivacyTask) -> dict[str, Any]:
         "store": row.store,
         "target": row.target,
         "state": row.state,
-        "result": {key: value for key, value in row.result.items() if key != "messages"},
+        "result": {key: value for key, value in row.result.items() if key not in HIDDEN},
         "attempts": row.attempts,
         "done_at": row.done_at.isoformat() if row.done_at else None,
     }

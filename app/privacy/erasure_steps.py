@@ -10,7 +10,7 @@ from app.destinations.tables import Delivery, Destination
 from app.lake import copy
 from app.ledger.keystore import Keystore
 from app.ledger.seal import LOCK
-from app.privacy import overtaken, package_store, redact, vault
+from app.privacy import forward, overtaken, package_store, redact, vault
 from app.privacy.erase import erase
 from app.privacy.step import (
     DONE,
@@ -179,6 +179,7 @@ STEPS: dict[str, Step] = {
     "vault": proofs,
     "packages": packages,
     "destination": destination,
+    forward.STORE: forward.step,
     "models": models,
     "backups": backups,
 }

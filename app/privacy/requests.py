@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.errors import PrivacyRequestInvalid, PrivacyRequestNotFound, PrivacyRequestState
 from app.privacy import asked, clock
 from app.privacy.subject import Subject
-from app.privacy.tables import PrivacyEvent, PrivacyRequest, PrivacyTask
+from app.privacy.tables import PrivacyEvent, PrivacyRequest, PrivacyTask, ProcessorRequest
 from app.settings import Settings
 from app.suppression import gate
 from consent import restrictions
@@ -266,7 +266,23 @@ def end(
         raise PrivacyRequestInvalid("the person is told why: a reason is needed")
     request.state, request.closed_at, request.reason = state, now, reason
     request.subject = request.details = None
+    _forget_results(session, request.id)
     note(session, request, state, by=by, now=now, details={"reason": reason} if reason else {})
+
+
+def _forget_results(session: Session, request_id: UUID) -> None:
+    """Forget where processors have laid what they hold of the person."""
+    url = "results_url"
+    session.execute(
+        sa.update(ProcessorRequest)
+        .where(ProcessorRequest.request_id == request_id)
+        .values(results_url=None)
+    )
+    session.execute(
+        sa.update(PrivacyTask)
+        .where(PrivacyTask.request_id == request_id, PrivacyTask.result.has_key(url))
+        .values(result=PrivacyTask.result.op("-")(sa.cast(url, sa.Text)))
+    )
 
 
 def lift(session: Session, request_id: UUID, *, by: str, now: datetime) -> int:

@@ -21,6 +21,7 @@ from app.errors import SubjectSuppressed
 from app.privacy import (
     answer_steps,
     erasure_steps,
+    forward,
     overtaken,
     package_store,
     requests,
@@ -126,7 +127,10 @@ def _plan(sessions: Sessions, request_id: UUID) -> None:
             requests.end(session, request, requests.NO_MATCH, by=WORKER, now=now)
             return
         for place, store in enumerate(PLANS[request.kind]):
-            if store != "destination":
+            if store == forward.STORE:
+                for target, result in forward.plan(session, person):
+                    session.add(_task(request_id, place, store, target, result, now))
+            elif store != "destination":
                 session.add(_task(request_id, place, store, "", {}, now))
         requests.move(session, request, requests.EXECUTING, by=WORKER, now=now)
 

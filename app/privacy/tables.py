@@ -125,6 +125,60 @@ class PrivacyPackage(Base):
     deleted_at: Mapped[datetime | None]
 
 
+class Processor(Base):
+    """A destination that takes requests of data subjects by OpenDSR, as its discovery said."""
+
+    __tablename__ = "processor"
+
+    destination_id: Mapped[int] = mapped_column(
+        sa.ForeignKey("app.destination.id", ondelete="CASCADE"), primary_key=True
+    )
+    url: Mapped[str]
+    #: By which its answers and callbacks say who signed them.
+    domain: Mapped[str] = mapped_column(index=True)
+    #: The value of the header `Authorization` of what is sent to it, sealed.
+    credentials: Mapped[str | None]
+    #: PEM of its own certificate or of the authority behind it, where a person registered one.
+    registered: Mapped[str | None]
+    certificate: Mapped[str]
+    kinds: Mapped[list[str]] = mapped_column(ARRAY(sa.Text))
+    #: As [type, format].
+    identities: Mapped[list[list[str]]] = mapped_column(JSONB)
+    discovered_at: Mapped[datetime]
+
+
+class ProcessorRequest(Base):
+    """A request of a data subject as it was passed on to one processor, and what came of it.
+
+    `identities` are places in the identifiers of the request, which go when that ends.
+    """
+
+    __tablename__ = "processor_request"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    request_id: Mapped[UUID] = mapped_column(
+        sa.ForeignKey("app.privacy_request.id", ondelete="CASCADE")
+    )
+    destination_id: Mapped[int]
+    identities: Mapped[list[int]] = mapped_column(ARRAY(sa.Integer))
+    status: Mapped[str]
+    why: Mapped[str | None]
+    expected_at: Mapped[datetime | None]
+    results_url: Mapped[str | None]
+    attempts: Mapped[int] = mapped_column(server_default=sa.text("0"))
+    due_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        sa.UniqueConstraint("request_id", "destination_id"),
+        sa.Index("processor_request_due", "due_at", postgresql_where=sa.text("ended_at IS NULL")),
+        sa.CheckConstraint(
+            "status IN ('open', 'pending', 'in_progress', 'completed', 'cancelled', 'unsupported')",
+            name="processor_request_status",
+        ),
+    )
+
+
 class VaultEntry(Base):
     """What one identifier agreed to for one purpose, sealed, after its person was erased.
 
