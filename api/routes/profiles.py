@@ -19,6 +19,7 @@ from app.consents import explain
 from app.errors import CursorInvalid, ProfileNotFound, PurposeNotAllowed, PurposeRequired
 from app.identities import explaining
 from app.journeys import history as journeys
+from app.journeys import standing
 from app.profiles import computed_values, read, special_values, summary, timeline
 from app.segments import stays
 from consent.errors import PurposeNotFound
@@ -246,8 +247,10 @@ def read_segments(
 
 @router.get("/{ref}/journeys", summary="Read journeys", responses=READ)
 def read_journeys(session: Db, view: Seen, unless: Unless) -> Response:
-    """Return the stage the person has reached in each journey of the stated purpose."""
-    return unless.answer(frame(view, data=journeys.stages(session, [view])[view.subject_id]))
+    """Return where the person stands in each journey of the purpose: stage, what others did next,
+    and, where it has a target, what is expected by when and every deviation.
+    """
+    return unless.answer(frame(view, data=standing.of_person(session, view, now=datetime.now(UTC))))
 
 
 @router.get(

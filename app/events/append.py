@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 import consent
 from app import work
 from app.consents import record as consents_record
-from app.events import alike, choices, collection, findings, held, signals, tally
+from app.events import alike, choices, collection, findings, held, signals, special, tally
 from app.events.alike import Alike
 from app.events.body import members_of
 from app.events.envelope import Envelope, Rejection
@@ -40,7 +40,8 @@ def append(
     collects for a purpose that the person does not allow is not written at all, only counted.
     One that names somebody who was erased is rejected before anything of it is read.
     One that is there already, in this batch or before, is a duplicate. One that its tracking plan
-    refuses is rejected, for the caller to keep; what it says of consent counts.
+    refuses is rejected, for the caller to keep; what it says of consent counts. Values of special
+    categories are taken out, unless the person agreed explicitly.
     Any other `way` is for who repeats the transaction on IntegrityError, as `Way` says.
 
     With `holding`, events of sources that wait for an answer are held until there is one. What
@@ -85,6 +86,7 @@ def append(
     if not released:
         signals.count(session, groups, now)
     out = denied.keys() | refused.keys()
+    items = special.take(session, items, groups, out, memory, now)
     fresh = _store(session, items, groups, out, written, memory, way=way)
     if found:
         findings.count(session, items, found, fresh | refused.keys())

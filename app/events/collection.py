@@ -95,12 +95,12 @@ def lift(session: Session, groups: Iterable[Alike], memory: Memory, now: datetim
             asking.setdefault(key, []).append(group)
     for key, asked in asking.items():
         purpose = memory.purposes[key]
-        for group, decision, _ in _decisions(session, purpose, asked, memory, now):
+        for group, decision, _ in decisions(session, purpose, asked, memory, now):
             if decision.allow:
                 group.lifted |= {key}
 
 
-def _decisions(
+def decisions(
     session: Session,
     purpose: consent.Purpose,
     groups: Sequence[Alike],
@@ -132,7 +132,7 @@ def _ask(
     found: Denied,
 ) -> None:
     """Decide events of one collection purpose by the records of their own identifiers."""
-    for group, decision, voices in _decisions(session, purpose, groups, memory, now):
+    for group, decision, voices in decisions(session, purpose, groups, memory, now):
         if not decision.allow:
             found.reasons |= dict.fromkeys(group.numbers, decision.reason)
             if silent(voices):

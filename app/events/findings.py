@@ -6,7 +6,7 @@ from typing import NamedTuple
 import msgspec
 from sqlalchemy.orm import Session
 
-from app.events import planned
+from app.events import planned, special
 from app.events.envelope import Rejection
 from app.events.item import Item
 from app.plans import violations
@@ -40,7 +40,8 @@ def put(
             continue
         entry, differs = planned.put(plan, item.envelope)
         if isinstance(entry, Rejection):
-            found[n] = Finding(plan.version_id, differs, entry)
+            kept = special.without(entry, item.envelope, plans.special)
+            found[n] = Finding(plan.version_id, differs, kept)
         elif differs:
             found[n] = Finding(plan.version_id, differs, None)
             out[n] = msgspec.structs.replace(item, envelope=entry)

@@ -18,11 +18,12 @@ from app.access.sources import SourceSettings
 from app.access.tables import Source
 from app.db import statement
 from app.errors import CorrectionInvalid, RejectedEventClosed, RejectedEventNotFound
-from app.events import kept, tally
+from app.events import kept, special, tally
 from app.events.body import to_message
 from app.events.envelope import Rejection
 from app.events.item import Item, Outcome
 from app.events.tables import RejectedCount, RejectedEvent
+from app.plans.special import Labels
 from app.suppression import mentions
 from app.suppression.gate import Gate
 from consent.resolve import UNCONDITIONAL
@@ -72,10 +73,11 @@ class Wanted:
             yield RejectedEvent.received_at < self.until
 
 
-def keep(session: Session, refused: Iterable[Refused], gate: Gate) -> None:
+def keep(session: Session, refused: Iterable[Refused], gate: Gate, special_names: Labels) -> None:
     """Keep what was not accepted, with the reason, so that it can be corrected and replayed.
 
-    Where consent forbids it, it names somebody who was erased (`gate`), or the source has had its
+    Where consent forbids it, it names somebody who was erased (`gate`), it may hold a value of a
+    special category (by the names that plans declare), or the source has had its
     share of this minute, the event is only counted with its code. Call it last in a transaction:
     the bound is a lock on the source.
     """
@@ -86,7 +88,7 @@ def keep(session: Session, refused: Iterable[Refused], gate: Gate) -> None:
         return
     purposes = consent.catalogue.purposes(session)
     for source_id in sorted(by_source):  # all lock the sources in this order
-        _keep(session, by_source[source_id], purposes, gate)
+        _keep(session, by_source[source_id], purposes, gate, special_names)
 
 
 def _keep(
@@ -94,6 +96,7 @@ def _keep(
     refused: Sequence[Refused],
     purposes: Mapping[str, consent.Purpose],
     gate: Gate,
+    special_names: Labels,
 ) -> None:
     """Keep or count what one source sent."""
     source, newest = refused[0].source, max(one.received_at for one in refused)
@@ -103,6 +106,8 @@ def _keep(
     for one in refused:
         if not gate.empty and _names_erased(one, gate):
             dropped[one.rejection.code, "suppressed"] += 1
+        elif special.mentioned(one.rejection.raw, special_names):
+            dropped[one.rejection.code, special.NOT_COVERED] += 1
         elif kept.may_keep(
             one.rejection,
             purpose,

@@ -275,11 +275,13 @@ def write(
     now = max([datetime.now(UTC), *(item.received_at for item in items)])
     if not items:
         memory.refresh(session)  # what is kept of the others must name nobody who was erased
+        memory.plans.refresh(session)  # and hold no value of a special category
     appended = append(session, items, memory, now=now, way=way, holding=holding)
     sizes = [len(batch.entries) for batch in batches]
     readable = len(items) == sum(sizes)
     unread = [] if readable else [entry for batch in batches for entry in _refused(batch)]
-    rejected.keep(session, [*unread, *rejected.unplanned(items, appended)], memory.gate)
+    refused = [*unread, *rejected.unplanned(items, appended)]
+    rejected.keep(session, refused, memory.gate, memory.plans.special)
     if readable:
         ends = itertools.accumulate(sizes)
         return [appended[end - size : end] for size, end in zip(sizes, ends, strict=True)]

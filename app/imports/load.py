@@ -76,10 +76,11 @@ def load(
                 report.reject(entry.code, entry.message, number)
         with sessions.begin() as session:
             memory.refresh(session)
+            memory.plans.refresh(session)
             _give(session, source, items, consents, evidence, received_at, memory)
             outcomes = append(session, items, memory)
             unread = [*refused, *rejected.unplanned(items, outcomes)]
-            rejected.keep(session, unread, memory.gate)
+            rejected.keep(session, unread, memory.gate, memory.plans.special)
         for outcome in outcomes:
             if outcome.state == "accepted":
                 report.accepted += 1

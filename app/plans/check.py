@@ -4,14 +4,16 @@ A violation says where and what, never which value: it holds the event's name, a
 of the names in the schema, and the JSON Schema keyword that was not met.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Literal, Protocol
 
+from app.plans import special
 from app.plans.checker import PLAIN_NAME, Checker, Difference
 from app.plans.definition import EVERY, OTHER, TRAIT_CALLS, Definition, Mode, Rule
+from app.plans.subschemas import token
 
 Action = Literal["observed", "dropped", "rejected"]
 #: The keyword of an event for which the plan has no rule.
@@ -111,7 +113,9 @@ class _Compiled:
 class Plan:
     """One version of a tracking plan, ready to be used; immutable, shared by all threads."""
 
-    __slots__ = ("_calls", "_rules", "_unplanned", "key", "number", "version_id")
+    __slots__ = (
+        "_calls", "_known", "_rules", "_special", "_unplanned", "key", "number", "version_id",
+    )  # fmt: skip
 
     def __init__(self, definition: Definition, *, key: str, number: int, version_id: int) -> None:
         """Compile every schema of the definition."""
@@ -119,6 +123,9 @@ class Plan:
         self.number = number
         self.version_id = version_id
         self._unplanned = definition.unplanned_events
+        self._special = definition.special_categories
+        schemas = list(definition.schemas)
+        self._known = special.labels(schemas).keys() | special.harmless(schemas)
         self._calls = frozenset(rule.type for rule in definition.rules)
         self._rules: dict[tuple[str, str], _Compiled] = {
             (rule.type, rule.event): _compiled(rule, definition.mode) for rule in definition.rules
@@ -129,6 +136,41 @@ class Plan:
 
         Never raises and never changes the event.
         """
+        verdict, hints = self._planned(event), tuple(self._hints(event))
+        if not hints:
+            return verdict
+        verdict = verdict or Verdict(())
+        return replace(
+            verdict,
+            violations=(*verdict.violations, *hints)[-MOST_VIOLATIONS:],
+            rejected=verdict.rejected or self._special == "reject",
+        )
+
+    def _hints(self, event: Event) -> Iterator[Violation]:
+        """Tell of names that sound like special categories, and are not declared."""
+        key = (event.type, event.name or "")
+        places = [("/traits" if event.type in TRAIT_CALLS else "/properties", event.properties)]
+        rejects = self._special == "reject"
+        if rejects:
+            places.append((CONTEXT, event.context))
+        for place, value in places:
+            sounding = dict.fromkeys(
+                name
+                for name in special.names_in(value)
+                if special.suspicious(name) and special.normalised(name) not in self._known
+            )
+            for name in islice(sounding, MOST_VIOLATIONS):
+                shown = token(name) if PLAIN_NAME.fullmatch(name) else "*"
+                yield Violation(
+                    event.type,
+                    key[1] if key in self._rules else OTHER,
+                    f"{place}/{shown}"[:LONGEST_POINTER],
+                    special.UNDECLARED,
+                    "rejected" if rejects else "observed",
+                    invented=True,
+                )
+
+    def _planned(self, event: Event) -> Verdict | None:
         rule = self._rules.get((event.type, event.name or "")) or self._rules.get(
             (event.type, EVERY)
         )

@@ -6,13 +6,13 @@ no reference leaves the document or runs in a circle, patterns are regular in th
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from app.errors import DefinitionInvalid
-from app.plans import schema
+from app.plans import schema, special
 from app.plans.subschemas import Fault, token
 
 Mode = Literal["observe", "drop", "reject"]
@@ -84,7 +84,18 @@ class Definition(_Strict):
         default="observe",
         description="What happens to an event without a rule, of a call type that has rules.",
     )
+    special_categories: Literal["observe", "reject"] = Field(
+        default="observe",
+        description="What happens to an event with a value whose name sounds like one of a special "
+        "category (GDPR art. 9) and of which the plan does not say that it is, or is not.",
+    )
     rules: tuple[Rule, ...] = Field(default=(), max_length=MOST_RULES)
+
+    @property
+    def schemas(self) -> Iterator[dict[str, Any]]:
+        """Every schema of every rule."""
+        for rule in self.rules:
+            yield from (s for s in (rule.properties, rule.traits, rule.context) if s is not None)
 
 
 def check_key(key: str) -> None:
@@ -144,7 +155,7 @@ def _faults(definition: Definition) -> list[Fault]:
             if wanted is not None:
                 faults += [
                     Fault(f"/rules/{number}/{name}{fault.pointer}", fault.detail)
-                    for fault in schema.faults(wanted)
+                    for fault in schema.faults(wanted) or special.faults(wanted)
                 ]
     return faults
 

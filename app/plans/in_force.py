@@ -2,12 +2,13 @@
 
 import logging
 import time
+from collections.abc import Collection
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.db import statement
-from app.plans import definition
+from app.plans import definition, special
 from app.plans.check import Plan
 from app.plans.tables import TrackingPlan, TrackingPlanVersion
 
@@ -23,9 +24,12 @@ class Plans:
     def __init__(self) -> None:
         """Know none."""
         self._until = 0.0
+        self._versions: set[int] = set()
         self._in_force: dict[int, Plan] = {}
         #: By id of their version; None is one that cannot be used.
         self._compiled: dict[int, Plan | None] = {}
+        #: The names that any plan in force declares to be of a special category.
+        self.special: special.Labels = {}
 
     def refresh(self, session: Session) -> bool:
         """Ask anew which plans hold, unless that is known, and say whether there is any.
@@ -34,6 +38,9 @@ class Plans:
         """
         if time.monotonic() >= self._until:
             rows = session.execute(statement("app.plans", "in_force")).all()
+            versions = {row.version_id for row in rows}
+            if versions != self._versions:
+                self.special, self._versions = _special(session, versions), versions
             self._compiled = {
                 row.version_id: self._compiled[row.version_id]
                 if row.version_id in self._compiled
@@ -48,6 +55,19 @@ class Plans:
     def of(self, source_id: int) -> Plan | None:
         """Return the plan that a source's events are put to; None when it has none."""
         return self._in_force.get(source_id)
+
+
+def _special(session: Session, versions: Collection[int]) -> special.Labels:
+    """Return what these versions declare, those too whose schemas cannot be used."""
+    query = sa.select(TrackingPlanVersion.definition).where(TrackingPlanVersion.id.in_(versions))
+    told = [
+        rule[place]
+        for one in session.scalars(query)
+        for rule in one.get("rules", ())
+        for place in ("properties", "traits", "context")
+        if rule.get(place)
+    ]
+    return special.labels(told)
 
 
 def of_version(plan: TrackingPlan, version: TrackingPlanVersion) -> Plan:
