@@ -44,6 +44,7 @@ def everything(session: Session, settings: Settings, subject: Subject, refs: lis
         "rejected_events": redact.rejected_of(session, subject),
         "computed_traits": _rows(session, "own_computed", {"people": people_of}),
         "segments": _rows(session, "own_segments", {"people": people_of}),
+        "accounts": _rows(session, "own_accounts", {"ids": graph.array(subject.ids)}),
         "recipients": _rows(session, "own_recipients", {"people": people_of}),
         "matching": _records(session, subject),
         "consents": _consents(session, subject),

@@ -125,23 +125,30 @@ def _event(
 def _traits(session: Session, redaction: Redaction) -> None:
     if redaction.pattern is None:
         return
-    query = sa.text(
-        "SELECT identifier_id, key, refused, source_id, CAST(value AS text) AS value "
-        "FROM app.trait WHERE CAST(value AS text) ~* CAST(:pattern AS text)"
-    )
-    rows = [
-        {
-            "identifier_id": row.identifier_id,
-            "key": row.key,
-            "refused": row.refused,
-            "source_id": row.source_id,
-            "value": redaction.json(row.value, exact=False),
-        }
-        for row in session.execute(query, {"pattern": redaction.pattern})
-    ]
-    if rows:
-        encoded = msgspec.json.encode(rows).decode()
-        session.execute(statement("app.privacy", "redact_traits"), {"rows": encoded})
+    for name, told in (("redact_traits", _TOLD), ("redact_account_traits", _TOLD_OF_ACCOUNTS)):
+        rows = [
+            {**row, "value": redaction.json(row["value"], exact=False)}
+            for row in session.execute(told, {"pattern": redaction.pattern}).mappings()
+        ]
+        if rows:
+            encoded = msgspec.json.encode(rows).decode()
+            session.execute(statement("app.privacy", name), {"rows": encoded})
+    session.execute(_NAMES_OF_ACCOUNTS, {"pattern": redaction.pattern})
+
+
+_TOLD = sa.text(
+    "SELECT identifier_id, key, refused, source_id, CAST(value AS text) AS value "
+    "FROM app.trait WHERE CAST(value AS text) ~* CAST(:pattern AS text)"
+)
+_TOLD_OF_ACCOUNTS = sa.text(
+    "SELECT account_id, identifier_id, key, refused, source_id, CAST(value AS text) AS value "
+    "FROM app.account_trait WHERE CAST(value AS text) ~* CAST(:pattern AS text)"
+)
+#: An account called after the person keeps its members, under a name that is nobody's.
+_NAMES_OF_ACCOUNTS = sa.text(
+    "UPDATE app.account SET key = 'erased-' || CAST(account_id AS text) "
+    "WHERE key ~* CAST(:pattern AS text)"
+)
 
 
 def rejected(sessions: Sessions, subject: Subject) -> int:

@@ -224,14 +224,18 @@ def _stays(
 
 
 def _together(rows: Iterable[sa.Row[Any]]) -> Stay:
-    """Return one stay of what several identifiers of one person say of it."""
+    """Return one stay of what several identifiers of one person say of it.
+
+    One that was removed by another identifier has come back with its last call.
+    """
     every = list(rows)
-    inside = [row for row in every if row.left_at is None]
+    gone = every[0].left_at
+    inside = [row for row in every if gone is None or row.seen_at > gone]
     first = min(inside or every, key=lambda row: (row.joined_at, row.joined_message_id))
-    until = None if inside else max(row.left_at for row in every)
+    back = bool(inside) and gone is not None and first.joined_at <= gone
     return Stay(
-        first.account_id, first.type, first.key, first.joined_at, until,
-        first.joined_message_id, first.joined_source,
+        first.account_id, first.type, first.key, first.seen_at if back else first.joined_at,
+        None if inside else gone, first.joined_message_id, first.joined_source,
     )  # fmt: skip
 
 

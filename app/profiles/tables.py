@@ -162,8 +162,9 @@ class Account(Base):
 class AccountMember(Base):
     """What one identifier's events say of its being in an account: since when, and until when.
 
-    In it while `joined_at` is later than `left_at`, or that is null. `joined` is the call that the
-    latest stay began with; `refused` are the purposes that the events' own stamps refused.
+    `joined` is the call that the latest stay began with, `seen_at` the last that says so; `refused`
+    are the purposes that the events' own stamps refused. Who was removed stands in the row that
+    refuses none. The person is in while no identifier of theirs was removed after `seen_at`.
     """
 
     __tablename__ = "account_member"

@@ -1,8 +1,9 @@
--- Who is in an account, or was removed from it, by these calls. What is said is kept as first and
--- last times, which come out the same in any order; account_rejoined.sql sees to who came back.
+-- Who is in an account, or was removed from it, by these calls: first and last times, which come out
+-- the same in any order; account_rejoined.sql sees to who came back. A removal counts for every
+-- purpose, whatever its stamp: it is kept where no purpose was refused.
 WITH said AS (
-  SELECT a.id AS account_id, r.identifier_id, r.refused, r."left",
-         least(r.occurred_at, r.received_at) AS at, r.message_id, r.source_id
+  SELECT a.id AS account_id, r.identifier_id, r."left", least(r.occurred_at, r.received_at) AS at,
+         CASE WHEN r."left" THEN '{}' ELSE r.refused END AS refused, r.message_id, r.source_id
   FROM json_to_recordset(CAST(:rows AS json)) AS r(
          type text, key text, identifier_id bigint, refused text[], "left" boolean,
          occurred_at timestamptz, received_at timestamptz, message_id text, source_id bigint)
