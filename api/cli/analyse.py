@@ -81,6 +81,8 @@ def _print(answer: dict[str, Any], as_json: bool) -> None:
             show(result["cells"], False, "stage", "channel", "profiles", "events", "status")
         case "switches":
             show(result["channels"], False, "source", "target", "n", "profiles")
+        case "conformance":
+            show(result["deviations"], False, "kind", "touchpoint", "to", "n", "ways", "share")
         case "attribution":
             rows = [
                 {"label": one["label"], "touches": one["touches"]}

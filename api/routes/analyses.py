@@ -25,6 +25,7 @@ from app.journeys.asked import (
     DEFAULT_PURPOSE,
     Asked,
     AttributionIn,
+    ConformanceIn,
     FunnelIn,
     MatrixIn,
     PathsIn,
@@ -101,6 +102,21 @@ def compute_switches(
     what people chose, and does not say what switching causes.
     """
     return _answer(request, settings, caller, "switches", wanted)
+
+
+@router.post(
+    "/conformance",
+    summary="Compare people's ways with the target journey",
+    responses=documented(*ERRORS),
+)
+def compute_conformance(
+    request: Request, settings: Configuration, caller: Reader, wanted: ConformanceIn
+) -> dict[str, Any]:
+    """Count what was skipped, inserted, repeated, out of order, on another channel, or late.
+
+    Each way is explained by the fewest deviations; what an open one has not come to is none.
+    """
+    return _answer(request, settings, caller, "conformance", wanted)
 
 
 @router.post(

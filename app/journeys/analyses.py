@@ -13,11 +13,12 @@ from sqlalchemy.orm import Session
 import consent
 from app.consents.permission import permissions
 from app.db import Sessions
-from app.journeys import attributes, attribution, envelope, matrix, questions, switches
+from app.journeys import attributes, attribution, conformance, envelope, matrix, questions, switches
 from app.journeys import funnel as funnels
 from app.journeys import paths as ways
 from app.journeys.attributes import Attribute
 from app.journeys.attribution_request import AttributionQuery
+from app.journeys.conformance_request import ConformanceQuery
 from app.journeys.funnel_answer import caveats
 from app.journeys.funnel_request import FunnelRequest
 from app.journeys.matrix_request import MatrixQuery
@@ -76,6 +77,12 @@ KINDS = {
         MatrixQuery,
         lambda c, r, at: matrix.matrix(c, r.journey, as_of=at, range=r.range),
         lambda c, r, at, number: matrix.people(c, r, as_of=at, number=number),
+        spelling=False,
+    ),
+    "conformance": Kind(
+        ConformanceQuery,
+        lambda c, r, at: conformance.conformance(c, r, as_of=at),
+        lambda c, r, at, number: conformance.people(c, r, as_of=at, number=number),
         spelling=False,
     ),
     "attribution": Kind(

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import ConfigDict, Field
 
 from app.journeys.attribution_request import AttributionChoices, AttributionQuery
+from app.journeys.conformance_request import ConformanceQuery
 from app.journeys.definition import Frozen, Journey
 from app.journeys.funnel_request import Duration, FunnelRequest, Instant, TimeRange
 from app.journeys.matrix_request import MatrixQuery
@@ -124,7 +125,25 @@ class AttributionIn(AttributionChoices):
         return AttributionQuery.model_validate({**_said(self), "journey": journey})
 
 
-Asked = FunnelIn | PathsIn | MatrixIn | SwitchesIn | AttributionIn
+class ConformanceIn(Frozen):
+    """How people's ways through a saved journey differ from its target."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"journey": "retail-purchase"}}
+    )
+
+    journey: str
+    purpose: str | None = Field(default=None, max_length=100)
+    range: TimeRange = TimeRange()
+    as_of: Instant | None = None
+    top: int = Field(default=50, ge=1, le=500)
+
+    def question(self, journey: Journey | None) -> ConformanceQuery:
+        """Return the comparison; raises ValidationError for a journey without a target."""
+        return ConformanceQuery.model_validate({**_said(self), "journey": journey})
+
+
+Asked = FunnelIn | PathsIn | MatrixIn | SwitchesIn | AttributionIn | ConformanceIn
 
 #: How each analysis is asked.
 FORMS: dict[str, type[Asked]] = {
@@ -134,6 +153,7 @@ FORMS: dict[str, type[Asked]] = {
     "matrix": MatrixIn,
     "switches": SwitchesIn,
     "attribution": AttributionIn,
+    "conformance": ConformanceIn,
 }
 
 

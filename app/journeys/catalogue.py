@@ -1,7 +1,6 @@
-"""Journey definitions: stored in versions that never change; and where one profile stands."""
+"""Journey definitions: stored in versions that never change."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import distinct_on
@@ -9,7 +8,8 @@ from sqlalchemy.orm import Session
 
 import consent
 from app.errors import JourneyNotFound
-from app.journeys.definition import EventView, Journey, current_stage, definition_hash
+from app.journeys import due
+from app.journeys.definition import Journey, definition_hash
 from app.journeys.tables import JourneyVersion
 
 
@@ -31,6 +31,9 @@ def save(session: Session, journey: Journey) -> JourneyVersion:
     )
     session.add(version)
     session.flush()
+    before = last.definition.get("target") if last is not None else None
+    if version.definition.get("target") != before:
+        due.anew(session, journey.key)
     return version
 
 
@@ -44,12 +47,21 @@ def find(session: Session, key: str) -> tuple[JourneyVersion, Journey]:
 
 def list_all(session: Session) -> list[tuple[JourneyVersion, Journey]]:
     """Return the newest version of every journey, by key."""
-    rows = session.scalars(
+    return [(row, Journey.model_validate(row.definition)) for row in _newest(session)]
+
+
+def of_purpose(session: Session, purpose: str) -> list[tuple[JourneyVersion, Journey]]:
+    """Return the newest version of the journeys that serve a purpose, by key."""
+    rows = [row for row in _newest(session) if row.definition["purpose"] == purpose]
+    return [(row, Journey.model_validate(row.definition)) for row in rows]
+
+
+def _newest(session: Session) -> Sequence[JourneyVersion]:
+    return session.scalars(
         sa.select(JourneyVersion)
         .ext(distinct_on(JourneyVersion.key))
         .order_by(JourneyVersion.key, JourneyVersion.version.desc())
-    )
-    return [(row, Journey.model_validate(row.definition)) for row in rows]
+    ).all()
 
 
 def _last(session: Session, key: str) -> JourneyVersion | None:
@@ -59,22 +71,3 @@ def _last(session: Session, key: str) -> JourneyVersion | None:
         .order_by(JourneyVersion.version.desc())
         .limit(1)
     )
-
-
-def stages(
-    session: Session, timeline: Iterable[EventView], *, purpose: str
-) -> list[dict[str, Any]]:
-    """Return where a timeline (oldest event first) stands in each journey of this purpose."""
-    events = list(timeline)
-    found = []
-    for version, journey in list_all(session):
-        if journey.purpose == purpose:
-            stage = current_stage(journey, events)
-            found.append(
-                {
-                    "journey": version.key,
-                    "version": version.version,
-                    "stage": stage.id if stage else None,
-                }
-            )
-    return found

@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from app.journeys.frozen import Frozen as Frozen  # part of every definition
-from app.journeys.frozen import Identifier
+from app.journeys.frozen import Identifier as Identifier
 from app.journeys.target import Target
 
 MAX_NESTING = 12

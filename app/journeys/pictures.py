@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
+from app.journeys.vega import deviation
+
 WIDTH, MARGIN, INK, FAINT, PAPER = 960, 24, "#1d2433", "#c9ced8", "#ffffff"
 BLUE, GREEN, AMBER, GREY = "#2f6690", "#1b7f5c", "#c98a1b", "#8a93a5"
 #: How a path's end is drawn.
@@ -25,6 +27,7 @@ def draw(answer: Answer) -> str:
         "paths": _paths,
         "switches": _switches,
         "attribution": _attribution,
+        "conformance": _conformance,
     }
     if kind not in drawings:
         raise ValueError(f"there is no picture of {kind}; there is one of {', '.join(drawings)}")
@@ -188,6 +191,31 @@ def _switches(answer: Answer) -> str:
     title = f"Changes of channel: {_share(result['rate']) or '–'} of neighbouring events"
     heads, sides = [f"to {name}" for name in ids], [f"from {name}" for name in ids]
     return _document(answer, title, 26 + 54 * len(ids), _grid(heads, sides, cells))
+
+
+def _conformance(answer: Answer) -> str:
+    result = answer["result"]
+    rows = [
+        (deviation(one), one["ways"], _share(one["share"])) for one in result["deviations"][:20]
+    ]
+    fit = _share(result["all"]["share_fit"]) or "–"
+    title = f"{fit} of {result['compared']:,} ways are as they should be"
+    return _document(answer, title, 34 * len(rows) + 8, _bars(rows))
+
+
+def _bars(rows: list[tuple[str, int, str]]) -> list[str]:
+    """A bar for each row: its name, its number and what stands behind it."""
+    most = max((n for _, n, _ in rows), default=0) or 1
+    left, parts = 300, []
+    wide: float = WIDTH - left - 160
+    for number, (name, n, said) in enumerate(rows):
+        y = number * 34.0
+        parts += [
+            _text(left - 12, y + 17, _short(name, 40), anchor="end"),
+            _box(left, y, wide * n / most, 24, BLUE, f"{name}: {n:,}"),
+            _text(left + wide * n / most + 8, y + 17, f"{n:,}   {said}"),
+        ]
+    return parts
 
 
 def _attribution(answer: Answer) -> str:

@@ -51,6 +51,19 @@ def specification(answer: Mapping[str, Any]) -> dict[str, Any]:
                 for node in result["flow"]["nodes"]
             ]
             marks = _heat("step", "label", "n")
+        case "conformance":
+            rows = [
+                {"deviation": deviation(one), "kind": one["kind"], "ways": one["ways"]}
+                for one in result["deviations"]
+            ]
+            marks = {
+                "mark": {"type": "bar", "tooltip": True},
+                "encoding": {
+                    "y": {"field": "deviation", "type": "nominal", "sort": None},
+                    "x": {"field": "ways", "type": "quantitative"},
+                    "color": {"field": "kind", "type": "nominal"},
+                },
+            }
         case "attribution":
             rows = [
                 {"label": one["label"] or "other", "model": model, **credit}
@@ -75,6 +88,12 @@ def specification(answer: Mapping[str, Any]) -> dict[str, Any]:
         "width": "container",
         **marks,
     }
+
+
+def deviation(one: Mapping[str, Any]) -> str:
+    """Say a deviation in a few words."""
+    to = f" → {one['to']}" if one["to"] else ""
+    return f"{one['kind'].replace('_', ' ')}: {one['touchpoint']}{to}"
 
 
 def _heat(x: str, y: str, colour: str) -> dict[str, Any]:

@@ -27,6 +27,8 @@ JOURNEY = {
         {"id": "page", "stage": "look", "channel": "web", "match": {"event": "Viewed <b>"}},
         {"id": "order", "stage": "buy", "channel": "till", "match": {"event": "Ordered"}},
     ],
+    "target": {"nodes": ["page", "order"],
+               "edges": [{"from": "page", "to": "order", "max_delay": "PT0.000001S"}]},
 }  # fmt: skip
 LINKED = {consent.LINK: True}
 FUNNEL: dict[str, Any] = {"steps": [{"event": "Viewed <b>"}, {"event": "Ordered"}]}
@@ -71,6 +73,7 @@ def test_every_answer_has_the_envelope_and_opens_to_its_people(
         "paths": ({**journey, "label": "touchpoint"}, 'variant:["page"]', 1),
         "matrix": (journey, 'cell:["look","web"]', 2),
         "switches": (journey, 'move:["web","till"]', 1),
+        "conformance": (journey, "state:open", 1),
         "attribution": ({"conversion": {"event": "Ordered"}, "label": "event"},
                         "paths:converted", 1),
     }
@@ -144,7 +147,8 @@ def test_answers_are_drawn_and_what_people_wrote_stays_text(
     credit.write_text(json.dumps({"conversion": {"event": "Ordered"}, "label": "event"}))
     here = ["--data-dir", str(tmp_path), "--out"]
     asked = {"funnel": [str(question)], "paths": [], "matrix": ["--journey", "shop"],
-             "switches": ["--journey", "shop"], "attribution": [str(credit)]}  # fmt: skip
+             "switches": ["--journey", "shop"], "attribution": [str(credit)],
+             "conformance": ["--journey", "shop"]}  # fmt: skip
     for kind, options in asked.items():
         out = tmp_path / f"{kind}.svg"
         arguments = ["analyse", kind, *options, *here, str(out), "--json"]

@@ -1,5 +1,5 @@
 -- All events of some identifiers, in the order of journeys.
-SELECT e.type, e.name, s.name AS source, e.properties
+SELECT e.identifier_id, e.type, e.name, s.name AS source, e.properties
 FROM app.event e
 JOIN app.source s ON s.id = e.source_id
 WHERE e.identifier_id = ANY(CAST(:identifiers AS bigint[]))

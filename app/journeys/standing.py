@@ -1,0 +1,119 @@
+"""Where one person stands in each journey: the stage, what comes next, what differs from plan."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.journeys import catalogue, flow
+from app.journeys.alignment import Rules, rules
+from app.journeys.definition import Journey, touchpoint_of
+from app.journeys.predicate import microseconds
+from app.journeys.told import Told, told
+from app.journeys.ways import Judged, Way, judge, ways
+from app.profiles.read import View
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def of_person(session: Session, view: View, *, now: datetime) -> list[dict[str, Any]]:
+    """Return where a person stands in each journey of the purpose they are seen for.
+
+    Computed from their events as they may be seen now, so it is never behind. `next` is what other
+    people did from there, as it was counted within the hour.
+    """
+    listed = catalogue.of_purpose(session, view.purpose)
+    events = list(told(session, view.allowed, view.purpose, now=now)) if listed else []
+    flows = flow.kept(session, [version.key for version, _ in listed])
+    found = []
+    for version, journey in listed:
+        stops = placed(journey, events)
+        kept = flows.get(version.key)
+        route = [
+            one for place, (one, _) in enumerate(stops) if not place or stops[place - 1][0] != one
+        ]
+        stage = _stage(journey, stops)
+        found.append(
+            {
+                "journey": version.key,
+                "version": version.version,
+                "stage": stage,
+                "touchpoint": stops[-1][0] if stops else None,
+                "since": _time(stops[-1][1]) if stops else None,
+                "next": flow.next_steps(kept.flow, route) if kept else [],
+                "next_counted_at": kept.computed_at.isoformat() if kept else None,
+                "target": _target(journey, stops, now) if journey.target else None,
+            }
+        )
+    return found
+
+
+def placed(journey: Journey, events: Iterable[Told]) -> list[tuple[str, int]]:
+    """Return the touchpoints that events are at, with their times in microseconds."""
+    found = []
+    for one in events:
+        point = touchpoint_of(journey, one.event)
+        if point is not None:
+            found.append((point.id, microseconds(one.occurred_at)))
+    return found
+
+
+def current(
+    rule: Rules, stops: Iterable[tuple[str, int]], *, now: int
+) -> tuple[Way, Judged] | None:
+    """Return the latest way of a person, and how it stands to the target."""
+    taken = ways(rule, stops, now=now)
+    return (taken[-1], judge(rule, taken[-1], now=now)) if taken else None
+
+
+def differences(rule: Rules, way: Way, judged: Judged) -> list[dict[str, Any]]:
+    """Return the deviations of a way, by time, each with when it became one."""
+    found = [
+        {
+            "kind": one.kind,
+            "touchpoint": one.touchpoint,
+            "to": None,
+            "since": _time(way.stops[one.at].first if one.at is not None else way.stops[-1].last),
+        }
+        for one in judged.deviations
+    ]
+    for late in judged.late:
+        one, two = (rule.places[place].touchpoint for place in late.edge)
+        found.append({"kind": "late", "touchpoint": one, "to": two, "since": _time(late.since)})
+    return sorted(found, key=lambda one: (str(one["since"]), str(one["kind"])))
+
+
+def _target(
+    journey: Journey, stops: Iterable[tuple[str, int]], now: datetime
+) -> dict[str, Any] | None:
+    rule = rules(journey)
+    found = current(rule, stops, now=microseconds(now))
+    if found is None:
+        return None
+    way, judged = found
+    pending = judged.alignment.pending
+    open_ = way.state == "open" and pending < len(rule.places)
+    return {
+        "state": way.state,
+        "began_at": _time(way.stops[0].first),
+        "fit": judged.fit,
+        "expected": rule.places[pending].touchpoint if open_ else None,
+        "due_at": None if judged.due is None else _time(judged.due),
+        "deviations": differences(rule, way, judged),
+    }
+
+
+def _stage(journey: Journey, stops: Iterable[tuple[str, int]]) -> str | None:
+    orders = {stage.id: stage.order for stage in journey.stages}
+    stage_of = {point.id: point.stage for point in journey.touchpoints}
+    stages = [stage_of[touchpoint] for touchpoint, _ in stops]
+    if not stages:
+        return None
+    if journey.stage_rule == "latest":
+        return stages[-1]
+    return max(stages, key=lambda stage: orders[stage])
+
+
+def _time(at: int) -> str:
+    return (_EPOCH + timedelta(microseconds=at)).isoformat()

@@ -1,0 +1,174 @@
+"""People followed through a target: by what they do, and by the clock alone (§7, 63)."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from fastapi.testclient import TestClient
+
+import consent
+from app import pipeline
+from app.db import Sessions
+from app.journeys import counting, following
+from app.journeys.tables import JourneyDeviation, JourneyDue
+from app.profiles import changes
+from app.settings import Settings
+
+PURPOSE = "analytics.audience"
+YES = {"consent": {"categoryPreferences": {PURPOSE: True, consent.LINK: True}}}
+JOURNEY: dict[str, Any] = {
+    "key": "loan",
+    "name": "Loan",
+    "stages": [{"id": stage, "order": order} for order, stage in enumerate("abc")],
+    "channels": ["web"],
+    "touchpoints": [
+        {"id": name, "stage": name.lower(), "channel": "web", "match": {"event": name}}
+        for name in "ABC"
+    ],
+    "target": {"nodes": ["A", "B", "C"],
+               "edges": [{"from": "A", "to": "B", "max_delay": "P2D"}]},
+}  # fmt: skip
+
+
+class World:
+    """The product, with a clock that the follower is told."""
+
+    def __init__(
+        self, server: TestClient, sessions: Sessions, key: str, header: dict[str, str]
+    ) -> None:
+        self.server, self.sessions, self.key, self.header = server, sessions, key, header
+        self.now = datetime.now(UTC)
+
+    def track(self, who: dict[str, str], name: str, days_ago: float) -> None:
+        at = (self.now - timedelta(days=days_ago)).isoformat()
+        body = {**who, "event": name, "timestamp": at, "context": YES, "writeKey": self.key}
+        self.server.post("/v1/track", json=body).raise_for_status()
+
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        answer = self.server.post(path, json=body, headers=self.header)
+        assert answer.is_success, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def settle(self) -> None:
+        idle = False
+        while not idle:
+            with self.sessions.begin() as session:
+                idle = pipeline.step(session).idle
+
+    def look(self, later: timedelta = timedelta(minutes=1)) -> list[tuple[str, str, str]]:
+        """Let the follower do what is due, and return all deviations that are kept."""
+        while following.advance(self.sessions, now=self.now + later):
+            pass
+        with self.sessions() as session:
+            rows = session.scalars(sa.select(JourneyDeviation)).all()
+            return sorted((row.kind, row.touchpoint, row.to_touchpoint) for row in rows)
+
+    def told(self) -> list[dict[str, Any]]:
+        with self.sessions() as session:
+            rows, _ = changes.read(session, after=None, types=["journey.deviated"], limit=100)
+            return [dict(row.data) for row in rows]
+
+    def standing(self, ref: str) -> dict[str, Any]:
+        url = f"/v1/profiles/{ref}/journeys?purpose={PURPOSE}"
+        answer = self.server.get(url, headers=self.header)
+        assert answer.status_code == 200, answer.text
+        [found] = answer.json()["data"]
+        assert isinstance(found, dict)
+        return found
+
+
+@pytest.fixture
+def world(
+    server: TestClient, sessions: Sessions, write_key: str, token: Callable[..., dict[str, str]]
+) -> World:
+    header = token(purposes=(PURPOSE,))
+    server.post("/v1/journeys", json=JOURNEY, headers=header).raise_for_status()
+    return World(server, sessions, write_key, header)
+
+
+ADA = {"userId": "ada"}
+
+
+def test_the_clock_alone_raises_a_deviation_once_and_a_late_event_takes_it_back(
+    world: World,
+) -> None:
+    world.track(ADA, "A", 1.5)
+    world.settle()
+    assert world.look() == []
+    on_time = world.standing("user_id:ada")
+    assert (on_time["stage"], on_time["touchpoint"]) == ("a", "A")
+    assert (on_time["target"]["expected"], on_time["target"]["deviations"]) == ("B", [])
+    with world.sessions() as session:
+        [timer] = session.scalars(sa.select(JourneyDue)).all()
+    assert abs(timer.due_at - (world.now + timedelta(days=0.5))) < timedelta(milliseconds=1)
+    assert world.look(timedelta(days=0.5, seconds=-1)) == []
+    # No event at all: only the clock has passed.
+    assert world.look(timedelta(days=0.5, seconds=1)) == [("late", "A", "B")]
+    [news] = world.told()
+    assert (news["journey"], news["purpose"], news["kind"]) == ("loan", PURPOSE, "late")
+    assert world.look(timedelta(days=1)) == [("late", "A", "B")]
+    assert len(world.told()) == 1
+    # It had happened in time and came late.
+    world.track(ADA, "B", 0.1)
+    world.settle()
+    assert world.look(timedelta(days=1)) == []
+    assert len(world.told()) == 1
+
+
+def test_merges_withdrawals_and_another_target_are_followed(world: World) -> None:
+    device = {"anonymousId": "d-1"}
+    world.track(device, "A", 3.0)
+    world.track(ADA, "B", 2.5)
+    world.settle()
+    assert world.look() == [("late", "A", "B"), ("skipped", "A", "")]
+    identify = {**device, **ADA, "context": YES, "writeKey": world.key}
+    world.server.post("/v1/identify", json=identify).raise_for_status()
+    world.settle()
+    assert world.look() == []  # one person, who has done A and then B
+    [merge] = world.server.get("/v1/identity/merges", headers=world.header).json()["data"]
+    world.post(f"/v1/identity/merges/{merge['id']}/undo", {})
+    assert world.look() == [("late", "A", "B"), ("skipped", "A", "")]
+
+    target = {"nodes": ["A", {"touchpoint": "B", "optional": True}, "C"]}
+    world.post("/v1/journeys", {**JOURNEY, "target": target})
+    assert world.look() == [("skipped", "A", "")]
+    world.post("/v1/journeys", {**JOURNEY, "target": None})
+    assert world.look() == []
+    world.post("/v1/journeys", JOURNEY)
+    assert world.look() == [("late", "A", "B"), ("skipped", "A", "")]
+
+    withdrawn = {
+        "subject": {"namespace": "user_id", "value": "ada"},
+        "decisions": [{"purpose": PURPOSE, "state": "withdrawn"}],
+        "evidence": {"method": "test"},
+    }
+    world.post("/v1/consents", withdrawn)
+    world.settle()
+    assert world.look() == [("late", "A", "B")]
+
+
+def test_a_profile_says_where_it_stands_and_what_others_did_next(
+    world: World, settings: Settings
+) -> None:
+    for n in range(8):
+        who = {"userId": f"u-{n}"}
+        world.track(who, "A", 5.0)
+        world.track(who, "B" if n < 6 else "C", 4.0)
+    world.track(ADA, "A", 1.0)
+    world.settle()
+    assert counting.refresh(world.sessions, settings.lake_dir) == 1
+    assert counting.refresh(world.sessions, settings.lake_dir) == 0  # of this hour
+    found = world.standing("user_id:ada")
+    # Nine were at A. Fewer than five went on to C: that is not kept.
+    assert found["next"] == [
+        {"touchpoint": "B", "share": 6 / 9, "median_seconds": 86_400.0, "given": 1}
+    ]
+    other = world.standing("user_id:u-7")
+    assert other["stage"] == "c"
+    assert [(d["kind"], d["touchpoint"]) for d in other["target"]["deviations"]] == [
+        ("skipped", "B")
+    ]
+    assert (other["target"]["state"], other["target"]["expected"]) == ("completed", None)
