@@ -19,6 +19,7 @@ from app.errors import (
     JourneyNotFound,
     PurposeNotAllowed,
     SegmentExists,
+    SegmentNotFound,
 )
 from app.journeys import catalogue, questions
 from app.journeys.asked import (
@@ -31,6 +32,7 @@ from app.journeys.asked import (
     PathsIn,
     SwitchesIn,
 )
+from app.journeys.asked_places import CompareIn, DropOffIn, FrictionIn, MomentsIn, VoiceIn
 from app.segments import members as segments
 from consent.errors import PurposeNotFound
 
@@ -43,7 +45,7 @@ AUTH = (InvalidToken, InsufficientScope)
 ERRORS = (*AUTH, PurposeNotAllowed, PurposeNotFound, JourneyNotFound, DefinitionInvalid)
 
 
-@router.post("/funnel", summary="Compute a funnel", responses=documented(*ERRORS))
+@router.post("/funnel", summary="Compute a funnel", responses=documented(*ERRORS, SegmentNotFound))
 def compute_funnel(
     request: Request, settings: Configuration, caller: Reader, wanted: FunnelIn
 ) -> dict[str, Any]:
@@ -132,6 +134,67 @@ def compute_attribution(
     For every model the credits and the conversions without a touch are all conversions.
     """
     return _answer(request, settings, caller, "attribution", wanted)
+
+
+@router.post(
+    "/friction", summary="Score the friction of touchpoints", responses=documented(*ERRORS)
+)
+def compute_friction(
+    request: Request, settings: Configuration, caller: Reader, wanted: FrictionIn
+) -> dict[str, Any]:
+    """Score every touchpoint from 0 to 100, with each reason, its weight and how often it was seen.
+
+    What was seen too rarely is absent, not zero. `disagreements` lists where people say otherwise.
+    """
+    return _answer(request, settings, caller, "friction", wanted)
+
+
+@router.post("/drop-off", summary="Find where people leave", responses=documented(*ERRORS))
+def compute_drop_off(
+    request: Request, settings: Configuration, caller: Reader, wanted: DropOffIn
+) -> dict[str, Any]:
+    """Count who leaves at each stage and place, what is lost there, and where the journey breaks.
+
+    Who can still go on is in progress, not dropped.
+    """
+    return _answer(request, settings, caller, "drop-off", wanted)
+
+
+@router.post(
+    "/voice", summary="Join what customers say to touchpoints", responses=documented(*ERRORS)
+)
+def compute_voice(
+    request: Request, settings: Configuration, caller: Reader, wanted: VoiceIn
+) -> dict[str, Any]:
+    """Give NPS, CSAT and CES of each touchpoint, by the answers that came after it."""
+    return _answer(request, settings, caller, "voice", wanted)
+
+
+@router.post("/moments-of-truth", summary="Find moments of truth", responses=documented(*ERRORS))
+def compute_moments_of_truth(
+    request: Request, settings: Configuration, caller: Reader, wanted: MomentsIn
+) -> dict[str, Any]:
+    """Test at which touchpoints a bad visit is followed by another outcome than a good one.
+
+    Both are counted from the same moment. It compares what happened to people, and does not say
+    what causes it.
+    """
+    return _answer(request, settings, caller, "moments-of-truth", wanted)
+
+
+@router.post(
+    "/compare",
+    summary="Compare variants, segments, periods",
+    responses=documented(*ERRORS, SegmentNotFound),
+)
+def compute_comparison(
+    request: Request, settings: Configuration, caller: Reader, wanted: CompareIn
+) -> dict[str, Any]:
+    """Hold groups of people against each other, from one time zero, with tests and intervals.
+
+    An alignment that flatters a group has a warning; all tests are corrected together.
+    """
+    return _answer(request, settings, caller, "compare", wanted)
 
 
 @router.get(

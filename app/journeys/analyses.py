@@ -1,12 +1,10 @@
 """Answers a question over the lake: as of when, over whom, without whom; and who is behind it."""
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import duckdb
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
@@ -16,13 +14,14 @@ from app.db import Sessions
 from app.journeys import attributes, attribution, conformance, envelope, matrix, questions, switches
 from app.journeys import funnel as funnels
 from app.journeys import paths as ways
-from app.journeys.attributes import Attribute
 from app.journeys.attribution_request import AttributionQuery
 from app.journeys.conformance_request import ConformanceQuery
 from app.journeys.funnel_answer import caveats
 from app.journeys.funnel_request import FunnelRequest
+from app.journeys.kind import Kind
 from app.journeys.matrix_request import MatrixQuery
 from app.journeys.paths_request import PathsRequest
+from app.journeys.places import KINDS as PLACES
 from app.journeys.switches_request import SwitchesQuery
 from app.journeys.time_to_convert import time_to_convert
 from app.lake.copy import copy_new
@@ -30,24 +29,8 @@ from app.lake.duckdb_engine import Lake, open_lake
 from app.segments import lists
 from identity import people
 
-Connection = duckdb.DuckDBPyConnection
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One analysis: what it is asked, what it answers, and who is behind a number of it."""
-
-    request: type[BaseModel]
-    compute: Callable[[Connection, Any, datetime], BaseModel]
-    behind: Callable[[Connection, Any, datetime, str], list[int]]
-    caveats: Callable[[Any], list[str]] = lambda _: []
-    #: Names in a saved journey may be of events that are still to come.
-    spelling: bool = True
-    #: What it needs to know of people beside their events.
-    attributes: Callable[[Any], Collection[Attribute]] = lambda _: ()
-
-
-KINDS = {
+KINDS: dict[str, Kind] = {
+    **PLACES,
     "funnel": Kind(
         FunnelRequest,
         lambda c, r, at: funnels.funnel(c, r, as_of=at),

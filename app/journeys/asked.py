@@ -4,6 +4,8 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
+from app.journeys.asked_places import FORMS as PLACES
+from app.journeys.asked_places import AskedPlaces
 from app.journeys.attribution_request import AttributionChoices, AttributionQuery
 from app.journeys.conformance_request import ConformanceQuery
 from app.journeys.definition import Frozen, Journey
@@ -143,10 +145,11 @@ class ConformanceIn(Frozen):
         return ConformanceQuery.model_validate({**_said(self), "journey": journey})
 
 
-Asked = FunnelIn | PathsIn | MatrixIn | SwitchesIn | AttributionIn | ConformanceIn
+Asked = FunnelIn | PathsIn | MatrixIn | SwitchesIn | AttributionIn | ConformanceIn | AskedPlaces
 
 #: How each analysis is asked.
 FORMS: dict[str, type[Asked]] = {
+    **PLACES,
     "funnel": FunnelIn,
     "time-to-convert": FunnelIn,
     "paths": PathsIn,
