@@ -12,7 +12,7 @@ from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
 from app.accountability.change import Change
 from app.accountability.simulate import simulate as answer
-from app.errors import DefinitionInvalid, PurposeNotAllowed, SegmentNotFound
+from app.errors import DefinitionInvalid, PurposeNotAllowed, SegmentNotFound, SourceNotFound
 from consent.errors import NoticeNotFound, PurposeNotFound
 
 router = APIRouter(tags=["consent"])
@@ -45,6 +45,7 @@ class SimulationIn(Change):
         PurposeNotFound,
         NoticeNotFound,
         SegmentNotFound,
+        SourceNotFound,
         DefinitionInvalid,
     ),
 )
@@ -54,7 +55,8 @@ def simulate(
     """Say who would be allowed or denied, why, and what follows in segments and destinations.
 
     Nothing is written. `what_would_have_leaked` counts who is denied although rules that take
-    missing, unreadable or lapsed consent for a yes would have let them through.
+    missing, unreadable or lapsed consent for a yes would have let them through; of a
+    `segment_event`, the destinations that Segment's own rules would have sent it to.
     """
     stated = None
     if wanted.examples_for is not None:

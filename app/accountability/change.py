@@ -1,6 +1,6 @@
 """A change that somebody proposes: to a purpose, to a notice, or a new destination."""
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -56,22 +56,35 @@ class DestinationChange(_Strict):
     )
 
 
+class SegmentEvent(_Strict):
+    """An event as Segment takes it, to see what Segment would send of it that this does not."""
+
+    source: str = Field(max_length=200, description="By whose categories it is read here.")
+    consent: Any = Field(default=None, description="Its `context.consent`, if it has one.")
+    integrations: Any = Field(default=None, description="Its `integrations`, if it has them.")
+    destinations: dict[str, list[str]] = Field(
+        min_length=1,
+        max_length=100,
+        description="The categories that each destination is mapped to at Segment; none is [].",
+        examples=[{"facebook": ["advertising"], "warehouse": []}],
+    )
+
+
 class Change(_Strict):
-    """Exactly one proposed change."""
+    """Exactly one proposed change, or an event to compare with Segment."""
 
     purpose: PurposeChange | None = None
     notice: NoticeChange | None = None
     destination: DestinationChange | None = None
+    segment_event: SegmentEvent | None = None
 
     @property
-    def kind(self) -> Literal["purpose", "notice", "destination"]:
+    def kind(self) -> str:
         """Say what is to change."""
-        if self.purpose is not None:
-            return "purpose"
-        return "notice" if self.notice is not None else "destination"
+        return next(name for name in Change.model_fields if getattr(self, name) is not None)
 
     @model_validator(mode="after")
     def _one(self) -> "Change":
-        if sum(c is not None for c in (self.purpose, self.notice, self.destination)) != 1:
-            raise ValueError("propose one change: purpose, notice or destination")
+        if sum(getattr(self, name) is not None for name in Change.model_fields) != 1:
+            raise ValueError(f"propose one of {', '.join(Change.model_fields)}")
         return self

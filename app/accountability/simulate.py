@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import consent
+from app.accountability import as_segment
 from app.accountability.change import Change, DestinationChange, NoticeChange, PurposeChange
 from app.accountability.compare import (
     NAMED,
@@ -51,8 +52,8 @@ def simulate(
     """Return who would be allowed and denied, why, and what would follow; nothing is written.
 
     With `named_for`, a purpose that the asker may state, some of the people who change are named:
-    those whose data may be read for it. Raises PurposeNotFound, NoticeNotFound, SegmentNotFound
-    and DefinitionInvalid.
+    those whose data may be read for it. Raises PurposeNotFound, NoticeNotFound, SegmentNotFound,
+    SourceNotFound and DefinitionInvalid.
     """
     with read_only(session):
         if change.purpose is not None:
@@ -61,6 +62,8 @@ def simulate(
             found = _notice(session, change.notice, at)
         elif change.destination is not None:
             found = _destination(session, change.destination, at)
+        elif change.segment_event is not None:
+            found = _Found(as_segment.compare(session, change.segment_event), [])
         if named_for is not None:
             named, withheld = _named(session, found.moves, named_for)
             found.answer |= {"examples": named, "examples_withheld": withheld}

@@ -142,3 +142,54 @@ def test_06_segments_matrix_in_our_own_mode_denies_where_segment_lets_everything
             "amplitude": analytics,
         }
         assert {name for name, allowed in flows.items() if allowed} == expected, row
+
+
+#: The same table in Segment's own words: consent, integrations, the mapping, and where data flow.
+AD = {"facebook": ["ad"], "google-ads": ["ad"], "amplitude": ["analytics"]}
+BOTH = {**AD, "facebook": ["ad", "analytics"]}
+NONE: dict[str, list[str]] = {name: [] for name in AD}
+MIXED = {**AD, "warehouse": []}
+YES_NO = {"categoryPreferences": {"ad": True, "analytics": False}}
+SWITCHES = {"facebook": True, "amplitude": False}
+THEIRS: list[tuple[int, Any, Any, dict[str, list[str]], set[str]]] = [
+    (1, None, None, AD, {"facebook", "google-ads", "amplitude"}),
+    (1, {}, {}, AD, {"facebook", "google-ads", "amplitude"}),
+    (2, {"categoryPreferences": {}}, {}, MIXED, {"warehouse"}),
+    (3, None, SWITCHES, AD, {"facebook"}),
+    (4, {"categoryPreferences": {}}, SWITCHES, MIXED, {"warehouse"}),
+    (5, YES_NO, None, NONE, {"facebook", "google-ads", "amplitude"}),
+    (6, YES_NO, None, AD, {"facebook", "google-ads"}),
+    (7, YES_NO, SWITCHES, AD, {"facebook", "google-ads"}),
+    (8, YES_NO, {"facebook": False, "amplitude": False}, AD, {"google-ads"}),
+    (9, YES_NO, SWITCHES, BOTH, {"google-ads"}),
+    (10, {"categoryPreferences": {"ad": True, "analytics": True}}, SWITCHES, BOTH,
+     {"facebook", "google-ads"}),
+    (11, {"categoryPreferences": {"ad": False, "analytics": True}}, SWITCHES, BOTH, set()),
+]  # fmt: skip
+
+
+def test_06_segments_matrix_as_segment_has_it_is_compared_and_never_decides(
+    server: TestClient, sessions: Sessions, officer: dict[str, str]
+) -> None:
+    site = Site(server, sessions, officer)
+    with sessions.begin() as session:
+        source = sources.find_by_key(session, site.key)
+        assert source is not None
+        name = source.name
+        found = sources.find_by_id(session, source.id)
+        found.categories = {"ad": ["ads.share"], "analytics": ["analytics.audience"]}
+    denied = {1: 3, 3: 1, 5: 3}  # of each row: what Segment sends and this does not
+    for row, said, switches, mapped, expected in THEIRS:
+        event = {"source": name, "consent": said, "integrations": switches, "destinations": mapped}
+        answer = server.post(
+            "/v1/consents/simulate", json={"segment_event": event}, headers=officer
+        )
+        assert answer.status_code == 200, answer.text
+        told = {one["destination"]: one for one in answer.json()["destinations"]}
+        assert {name for name, one in told.items() if one["segment"]} == expected, row
+        leaks = {name for name, one in told.items() if one["segment"] and not one["here"]}
+        assert len(leaks) == denied.get(row, len(expected & {"warehouse"})), row
+        assert answer.json()["what_would_have_leaked"] == len(leaks)
+    nobody = server.post("/v1/consents/simulate", headers=officer,
+                         json={"segment_event": {"source": "no", "destinations": AD}})  # fmt: skip
+    assert nobody.status_code == 404
