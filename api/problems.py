@@ -79,6 +79,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     app_errors.PurposeNotAllowed: HTTPStatus.FORBIDDEN,
     app_errors.SegmentNotFound: HTTPStatus.NOT_FOUND,
     app_errors.SegmentExists: HTTPStatus.CONFLICT,
+    app_errors.SegmentChanged: HTTPStatus.PRECONDITION_FAILED,
     app_errors.JourneyNotFound: HTTPStatus.NOT_FOUND,
     app_errors.AnalysisNotFound: HTTPStatus.NOT_FOUND,
     app_errors.BucketInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -59,6 +59,17 @@ def unavailable(error: BaseException) -> str | None:
     return next((why for start, why in CONDITIONS.items() if state.startswith(start)), None)
 
 
+def refusal(error: sa.exc.DBAPIError) -> str:
+    """Name what PostgreSQL refuses, without its message, which may hold what a person sent."""
+    state = getattr(error.orig, "sqlstate", None)
+    if state is None:
+        return type(error.orig).__name__
+    try:
+        return f"{psycopg.errors.lookup(state).__name__}, {state}"
+    except KeyError:
+        return str(state)
+
+
 class Base(DeclarativeBase):
     """Tables of the schema `app`.
 

@@ -206,6 +206,10 @@ class SegmentExists(AppError):
     """A segment with this key exists already."""
 
 
+class SegmentChanged(AppError):
+    """The segment was changed since it was read; read it again."""
+
+
 class JourneyNotFound(AppError):
     """No such journey."""
 

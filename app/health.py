@@ -16,6 +16,7 @@ from app import work
 from app.db import Sessions, unavailable
 from app.events import stream
 from app.events.writer import Writer
+from app.segments import looking
 
 #: So long may the database take to answer before it counts as hanging.
 DATABASE_SECONDS = 2.0
@@ -98,6 +99,7 @@ class _Answer:
     now: datetime
     worker: datetime | None
     failing: dict[str, datetime]
+    stuck: dict[str, tuple[str, datetime]]
 
 
 def _ask(sessions: Sessions) -> _Answer:
@@ -112,7 +114,8 @@ def _ask(sessions: Sessions) -> _Answer:
             )
         ).one()
         backlog = stream.backlog(session, "pipeline")
-        return _Answer(row.writable, backlog, row.now, row.worker, work.failing(session))
+        failing, stuck = work.failing(session), looking.stuck(session)
+        return _Answer(row.writable, backlog, row.now, row.worker, failing, stuck)
 
 
 def _judge(health: Health, answer: _Answer) -> None:
@@ -130,6 +133,9 @@ def _judge(health: Health, answer: _Answer) -> None:
         seconds = (answer.now - since).total_seconds()
         if seconds > FAILING_SECONDS:
             health.worries.append(f"the job {job} has failed for {seconds:.0f} s")
+    for key, (why, since) in sorted(answer.stuck.items()):
+        seconds = (answer.now - since).total_seconds()
+        health.worries.append(f"the segment {key} is stuck for {seconds:.0f} s: {why}")
     if answer.worker is None:
         health.worries.append("no worker has run yet")
         return

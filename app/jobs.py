@@ -44,7 +44,7 @@ DELIVERY_SECONDS = 0.5
 #: How many destinations are served at once.
 DELIVERING = 3
 LAKE_SECONDS = 5.0
-SEGMENT_SECONDS = 60.0
+SEGMENT_SECONDS = 5.0
 TALLY_SECONDS = 60.0
 TURNING_SECONDS = 5.0
 COMPUTING_SECONDS = 1.0
@@ -174,9 +174,8 @@ class Worker:
         compact(self._sessions, self._settings.lake_dir)
 
     def _segments(self) -> None:
-        with self._sessions.begin() as session, advisory_lock(session, "segments") as mine:
-            if mine:
-                pipeline.refresh_all(session)
+        with exclusively(self._sessions, "segments") as mine:
+            if mine and pipeline.refresh_all(self._sessions, only_due=True):
                 self._send.set()
 
     def _computing(self) -> None:

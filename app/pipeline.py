@@ -8,6 +8,7 @@ transaction together with the mark of how far it has come: whatever kills the pr
 goes through exactly once.
 """
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app import work
-from app.db import advisory_lock
+from app.db import Sessions, advisory_lock
 from app.destinations import outbox
 from app.events import stream
 from app.journeys import due
@@ -25,6 +26,7 @@ from app.profiles import account_calls, accounts, computing
 from app.profiles.changes import News, publish
 from app.profiles.project import project
 from app.resolve import AGAIN, SPELLED, resolve
+from app.segments import looking, refreshing
 from app.segments import members as segments
 from app.segments.tables import Segment
 from identity import people
@@ -97,27 +99,51 @@ def advance(
     """Refresh these segments for the people concerned and tell destinations who came and went."""
     merged = {p for pair in moved.merged for p in pair}
     split = {p for pair in moved.split for p in pair}
-    for segment in listed:
-        delta = segments.refresh(
-            session, segment, now=now, people=concerned, merged=merged, split=split
+    everything = list(listed)
+    if everything and concerned:
+        deltas = refreshing.refresh(
+            session, everything, now=now, people=concerned, merged=merged, split=split
         )
-        announce(session, delta, now=now)
+        announce(session, *deltas, now=now)
 
 
-def announce(session: Session, delta: segments.Delta, *, now: datetime) -> None:
-    """Publish who entered and left a segment, and queue it for the destinations that listen."""
-    about = {"segment": delta.segment, "purpose": delta.purpose}
-    news = [News("segment.entered", p, about) for p in delta.entered]
-    news += [News("segment.exited", p, {**about, "reason": why}) for p, why in delta.left]
+def announce(session: Session, *deltas: segments.Delta, now: datetime) -> None:
+    """Publish who entered and left segments, and queue it for the destinations that listen."""
+    news = []
+    for delta in deltas:
+        about = {"segment": delta.segment, "purpose": delta.purpose}
+        news += [News("segment.entered", p, about) for p in delta.entered]
+        news += [News("segment.exited", p, {**about, "reason": why}) for p, why in delta.left]
     publish(session, news, at=now)
-    outbox.enqueue(session, delta, now=now)
+    for delta in deltas:
+        outbox.enqueue(session, delta, now=now)
 
 
-def refresh_all(session: Session) -> None:
-    """Refresh every segment wholly: windows pass and consents lapse although nothing happens."""
-    now = datetime.now(UTC)
-    for segment in segments.list_all(session):
-        announce(session, segments.refresh(session, segment, now=now), now=now)
+def refresh_all(sessions: Sessions, *, only_due: bool = False) -> bool:
+    """Look through everybody for every segment, or for those whose time has come; say whether any.
+
+    Windows pass and consents lapse although nothing happens. Those of one purpose are looked
+    through together, with no segment locked, and who has moved is settled in small transactions:
+    steps of the pipeline go on meanwhile.
+    """
+    with sessions.begin() as session:
+        groups = looking.due(session, now=datetime.now(UTC) if only_due else None)
+    for group in groups:
+        started, now = time.perf_counter(), datetime.now(UTC)
+        with sessions.begin() as session:
+            found = looking.look(session, group, now=now)
+        for first in range(0, len(found.people), looking.PORTION):
+            people = found.people[first : first + looking.PORTION]
+            with sessions.begin() as session:
+                moment = datetime.now(UTC)
+                deltas = refreshing.refresh(
+                    session, found.segments, now=moment, people=people, settled=True
+                )
+                announce(session, *deltas, now=moment)
+        spent = (time.perf_counter() - started) * 1000
+        with sessions.begin() as session:
+            looking.done(session, found, now=now, milliseconds=spent)
+    return bool(groups)
 
 
 def after_move(session: Session, moved: Moved) -> None:

@@ -21,6 +21,7 @@ from app.ledger import state
 from app.ledger.anchor import Anchor
 from app.ledger.keystore import Keystore
 from app.privacy import journal
+from app.segments import looking
 from app.settings import Settings
 from app.suppression import gate
 from consent import erasure, suppression
@@ -44,6 +45,7 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
                 ("clock", _clock),
                 ("pipeline", _pipeline),
                 ("jobs", _jobs),
+                ("segments", _segments),
                 ("destinations", _destinations),
             )
         ]
@@ -110,6 +112,15 @@ def _jobs(session: Session) -> str:
     if failing:
         raise _Wrong(f"failing: {', '.join(sorted(failing))}; the worker's log names the error")
     return "none fails"
+
+
+def _segments(session: Session) -> str:
+    stuck = looking.stuck(session)
+    if stuck:
+        told = "; ".join(f"{key}: {why} since {at:%Y-%m-%d %H:%M}" for key, (why, at) in
+                         sorted(stuck.items()))  # fmt: skip
+        raise _Wrong(f"stuck: {told}; change the rule, it is tried again each minute")
+    return "none is stuck"
 
 
 def _destinations(session: Session) -> str:

@@ -34,6 +34,7 @@ from app.journeys.asked import (
 )
 from app.journeys.asked_places import CompareIn, DropOffIn, FrictionIn, MomentsIn, VoiceIn
 from app.segments import members as segments
+from app.segments import refreshing
 from consent.errors import PurposeNotFound
 
 router = APIRouter(prefix="/v1/analyses", tags=["journeys"])
@@ -287,7 +288,7 @@ def create_segment_of_number(
     rule, opened = analyses.listed(session, settings.lake_dir, query_id, wanted.bucket)
     segment = segments.create(session, key=wanted.key, name=wanted.name, purpose=purpose, rule=rule)
     now = datetime.now(UTC)
-    pipeline.announce(session, segments.refresh(session, segment, now=now), now=now)
+    pipeline.announce(session, *refreshing.refresh(session, [segment], now=now), now=now)
     work.wake(session)
     return {
         "key": segment.key,

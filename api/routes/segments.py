@@ -1,72 +1,44 @@
 """Segments: rules over traits and behaviour, and their members."""
 
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Annotated, Any
 
-from fastapi import APIRouter
+import msgspec
+from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
-from api.auth import Caller, requires, state_purpose
-from api.deps import Cursor, Db, Limit
+from api.auth import Caller, requires
+from api.deps import Db
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
-from api.routes.profiles import Ref, frame
 from app import pipeline, work
+from app.destinations import registry
 from app.errors import (
-    CursorInvalid,
     DefinitionInvalid,
-    ProfileNotFound,
-    PurposeNotAllowed,
+    SegmentChanged,
     SegmentExists,
     SegmentInUse,
     SegmentNotFound,
 )
-from app.profiles import read
-from app.segments import explain, names, preview, uses
+from app.segments import dependencies, names, refreshing, uses
 from app.segments import members as segments
 from app.segments.tables import Segment
 from consent.errors import PurposeNotFound
-from identity.errors import IdentifierInvalid
 
 router = APIRouter(prefix="/v1/segments", tags=["segments"])
 
 Reader = Annotated[Caller, requires("segments:read")]
 Writer = Annotated[Caller, requires("segments:write")]
 AUTH = (InvalidToken, InsufficientScope)
+IfMatch = Annotated[
+    str | None, Header(description="The ETag that was read: nothing is done if it changed since.")
+]
 
-PREVIEW: dict[str, Any] = {
-    "purpose": "marketing.email",
-    "size": 1204,
-    "examples": [{"profile_id": "9d65bb12-3b0e-4b5e-9b61-6d2f3c1f0a11"}],
-    "milliseconds": 84.2,
-    "waits_for": [],
-    "warnings": [
-        "#/rule/sequence/0/event: no event 'Product Add' was seen lately;"
-        " did you mean Product Added?"
-    ],
-}
-EXPLANATION: dict[str, Any] = {
-    "profile_id": "9d65bb12-3b0e-4b5e-9b61-6d2f3c1f0a11",
-    "purpose": "marketing.email",
-    "segment": "newsletter-buyers",
-    "inside": False,
-    "since": None,
-    "meets": False,
-    "waits_for": [],
-    "conditions": {
-        "condition": "all",
-        "met": False,
-        "parts": [
-            {
-                "condition": {"event": "Order Completed", "within_days": 365.0},
-                "met": True,
-                "found": 3,
-            },
-            {"condition": {"trait": "country", "value": "FR"}, "met": False, "found": "DE"},
-        ],
-    },
-    "withheld": [],
+EDGE: dict[str, Any] = {
+    "what": {"kind": "segment", "name": "newsletter-buyers"},
+    "of": {"kind": "event", "name": "Order Completed"},
 }
 
 
@@ -95,18 +67,76 @@ class SegmentIn(BaseModel):
     rule: dict[str, Any]
 
 
+class SegmentChange(BaseModel):
+    """What a segment is to say from now on."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {
+                "name": "Buyers of half a year",
+                "purpose": "marketing.email",
+                "rule": {"event": "Order Completed", "within_days": 182},
+            }
+        },
+    )
+
+    name: str = Field(min_length=1, max_length=200)
+    purpose: str = Field(max_length=100, description="As it is: a purpose cannot be changed.")
+    rule: dict[str, Any]
+
+
+def _moment(at: datetime | None) -> str | None:
+    return at.isoformat() if at is not None else None
+
+
 def _out(session: Session, segment: Segment) -> dict[str, Any]:
+    waits = uses.waits_for(session, segments.rule_of(segment), segment.purpose)
     return {
         "key": segment.key,
         "name": segment.name,
         "purpose": segment.purpose,
+        "version": segment.version,
         "rule": segment.rule,
+        "state": segments.state(segment, waits),
         "size": segments.size(session, segment),
-        "waits_for": uses.waits_for(session, segments.rule_of(segment), segment.purpose),
+        "waits_for": waits,
+        "error": segment.error,
+        "failed_at": _moment(segment.failed_at),
         "created_at": segment.created_at.isoformat(),
-        "refreshed_at": segment.refreshed_at.isoformat() if segment.refreshed_at else None,
+        "updated_at": segment.updated_at.isoformat(),
+        "archived_at": _moment(segment.archived_at),
+        "refreshed_at": _moment(segment.refreshed_at),
         "refresh_milliseconds": segment.refresh_milliseconds,
     }
+
+
+def _etag(segment: Segment) -> str:
+    """Return the tag of what a segment says (RFC 9110 §8.8.3); members do not change it."""
+    says = [segment.id, segment.version, segment.name, segment.rule, segment.archived_at]
+    return f'"{sha256(msgspec.json.encode(says, order="sorted")).hexdigest()[:32]}"'
+
+
+def _tagged(session: Session, response: Response, segment: Segment) -> dict[str, Any]:
+    response.headers["ETag"] = _etag(segment)
+    return _out(session, segment)
+
+
+def _locked(session: Session, key: str, if_match: str | None) -> Segment:
+    """Return a segment to change, if it is as the caller knows it (RFC 9110 §13.1.1)."""
+    segment = segments.find(session, key, lock=True)
+    if if_match is not None and if_match.strip() != "*":
+        if _etag(segment) not in [tag.strip() for tag in if_match.split(",")]:
+            raise SegmentChanged(f"its ETag is {_etag(segment)} now")
+    return segment
+
+
+def _fill(session: Session, listed: list[Segment], **more: Any) -> None:
+    """Compute the members of segments at once, and tell who came and went."""
+    now = datetime.now(UTC)
+    pipeline.announce(session, *refreshing.refresh(session, listed, now=now, **more), now=now)
+    work.wake(session)
+    session.flush()
 
 
 @router.post(
@@ -115,147 +145,139 @@ def _out(session: Session, segment: Segment) -> dict[str, Any]:
     summary="Create a segment",
     responses=documented(*AUTH, DefinitionInvalid, SegmentExists, PurposeNotFound),
 )
-def create_segment(session: Db, caller: Writer, wanted: SegmentIn) -> dict[str, Any]:
-    """Create a segment and compute its members at once."""
-    segment = segments.create(
-        session, key=wanted.key, name=wanted.name, purpose=wanted.purpose, rule=wanted.rule
-    )
-    now = datetime.now(UTC)
-    pipeline.announce(session, segments.refresh(session, segment, now=now), now=now)
-    work.wake(session)
-    session.flush()
-    warnings = names.warnings(session, segments.rule_of(segment))
-    return {**_out(session, segment), "warnings": warnings}
+def create_segment(
+    session: Db, caller: Writer, response: Response, wanted: SegmentIn
+) -> dict[str, Any]:
+    """Create a segment and compute its members at once.
 
-
-class PreviewIn(BaseModel):
-    """A rule to look at before it is saved."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "example": {
-                "purpose": "marketing.email",
-                "rule": {
-                    "sequence": [{"event": "Product Added"}],
-                    "without": [{"event": "Order Completed"}],
-                    "within_days": 1,
-                },
-            }
-        },
-    )
-
-    purpose: str = Field(max_length=100, description="What the membership would be used for.")
-    rule: dict[str, Any]
-
-
-@router.post(
-    "/preview",
-    summary="Preview a segment",
-    responses=documented(*AUTH, DefinitionInvalid, PurposeNotAllowed, PurposeNotFound, ok=PREVIEW),
-)
-def preview_segment(session: Db, caller: Reader, wanted: PreviewIn) -> dict[str, Any]:
-    """Return whom a rule would select now: size and examples; nothing is stored.
-
-    `warnings` point at names that nobody has sent lately, with the nearest ones. A preview that
-    takes longer than 30 seconds is given up (503).
+    One that cannot be computed is there all the same: `state` is `error`, `error` says why.
     """
-    purpose = state_purpose(caller, wanted.purpose)
-    return preview.preview(session, purpose=purpose, rule=wanted.rule, now=datetime.now(UTC))
+    segment = segments.create(
+        session, key=wanted.key, name=wanted.name, purpose=wanted.purpose, rule=wanted.rule,
+        by=caller.client_id,
+    )  # fmt: skip
+    _fill(session, [segment])
+    warnings = names.warnings(session, segments.rule_of(segment))
+    return {**_tagged(session, response, segment), "warnings": warnings}
 
 
 @router.get("", summary="List segments", responses=documented(*AUTH))
-def list_segments(session: Db, caller: Reader) -> dict[str, Any]:
-    """Return all segments with size and freshness."""
-    return {"data": [_out(session, s) for s in segments.list_all(session)]}
+def list_segments(session: Db, caller: Reader, archived: bool = False) -> dict[str, Any]:
+    """Return all segments with size, state and freshness; or those that are archived.
+
+    `state` is `computing` before everybody was computed first, then `fresh`; `waiting` for a
+    computed trait; `error` when the rule cannot be computed, since `failed_at`: then nobody enters
+    and only consent and merges take out, until it can.
+    """
+    listed = segments.archived(session) if archived else segments.list_all(session)
+    return {"data": [_out(session, s) for s in listed]}
+
+
+@router.get(
+    "/dependencies",
+    summary="Show what is made of what",
+    responses=documented(*AUTH, ok={"data": [EDGE]}),
+)
+def list_dependencies(session: Db, caller: Reader) -> dict[str, Any]:
+    """Return the graph of segments: what each is made of, and which destinations hear of it.
+
+    The kinds are `segment`, `computed_trait`, `event`, `trait`, `purpose`, `list`, `destination`.
+    """
+    found = dependencies.edges(session)
+    for destination in registry.list_all(session):
+        mine = ("destination", destination.name)
+        found += [(mine, ("segment", key)) for key in destination.segments]
+    return {
+        "data": [
+            {"what": {"kind": what[0], "name": what[1]}, "of": {"kind": of[0], "name": of[1]}}
+            for what, of in found
+        ]
+    }
 
 
 @router.get("/{key}", summary="Read a segment", responses=documented(*AUTH, SegmentNotFound))
-def read_segment(session: Db, caller: Reader, key: str) -> dict[str, Any]:
-    """Return a segment with size and freshness."""
-    return _out(session, segments.find(session, key))
+def read_segment(session: Db, caller: Reader, response: Response, key: str) -> dict[str, Any]:
+    """Return a segment with size, state and freshness; `ETag` for a change."""
+    return _tagged(session, response, segments.find(session, key))
+
+
+@router.get(
+    "/{key}/versions",
+    summary="List the versions of a segment",
+    responses=documented(*AUTH, SegmentNotFound),
+)
+def list_versions(session: Db, caller: Reader, key: str) -> dict[str, Any]:
+    """Return what a segment said and says, the last version first, since when and by whom."""
+    found = segments.versions(session, segments.find(session, key))
+    return {
+        "data": [
+            {"version": v.version, "name": v.name, "rule": v.rule,
+             "set_at": v.set_at.isoformat(), "set_by": v.set_by}
+            for v in found
+        ]
+    }  # fmt: skip
+
+
+@router.put(
+    "/{key}",
+    summary="Change a segment",
+    responses=documented(*AUTH, SegmentNotFound, SegmentChanged, DefinitionInvalid),
+)
+def change_segment(
+    session: Db,
+    caller: Writer,
+    response: Response,
+    key: str,
+    wanted: SegmentChange,
+    if_match: IfMatch = None,
+) -> dict[str, Any]:
+    """Change what a segment says, and compute its members and those of segments made of it at once.
+
+    Whoever no longer meets it leaves for the reason `definition_changed`; whoever meets both rules
+    stays as they were. Sent again as it is, nothing happens. An archived one is taken up again.
+    """
+    segment = _locked(session, key, if_match)
+    anew = segments.change(
+        session, segment, name=wanted.name, purpose=wanted.purpose, rule=wanted.rule,
+        by=caller.client_id,
+    )  # fmt: skip
+    if anew:
+        others = [segments.find(session, other) for other in uses.using(session, key)]
+        _fill(session, [segment, *others], because="definition_changed")
+    warnings = names.warnings(session, segments.rule_of(segment))
+    return {**_tagged(session, response, segment), "warnings": warnings}
+
+
+@router.post(
+    "/{key}/archive",
+    summary="Archive a segment",
+    responses=documented(*AUTH, SegmentNotFound, SegmentChanged, SegmentInUse),
+)
+def archive_segment(
+    session: Db, caller: Writer, response: Response, key: str, if_match: IfMatch = None
+) -> dict[str, Any]:
+    """Compute a segment no more: all members leave, and who came and went is kept."""
+    segment = _locked(session, key, if_match)
+    uses.free_segment(session, key)
+    if segment.archived_at is None:
+        now = datetime.now(UTC)
+        pipeline.announce(session, segments.archive(session, segment, now=now), now=now)
+        work.wake(session)
+        session.flush()
+    return _tagged(session, response, segment)
 
 
 @router.delete(
     "/{key}",
     status_code=204,
     summary="Delete a segment",
-    responses=documented(*AUTH, SegmentNotFound, SegmentInUse),
+    responses=documented(*AUTH, SegmentNotFound, SegmentChanged, SegmentInUse),
 )
-def delete_segment(session: Db, caller: Writer, key: str) -> None:
+def delete_segment(session: Db, caller: Writer, key: str, if_match: IfMatch = None) -> None:
     """Delete a segment and its membership; destinations are told that its members left."""
-    segment = segments.find(session, key)
+    segment = _locked(session, key, if_match)
     uses.free_segment(session, key)
     now = datetime.now(UTC)
     pipeline.announce(session, segments.empty(session, segment, now=now), now=now)
     session.delete(segment)
     work.wake(session)
-
-
-@router.get(
-    "/{key}/members",
-    summary="List members",
-    responses=documented(*AUTH, SegmentNotFound, PurposeNotAllowed, CursorInvalid),
-)
-def list_members(
-    session: Db, caller: Reader, key: str, limit: Limit = 100, cursor: Cursor = None
-) -> dict[str, Any]:
-    """Return the profiles in a segment; the caller must be registered for its purpose."""
-    segment = segments.find(session, key)
-    state_purpose(caller, segment.purpose)
-    rows, following = segments.list_members(session, segment, after=cursor, limit=limit)
-    return {
-        "data": [
-            {"profile_id": str(r.profile_id), "since": r.entered_at.isoformat()} for r in rows
-        ],
-        "next_cursor": following,
-    }
-
-
-@router.get(
-    "/{key}/history",
-    summary="List who came and went",
-    responses=documented(*AUTH, SegmentNotFound, PurposeNotAllowed, CursorInvalid),
-)
-def list_history(
-    session: Db, caller: Reader, key: str, limit: Limit = 100, cursor: Cursor = None
-) -> dict[str, Any]:
-    """Return the stays of each profile, past ones with why they ended; a page may be short."""
-    segment = segments.find(session, key)
-    state_purpose(caller, segment.purpose)
-    rows, following = segments.list_stays(session, segment, after=cursor, limit=limit)
-    return {
-        "data": [
-            {
-                "profile_id": str(r.profile_id),
-                "since": r.entered_at.isoformat(),
-                "until": r.left_at.isoformat() if r.left_at else None,
-                "reason": r.why_left,
-            }
-            for r in rows
-        ],
-        "next_cursor": following,
-    }
-
-
-@router.get(
-    "/{key}/explain/{ref}",
-    summary="Explain why a profile is in a segment or not",
-    responses=documented(
-        *AUTH,
-        SegmentNotFound,
-        PurposeNotAllowed,
-        ProfileNotFound,
-        IdentifierInvalid,
-        ok=EXPLANATION,
-    ),
-)
-def explain_member(session: Db, caller: Reader, key: str, ref: Ref) -> dict[str, Any]:
-    """Return each condition of the rule, whether it is met now, and what was found.
-
-    `inside` is the membership as it was computed last, `meets` is what the rule says now.
-    """
-    segment = segments.find(session, key)
-    purpose = state_purpose(caller, segment.purpose)
-    view = read.view(session, read.find(session, ref), purpose)
-    return frame(view, **explain.explain(session, segment, view, now=datetime.now(UTC)))

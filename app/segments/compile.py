@@ -1,173 +1,101 @@
 # ruff: noqa: S608 - only SQL of our own becomes text; what a rule says is bound
-"""Compiles a segment's rule into one statement: who are its members now, under consent."""
+"""Compiles rules of segments into one statement: who meets which of them now, under consent."""
 
-from collections.abc import Collection, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 import consent
 from app.consents.permission import decision, parameters, unit
+from app.db import statement
 from app.profiles import computed_traits, trait_rules
-from app.profiles.computed import ZERO
-from app.profiles.conditions import Values
-from app.profiles.survivorship import LATEST, Survivorship
+from app.profiles.survivorship import Survivorship
 from app.profiles.tables import ComputedTrait
-from app.segments import sequence, uses
-from app.segments.definition import (
-    All,
-    Any_,
-    Behaviour,
-    Computed,
-    Listed,
-    Member,
-    Not,
-    Rule,
-    Sequence,
-    Trait,
-)
-from app.segments.golden import values
+from app.segments import uses
+from app.segments.conditions import Compiler
+from app.segments.definition import Rule
 
 
-class Compiler(Values):
-    """Writes a rule as SQL."""
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What rules of one purpose are made of, read once for all of them."""
 
-    def __init__(
-        self,
-        now: datetime,
-        rules: Mapping[str, Survivorship],
-        computed: Mapping[str, ComputedTrait],
-        segments: Mapping[str, Rule],
-    ) -> None:
-        """Windows are measured back from `now`; `rules` are those of traits that have one.
+    purpose: consent.Purpose
+    survivorship: Mapping[str, Survivorship]
+    computed: Mapping[str, ComputedTrait]
+    segments: Mapping[str, Rule]
+    consents: Mapping[str, consent.Purpose]
 
-        `computed` are the computed traits of the segment's purpose, `segments` the rules of others.
-        """
-        super().__init__()
-        self.now = now
-        self.rules = rules
-        self.computed = computed
-        self.segments = segments
-        #: Whether a list is asked for, which needs the people of all identifiers.
-        self.lists = False
 
-    def condition(self, rule: Rule) -> str:
-        """Return a rule as a condition on `subject.person_id`."""
-        if isinstance(rule, All):
-            return "(" + " AND ".join(self.condition(r) for r in rule.all) + ")"
-        if isinstance(rule, Any_):
-            return "(" + " OR ".join(self.condition(r) for r in rule.any) + ")"
-        if isinstance(rule, Not):
-            return f"NOT {self.condition(rule.not_)}"
-        if isinstance(rule, Trait):
-            return self._trait(rule)
-        if isinstance(rule, Computed):
-            return self._computed(rule)
-        if isinstance(rule, Sequence):
-            return f"subject.person_id IN ({sequence.people(rule, self, self.now)})"
-        if isinstance(rule, Listed):
-            return self._listed(rule)
-        if isinstance(rule, Member):
-            other = self.segments.get(rule.segment)
-            return self.condition(other) if other is not None else "false"
-        return self._behaviour(rule)
+def known(session: Session, rules: Sequence[Rule], purpose: consent.Purpose) -> Known:
+    """Read what these rules are made of."""
+    everything = {t.key: t for t in computed_traits.list_all(session) if t.purpose == purpose.key}
+    others = uses.rules_of(session, rules, purpose.key)
+    consents = uses.consents_of(session, [*rules, *others.values()])
+    return Known(purpose, trait_rules.in_force(session), everything, others, consents)
 
-    def _trait(self, rule: Trait) -> str:
-        golden = values(rule.trait, self.rules.get(rule.trait, LATEST), self.bind)
-        test = self.test("t.value", rule.op, rule.value)
-        return (
-            f"subject.person_id IN (SELECT t.person_id FROM ({golden}) t"
-            f" WHERE json_typeof(t.value) <> 'null' AND {test})"
-        )
 
-    def _computed(self, rule: Computed) -> str:
-        """A value counts that was made of what may be used now, and of all of it."""
-        trait = self.computed.get(rule.computed)
-        if trait is None:
-            return "false"
-        mine = f"v.trait_id = {self.bind(trait.id)}"
-        test = self.test("v.value", rule.op, rule.value)
-        there = (
-            "subject.person_id IN (SELECT v.subject_id FROM app.computed_value v"
-            " JOIN basis b ON b.person_id = v.subject_id AND b.identifier_ids = v.basis"
-            f" WHERE {mine} AND json_typeof(v.value) <> 'null' AND {test})"
-        )
-        if trait.definition["kind"] not in ZERO:
-            return there
-        nothing = self.test("CAST('0' AS json)", rule.op, rule.value)
-        without = f"SELECT v.subject_id FROM app.computed_value v WHERE {mine}"
-        return f"({there} OR {nothing} AND subject.person_id NOT IN ({without}))"
+def _statement(
+    rules: Sequence[Rule], of: Known, people: Collection[int] | None
+) -> tuple[str, str, list[str], dict[str, Any]]:
+    """Return the parts of a statement: what it begins with, FROM, the conditions, the values.
 
-    def _listed(self, rule: Listed) -> str:
-        """Whoever has a listed identifier now; `known` has those that may not be used, too."""
-        self.lists = True
-        return (
-            "subject.person_id IN (SELECT k.person_id FROM known k"
-            " JOIN app.people_list_member m ON m.identifier_id = k.identifier_id"
-            f" WHERE m.list = {self.bind(rule.listed)})"
-        )
+    Of a purpose that demands deterministic links the subjects are asserted groups, by their oldest
+    identifier. Consent is inside: `allowed` holds only identifiers that may be used for the
+    segments' purpose, and everything a rule asks is asked of these.
+    """
+    compiler = Compiler(
+        of.survivorship, of.computed, of.segments, everybody=people is None, unit=unit(of.purpose)
+    )
+    values: dict[str, Any] = {}
+    for number, key in enumerate(sorted(of.consents)):
+        text, bound = renamed(of.consents[key], people, f"k{number}_")
+        compiler.decisions[key] = text
+        values |= bound
+    conditions = [compiler.condition(rule) for rule in rules]
+    head = (
+        f"WITH permission AS ({decision(people).text}), allowed AS MATERIALIZED ("
+        f" SELECT identifier_id, {unit(of.purpose)} AS person_id FROM permission WHERE allowed"
+        "), subject AS (SELECT DISTINCT person_id FROM allowed"
+        "), basis AS (SELECT person_id, array_agg(identifier_id ORDER BY identifier_id)"
+        f" AS identifier_ids FROM allowed GROUP BY person_id){compiler.counted()}"
+    )
+    source = f" FROM subject{''.join(compiler.joins)}"
+    return head, source, conditions, {**parameters(of.purpose, people), **values, **compiler.values}
 
-    def _behaviour(self, rule: Behaviour) -> str:
-        conditions = [f"e.name = {self.bind(rule.event)}", "NOT (:purpose = ANY(e.refused))"]
-        if rule.within_days is not None:
-            since = self.now - timedelta(days=rule.within_days)
-            conditions.append(f"e.occurred_at >= {self.bind(since)}")
-        conditions += [self.property(p) for p in rule.where]
-        counted = (
-            "SELECT a.person_id FROM allowed a JOIN app.event e"
-            " ON e.identifier_id = a.identifier_id"
-            f" WHERE {' AND '.join(conditions)} GROUP BY a.person_id HAVING "
-        )
-        bounds = " AND ".join(
-            f"count(*) {sign} {self.bind(bound)}"
-            for sign, bound in (
-                (">=", rule.count.gte),
-                ("<=", rule.count.lte),
-                ("=", rule.count.eq),
-            )
-            if bound is not None
-        )
-        # Who has no such event is in no group, so a bound that zero meets is asked the other way.
-        if rule.count.allows(0):
-            return f"subject.person_id NOT IN ({counted} NOT ({bounds}))"
-        return f"subject.person_id IN ({counted} {bounds})"
+
+def renamed(
+    purpose: consent.Purpose, people: Collection[int] | None, prefix: str
+) -> tuple[str, dict[str, Any]]:
+    """Return the decision for one purpose beside another's, its parameters renamed, with values."""
+    bound = {k: v for k, v in parameters(purpose, people).items() if k != "people"}
+    names = "|".join(sorted(bound, key=len, reverse=True))
+    text = re.sub(rf"(?<![:\w]):({names})\b", rf":{prefix}\1", decision(people).text)
+    return text, {f"{prefix}{name}": value for name, value in bound.items()}
 
 
 def members_query(
-    session: sa.orm.Session,
+    session: Session,
     rule: Rule,
     purpose: consent.Purpose,
     *,
     now: datetime,
     people: Collection[int] | None,
 ) -> tuple[str, dict[str, Any]]:
-    """Return the statement that yields `person_id` of each member, and its values.
-
-    Of a purpose that demands deterministic links the members are asserted groups, by their oldest
-    identifier. Consent is inside: `allowed` holds only identifiers that may be used for the
-    segment's purpose, and everything a rule asks is asked of these.
-    """
-    computed = {t.key: t for t in computed_traits.list_all(session) if t.purpose == purpose.key}
-    others = uses.rules_of(session, rule, purpose.key)
-    compiler = Compiler(now, trait_rules.in_force(session), computed, others)
-    condition = compiler.condition(rule)
-    permission = decision(people).text
-    known = f", known AS (SELECT identifier_id, {unit(purpose)} AS person_id FROM permission)"
-    sql = (
-        f"WITH permission AS ({permission}), allowed AS MATERIALIZED ("
-        f" SELECT identifier_id, {unit(purpose)} AS person_id FROM permission WHERE allowed"
-        "), subject AS (SELECT DISTINCT person_id FROM allowed"
-        "), basis AS (SELECT person_id, array_agg(identifier_id ORDER BY identifier_id)"
-        f" AS identifier_ids FROM allowed GROUP BY person_id){known if compiler.lists else ''}"
-        f" SELECT subject.person_id FROM subject WHERE {condition}"
-    )
-    return sql, {**parameters(purpose, people), **compiler.values}
+    """Return the statement that yields `person_id` of who meets one rule, and its values."""
+    of = known(session, [rule], purpose)
+    head, source, [condition], values = _statement([rule], of, people)
+    return f"{head} SELECT subject.person_id{source} WHERE {condition}", {"now": now, **values}
 
 
 def members(
-    session: sa.orm.Session,
+    session: Session,
     rule: Rule,
     purpose: consent.Purpose,
     *,
@@ -175,22 +103,71 @@ def members(
     people: Collection[int] | None = None,
 ) -> set[int]:
     """Return who of these people (or of everybody) meets the rule now."""
-    sql, bound = members_query(session, rule, purpose, now=now, people=people)
-    if people is not None:
-        return set(session.scalars(sa.text(sql), bound))
-    with _for_everybody(session):
+    [found] = members_of_all(session, [rule], purpose, now=now, people=people)
+    return found
+
+
+def members_of_all(
+    session: Session,
+    rules: Sequence[Rule],
+    purpose: consent.Purpose,
+    *,
+    now: datetime,
+    people: Collection[int] | None = None,
+) -> list[set[int]]:
+    """Return of each rule who of these people (or of everybody) meets it now, in one statement."""
+    of = known(session, rules, purpose)
+    head, source, conditions, values = _statement(rules, of, people)
+    sql = (
+        f"{head} SELECT m.place, subject.person_id{source} CROSS JOIN LATERAL"
+        f" unnest(ARRAY[{', '.join(conditions)}]) WITH ORDINALITY AS m(met, place) WHERE m.met"
+    )
+    found: list[set[int]] = [set() for _ in rules]
+    with _planned(session, people):
+        for row in session.execute(sa.text(sql), {"now": now, **values}):
+            found[row.place - 1].add(row.person_id)
+    return found
+
+
+def differing(
+    session: Session,
+    rules: Mapping[int, Rule],
+    purpose: consent.Purpose,
+    *,
+    now: datetime,
+) -> set[int]:
+    """Return for whom the open stays in these segments (rules by id) are not what the rules say.
+
+    Nobody else leaves the database: a refresh of everybody changes few. `person_id` is what
+    members of the purpose are called after, or were.
+    """
+    keys = sorted(rules)
+    asked = [rules[key] for key in keys]
+    head, source, conditions, values = _statement(asked, known(session, asked, purpose), None)
+    met = ", ".join(
+        f"CASE WHEN {condition} THEN CAST({key:d} AS bigint) END"
+        for key, condition in zip(keys, conditions, strict=True)
+    )
+    found = f"SELECT subject.person_id, array_remove(ARRAY[{met}], NULL) AS ids{source}"
+    beside = statement("app.segments", "differing").text.partition("-- <met\n")
+    sql = f"{head}, met AS ({found}){beside[2].partition('-- met>')[2]}"
+    bound = {"now": now, "segments": keys, **values}
+    with _planned(session, None):
         return set(session.scalars(sa.text(sql), bound))
 
 
 @contextmanager
-def _for_everybody(session: sa.orm.Session) -> Iterator[None]:
+def _planned(session: Session, people: Collection[int] | None) -> Iterator[None]:
     """Have PostgreSQL plan for many people, whose number it cannot guess from a rule.
 
     It joined who meets a condition with everybody row by row: 18 s for 50,000 people and a trait
-    that 714 of them have. Beside that, a `NOT IN` is hashed only as far as work_mem goes.
+    that 714 of them have.
     """
+    if people is not None:
+        yield
+        return
     before = session.execute(sa.text(_SETTINGS)).one()
-    session.execute(sa.text(_SET), {"nestloop": "off", "memory": "64MB"})
+    session.execute(sa.text(_SET), {"nestloop": "off", "memory": "256MB"})
     yield
     session.execute(sa.text(_SET), {"nestloop": before.nestloop, "memory": before.memory})
 

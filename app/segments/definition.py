@@ -1,7 +1,7 @@
 """What a segment says: conditions on traits and behaviour, put together with all, any and not."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Discriminator, Field, Tag, TypeAdapter, model_validator
 
@@ -9,6 +9,14 @@ from app.profiles.conditions import Operator, Property, Strict
 
 #: Conditions in one rule: each is a join, in every step of the pipeline that touches somebody.
 MOST_CONDITIONS = 200
+
+
+#: Of a decision: what it comes to, or its reason (`consent.decide`).
+ConsentState = Literal[
+    "allowed", "denied", "given", "refused", "withdrawn", "unknown", "expired", "stale_notice",
+    "unproven", "not_explicit", "restricted", "objection", "underage", "guardian_needed",
+    "probable_link", "not_linkable",
+]  # fmt: skip
 
 
 class Trait(Strict):
@@ -106,6 +114,23 @@ class Listed(Strict):
     as_of: AwareDatetime
 
 
+class Consent(Strict):
+    """What is decided for another purpose, of the identifiers that may be used for the segment's.
+
+    `allowed`: one of them may be used for it; `denied`: none may; anything else is the reason of
+    the decision for at least one of them.
+    """
+
+    consent: str = Field(min_length=1, max_length=100)
+    state: ConsentState = "allowed"
+
+
+class Identity(Strict):
+    """Whether a person is one by what was asserted, or by links of matching too."""
+
+    identity: Literal["deterministic", "probable"]
+
+
 class All(Strict):
     """Every condition holds."""
 
@@ -124,9 +149,16 @@ class Not(Strict):
     not_: "Rule" = Field(alias="not")
 
 
+#: The words by which conditions are told apart.
+KINDS = (
+    "all", "any", "not", "trait", "computed", "event", "sequence", "segment", "listed", "consent",
+    "identity",
+)  # fmt: skip
+
+
 def _kind(value: Any) -> str | None:
     keys = value.keys() if isinstance(value, dict) else type(value).model_fields.keys()
-    for tag in ("all", "any", "not", "trait", "computed", "event", "sequence", "segment", "listed"):
+    for tag in KINDS:
         if tag in keys or (tag == "not" and "not_" in keys):
             return tag
     return None
@@ -141,12 +173,13 @@ Rule = Annotated[
     | Annotated[Behaviour, Tag("event")]
     | Annotated[Sequence, Tag("sequence")]
     | Annotated[Member, Tag("segment")]
-    | Annotated[Listed, Tag("listed")],
+    | Annotated[Listed, Tag("listed")]
+    | Annotated[Consent, Tag("consent")]
+    | Annotated[Identity, Tag("identity")],
     Discriminator(
         _kind,
         custom_error_type="unknown_condition",
-        custom_error_message="a condition is one of: all, any, not, trait, computed, event,"
-        " sequence, segment, listed",
+        custom_error_message=f"a condition is one of: {', '.join(KINDS)}",
     ),
 ]
 All.model_rebuild()

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import consent
+from app.consents.permission import decision, parameters
 from app.profiles import computed_sql, computed_values, read
 from app.segments import compile as compiled
 from app.segments import members, uses
@@ -15,12 +16,15 @@ from app.segments.definition import (
     Any_,
     Behaviour,
     Computed,
+    Consent,
+    Identity,
     Member,
     Not,
     Rule,
     Trait,
 )
 from app.segments.tables import Segment, SegmentMember
+from identity import people
 
 
 def explain(
@@ -82,8 +86,13 @@ class _Conditions:
             answer["found"] = self.computed.get(rule.computed)
         elif isinstance(rule, Behaviour):
             answer["found"] = self._count(rule)
+        elif isinstance(rule, Consent):
+            answer["found"] = self._reasons(rule)
+        elif isinstance(rule, Identity):
+            rows = people.members(self.session, [self.view.person_id])
+            answer["found"] = {"asserted_groups": len({row.group_id for row in rows})}
         elif isinstance(rule, Member):
-            other = uses.rules_of(self.session, rule, self.purpose.key).get(rule.segment)
+            other = uses.rules_of(self.session, [rule], self.purpose.key).get(rule.segment)
             answer["parts"] = [self.one(other)] if other is not None else []
         return answer
 
@@ -98,3 +107,13 @@ class _Conditions:
         )
         rows = self.session.execute(text, values)
         return next((row.value for row in rows if row.subject_id == self.view.subject_id), 0)
+
+    def _reasons(self, rule: Consent) -> dict[str, bool]:
+        """Return what is decided for another purpose of each identifier, and why."""
+        try:
+            purpose = consent.catalogue.purpose(self.session, rule.consent)
+        except consent.PurposeNotFound:
+            return {}
+        asked = [self.view.person_id]
+        rows = self.session.execute(decision(asked), parameters(purpose, asked))
+        return {row.reason: row.allowed for row in rows if row.identifier_id in self.view.allowed}

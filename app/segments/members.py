@@ -1,8 +1,6 @@
 """Segments and their members: who is in, since when, who came and who went."""
 
-import time
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,21 +11,18 @@ from sqlalchemy.orm import Session
 
 import consent
 from app import cursors
-from app.consents.permission import decision, parameters, permissions
+from app.consents.permission import permissions
 from app.db import statement
 from app.errors import DefinitionInvalid, SegmentExists, SegmentNotFound
 from app.profiles.conditions import pointed
-from app.segments import compile as compiled
 from app.segments import lists, uses
-from app.segments.definition import RULE, Behaviour, Computed, Count, Rule
-from app.segments.tables import Segment, SegmentMember
-from identity import graph
-from identity import people as identity
+from app.segments.definition import RULE, Listed, Rule, walk
+from app.segments.tables import Segment, SegmentMember, SegmentVersion
 
-#: Whoever may be in a segment at all.
-EVERYBODY = Behaviour(event=" ", count=Count(gte=0))
+#: Words of the API that no segment can be called.
+RESERVED = frozenset({"dependencies", "overlap", "preview"})
 #: Made once: every step of the pipeline and every merge asks.
-ALL = sa.select(Segment).order_by(Segment.key)
+ALL = sa.select(Segment).where(uses.LIVE).order_by(Segment.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +40,69 @@ def rule_of(segment: Segment) -> Rule:
     return RULE.validate_python(segment.rule)
 
 
-def create(session: Session, *, key: str, name: str, purpose: str, rule: dict[str, Any]) -> Segment:
+def create(
+    session: Session, *, key: str, name: str, purpose: str, rule: dict[str, Any], by: str = ""
+) -> Segment:
     """Create a segment; it is filled by `refresh`.
 
     Raises DefinitionInvalid, SegmentExists, PurposeNotFound.
     """
     consent.catalogue.purpose(session, purpose)
     uses.check(session, parse(rule), purpose)
+    if key in RESERVED:
+        raise DefinitionInvalid(f"#/key: {key} is a word of the API")
     if session.scalar(sa.select(Segment.id).where(Segment.key == key)):
         raise SegmentExists(key)
-    segment = Segment(key=key, name=name, purpose=purpose, rule=rule)
+    segment = Segment(key=key, name=name, purpose=purpose, rule=rule, version=1)
     session.add(segment)
     session.flush()
+    _keep(session, segment, by)
     return segment
+
+
+def change(
+    session: Session, segment: Segment, *, name: str, purpose: str, rule: dict[str, Any], by: str
+) -> bool:
+    """Change what a segment says, or take it out of the archive; say whether members may change.
+
+    Another rule is another version; who is in by an earlier one stays, if it is met. The caller
+    holds the segment's lock. Raises DefinitionInvalid.
+    """
+    if segment.purpose != purpose:
+        raise DefinitionInvalid(
+            f"#/purpose: {segment.key} serves {segment.purpose}; who was selected for one purpose"
+            " is not taken for another: define a segment of another key"
+        )
+    uses.check(session, parse(rule), purpose, key=segment.key)
+    changed = segment.rule != rule
+    before = rule_of(segment)
+    anew = changed or segment.archived_at is not None
+    if changed or segment.name != name:
+        segment.name, segment.rule, segment.version = name, rule, segment.version + 1
+        segment.updated_at = session.scalar(sa.select(sa.func.now())) or sa.func.now()
+        _keep(session, segment, by)
+        session.flush()
+        if not any(isinstance(part, Listed) for part in walk(rule_of(segment))):
+            lists.forget(session, segment, before)
+    segment.archived_at = None
+    session.flush()
+    return anew
+
+
+def _keep(session: Session, segment: Segment, by: str) -> None:
+    session.add(
+        SegmentVersion(
+            segment_id=segment.id, version=segment.version, name=segment.name, rule=segment.rule,
+            set_by=by,
+        )
+    )  # fmt: skip
+    session.flush()
+
+
+def versions(session: Session, segment: Segment) -> list[SegmentVersion]:
+    """Return what a segment said, the last version first."""
+    query = sa.select(SegmentVersion).where(SegmentVersion.segment_id == segment.id)
+    return list(session.scalars(query.order_by(SegmentVersion.version.desc())))
 
 
 def parse(rule: Any) -> Rule:
@@ -68,172 +113,49 @@ def parse(rule: Any) -> Rule:
         raise DefinitionInvalid(pointed(error, "rule")) from error
 
 
-def find(session: Session, key: str) -> Segment:
-    """Return a segment; raises SegmentNotFound."""
-    segment = session.scalar(sa.select(Segment).where(Segment.key == key))
+def find(session: Session, key: str, *, lock: bool = False) -> Segment:
+    """Return a segment, archived or not, and locked to be changed; raises SegmentNotFound."""
+    query = sa.select(Segment).where(Segment.key == key)
+    if lock:
+        query = query.with_for_update().execution_options(populate_existing=True)
+    segment = session.scalar(query)
     if segment is None:
         raise SegmentNotFound(key)
     return segment
 
 
 def list_all(session: Session) -> list[Segment]:
-    """Return all segments, by key."""
+    """Return all segments that are not archived, by key."""
     return list(session.scalars(ALL))
 
 
-def refresh(
-    session: Session,
-    segment: Segment,
-    *,
-    now: datetime,
-    people: Collection[int] | None = None,
-    merged: Collection[int] = (),
-    split: Collection[int] = (),
-) -> Delta:
-    """Bring the membership of these people (or of everybody) up to date and return who moved.
-
-    `merged` and `split` are the people that a merge or its undo touched just now: who leaves
-    because of a merge and comes back by its undo takes the old stay up again, as if the merge had
-    never been. Locks the segment, not its members. Safe to repeat: a second call right after
-    the first returns an empty delta.
-    """
-    started = time.perf_counter()
-    session.execute(sa.select(Segment.id).where(Segment.id == segment.id).with_for_update())
-    purpose = consent.catalogue.purpose(session, segment.purpose)
-    waits = uses.waits_for(session, rule_of(segment), segment.purpose)
-    unsettled = _unsettled(session, segment, people)
-    rule = EVERYBODY if waits else rule_of(segment)
-    inside = compiled.members(session, rule, purpose, now=now, people=people)
-    concerned, gone, back = people, set(merged), set(split)
-    by_group = purpose.link_confidence == "deterministic"
-    if by_group and people is not None:  # a group is called after any of these identifiers
-        rows = identity.members(session, people)
-        concerned = {row.identifier_id for row in rows} | set(people)
-    before = _open(session, segment, concerned)
-    if waits:  # until it can be computed nobody enters, and only consent and merges take out
-        inside &= before
-    unsettled |= _unsettled(session, segment, people)
-    inside = (inside - unsettled) | (before & unsettled)
-    entered, left = sorted(inside - before), sorted(before - inside)
-    if by_group:
-        gone, back = _no_groups(session, left), set(entered)
-    _enter(session, segment, entered, back, now)
-    reasons = _why(session, segment, left, gone)
-    for person, why in reasons:
-        session.execute(
-            sa.update(SegmentMember)
-            .where(
-                SegmentMember.segment_id == segment.id,
-                SegmentMember.person_id == person,
-                SegmentMember.left_at.is_(None),
-            )
-            .values(left_at=now, why_left=why)
-        )
-    if people is None:
-        if segment.refreshed_at is None:
-            _count_denied(session, segment, now)
-        segment.refreshed_at = now
-        segment.refresh_milliseconds = (time.perf_counter() - started) * 1000
-    return Delta(segment.key, segment.purpose, tuple(entered), tuple(reasons))
+def archived(session: Session) -> list[Segment]:
+    """Return the segments that are archived, by key."""
+    return list(session.scalars(sa.select(Segment).where(~uses.LIVE).order_by(Segment.key)))
 
 
-def _unsettled(session: Session, segment: Segment, people: Collection[int] | None) -> set[int]:
-    """Return who is left as is by a refresh of everybody: the next step computes them anyway.
-
-    Their consent has changed and what is computed of them not yet, so that a rule with `not` would
-    let them in. A step that settles one while a segment is refreshed waits for it before it
-    commits; so nobody is missed who was unsettled before or is after it.
-    """
-    if people is not None or not uses.is_made_of(session, segment, Computed):
-        return set()
-    return set(session.scalars(statement("app.segments", "unsettled")))
-
-
-def _no_groups(session: Session, ids: Collection[int]) -> set[int]:
-    """Return which of these are no groups of their own any more: another has taken them in."""
-    persons = set(identity.people_of(session, ids).values())
-    groups = {row.group_id for row in identity.members(session, persons)}
-    return set(ids) - groups
+def archive(session: Session, segment: Segment, *, now: datetime) -> Delta:
+    """End every stay and compute no more; who came and went is kept."""
+    segment.archived_at, segment.updated_at = now, now
+    segment.error = segment.failed_at = None
+    return _end(session, segment, "segment_archived", now)
 
 
 def empty(session: Session, segment: Segment, *, now: datetime) -> Delta:
     """End every stay, because the segment itself goes."""
-    left = sorted(_open(session, segment, None))
-    session.execute(
+    lists.forget(session, segment, rule_of(segment))
+    return _end(session, segment, "segment_deleted", now)
+
+
+def _end(session: Session, segment: Segment, why: str, now: datetime) -> Delta:
+    ended = (
         sa.update(SegmentMember)
         .where(SegmentMember.segment_id == segment.id, SegmentMember.left_at.is_(None))
-        .values(left_at=now, why_left="segment_deleted")
+        .values(left_at=now, why_left=why)
+        .returning(SegmentMember.person_id)
     )
-    lists.forget(session, segment, rule_of(segment))
-    reasons = tuple((person, "segment_deleted") for person in left)
-    return Delta(segment.key, segment.purpose, (), reasons)
-
-
-def _open(session: Session, segment: Segment, people: Collection[int] | None) -> set[int]:
-    query = sa.select(SegmentMember.person_id).where(
-        SegmentMember.segment_id == segment.id, SegmentMember.left_at.is_(None)
-    )
-    if people is not None:
-        query = query.where(graph.among(SegmentMember.person_id, people))
-    return set(session.scalars(query))
-
-
-def _enter(
-    session: Session, segment: Segment, people: Sequence[int], split: set[int], now: datetime
-) -> None:
-    """Open a stay for each; one that a merge had ended, and whose merge is undone, goes on."""
-    if not people:
-        return
-    resumed = set(
-        session.scalars(
-            statement("app.segments", "resume"),
-            {"segment_id": segment.id, "people": sorted(split & set(people))},
-        )
-    )
-    rows = [
-        {"segment_id": segment.id, "person_id": p, "entered_at": now}
-        for p in people
-        if p not in resumed
-    ]
-    if rows:
-        session.execute(sa.insert(SegmentMember), rows)
-
-
-def _why(
-    session: Session, segment: Segment, people: Sequence[int], merged: set[int]
-) -> list[tuple[int, str]]:
-    """Say why each left: merged into another, consent, or the rule no longer holds."""
-    from_consent = {
-        person: f"consent:{why}" for person, why in _denied(session, segment, people).items()
-    }
-    return [
-        (p, "merged" if p in merged else from_consent.get(p, "rule_no_longer_met")) for p in people
-    ]
-
-
-def _count_denied(session: Session, segment: Segment, now: datetime) -> None:
-    """Count, when a segment is computed first, the people whom consent keeps out of it."""
-    reasons = Counter(_denied(session, segment, None).values())
-    consent.count_denials(
-        session,
-        use="segment",
-        denials=[(segment.purpose, why, people) for why, people in reasons.items()],
-        at=now,
-    )
-
-
-def _denied(session: Session, segment: Segment, people: Collection[int] | None) -> dict[int, str]:
-    """Return who of these people (or of everybody) may not be in the segment, and why."""
-    if people is not None and not people:
-        return {}
-    purpose = consent.catalogue.purpose(session, segment.purpose)
-    rows: Sequence[Any]
-    if purpose.link_confidence == "deterministic":
-        rows = permissions(session, segment.purpose, people)
-    else:
-        rows = session.execute(decision(people), parameters(purpose, people)).all()
-    allowed = {row.person_id for row in rows if row.allowed}
-    return {row.person_id: row.reason for row in rows if row.person_id not in allowed}
+    left = sorted(session.scalars(ended, execution_options={"synchronize_session": False}))
+    return Delta(segment.key, segment.purpose, (), tuple((person, why) for person in left))
 
 
 def list_members(
@@ -285,6 +207,17 @@ def _usable(session: Session, segment: Segment, page: Sequence[sa.Row[Any]]) -> 
     decisions = permissions(session, segment.purpose, {row.person_id for row in page})
     allowed = {decision.person_id for decision in decisions if decision.allowed}
     return [row for row in page if row.person_id in allowed]
+
+
+def state(segment: Segment, waits: Sequence[str]) -> str:
+    """Return `archived`, `error`, `waiting` for a computed trait, `computing` or `fresh`."""
+    if segment.archived_at is not None:
+        return "archived"
+    if segment.error is not None:
+        return "error"
+    if waits:
+        return "waiting"
+    return "computing" if segment.refreshed_at is None else "fresh"
 
 
 def size(session: Session, segment: Segment) -> int:

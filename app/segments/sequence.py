@@ -1,8 +1,6 @@
 """Writes "A then B within so many days without C" as one pass over the events of everybody."""
 # ruff: noqa: S608 - only SQL of our own becomes text; what a rule says is bound
 
-from datetime import datetime
-
 from app.profiles.conditions import Values
 from app.segments.definition import Sequence, Step
 
@@ -12,8 +10,10 @@ _LATER = (
 )
 
 
-def people(rule: Sequence, values: Values, now: datetime) -> str:
+def people(rule: Sequence, values: Values) -> str:
     """Return a query of person_id: of everybody in `allowed`, who went through the sequence.
+
+    It asks for :now.
 
     From the last step back each event learns the earliest end that it leads to, which is also the
     end with the least in between. So one pass over the events decides, however many there are.
@@ -48,7 +48,7 @@ def people(rule: Sequence, values: Values, now: datetime) -> str:
         " min(CASE WHEN c THEN pos END) OVER later AS stop_pos,"
         " min(CASE WHEN c THEN at END) OVER later AS stop_at"
         f" FROM ({walked}) q WINDOW later AS {_LATER}) w"
-        f" WHERE s0 AND end_pos IS NOT NULL AND {' AND '.join(_bounds(rule, values, now))}"
+        f" WHERE s0 AND end_pos IS NOT NULL AND {' AND '.join(_bounds(rule, values))}"
     )
 
 
@@ -57,8 +57,8 @@ def _step(step: Step, values: Values) -> str:
     return " AND ".join(conditions)
 
 
-def _bounds(rule: Sequence, values: Values, now: datetime) -> list[str]:
-    moment = f"CAST({values.bind(now)} AS timestamptz)"
+def _bounds(rule: Sequence, values: Values) -> list[str]:
+    moment = "CAST(:now AS timestamptz)"
     bounds = ["true"]
     if rule.since_days is not None:
         since = values.bind(rule.since_days * 86_400)

@@ -24,7 +24,7 @@ from app.destinations.tables import Delivery, Destination
 from app.lake import copy
 from app.lake.duckdb_engine import open_lake
 from app.profiles import computed_traits, computing, read
-from app.segments import members
+from app.segments import members, refreshing
 from tests.end_to_end.conftest import Receiver, receiver
 
 __all__ = ["receiver"]
@@ -74,7 +74,7 @@ class Two:
             made = members.create(session, key="s", name="S", purpose=PURPOSE, rule=RULE)
             pipeline.announce(
                 session,
-                members.refresh(session, made, now=datetime.now(UTC)),
+                refreshing.refresh(session, [made], now=datetime.now(UTC))[0],
                 now=datetime.now(UTC),
             )
 

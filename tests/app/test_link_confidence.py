@@ -124,8 +124,7 @@ def test_a_segment_has_both_as_members_and_neither_by_the_orders_of_both(
 
     expected = {"once-email": 2, "twice-email": 0, "once-loose": 0, "twice-loose": 1}
     assert sizes() == expected
-    with sessions.begin() as session:
-        pipeline.refresh_all(session)
+    pipeline.refresh_all(sessions)
     assert sizes() == expected
     members = server.get("/v1/segments/once-email/members", headers=header).json()["data"]
     sure = [profile(server, header, f"user_id:u-{n}", SURE) for n in (1, 2)]
@@ -217,8 +216,7 @@ def test_a_new_version_that_demands_more_holds_at_the_next_read(
     assert answer.status_code == 201, answer.text
     assert answer.json()["link_confidence"] == "deterministic"
     assert len(names(profile(server, header, "user_id:u-1", LOOSE))) == 2
-    with sessions.begin() as session:
-        pipeline.refresh_all(session)
+    pipeline.refresh_all(sessions)
     once = server.get("/v1/segments/once-loose", headers=header).json()
     assert once["size"] == 2
     wrong = {**body, "version": 3, "link_confidence": "certain"}

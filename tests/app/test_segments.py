@@ -17,7 +17,7 @@ from app.errors import DefinitionInvalid, SegmentExists
 from app.events.stream import Outline
 from app.profiles.project import project
 from app.segments import compile as compiled
-from app.segments import members
+from app.segments import members, refreshing
 from app.segments.definition import RULE, All, Any_, Behaviour, Not, Rule, Trait
 from consent import Choice
 from identity import candidates, graph, records
@@ -242,11 +242,11 @@ def test_a_refresh_ends_in_the_same_members_whoever_is_asked_about_first(session
     segment = members.create(session, key="a", name="A", purpose=PURPOSE, rule=rule)
     expected = model.members(members.rule_of(segment))
     some = sorted(set(model.allowed.values()))[::2]
-    first = members.refresh(session, segment, now=NOW, people=some)
+    first = refreshing.refresh(session, [segment], now=NOW, people=some)[0]
     assert set(first.entered) == expected & set(some)
-    second = members.refresh(session, segment, now=NOW + DAY)
+    second = refreshing.refresh(session, [segment], now=NOW + DAY)[0]
     assert set(second.entered) == expected - set(some)
-    again = members.refresh(session, segment, now=NOW + DAY)
+    again = refreshing.refresh(session, [segment], now=NOW + DAY)[0]
     assert (again.entered, again.left) == ((), ())
     assert members.size(session, segment) == len(expected)
     page, cursor = members.list_members(session, segment, after=None, limit=3)
@@ -261,7 +261,7 @@ def test_who_withdraws_leaves_and_the_reason_is_kept(session: Session) -> None:
     segment = members.create(
         session, key="b", name="B", purpose=PURPOSE, rule={"event": "B", "count": {"gte": 0}}
     )
-    members.refresh(session, segment, now=NOW)
+    refreshing.refresh(session, [segment], now=NOW)[0]
     person = min(model.allowed.values())
     voices = session.execute(graph.statement("members"), {"people": [person]}).all()
     later = datetime.now(UTC)
@@ -270,7 +270,7 @@ def test_who_withdraws_leaves_and_the_reason_is_kept(session: Session) -> None:
         [Choice(v.namespace, v.value, PURPOSE, "withdrawn", later, "test") for v in voices],
         received_at=later,
     )
-    delta = members.refresh(session, segment, now=NOW + DAY, people=[person])
+    delta = refreshing.refresh(session, [segment], now=NOW + DAY, people=[person])[0]
     assert delta.left == ((person, "consent:withdrawn"),)
     page, _ = members.list_members(session, segment, after=None, limit=999)
     assert person not in {row.person_id for row in page}

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 import consent
 from app.errors import DefinitionInvalid
 from app.segments import compile as compiled
-from app.segments import members
+from app.segments import members, refreshing
 from app.segments.definition import RULE, Sequence, Step
 from tests.app.test_segments import DAY, MISSING, NOW, PURPOSE, Event, Model, Random, meets
 
@@ -101,7 +101,7 @@ def test_a_segment_of_segments_has_who_meets_their_rules(session: Session) -> No
         session, key="third", name="T", purpose=PURPOSE,
         rule={"all": [{"segment": "second"}, {"not": third_rule}]},
     )  # fmt: skip
-    entered = members.refresh(session, third, now=NOW).entered
+    entered = refreshing.refresh(session, [third], now=NOW)[0].entered
     flat = {"all": [first, second, {"not": third_rule}]}
     wanted = model.members(RULE.validate_python(flat))
     assert set(entered) & set(model.allowed.values()) == wanted

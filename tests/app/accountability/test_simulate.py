@@ -17,7 +17,7 @@ from app.db import read_only
 from app.destinations import outbox, registry
 from app.destinations.tables import Delivery
 from app.profiles.tables import Trait
-from app.segments import members
+from app.segments import members, refreshing
 from consent import Choice
 from consent.errors import NoticeNotFound, PurposeNotFound
 from identity import graph
@@ -76,7 +76,7 @@ def buyers(session: Session, ids: dict[str, int]) -> None:
     session.execute(sa.insert(Trait), traits)
     rule = {"trait": "bought", "op": "eq", "value": True}
     segment = members.create(session, key="buyers", name="Buyers", purpose=EMAIL, rule=rule)
-    members.refresh(session, segment, now=NOW)
+    refreshing.refresh(session, [segment], now=NOW)[0]
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_a_version_that_renews_does_what_the_simulation_said(
 
     new = consent.Purpose(EMAIL, version=2, renews=True, valid_days=395, parent="marketing")
     consent.catalogue.add_purpose(session, new)
-    delta = members.refresh(session, members.find(session, "buyers"), now=NOW)
+    delta = refreshing.refresh(session, [members.find(session, "buyers")], now=NOW)[0]
     outbox.enqueue(session, delta, now=NOW)
     assert len(delta.left) == 4
     assert queued(session, "segment.exited") == 4

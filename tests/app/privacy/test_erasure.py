@@ -297,8 +297,7 @@ def test_76_nobody_comes_back_by_jobs_and_writers_that_run_meanwhile(world: Worl
     def jobs() -> None:
         with world.sessions.begin() as session:
             pipeline.step(session)
-        with world.sessions.begin() as session:
-            pipeline.refresh_all(session)
+        pipeline.refresh_all(world.sessions)
 
     def writers() -> None:
         event = {"userId": "ada-1815", "anonymousId": f"anon-{uuid4()}", "event": "Seen"}
@@ -320,8 +319,7 @@ def test_76_nobody_comes_back_by_jobs_and_writers_that_run_meanwhile(world: Worl
     for thread in threads:
         thread.join()
     world.settle()
-    with world.sessions.begin() as session:
-        pipeline.refresh_all(session)
+    pipeline.refresh_all(world.sessions)
     assert failed == []
     assert world.where(*ADA) == set()
     with world.sessions() as session:

@@ -70,8 +70,7 @@ class Busy:
             pass
 
     def refresh(self, dice: random.Random) -> None:
-        with self.sessions.begin() as session:
-            pipeline.refresh_all(session)
+        pipeline.refresh_all(self.sessions)
 
     def define(self, dice: random.Random) -> None:
         event = f"E{dice.randrange(2)}"

@@ -20,7 +20,7 @@ from app.events import stream
 from app.profiles import computed_traits, computing
 from app.profiles.computed import BARE, KINDS, LISTS, NUMERIC, ZERO
 from app.segments import compile as compiled
-from app.segments import members, uses
+from app.segments import members, refreshing, uses
 from app.segments.definition import RULE
 from identity import people
 from tests.app.profiles.histories import DAY, NOW, PURPOSE, Event, World
@@ -236,24 +236,24 @@ def test_a_segment_waits_for_its_computed_trait_and_keeps_who_is_in(session: Ses
     with pytest.raises(DefinitionInvalid, match="is computed for content"):
         members.create(session, key="s", name="S", purpose="marketing.email", rule=rule)
     segment = members.create(session, key="s", name="S", purpose=PURPOSE, rule=rule)
-    assert members.refresh(session, segment, now=NOW).entered == ()
+    assert refreshing.refresh(session, [segment], now=NOW)[0].entered == ()
     while computing.advance(within, now=NOW):
         pass
     session.expire_all()
-    entered = members.refresh(session, segment, now=NOW).entered
+    entered = refreshing.refresh(session, [segment], now=NOW)[0].entered
     assert len(entered) > 2
     computed_traits.put(session, key="many", name="Many", purpose=PURPOSE,
                         definition={**count, "event": "no such"})  # fmt: skip
     gone = entered[0]
     world.say(world.everybody()[gone], "withdrawn", NOW + DAY)
-    delta = members.refresh(session, segment, now=NOW)
+    delta = refreshing.refresh(session, [segment], now=NOW)[0]
     assert (delta.entered, [p for p, _ in delta.left]) == ((), [gone])
     with pytest.raises(ComputedTraitInUse, match="s"):
         uses.free_trait(session, "many")
     while computing.advance(within, now=NOW):
         pass
     session.expire_all()
-    assert len(members.refresh(session, segment, now=NOW).left) == len(entered) - 1
+    assert len(refreshing.refresh(session, [segment], now=NOW)[0].left) == len(entered) - 1
 
 
 def test_a_value_is_read_for_its_purpose_alone_and_never_of_who_withdrew(

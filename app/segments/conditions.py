@@ -1,0 +1,233 @@
+# ruff: noqa: S608 - only SQL of our own becomes text; what a rule says is bound
+"""Writes rules as SQL: each condition is a join of everybody asked about with who meets it.
+
+Joins and not `IN`, which PostgreSQL hashes only as far as memory goes. Conditions that several
+rules share are joined once, and all counts of events are made in one pass over the events.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+
+from app.profiles.computed import ZERO
+from app.profiles.conditions import Values
+from app.profiles.survivorship import LATEST, Survivorship
+from app.profiles.tables import ComputedTrait
+from app.segments import sequence
+from app.segments.definition import (
+    All,
+    Any_,
+    Behaviour,
+    Computed,
+    Consent,
+    Identity,
+    Listed,
+    Member,
+    Not,
+    Rule,
+    Sequence,
+    Trait,
+)
+from app.segments.golden import values
+
+
+class Compiler(Values):
+    """Writes rules as conditions on `subject`, the people asked about, and on what joins them."""
+
+    def __init__(
+        self,
+        survivorship: Mapping[str, Survivorship],
+        computed: Mapping[str, ComputedTrait],
+        segments: Mapping[str, Rule],
+        *,
+        everybody: bool,
+        unit: str,
+    ) -> None:
+        """`survivorship` are the rules of traits that have one.
+
+        `computed` are the computed traits of the segments' purpose, `segments` the rules of others.
+        `everybody` says that all people are asked about, `unit` what a person is called after.
+        """
+        super().__init__()
+        self.survivorship = survivorship
+        self.computed = computed
+        self.segments = segments
+        self.everybody = everybody
+        self.unit = unit
+        self.joins: list[str] = []
+        #: The decision for other purposes, by key.
+        self.decisions: dict[str, str] = {}
+        self._joined: dict[str, str] = {}
+        self._counts: dict[str, str] = {}
+        self._names: set[str] = set()
+        self._windows: list[float | None] = []
+
+    def condition(self, rule: Rule) -> str:
+        """Return a rule as a condition, true or false and never null."""
+        if isinstance(rule, All):
+            return "(" + " AND ".join(self.condition(r) for r in rule.all) + ")"
+        if isinstance(rule, Any_):
+            return "(" + " OR ".join(self.condition(r) for r in rule.any) + ")"
+        if isinstance(rule, Not):
+            return f"(NOT {self.condition(rule.not_)})"
+        if isinstance(rule, Member):
+            other = self.segments.get(rule.segment)
+            return self.condition(other) if other is not None else "false"
+        return self._single(rule)
+
+    def _single(
+        self, rule: Trait | Computed | Sequence | Listed | Consent | Identity | Behaviour
+    ) -> str:
+        if isinstance(rule, Trait):
+            return self._trait(rule)
+        if isinstance(rule, Computed):
+            return self._computed(rule)
+        if isinstance(rule, Sequence):
+            went = f"SELECT DISTINCT person_id FROM ({sequence.people(rule, self)}) s"
+            return self._among(_key(rule), lambda: went)
+        if isinstance(rule, Listed):
+            return self._listed(rule)
+        if isinstance(rule, Consent):
+            return self._consent(rule)
+        if isinstance(rule, Identity):
+            return self._identity(rule)
+        return self._behaviour(rule)
+
+    def _join(self, key: str, query: Callable[[], str]) -> str:
+        """Return the name under which a query of at most one row of each person is joined."""
+        if key not in self._joined:
+            name = self._joined[key] = f"j{len(self._joined)}"
+            on = f"{name}.person_id = subject.person_id"
+            self.joins.append(f" LEFT JOIN ({query()}) {name} ON {on}")
+        return self._joined[key]
+
+    def _among(self, key: str, query: Callable[[], str]) -> str:
+        return f"({self._join(key, query)}.person_id IS NOT NULL)"
+
+    def _trait(self, rule: Trait) -> str:
+        by = self.survivorship.get(rule.trait, LATEST)
+        name = self._join(f"trait {rule.trait}", lambda: values(rule.trait, by, self.bind))
+        test = self.test(f"{name}.value", rule.op, rule.value)
+        return f"((json_typeof({name}.value) <> 'null' AND {test}) IS TRUE)"
+
+    def _computed(self, rule: Computed) -> str:
+        """A value counts that was made of what may be used now, and of all of it."""
+        trait = self.computed.get(rule.computed)
+        if trait is None:
+            return "false"
+        name = self._join(
+            f"computed {trait.id}",
+            lambda: (
+                "SELECT v.subject_id AS person_id, v.value, v.basis FROM app.computed_value v"
+                f" WHERE v.trait_id = {self.bind(trait.id)}"
+            ),
+        )
+        basis = self._join("basis", lambda: "SELECT person_id, identifier_ids FROM basis")
+        test = self.test(f"{name}.value", rule.op, rule.value)
+        there = (
+            f"({name}.basis = {basis}.identifier_ids AND json_typeof({name}.value) <> 'null'"
+            f" AND {test}) IS TRUE"
+        )
+        if trait.definition["kind"] not in ZERO:
+            return f"({there})"
+        nothing = self.test("CAST('0' AS json)", rule.op, rule.value)
+        return f"({there} OR {name}.person_id IS NULL AND {nothing})"
+
+    def _listed(self, rule: Listed) -> str:
+        """Whoever has a listed identifier now, also one that may not be used."""
+        return self._among(
+            f"listed {rule.listed}",
+            lambda: (
+                f"SELECT DISTINCT p.{self.unit} AS person_id FROM permission p"
+                " JOIN app.people_list_member l ON l.identifier_id = p.identifier_id"
+                f" WHERE l.list = {self.bind(rule.listed)}"
+            ),
+        )
+
+    def _consent(self, rule: Consent) -> str:
+        decided = self.decisions.get(rule.consent)
+        if decided is None:  # a purpose that is not in the catalogue allows nothing
+            return "true" if rule.state == "denied" else "false"
+        asked = rule.state if rule.state not in ("allowed", "denied") else None
+        which = "d.allowed" if asked is None else f"d.reason = {self.bind(asked)}"
+        met = self._among(
+            f"consent {rule.consent} {asked}",
+            lambda: (
+                f"SELECT DISTINCT a.person_id FROM ({decided}) d"
+                f" JOIN allowed a ON a.identifier_id = d.identifier_id WHERE {which}"
+            ),
+        )
+        return f"(NOT {met})" if rule.state == "denied" else met
+
+    def _identity(self, rule: Identity) -> str:
+        if self.unit == "group_id":  # whoever matching has joined is two here
+            return "true" if rule.identity == "deterministic" else "false"
+        several = self._among(
+            "identity",
+            lambda: (
+                "SELECT person_id FROM permission GROUP BY person_id"
+                " HAVING min(group_id) <> max(group_id)"
+            ),
+        )
+        return several if rule.identity == "probable" else f"(NOT {several})"
+
+    def _behaviour(self, rule: Behaviour) -> str:
+        key = _key(rule, exclude={"count"})
+        if key not in self._counts:
+            conditions = [f"e.name = {self.bind(rule.event)}"]
+            if rule.within_days is not None:
+                conditions.append(f"e.occurred_at >= {self._since(rule.within_days)}")
+            conditions += [self.property(p) for p in rule.where]
+            self._counts[key] = " AND ".join(conditions)
+            self._names.add(rule.event)
+            self._windows.append(rule.within_days)
+        place = list(self._counts).index(key)
+        count = f"coalesce({self._join('counted', lambda: 'SELECT * FROM counted')}.c{place}, 0)"
+        bounds = " AND ".join(
+            f"{count} {sign} {self.bind(bound)}"
+            for sign, bound in (
+                (">=", rule.count.gte),
+                ("<=", rule.count.lte),
+                ("=", rule.count.eq),
+            )
+            if bound is not None
+        )
+        return f"({bounds})"
+
+    def _since(self, days: float) -> str:
+        seconds = self.bind(days * 86_400)
+        return f"CAST(:now AS timestamptz) - make_interval(secs => CAST({seconds} AS float8))"
+
+    def counted(self) -> str:
+        """Return the one pass over the events that makes all counts, as a part of WITH.
+
+        Of everybody it counts by identifier before it looks whose that is: it joins a tenth of the
+        rows, and several processes can share the pass.
+        """
+        if not self._counts:
+            return ""
+        columns = ", ".join(
+            f"count(*) FILTER (WHERE {which}) AS c{n}"
+            for n, which in enumerate(self._counts.values())
+        )
+        names = self.bind(sorted(self._names))
+        where = f"e.name = ANY(CAST({names} AS text[])) AND NOT (:purpose = ANY(e.refused))"
+        bounded = [days for days in self._windows if days is not None]
+        if len(bounded) == len(self._windows):
+            where += f" AND e.occurred_at >= {self._since(max(bounded))}"
+        if not self.everybody:
+            return (
+                f", counted AS (SELECT a.person_id, {columns} FROM allowed a"
+                f" JOIN app.event e ON e.identifier_id = a.identifier_id WHERE {where}"
+                " GROUP BY a.person_id)"
+            )
+        sums = ", ".join(f"sum(n.c{i}) AS c{i}" for i in range(len(self._counts)))
+        return (
+            f", counted AS (SELECT a.person_id, {sums} FROM allowed a"
+            f" JOIN (SELECT e.identifier_id, {columns} FROM app.event e WHERE {where}"
+            " GROUP BY e.identifier_id) n ON n.identifier_id = a.identifier_id"
+            " GROUP BY a.person_id)"
+        )
+
+
+def _key(rule: Behaviour | Sequence, exclude: set[str] | None = None) -> str:
+    return json.dumps(rule.model_dump(mode="json", exclude=exclude), sort_keys=True)

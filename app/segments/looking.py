@@ -1,0 +1,107 @@
+"""Looks through everybody for what nothing else tells of: windows pass, and steps may miss some."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+import consent
+from app.segments import asking, uses
+from app.segments import compile as compiled
+from app.segments.members import rule_of
+from app.segments.refreshing import WHOLE_SECONDS, fail
+from app.segments.tables import Segment
+from identity import people as identity
+
+#: A segment is looked through whole so often, or after so many times as long as that takes.
+PACE, REST = timedelta(seconds=60), 10
+#: A segment that has not been looked through for so long is left behind.
+LATE = timedelta(minutes=30)
+#: People whom a look through everybody settles in one transaction.
+PORTION = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look through everybody found: segments of one purpose, and whose stays are wrong."""
+
+    segments: tuple[Segment, ...]
+    people: tuple[int, ...]
+
+
+def due(session: Session, *, now: datetime | None) -> list[list[Segment]]:
+    """Return the segments to be looked through whole, those of a purpose each.
+
+    Those whose time has come, or all (None). For whom a window passes nothing else happens; and
+    whatever a step missed is found here.
+    """
+    groups: dict[str, list[Segment]] = {}
+    for segment in session.scalars(sa.select(Segment).where(uses.LIVE).order_by(Segment.id)):
+        rest = timedelta(milliseconds=(segment.refresh_milliseconds or 0) * REST)
+        if now is None or segment.tried_at is None or now - segment.tried_at >= max(PACE, rest):
+            groups.setdefault(segment.purpose, []).append(segment)
+    return list(groups.values())
+
+
+def look(session: Session, listed: Sequence[Segment], *, now: datetime) -> Look:
+    """Find out for whom the stays in these segments of one purpose are not what the rules say.
+
+    Holds nobody up: no segment is locked. What it finds is settled by `refresh`, which asks again;
+    whom a step changes meanwhile that step settles. A segment that could not be computed and can
+    again is not in it: steps take its rule again from now on, and only then it is looked through.
+    """
+    query = sa.select(Segment).where(Segment.id.in_([s.id for s in listed]), uses.LIVE)
+    group = list(session.scalars(query.order_by(Segment.id)))
+    if not group:
+        return Look((), ())
+    purpose = consent.catalogue.purpose(session, group[0].purpose)
+    rules = [rule_of(segment) for segment in group]
+    waits = uses.waits_of_all(session, rules, purpose.key)
+
+    def ask(places: list[int]) -> list[set[int]]:
+        asked = {group[n].id: rules[n] for n in places if not waits[n]}
+        found = compiled.differing(session, asked, purpose, now=now) if asked else set()
+        return [found for _ in places]
+
+    found, failed = asking.answers(session, rules, ask, WHOLE_SECONDS)
+    good = []
+    for place, segment in enumerate(group):
+        segment.tried_at = now
+        if place in failed:
+            fail(segment, failed[place], now)
+        elif segment.error is not None:
+            segment.error = segment.failed_at = segment.tried_at = None
+        else:
+            good.append(segment)
+    session.flush()
+    people: set[int] = set().union(*found.values())
+    if people:
+        people |= set(identity.people_of(session, people).values())
+    return Look(tuple(good), tuple(sorted(people)))
+
+
+def done(session: Session, found: Look, *, now: datetime, milliseconds: float) -> None:
+    """Note that segments were looked through, as of when, and how long it took for all of them."""
+    fresh = sa.update(Segment).where(
+        Segment.id.in_([segment.id for segment in found.segments]), Segment.error.is_(None)
+    )
+    session.execute(fresh.values(refreshed_at=now, refresh_milliseconds=milliseconds))
+
+
+def stuck(session: Session) -> dict[str, tuple[str, datetime]]:
+    """Return the segments that cannot be computed, why, and since when; and those left behind."""
+    rows = session.execute(
+        sa.select(Segment.key, Segment.error, Segment.failed_at).where(
+            Segment.error.is_not(None), uses.LIVE
+        )
+    )
+    found = {row.key: (row.error, row.failed_at) for row in rows}
+    late = sa.func.now() - LATE
+    behind = session.execute(
+        sa.select(Segment.key, sa.func.coalesce(Segment.tried_at, Segment.updated_at)).where(
+            sa.func.coalesce(Segment.tried_at, Segment.updated_at) < late, uses.LIVE
+        )
+    )
+    return {key: ("not looked through", since) for key, since in behind} | found
