@@ -144,13 +144,15 @@ def _authenticate(
 ) -> Caller:
     """Return who calls, if the token is valid and has all the scopes that are needed.
 
-    The token is taken from the header alone, never from the address or the body, where it would
-    end in logs (RFC 6750 §5.3). Raises InvalidToken, InsufficientScope, WriteKeyNotEnough and
-    RateLimited.
+    The token is taken from the header alone, as a bearer token or as the user name of Basic, never
+    from the address or the body, where it would end in logs (RFC 6750 §5.3). Raises InvalidToken,
+    InsufficientScope, WriteKeyNotEnough and RateLimited.
     """
     scheme, token = get_authorization_scheme_param(authorization)
     if _is_write_key(session, scheme.lower(), token):
         raise WriteKeyNotEnough("A write key sends and reads nothing; send an access token.")
+    if scheme.lower() == "basic":  # as programs send it that were written for Segment's Profile API
+        scheme, token = "bearer", write_key.basic_user(token) or ""
     if scheme.lower() != "bearer" or not token:
         raise InvalidToken("Send an access token as Authorization: Bearer.")
     caller, _ = verify(token, known=known, session=session, settings=settings)

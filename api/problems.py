@@ -146,6 +146,15 @@ WITHOUT_CLASS: dict[str, tuple[HTTPStatus, str]] = {
         "The server failed; the operator finds the cause under this request id.",
     ),
 }
+#: Programs written for Segment's Profile API read `error`, with codes of its own.
+PROFILE_API = "/v1/spaces/"
+PROFILE_API_CODES = {
+    401: "authentication_error",
+    403: "authentication_error",
+    404: "not_found",
+    422: "validation_error",
+    429: "rate_limit_error",
+}
 BASES = (
     ApiError,
     app_errors.AppError,
@@ -197,6 +206,9 @@ def problem(
         "request_id": request_id(request),
         **members,
     }
+    if request.url.path.startswith(PROFILE_API):
+        body["error"] = {"code": PROFILE_API_CODES.get(status, "invalid_request_error"),
+                         "message": detail or heading}  # fmt: skip
     return JSONResponse(
         body, status_code=status, headers=headers, media_type="application/problem+json"
     )

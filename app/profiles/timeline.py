@@ -75,6 +75,15 @@ def page(
     return list(rows[:limit]), mark
 
 
+def ends(session: Session, view: View) -> dict[int, sa.Row[Any]]:
+    """Return the first and the last event of each identifier that may be seen and has any."""
+    rows = session.execute(
+        statement("app.profiles", "ends"),
+        {"identifiers": list(view.allowed), "purpose": view.purpose},
+    )
+    return {row.identifier_id: row for row in rows}
+
+
 def _array(chosen: tuple[str, ...] | None) -> list[str] | None:
     return None if chosen is None else list(chosen)
 
