@@ -53,7 +53,10 @@ class ClientAssertion(rfc7523.JWTBearerClientAssertion):
 
     def extract_assertion(self, assertion: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return header and claims, before anything in them is believed."""
-        header, claims = super().extract_assertion(assertion)
+        try:
+            header, claims = super().extract_assertion(assertion)
+        except RecursionError as error:  # claims of 5,000 brackets
+            raise rfc6749.InvalidClientError(description="Invalid JWT payload.") from error
         if not _is_plain(header):
             raise rfc6749.InvalidClientError(description="The header of the assertion is not ours.")
         return header, claims

@@ -5,10 +5,11 @@ never decides how it is checked (RFC 8725 §3.1).
 """
 
 import json
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from joserfc.errors import JoseError
+from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, JWKRegistry, OKPKey, RSAKey
 
 from app.errors import DefinitionInvalid
@@ -19,7 +20,7 @@ PublicKey = ECKey | RSAKey | OKPKey
 ALGORITHMS: Mapping[tuple[str, str | None], tuple[str, ...]] = {
     ("EC", "P-256"): ("ES256",),
     ("EC", "P-384"): ("ES384",),
-    ("OKP", "Ed25519"): ("EdDSA", "Ed25519"),
+    ("OKP", "Ed25519"): ("Ed25519",),  # RFC 9864, which says that EdDSA is too little of a name
     ("RSA", None): ("RS256", "PS256"),
 }
 #: Every algorithm that some key may sign with.
@@ -42,7 +43,9 @@ def read(text: str) -> list[dict[str, Any]]:
     """
     if len(text) > LARGEST_FILE:
         raise DefinitionInvalid(f"a file of keys has at most {LARGEST_FILE} characters")
-    found = [_public(key) for key in _listed(text)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SecurityWarning)  # what it warns of is refused below
+        found = [_public(key) for key in _listed(text)]
     if not 0 < len(found) <= MOST_KEYS:
         raise DefinitionInvalid(f"{len(found)} keys; 1 to {MOST_KEYS}")
     if len({key["kid"] for key in found}) < len(found):

@@ -90,9 +90,10 @@ def _first_example(described: Mapping[str, Any]) -> str:
 def _body_example(operation: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
     content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
     schema = content.get("schema", {})
-    if "$ref" in schema:
-        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-    found = content.get("example") or schema.get("example") or schema.get("examples", [{}])[0]
+    named = str(schema.get("$ref", "")).rpartition("/")[2]
+    shape = document["components"]["schemas"].get(named, {})
+    first = (schema.get("examples") or shape.get("examples") or [{}])[0]
+    found = content.get("example") or shape.get("example") or first
     return dict(found)
 
 

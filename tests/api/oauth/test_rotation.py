@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
+from api.auth import TokenKeys
 from app.access import clients, credentials, keys, tokens
 from app.access.tables import ClientCredential, SigningKey
 from app.db import Sessions
@@ -81,6 +82,14 @@ def test_all_tokens_of_a_client_are_void_at_once_and_those_of_others_not(
 # --- the keys that sign tokens -----------------------------------------------------------------
 
 
+@pytest.fixture(autouse=True)
+def _one_key(server: TestClient, sessions: Sessions) -> None:
+    """Begin each test with no signing key at all, and with a server that remembers none."""
+    with sessions.begin() as session:
+        session.execute(sa.delete(SigningKey))
+    cast(FastAPI, server.app).state.token_keys = TokenKeys(sessions)
+
+
 def kid(token: str) -> str:
     return str(part(token, 0)["kid"])
 
@@ -134,8 +143,7 @@ def test_a_key_that_was_lost_is_void_at_once_with_all_its_tokens(
     assert kid(lost) not in public(server)
     introspected = server.post("/oauth/introspect", data={"token": lost}, auth=client.basic)
     assert introspected.json() == {"active": False}
-    guarded_keys = cast(FastAPI, guarded.app).state.token_keys
-    guarded_keys._looked -= 1  # a second passes
+    cast(FastAPI, guarded.app).state.token_keys._looked -= 1  # a second passes
     assert read(guarded, token_of(server, client)).status_code == 200
 
 
