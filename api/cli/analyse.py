@@ -1,5 +1,6 @@
 """`parcours analyse`: asks a question about journeys, prints the answer, draws it."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +10,22 @@ import typer
 from api.cli import json_file
 from api.cli.session import AsJson, DataDir, err, opened, settings, show
 from app.journeys import catalogue
+from app.journeys.answer_rows import Row, rows
 from app.journeys.asked import DEFAULT_PURPOSE, FORMS
+
+#: What a console shows of a table that is wider than it.
+COLUMNS = {
+    "funnel": ("name", "n", "from_previous", "from_first", "bucket"),
+    "paths": ("route", "n", "profiles", "share", "p50"),
+    "matrix": ("stage", "channel", "profiles", "events", "status"),
+    "switches": ("source", "target", "n", "profiles"),
+    "conformance": ("kind", "touchpoint", "to", "n", "ways", "share"),
+    "friction": ("touchpoint", "score", "profiles", "impact", "declared"),
+    "drop-off": ("stage", "reached", "moved", "dropped", "in_progress", "drop_rate", "lost_value"),
+    "voice": ("instrument", "touchpoint", "n", "value", "interval"),
+    "moments-of-truth": ("touchpoint", "status", "reach", "effect", "interval", "q"),
+    "compare": ("counted_from", "measure", "variant", "n", "k", "share", "interval"),
+}
 
 
 def analyse(
@@ -21,7 +37,10 @@ def analyse(
     purpose: Annotated[str | None, typer.Option(help="What it is for.")] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Draw it: a picture (.svg) or a Vega-Lite specification (.json)."),
+        typer.Option(
+            help="Write it: a picture (.svg), a Vega-Lite specification (.json),"
+            " or its table (.csv, .parquet)."
+        ),
     ] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
@@ -31,8 +50,8 @@ def analyse(
 
     if kind not in FORMS:
         raise ValueError(f"there is no analysis {kind!r}; there are {', '.join(FORMS)}")
-    if out is not None and out.suffix not in (".svg", ".json"):
-        raise ValueError(f"{out}: a picture is .svg, a specification .json")
+    if out is not None and out.suffix not in (".svg", ".json", ".csv", ".parquet"):
+        raise ValueError(f"{out}: a picture is .svg, a specification .json, a table .csv, .parquet")
     said = json_file.read(question) if question else {}
     if journey is not None:
         said["journey"] = journey
@@ -51,46 +70,57 @@ def analyse(
             as_of=asked.as_of,
         )
     if out is not None:
-        out.write_text(_drawn(answer, out), encoding="utf-8")
+        _write(answer, out)
         err.print(f"wrote {out}", highlight=False)
     if as_json or out is None:
         _print(answer, as_json)
 
 
-def _drawn(answer: dict[str, Any], out: Path) -> str:
+def _write(answer: dict[str, Any], out: Path) -> None:
     from app.journeys import pictures, vega  # noqa: PLC0415  # for drawing alone
 
     if out.suffix == ".svg":
-        return pictures.draw(answer)
-    return json.dumps(vega.specification(answer), ensure_ascii=False, indent=2)
+        out.write_text(pictures.draw(answer), encoding="utf-8")
+    elif out.suffix == ".json":
+        drawn = vega.specification(answer)
+        out.write_text(json.dumps(drawn, ensure_ascii=False, indent=2), encoding="utf-8")
+    else:
+        _write_table(rows(answer), out)
+
+
+def _write_table(table: list[Row], out: Path) -> None:
+    columns = list(table[0]) if table else []
+    if out.suffix == ".csv":
+        # With the mark that tells spreadsheets that it is UTF-8 (RFC 3629), as French Excel needs.
+        with out.open("w", encoding="utf-8-sig", newline="") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows({k: csv_cell(v) for k, v in row.items()} for row in table)
+        return
+    import pyarrow as pa  # noqa: PLC0415  # loaded when it is written
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    pq.write_table(pa.Table.from_pylist(table), out)
+
+
+def csv_cell(value: Any) -> Any:
+    """Return a cell that no spreadsheet takes for a formula: names of events are what people sent.
+
+    OWASP, "CSV Injection".
+    """
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return f"'{value}"
+    return value
 
 
 def _print(answer: dict[str, Any], as_json: bool) -> None:
-    result = answer["result"]
     if as_json:
         show(answer, True)
         return
-    match answer["kind"]:
-        case "funnel":
-            show(result["steps"], False, "name", "n", "from_previous", "from_first", "bucket")
-            show([result["status"]], False, *result["status"])
-        case "paths":
-            rows = [{**one, "route": " → ".join(one["route"])} for one in result["variants"]]
-            show(rows, False, "route", "n", "profiles", "share", "p50")
-        case "matrix":
-            show(result["cells"], False, "stage", "channel", "profiles", "events", "status")
-        case "switches":
-            show(result["channels"], False, "source", "target", "n", "profiles")
-        case "conformance":
-            show(result["deviations"], False, "kind", "touchpoint", "to", "n", "ways", "share")
-        case "attribution":
-            rows = [
-                {"label": one["label"], "touches": one["touches"]}
-                | {model: credit["conversions"] for model, credit in one["credits"].items()}
-                for one in result["channels"]
-            ]
-            show(rows, False, "label", "touches", *result["sums"])
-        case _:
-            show([result["converted"]], False, *result["converted"])
+    table, result = rows(answer), answer["result"]
+    names = COLUMNS.get(answer["kind"]) or list(table[0] if table else ())
+    show(table, False, *names)
+    if answer["kind"] == "funnel":
+        show([result["status"]], False, *result["status"])
     for warning in answer["warnings"]:
         err.print(warning, highlight=False)

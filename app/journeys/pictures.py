@@ -5,23 +5,37 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
+from app.journeys.canvas import (
+    AMBER,
+    BLUE,
+    GREEN,
+    GREY,
+    MARGIN,
+    RED,
+    WIDTH,
+    Answer,
+    box,
+    document,
+    shade,
+    share,
+    short,
+    text,
+)
+from app.journeys.pictures_places import DRAWINGS
 from app.journeys.vega import deviation
 
-WIDTH, MARGIN, INK, FAINT, PAPER = 960, 24, "#1d2433", "#c9ced8", "#ffffff"
-BLUE, GREEN, AMBER, GREY = "#2f6690", "#1b7f5c", "#c98a1b", "#8a93a5"
 #: How a path's end is drawn.
-END_COLOURS = {"drop": "#b3402e", "in_progress": AMBER, "continues": GREY, "arrived": GREEN}
+END_COLOURS = {"drop": RED, "in_progress": AMBER, "continues": GREY, "arrived": GREEN}
 #: Colours of labels in a Sankey diagram, told apart by most people with a colour deficiency
 #: (Okabe and Ito 2008, without black and yellow).
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
-
-Answer = Mapping[str, Any]
 
 
 def draw(answer: Answer) -> str:
     """Return an answer as an SVG document; raises ValueError for one that has no picture."""
     kind = answer["kind"]
     drawings = {
+        **DRAWINGS,
         "funnel": _funnel,
         "matrix": _matrix,
         "paths": _paths,
@@ -32,53 +46,6 @@ def draw(answer: Answer) -> str:
     if kind not in drawings:
         raise ValueError(f"there is no picture of {kind}; there is one of {', '.join(drawings)}")
     return drawings[kind](answer)
-
-
-def _document(answer: Answer, title: str, height: float, parts: Iterable[str]) -> str:
-    """Frame a drawing: its title, and below it what it was computed over."""
-    foot = (
-        f"{answer['n_profiles']:,} profiles, {answer['n_events']:,} events, as of"
-        f" {str(answer['as_of'])[:19]} UTC, for {answer['purpose']}"
-    )
-    total = height + 92
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {total:.0f}"'
-            f' width="{WIDTH}" height="{total:.0f}" role="img" font-family="sans-serif"'
-            ' font-size="13">',
-            f"<title>{escape(title)}</title><desc>{escape(foot)}</desc>",
-            f'<rect width="{WIDTH}" height="{total:.0f}" fill="{PAPER}"/>',
-            _text(MARGIN, 32, title, size=17),
-            f'<g transform="translate(0 52)">{"".join(parts)}</g>',
-            _text(MARGIN, total - 14, foot, size=11, fill=GREY),
-            "</svg>",
-        ]
-    )
-
-
-def _text(
-    x: float, y: float, said: str, *, size: int = 13, fill: str = INK, anchor: str = "start"
-) -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" fill="{fill}"'
-        f' text-anchor="{anchor}">{escape(said)}</text>'
-    )
-
-
-def _box(x: float, y: float, width: float, height: float, fill: str, tip: str) -> str:
-    return (
-        f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0):.1f}" height="{max(height, 0):.1f}"'
-        f' fill="{fill}"><title>{escape(tip)}</title></rect>'
-    )
-
-
-def _short(said: str | None, most: int) -> str:
-    name = "other" if said is None else said
-    return name if len(name) <= most else name[: most - 1] + "…"
-
-
-def _share(part: float | None) -> str:
-    return "" if part is None else f"{part:.1%}"
 
 
 def _funnel(answer: Answer) -> str:
@@ -92,34 +59,27 @@ def _funnel(answer: Answer) -> str:
         y, width = float(number * row), wide * step["n"] / most
         name = step["name"] or f"step {number + 1}"
         parts += [
-            _text(left - 12, y + 20, _short(name, 30), anchor="end"),
-            _box(left, y, wide, 30, "#eef1f5", name),
-            _box(left, y, width, 30, BLUE, f"{name}: {step['n']:,}"),
-            _text(left + wide + 12, y + 20, f"{step['n']:,}   {_share(step['from_first'])}"),
+            text(left - 12, y + 20, short(name, 30), anchor="end"),
+            box(left, y, wide, 30, "#eef1f5", name),
+            box(left, y, width, 30, BLUE, f"{name}: {step['n']:,}"),
+            text(left + wide + 12, y + 20, f"{step['n']:,}   {share(step['from_first'])}"),
         ]
     y, x = len(steps) * row + 14.0, float(left)
     entered = status["entered"] or 1
-    colours = {"converted": GREEN, "in_progress": AMBER, "dropped": "#b3402e", "excluded": GREY}
+    colours = {"converted": GREEN, "in_progress": AMBER, "dropped": RED, "excluded": GREY}
     for how, colour in colours.items():
         width = wide * status[how] / entered
-        parts.append(_box(x, y, width, 16, colour, f"{how}: {status[how]:,}"))
+        parts.append(box(x, y, width, 16, colour, f"{how}: {status[how]:,}"))
         x += width
     for number, (how, colour) in enumerate(colours.items()):
         at = left + number * 150
-        parts.append(_box(at, y + 28, 10, 10, colour, how))
-        parts.append(_text(at + 16, y + 38, f"{how.replace('_', ' ')} {status[how]:,}", size=12))
+        parts.append(box(at, y + 28, 10, 10, colour, how))
+        parts.append(text(at + 16, y + 38, f"{how.replace('_', ' ')} {status[how]:,}", size=12))
     closed = result["rates"]["closed"]
-    title = f"Funnel: {_share(result['rates']['raw']) or '–'} convert"
+    title = f"Funnel: {share(result['rates']['raw']) or '–'} convert"
     if closed is not None and closed != result["rates"]["raw"]:
-        title += f", {_share(closed)} of those that are over"
-    return _document(answer, title, y + 48, parts)
-
-
-def _shade(share: float) -> tuple[str, str]:
-    """A blue as deep as the share, and the colour of text that reads on it."""
-    low, high = (238, 243, 248), (33, 84, 130)
-    mixed = (round(a + (b - a) * share) for a, b in zip(low, high, strict=True))
-    return "#" + "".join(f"{part:02x}" for part in mixed), PAPER if share > 0.5 else INK
+        title += f", {share(closed)} of those that are over"
+    return document(answer, title, y + 48, parts)
 
 
 def _label(part: Mapping[str, Any]) -> str:
@@ -136,21 +96,21 @@ def _grid(
     left, high = 170, 54
     wide = (WIDTH - left - MARGIN) / max(len(columns), 1)
     parts = [
-        _text(left + (c + 0.5) * wide, 14, _short(name, int(wide / 7)), anchor="middle")
+        text(left + (c + 0.5) * wide, 14, short(name, int(wide / 7)), anchor="middle")
         for c, name in enumerate(columns)
     ]
     for r, name in enumerate(rows):
         y = 26 + r * high
-        parts.append(_text(left - 12, y + 30, _short(name, 20), anchor="end"))
+        parts.append(text(left - 12, y + 30, short(name, 20), anchor="end"))
         for c in range(len(columns)):
-            share, said, tip = cells.get((r, c), (0.0, "", ""))
-            fill, ink = _shade(share)
+            depth, said, tip = cells.get((r, c), (0.0, "", ""))
+            fill, ink = shade(depth)
             x = left + c * wide
-            parts.append(_box(x + 1, y + 1, wide - 2, high - 2, fill, tip))
-            for line, text in enumerate(said.split("\n")):
+            parts.append(box(x + 1, y + 1, wide - 2, high - 2, fill, tip))
+            for line, words in enumerate(said.split("\n")):
                 size = 14 if line == 0 else 11
                 at = y + 24 + 16 * line
-                parts.append(_text(x + wide / 2, at, text, size=size, fill=ink, anchor="middle"))
+                parts.append(text(x + wide / 2, at, words, size=size, fill=ink, anchor="middle"))
     return parts
 
 
@@ -166,14 +126,14 @@ def _matrix(answer: Answer) -> str:
         said = f"{cell['profiles']:,}" if cell["observed"] else "–" if cell["planned"] else ""
         note = marks.get(cell["status"], "")
         if cell["drop_rate"] is not None:
-            note = note or f"{_share(cell['drop_rate'])} drop"
+            note = note or f"{share(cell['drop_rate'])} drop"
         tip = f"{cell['stage']}, {cell['channel']}: {cell['profiles']:,} profiles"
         place = (rows[cell["channel"]], columns[cell["stage"]])
         cells[place] = (cell["profiles"] / most, f"{said}\n{note}", tip)
     heads = [f"{_label(stage)} ({stage['profiles']:,})" for stage in stages]
     sides = [f"{_label(channel)} ({channel['profiles']:,})" for channel in channels]
     title = f"Profiles by stage and channel ({result['profiles']:,} in all)"
-    return _document(answer, title, 26 + 54 * len(channels), _grid(heads, sides, cells))
+    return document(answer, title, 26 + 54 * len(channels), _grid(heads, sides, cells))
 
 
 def _switches(answer: Answer) -> str:
@@ -188,19 +148,17 @@ def _switches(answer: Answer) -> str:
         )
         for move in result["channels"]
     }
-    title = f"Changes of channel: {_share(result['rate']) or '–'} of neighbouring events"
+    title = f"Changes of channel: {share(result['rate']) or '–'} of neighbouring events"
     heads, sides = [f"to {name}" for name in ids], [f"from {name}" for name in ids]
-    return _document(answer, title, 26 + 54 * len(ids), _grid(heads, sides, cells))
+    return document(answer, title, 26 + 54 * len(ids), _grid(heads, sides, cells))
 
 
 def _conformance(answer: Answer) -> str:
     result = answer["result"]
-    rows = [
-        (deviation(one), one["ways"], _share(one["share"])) for one in result["deviations"][:20]
-    ]
-    fit = _share(result["all"]["share_fit"]) or "–"
+    rows = [(deviation(one), one["ways"], share(one["share"])) for one in result["deviations"][:20]]
+    fit = share(result["all"]["share_fit"]) or "–"
     title = f"{fit} of {result['compared']:,} ways are as they should be"
-    return _document(answer, title, 34 * len(rows) + 8, _bars(rows))
+    return document(answer, title, 34 * len(rows) + 8, _bars(rows))
 
 
 def _bars(rows: list[tuple[str, int, str]]) -> list[str]:
@@ -211,9 +169,9 @@ def _bars(rows: list[tuple[str, int, str]]) -> list[str]:
     for number, (name, n, said) in enumerate(rows):
         y = number * 34.0
         parts += [
-            _text(left - 12, y + 17, _short(name, 40), anchor="end"),
-            _box(left, y, wide * n / most, 24, BLUE, f"{name}: {n:,}"),
-            _text(left + wide * n / most + 8, y + 17, f"{n:,}   {said}"),
+            text(left - 12, y + 17, short(name, 40), anchor="end"),
+            box(left, y, wide * n / most, 24, BLUE, f"{name}: {n:,}"),
+            text(left + wide * n / most + 8, y + 17, f"{n:,}   {said}"),
         ]
     return parts
 
@@ -226,14 +184,14 @@ def _attribution(answer: Answer) -> str:
     for row, one in enumerate(channels):
         for column, model in enumerate(models):
             n = one["credits"][model]["conversions"]
-            share = _share(n / result["conversions"]) if result["conversions"] else ""
-            tip = f"{model} gives {_short(one['label'], 80)} {n:,.2f} conversions"
-            cells[row, column] = (max(n, 0) / (most or 1), f"{n:,.1f}\n{share}", tip)
+            part = share(n / result["conversions"]) if result["conversions"] else ""
+            tip = f"{model} gives {short(one['label'], 80)} {n:,.2f} conversions"
+            cells[row, column] = (max(n, 0) / (most or 1), f"{n:,.1f}\n{part}", tip)
     heads = [model.replace("_", " ") for model in models]
-    sides = [_short(one["label"], 20) for one in channels]
+    sides = [short(one["label"], 20) for one in channels]
     title = f"Credit for {result['conversions']:,} conversions,"
     title += f" {result['unattributed']:,} without a touch"
-    return _document(answer, title, 26 + 54 * len(channels), _grid(heads, sides, cells))
+    return document(answer, title, 26 + 54 * len(channels), _grid(heads, sides, cells))
 
 
 def _paths(answer: Answer) -> str:
@@ -269,7 +227,7 @@ def _paths(answer: Answer) -> str:
         leaves[one] += thick
         enters[two] += thick
         middle = (x0 + x1) / 2
-        tip = f"{_short(link['source'], 80)} → {_short(link['target'], 80)}: {link['n']:,}"
+        tip = f"{short(link['source'], 80)} → {short(link['target'], 80)}: {link['n']:,}"
         parts.append(
             f'<path d="M{x0:.1f} {y0:.1f} C{middle:.1f} {y0:.1f} {middle:.1f} {y1:.1f}'
             f' {x1:.1f} {y1:.1f}" fill="none" stroke={quoteattr(colours[link["source"]])}'
@@ -279,26 +237,29 @@ def _paths(answer: Answer) -> str:
     for node in nodes:
         x = MARGIN + steps.index(node["step"]) * wide
         top, thick = tops[node["step"], node["label"]], node["n"] * scale
-        tip = f"{_short(node['label'], 80)}, step {node['step']}: {node['n']:,}"
-        parts.append(_box(x, top, 14, max(thick, 1), colours[node["label"]], tip))
+        tip = f"{short(node['label'], 80)}, step {node['step']}: {node['n']:,}"
+        parts.append(box(x, top, 14, max(thick, 1), colours[node["label"]], tip))
         y = leaves[node["step"], node["label"]]
         for how, colour in END_COLOURS.items():
             part = node["ends"][how] * scale
             if part and how != "arrived":
-                parts.append(_box(x + 14, y, 5, part, colour, f"{how}: {node['ends'][how]:,}"))
+                parts.append(box(x + 14, y, 5, part, colour, f"{how}: {node['ends'][how]:,}"))
                 y += part
         if thick >= 7 or len(by_step[node["step"]]) <= 12:
             n = f"{node['n']:,}"
-            said = f"{_short(node['label'], max(int((wide - 30) / 7) - len(n), 6))} {n}"
-            labels.append(_text(x + 22, top + max(thick / 2, 3) + 4, said, size=12))
+            said = f"{short(node['label'], max(int((wide - 30) / 7) - len(n), 6))} {n}"
+            labels.append(text(x + 22, top + max(thick / 2, 3) + 4, said, size=12))
     key = height + 26
     for number, (how, colour) in enumerate(END_COLOURS.items()):
         x = MARGIN + number * 170
         said = f"{how.replace('_', ' ')} {result['ends'][how]:,}"
-        labels += [_box(x, key, 10, 10, colour, how), _text(x + 16, key + 10, said, size=12)]
+        labels += [
+            box(x, key, 10, 10, colour, how),
+            text(x + 16, key + 10, said, size=12),
+        ]
     title = f"{result['paths']:,} paths of {result['profiles']:,} profiles,"
     title += f" {result['distinct']:,} different routes"
-    return _document(answer, title, key + 16, [*parts, *labels])
+    return document(answer, title, key + 16, [*parts, *labels])
 
 
 def _from(link: Mapping[str, Any]) -> tuple[int, str | None]:

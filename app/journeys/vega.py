@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from app.journeys.vega_places import CHARTS, heat
+
 SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 
 
@@ -41,16 +43,16 @@ def specification(answer: Mapping[str, Any]) -> dict[str, Any]:
                 {key: cell[key] for key in ("stage", "channel", "profiles", "events", "status")}
                 for cell in result["cells"]
             ]
-            marks = _heat("stage", "channel", "profiles")
+            marks = heat("stage", "channel", "profiles")
         case "switches":
             rows = [dict(move) for move in result["channels"]]
-            marks = _heat("target", "source", "n")
+            marks = heat("target", "source", "n")
         case "paths":
             rows = [
                 {"step": node["step"], "label": node["label"] or "other", "n": node["n"]}
                 for node in result["flow"]["nodes"]
             ]
-            marks = _heat("step", "label", "n")
+            marks = heat("step", "label", "n")
         case "conformance":
             rows = [
                 {"deviation": deviation(one), "kind": one["kind"], "ways": one["ways"]}
@@ -79,6 +81,8 @@ def specification(answer: Mapping[str, Any]) -> dict[str, Any]:
                     "color": {"field": "model", "type": "nominal", "sort": None},
                 },
             }
+        case kind if kind in CHARTS:
+            rows, marks = CHARTS[kind](result)
         case kind:
             raise ValueError(f"there is no chart of {kind}")
     return {
@@ -94,14 +98,3 @@ def deviation(one: Mapping[str, Any]) -> str:
     """Say a deviation in a few words."""
     to = f" → {one['to']}" if one["to"] else ""
     return f"{one['kind'].replace('_', ' ')}: {one['touchpoint']}{to}"
-
-
-def _heat(x: str, y: str, colour: str) -> dict[str, Any]:
-    return {
-        "mark": {"type": "rect", "tooltip": True},
-        "encoding": {
-            "x": {"field": x, "type": "nominal", "sort": None},
-            "y": {"field": y, "type": "nominal", "sort": None},
-            "color": {"field": colour, "type": "quantitative"},
-        },
-    }

@@ -32,6 +32,12 @@ JOURNEY = {
 }  # fmt: skip
 LINKED = {consent.LINK: True}
 FUNNEL: dict[str, Any] = {"steps": [{"event": "Viewed <b>"}, {"event": "Ordered"}]}
+RATED = {"instrument": "nps", "match": {"event": "Rated"}}
+COMPARE: dict[str, Any] = {
+    "entry": {"event": "Viewed <b>"},
+    "variants": [{"name": "all", "entry": {"type": "track"}}, {"name": "<none>", "rest": True}],
+    "outcomes": [{"name": "ordered", "match": {"event": "Ordered"}}],
+}
 
 
 @pytest.fixture
@@ -74,8 +80,11 @@ def test_every_answer_has_the_envelope_and_opens_to_its_people(
         "matrix": (journey, 'cell:["look","web"]', 2),
         "switches": (journey, 'move:["web","till"]', 1),
         "conformance": (journey, "state:open", 1),
-        "attribution": ({"conversion": {"event": "Ordered"}, "label": "event"},
-                        "paths:converted", 1),
+        "attribution": (
+            {"conversion": {"event": "Ordered"}, "label": "event"},
+            "paths:converted",
+            1,
+        ),
     }
     for kind, (body, bucket, n) in asked.items():
         answer = server.post(f"/v1/analyses/{kind}", json=body, headers=header)
@@ -122,6 +131,23 @@ REFUSED: list[tuple[str, Any, int, str | None]] = [
     ("matrix", {}, 422, None),
     ("paths", {"start": {"event": "\x00"}}, 422, None),
     ("time-to-convert", {"steps": []}, 422, None),
+    ("friction", {"journey": "nowhere"}, 404, "journey-not-found"),
+    ("friction", {"journey": "shop", "weights": {"nothing": 1}}, 422, None),
+    ("drop-off", {"journey": "shop", "threshold": 2}, 422, None),
+    ("voice", {"journey": "shop"}, 422, None),
+    (
+        "moments-of-truth",
+        {"journey": "shop", "readings": [{"touchpoints": ["no"], "late_after": "P1D"}]},
+        422,
+        "definition-invalid",
+    ),
+    (
+        "compare",
+        {**COMPARE, "variants": [{"name": "a", "segment": "no"}, {"name": "b", "rest": True}]},
+        404,
+        "segment-not-found",
+    ),
+    ("compare", {**COMPARE, "outcomes": []}, 422, None),
 ]
 
 
@@ -145,6 +171,11 @@ def test_answers_are_drawn_and_what_people_wrote_stays_text(
     question.write_text(json.dumps({"steps": steps}))
     credit = tmp_path / "credit.json"
     credit.write_text(json.dumps({"conversion": {"event": "Ordered"}, "label": "event"}))
+    voice, moments, compare = (tmp_path / f"{name}_.json" for name in "vmc")
+    voice.write_text(json.dumps({"journey": "shop", "surveys": [RATED]}))
+    reading = {"late_after": "P1D"}
+    moments.write_text(json.dumps({"journey": "shop", "readings": [reading]}))
+    compare.write_text(json.dumps(COMPARE))
     here = ["--data-dir", str(tmp_path), "--out"]
     asked = {"funnel": [str(question)], "paths": [], "matrix": ["--journey", "shop"],
              "switches": ["--journey", "shop"], "attribution": [str(credit)],
@@ -159,7 +190,8 @@ def test_answers_are_drawn_and_what_people_wrote_stays_text(
         root = ElementTree.fromstring(pictures.draw(answer))  # noqa: S314 - a text of our own
         assert root.tag.endswith("svg")
         assert ("a<b" in " ".join(root.itertext())) == (kind == "funnel")
-        assert vega.specification(answer)["data"]["values"]
+        drawn = vega.specification(answer)
+        assert bool(drawn["data"]["values"]) == (kind not in ("friction", "voice"))
     out = tmp_path / "funnel.json"
     run = CliRunner().invoke(command_line, ["analyse", "funnel", str(question), *here, str(out)])
     assert run.exit_code == 0, run.output
