@@ -23,7 +23,10 @@ def read_changes(
     session: Db,
     settings: Configuration,
     caller: Annotated[Caller, requires("profiles:read")],
-    after: Annotated[str | None, Query(description="`next_cursor` of the last answer.")] = None,
+    after: Annotated[
+        str | None,
+        Query(description="`next_cursor` of the last answer, or the `sequence` of a change."),
+    ] = None,
     types: Annotated[str | None, Query(examples=["segment.entered,segment.exited"])] = None,
     limit: Limit = 100,
 ) -> dict[str, Any]:
@@ -32,6 +35,7 @@ def read_changes(
     The feed names profiles and says what happened; it carries no traits. Read those with the
     purpose they are for. Segments and consents are told only to clients registered for the
     purpose they are about, so a page may be shorter than `limit`, or empty: `next_cursor` moves.
+    `sequence` (of CloudEvents) is a text that sorts as the feed does.
     """
     wanted = [t.strip() for t in (types or "").split(",") if t.strip()]
     rows, following = changes.read(session, after=after, types=wanted, limit=limit)
@@ -44,6 +48,7 @@ def read_changes(
                 "type": row.type,
                 "subject": str(row.profile_id),
                 "time": row.at.isoformat(),
+                "sequence": changes.sequence(row),
                 "datacontenttype": "application/json",
                 "data": data,
             }
@@ -51,4 +56,5 @@ def read_changes(
             if (data := changes.visible(row.type, row.data, caller.purposes)) is not None
         ],
         "next_cursor": following,
+        "has_more": len(rows) == limit,
     }

@@ -1,5 +1,6 @@
 """The change feed: one ordered stream of what happened to profiles."""
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app import cursors
 from app.db import statement
+from app.errors import CursorInvalid
 
 TYPES = (
     "profile.created",
@@ -58,9 +60,9 @@ def read(
 
     At least once and in order: a change becomes visible only when every transaction older than
     its own has ended, so none can appear later before a cursor that was handed out.
-    Raises CursorInvalid.
+    A cursor may also be the sequence of a change. Raises CursorInvalid.
     """
-    transaction, last = cursors.decode(after, int, int) if after else (0, 0)
+    transaction, last = _place(after)
     rows = session.execute(
         statement("app.profiles", "changes"),
         {
@@ -73,6 +75,28 @@ def read(
     if not rows:
         return [], after
     return list(rows), cursors.encode(int(rows[-1].stream_transaction), rows[-1].id)
+
+
+def sequence(change: sa.Row[Any]) -> str:
+    """Return the place of a change in the feed, as a text that sorts as the feed does.
+
+    As the extension `sequence` of CloudEvents has it; programs keep the largest they have seen.
+    """
+    return f"{int(change.stream_transaction):020d}-{change.id:020d}"
+
+
+#: What a sequence looks like; no cursor has a hyphen there.
+SEQUENCE = re.compile(r"([0-9]{20})-([0-9]{20})")
+
+
+def _place(after: str | None) -> tuple[int, int]:
+    found = SEQUENCE.fullmatch(after) if after else None
+    transaction, last = (
+        map(int, found.groups()) if found else cursors.decode(after, int, int) if after else (0, 0)
+    )
+    if max(transaction, last) >= 2**62:
+        raise CursorInvalid("take `sequence` from a change as it is")
+    return transaction, last
 
 
 def visible(kind: str, data: dict[str, Any], purposes: Collection[str]) -> dict[str, Any] | None:
