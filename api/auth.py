@@ -29,7 +29,7 @@ from sqlalchemy.orm import Session
 from api import write_key
 from api.deps import Configuration, Db
 from api.errors import InsufficientScope, InvalidToken, WriteKeyNotEnough
-from app.access import clients, keys, sources, tokens, write_keys
+from app.access import clients, keys, reads, sources, tokens, write_keys
 from app.access.limits import ClientLimits
 from app.db import Sessions
 from app.errors import PurposeNotAllowed, PurposeRequired
@@ -135,6 +135,7 @@ Limits = Annotated[ClientLimits, Depends(client_limits)]
 
 
 def _authenticate(
+    request: Request,
     needed: SecurityScopes,
     authorization: Annotated[str | None, Depends(_bearer)],
     known: Keys,
@@ -160,6 +161,8 @@ def _authenticate(
     missing = [scope for scope in needed.scopes if scope not in caller.scopes]
     if missing:
         raise InsufficientScope(f"The access token lacks the scope {' '.join(missing)}.")
+    operation = f"{request.method} {request.scope['route'].path}"
+    reads.begin(session, client_id=caller.client_id, operation=operation)
     return caller
 
 

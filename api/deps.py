@@ -1,18 +1,24 @@
 """What a route may ask for: a transaction, the settings, a page of a list."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Depends, Query, Request
 from sqlalchemy.orm import Session
 
+from app.access import reads
 from app.settings import Settings
 
 
 def transaction(request: Request) -> Iterator[Session]:
-    """One request is one transaction: commit on success, roll back on any error."""
+    """One request is one transaction: commit on success, roll back on any error.
+
+    Whom it read is noted in it, before the answer leaves: what cannot be noted is not told.
+    """
     with request.app.state.sessions.begin() as session:
         yield session
+        reads.write(session, at=datetime.now(UTC))
 
 
 def settings(request: Request) -> Settings:

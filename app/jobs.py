@@ -16,6 +16,7 @@ from functools import partial
 import httpx
 
 from app import matching, pipeline, sweeps, turning
+from app.access import reads
 from app.consents import denials
 from app.db import Sessions, advisory_lock, exclusively, listen
 from app.destinations import evidence, guard, manifest
@@ -208,6 +209,7 @@ class Worker:
     def _retention(self) -> None:
         self._forget(evidence.forget, self._settings.disclosure_days)
         self._forget(denials.forget, self._settings.denial_days)
+        self._forget(reads.forget, self._settings.read_days)
         rejected_days = timedelta(days=self._settings.rejected_days)
         by_purpose = time.monotonic() >= self._purposes_due
         done = expire.run(

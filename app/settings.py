@@ -165,6 +165,12 @@ class Settings(BaseSettings):
     denial_days: int = Field(
         default=30, ge=1, le=3650, description="How long single denials are kept, in days."
     )
+    read_days: int = Field(
+        default=365,
+        ge=1,
+        le=3650,
+        description="How long it is kept who read whom, for what, in days.",
+    )
     erasure_grace_seconds: int = Field(
         default=60,
         ge=0,

@@ -130,3 +130,21 @@ class RevokedToken(Base):
 
     token_id: Mapped[str] = mapped_column(primary_key=True)
     expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class PersonRead(Base):
+    """One read of people's data: by which client, for what, and of which identifiers."""
+
+    __tablename__ = "person_read"
+
+    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    read_at: Mapped[datetime]
+    client_id: Mapped[str]
+    operation: Mapped[str]
+    purpose: Mapped[str | None]
+    identifier_ids: Mapped[list[int]] = mapped_column(ARRAY(sa.BigInteger))
+
+    __table_args__ = (
+        sa.Index("person_read_identifiers", "identifier_ids", postgresql_using="gin"),
+        sa.Index("person_read_at", "read_at", postgresql_using="brin"),
+    )

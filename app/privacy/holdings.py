@@ -27,6 +27,7 @@ HERE: dict[str, str] = {
     "app.disclosure": "rows of the identifiers; a hash of each stays, of nobody",
     "app.manifest": "hashes of disclosures",
     "app.denied_use": "the ids of the identifiers, out of those of others",
+    "app.person_read": "the ids of the identifiers, out of those of others",
     "app.segment_member": "rows of the people",
     "app.people_list_member": "rows of the identifiers",
     "app.journey_due": "rows of the people",

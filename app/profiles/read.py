@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 import consent
 from app import cursors
+from app.access import reads
 from app.consents import denials
 from app.consents.permission import Permission, permissions
 from app.db import statement
@@ -90,6 +91,7 @@ def find_all(
             acting = row.person_id if row.is_profile else row.named_id
             found = Found(row.person_id, row.profile_id, acting, row.named_id)
             answers[asked[row.n]] = found
+            reads.saw(session, (row.person_id, row.named_id), purpose=None)
     return answers
 
 
@@ -113,10 +115,14 @@ def views(session: Session, found: Sequence[Found], purpose: str) -> list[View]:
     decisions = _decisions(session, known, {subject.id for subject in subjects})
     denied = {p.identifier_id: p.reason for ps in decisions.values() for p in ps if not p.allowed}
     denials.note(session, "read", purpose, denied, at=datetime.now(UTC))
-    return [
+    seen = [
         _view(f.person_id, subject, purpose, decisions.get(subject.id, ()))
         for f, subject in zip(found, subjects, strict=True)
     ]
+    for f, one in zip(found, seen, strict=True):
+        named = (f.named_id, one.person_id, one.subject_id)
+        reads.saw(session, (*named, *one.allowed), purpose=purpose)
+    return seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,4 +278,7 @@ def page(
         for row in rows
     ]
     following = cursors.encode(rows[-1].subject_id) if len(rows) == limit else None
-    return [view for view in views if view.allowed], following
+    told = [view for view in views if view.allowed]
+    for view in told:
+        reads.saw(session, (view.subject_id, *view.allowed), purpose=purpose)
+    return told, following
