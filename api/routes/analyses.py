@@ -51,7 +51,7 @@ def compute_funnel(
     request: Request, settings: Configuration, caller: Reader, wanted: FunnelIn
 ) -> dict[str, Any]:
     """Count how far people come through ordered steps; every choice is echoed in `semantics`."""
-    return _answer(request, settings, caller, "funnel", wanted)
+    return answer(request, settings, caller, "funnel", wanted)
 
 
 @router.post(
@@ -66,7 +66,7 @@ def compute_time_to_convert(
 
     It is asked as a funnel is.
     """
-    return _answer(request, settings, caller, "time-to-convert", wanted)
+    return answer(request, settings, caller, "time-to-convert", wanted)
 
 
 @router.post("/paths", summary="Find the paths people take", responses=documented(*ERRORS))
@@ -77,7 +77,7 @@ def compute_paths(
 
     Whatever is not listed is in `other`; at every node as many paths come in as go on or end.
     """
-    return _answer(request, settings, caller, "paths", wanted)
+    return answer(request, settings, caller, "paths", wanted)
 
 
 @router.post(
@@ -92,7 +92,7 @@ def compute_matrix(
 
     Totals of rows and columns are distinct people, so they are not the sums of their cells.
     """
-    return _answer(request, settings, caller, "matrix", wanted)
+    return answer(request, settings, caller, "matrix", wanted)
 
 
 @router.post("/switches", summary="Count changes of channel", responses=documented(*ERRORS))
@@ -104,7 +104,7 @@ def compute_switches(
     `completion_after` sets neighbouring events on two channels beside those on one; it compares
     what people chose, and does not say what switching causes.
     """
-    return _answer(request, settings, caller, "switches", wanted)
+    return answer(request, settings, caller, "switches", wanted)
 
 
 @router.post(
@@ -119,7 +119,7 @@ def compute_conformance(
 
     Each way is explained by the fewest deviations; what an open one has not come to is none.
     """
-    return _answer(request, settings, caller, "conformance", wanted)
+    return answer(request, settings, caller, "conformance", wanted)
 
 
 @router.post(
@@ -134,7 +134,7 @@ def compute_attribution(
 
     For every model the credits and the conversions without a touch are all conversions.
     """
-    return _answer(request, settings, caller, "attribution", wanted)
+    return answer(request, settings, caller, "attribution", wanted)
 
 
 @router.post(
@@ -147,7 +147,7 @@ def compute_friction(
 
     What was seen too rarely is absent, not zero. `disagreements` lists where people say otherwise.
     """
-    return _answer(request, settings, caller, "friction", wanted)
+    return answer(request, settings, caller, "friction", wanted)
 
 
 @router.post("/drop-off", summary="Find where people leave", responses=documented(*ERRORS))
@@ -158,7 +158,7 @@ def compute_drop_off(
 
     Who can still go on is in progress, not dropped.
     """
-    return _answer(request, settings, caller, "drop-off", wanted)
+    return answer(request, settings, caller, "drop-off", wanted)
 
 
 @router.post(
@@ -168,7 +168,7 @@ def compute_voice(
     request: Request, settings: Configuration, caller: Reader, wanted: VoiceIn
 ) -> dict[str, Any]:
     """Give NPS, CSAT and CES of each touchpoint, by the answers that came after it."""
-    return _answer(request, settings, caller, "voice", wanted)
+    return answer(request, settings, caller, "voice", wanted)
 
 
 @router.post("/moments-of-truth", summary="Find moments of truth", responses=documented(*ERRORS))
@@ -180,7 +180,7 @@ def compute_moments_of_truth(
     Both are counted from the same moment. It compares what happened to people, and does not say
     what causes it.
     """
-    return _answer(request, settings, caller, "moments-of-truth", wanted)
+    return answer(request, settings, caller, "moments-of-truth", wanted)
 
 
 @router.post(
@@ -195,7 +195,7 @@ def compute_comparison(
 
     An alignment that flatters a group has a warning; all tests are corrected together.
     """
-    return _answer(request, settings, caller, "compare", wanted)
+    return answer(request, settings, caller, "compare", wanted)
 
 
 @router.get(
@@ -302,7 +302,7 @@ def create_segment_of_number(
     }
 
 
-def _answer(
+def answer(
     request: Request, settings: Configuration, caller: Caller, kind: str, wanted: Asked
 ) -> dict[str, Any]:
     """Answer for the purpose that is stated, or the journey's own, or audience analytics."""

@@ -20,6 +20,7 @@ from app.journeys.funnel_answer import caveats
 from app.journeys.funnel_request import FunnelRequest
 from app.journeys.kind import Kind
 from app.journeys.matrix_request import MatrixQuery
+from app.journeys.over_time import KINDS as OVER_TIME
 from app.journeys.paths_request import PathsRequest
 from app.journeys.places import KINDS as PLACES
 from app.journeys.switches_request import SwitchesQuery
@@ -31,6 +32,7 @@ from identity import people
 
 KINDS: dict[str, Kind] = {
     **PLACES,
+    **OVER_TIME,
     "funnel": Kind(
         FunnelRequest,
         lambda c, r, at: funnels.funnel(c, r, as_of=at),

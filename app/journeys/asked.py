@@ -4,6 +4,8 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
+from app.journeys.asked_over_time import FORMS as OVER_TIME
+from app.journeys.asked_over_time import AskedOverTime
 from app.journeys.asked_places import FORMS as PLACES
 from app.journeys.asked_places import AskedPlaces
 from app.journeys.attribution_request import AttributionChoices, AttributionQuery
@@ -145,11 +147,21 @@ class ConformanceIn(Frozen):
         return ConformanceQuery.model_validate({**_said(self), "journey": journey})
 
 
-Asked = FunnelIn | PathsIn | MatrixIn | SwitchesIn | AttributionIn | ConformanceIn | AskedPlaces
+Asked = (
+    FunnelIn
+    | PathsIn
+    | MatrixIn
+    | SwitchesIn
+    | AttributionIn
+    | ConformanceIn
+    | AskedPlaces
+    | AskedOverTime
+)
 
 #: How each analysis is asked.
 FORMS: dict[str, type[Asked]] = {
     **PLACES,
+    **OVER_TIME,
     "funnel": FunnelIn,
     "time-to-convert": FunnelIn,
     "paths": PathsIn,

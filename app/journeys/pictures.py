@@ -21,6 +21,7 @@ from app.journeys.canvas import (
     short,
     text,
 )
+from app.journeys.pictures_over_time import DRAWINGS as OVER_TIME
 from app.journeys.pictures_places import DRAWINGS
 from app.journeys.vega import deviation
 
@@ -36,6 +37,7 @@ def draw(answer: Answer) -> str:
     kind = answer["kind"]
     drawings = {
         **DRAWINGS,
+        **OVER_TIME,
         "funnel": _funnel,
         "matrix": _matrix,
         "paths": _paths,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from app.journeys.vega_over_time import CHARTS as OVER_TIME
 from app.journeys.vega_places import CHARTS, heat
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
@@ -83,6 +84,8 @@ def specification(answer: Mapping[str, Any]) -> dict[str, Any]:
             }
         case kind if kind in CHARTS:
             rows, marks = CHARTS[kind](result)
+        case kind if kind in OVER_TIME:
+            rows, marks = OVER_TIME[kind](result)
         case kind:
             raise ValueError(f"there is no chart of {kind}")
     return {

@@ -31,6 +31,9 @@ JOURNEY = {
                "edges": [{"from": "page", "to": "order", "max_delay": "PT0.000001S"}]},
 }  # fmt: skip
 LINKED = {consent.LINK: True}
+TODAY = datetime.now(UTC).date()
+MONDAY = TODAY - timedelta(days=TODAY.weekday())
+ORDERED = {"event": "Ordered"}
 FUNNEL: dict[str, Any] = {"steps": [{"event": "Viewed <b>"}, {"event": "Ordered"}]}
 RATED = {"instrument": "nps", "match": {"event": "Rated"}}
 COMPARE: dict[str, Any] = {
@@ -80,6 +83,9 @@ def test_every_answer_has_the_envelope_and_opens_to_its_people(
         "matrix": (journey, 'cell:["look","web"]', 2),
         "switches": (journey, 'move:["web","till"]', 1),
         "conformance": (journey, "state:open", 1),
+        "retention": ({"start": ORDERED}, f"cohort:{MONDAY}", 1),
+        "lifecycle": ({"activity": ORDERED, "unit": "week"}, f"new:{MONDAY}", 1),
+        "stickiness": ({"activity": ORDERED}, "active:1", 1),
         "attribution": (
             {"conversion": {"event": "Ordered"}, "label": "event"},
             "paths:converted",
@@ -169,8 +175,12 @@ def test_answers_are_drawn_and_what_people_wrote_stays_text(
     question = tmp_path / "q.json"
     steps = [{"match": step, "name": "a<b"} for step in FUNNEL["steps"]]
     question.write_text(json.dumps({"steps": steps}))
-    credit = tmp_path / "credit.json"
-    credit.write_text(json.dumps({"conversion": {"event": "Ordered"}, "label": "event"}))
+
+    def written(body: dict[str, Any]) -> str:
+        path = tmp_path / f"q-{len(list(tmp_path.iterdir()))}.json"
+        path.write_text(json.dumps(body))
+        return str(path)
+
     voice, moments, compare = (tmp_path / f"{name}_.json" for name in "vmc")
     voice.write_text(json.dumps({"journey": "shop", "surveys": [RATED]}))
     reading = {"late_after": "P1D"}
@@ -178,8 +188,11 @@ def test_answers_are_drawn_and_what_people_wrote_stays_text(
     compare.write_text(json.dumps(COMPARE))
     here = ["--data-dir", str(tmp_path), "--out"]
     asked = {"funnel": [str(question)], "paths": [], "matrix": ["--journey", "shop"],
-             "switches": ["--journey", "shop"], "attribution": [str(credit)],
-             "conformance": ["--journey", "shop"]}  # fmt: skip
+             "switches": ["--journey", "shop"], "conformance": ["--journey", "shop"],
+             "attribution": [written({"conversion": ORDERED, "label": "event"})],
+             "retention": [written({"start": ORDERED})],
+             "lifecycle": [written({"activity": ORDERED})],
+             "stickiness": [written({"activity": ORDERED})]}  # fmt: skip
     for kind, options in asked.items():
         out = tmp_path / f"{kind}.svg"
         arguments = ["analyse", kind, *options, *here, str(out), "--json"]

@@ -1,0 +1,50 @@
+"""Analyses of people over time: who comes back, how often, and who stays away."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from api.deps import Configuration
+from api.problems import documented
+from api.routes.analyses import ERRORS, Reader, answer
+from app.journeys.asked_over_time import LifecycleIn, RetentionIn, StickinessIn
+
+router = APIRouter(prefix="/v1/analyses", tags=["journeys"])
+
+
+@router.post("/retention", summary="Compute how many come back", responses=documented(*ERRORS))
+def compute_retention(
+    request: Request, settings: Configuration, caller: Reader, wanted: RetentionIn
+) -> dict[str, Any]:
+    """Count, of those who start in an interval, who comes back in each one after it.
+
+    An interval that is not over is marked, and in no mean.
+    """
+    return answer(request, settings, caller, "retention", wanted)
+
+
+@router.post(
+    "/lifecycle",
+    summary="Compute who is new, returning, back or dormant",
+    responses=documented(*ERRORS),
+)
+def compute_lifecycle(
+    request: Request, settings: Configuration, caller: Reader, wanted: LifecycleIn
+) -> dict[str, Any]:
+    """Split the active people of each interval into new, returning and resurrecting.
+
+    Dormant are those of the interval before who are not active, as a negative number.
+    """
+    return answer(request, settings, caller, "lifecycle", wanted)
+
+
+@router.post(
+    "/stickiness",
+    summary="Compute in how many intervals people are active",
+    responses=documented(*ERRORS),
+)
+def compute_stickiness(
+    request: Request, settings: Configuration, caller: Reader, wanted: StickinessIn
+) -> dict[str, Any]:
+    """Count people by the number of days, weeks or months in which they are active."""
+    return answer(request, settings, caller, "stickiness", wanted)

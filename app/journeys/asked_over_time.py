@@ -1,0 +1,65 @@
+"""Questions about people over time, as people ask them; pure."""
+
+from pydantic import ConfigDict
+
+from app.journeys.activity_request import LifecycleQuery, RetentionQuery, StickinessQuery
+from app.journeys.asking import Asking
+from app.journeys.definition import Journey
+
+
+class RetentionIn(RetentionQuery, Asking):
+    """Retention, and the purpose it serves."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "start": {"event": "Order Completed"},
+                "unit": "month",
+                "intervals": 6,
+                "zone": "Europe/Paris",
+            }
+        }
+    )
+
+    journey: str | None = None
+
+    def question(self, journey: Journey | None) -> RetentionQuery:
+        """Return what to count."""
+        return RetentionQuery.model_validate(self.said())
+
+
+class LifecycleIn(LifecycleQuery, Asking):
+    """A lifecycle, and the purpose it serves."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"activity": {"event": "Order Completed"}, "unit": "month"}}
+    )
+
+    journey: str | None = None
+
+    def question(self, journey: Journey | None) -> LifecycleQuery:
+        """Return what to count."""
+        return LifecycleQuery.model_validate(self.said())
+
+
+class StickinessIn(StickinessQuery, Asking):
+    """Stickiness, and the purpose it serves."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"activity": {"event": "Product Viewed"}, "unit": "day"}}
+    )
+
+    journey: str | None = None
+
+    def question(self, journey: Journey | None) -> StickinessQuery:
+        """Return what to count."""
+        return StickinessQuery.model_validate(self.said())
+
+
+AskedOverTime = RetentionIn | LifecycleIn | StickinessIn
+
+FORMS: dict[str, type[AskedOverTime]] = {
+    "retention": RetentionIn,
+    "lifecycle": LifecycleIn,
+    "stickiness": StickinessIn,
+}

@@ -1,0 +1,23 @@
+"""The analyses of people over time."""
+
+from app.journeys import lifecycle, retention
+from app.journeys.activity_request import LifecycleQuery, RetentionQuery, StickinessQuery
+from app.journeys.kind import Kind
+
+KINDS: dict[str, Kind] = {
+    "retention": Kind(
+        RetentionQuery,
+        lambda c, r, at: retention.retention(c, r, as_of=at),
+        lambda c, r, at, number: retention.people(c, r, as_of=at, number=number),
+    ),
+    "lifecycle": Kind(
+        LifecycleQuery,
+        lambda c, r, at: lifecycle.lifecycle(c, r, as_of=at),
+        lambda c, r, at, number: lifecycle.people(c, r, as_of=at, number=number),
+    ),
+    "stickiness": Kind(
+        StickinessQuery,
+        lambda c, r, at: lifecycle.stickiness(c, r, as_of=at),
+        lambda c, r, at, number: lifecycle.sticking(c, r, as_of=at, number=number),
+    ),
+}
