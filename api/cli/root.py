@@ -26,6 +26,7 @@ PLACES = {
     "partition": ("storage", "partition"),
     "retention": ("storage", "retention"),
     "privacy": ("privacy", "privacy"),
+    "destination": ("destinations", "destination"),
     "ledger": ("ledger", "ledger"),
     "consent": ("consent", "consent"),
     "analyst": ("analysts", "analyst"),

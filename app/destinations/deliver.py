@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.consents import in_use
 from app.db import Sessions, statement
-from app.destinations import held, kinds
+from app.destinations import held, kinds, outbox
 from app.destinations.deciding import Deciding, Ended, Job, members_of, setup_of
 from app.destinations.kind import Kind, Outcome, Setup
 from app.destinations.tables import Delivery, Destination
@@ -212,7 +212,11 @@ def _hold(session: Session, destination_id: int, job: Job, outcome: Outcome) -> 
         held.drop(session, destination_id, job.row.profile_id)
     elif job.then is not None:
         then = replace(job.then, remote=outcome.remote or job.then.remote)
-        held.put(session, destination_id, job.row, then, at=datetime.now(UTC))
+        now = datetime.now(UTC)
+        displaced = held.put(session, destination_id, job.row, then, at=now)
+        outbox.look_again(
+            session, [(destination_id, p, profile) for p, profile in displaced], now=now
+        )
 
 
 def _end(

@@ -49,21 +49,26 @@ def put(
     held: Held,
     *,
     at: datetime,
-) -> None:
-    """Note what a receiver has taken.
+) -> list[tuple[int, UUID]]:
+    """Note what a receiver has taken; return whose record it was before (person and profile).
 
-    Who else was known by the same id there is not any more: the record is now this person's, and
-    taking it back from the other must not touch it.
+    The record is now this person's: taking it back from the other must not touch it, and whoever
+    is to be there still needs another.
     """
-    remote_hash = seal.hashed(destination_id, held.remote) if held.remote else None
-    if remote_hash is not None:
-        session.execute(
-            sa.delete(HeldRecord).where(
+    displaced: list[tuple[int, UUID]] = []
+    remote_hash = _hashed(destination_id, held.remote)
+    if remote_hash is not None and held.segments:
+        taken = session.execute(
+            sa.update(HeldRecord)
+            .where(
                 HeldRecord.destination_id == destination_id,
                 HeldRecord.remote_hash == remote_hash,
                 HeldRecord.profile_id != row.profile_id,
             )
+            .values(remote=None, remote_hash=None, digest=None)
+            .returning(HeldRecord.person_id, HeldRecord.profile_id)
         )
+        displaced = [(one.person_id, one.profile_id) for one in taken]
     values = {
         "person_id": row.person_id,
         "remote": seal.seal(held.remote) if held.remote else None,
@@ -79,6 +84,7 @@ def put(
     session.execute(
         made.on_conflict_do_update(index_elements=["destination_id", "profile_id"], set_=values)
     )
+    return displaced
 
 
 def begin(
@@ -90,7 +96,7 @@ def begin(
         profile_id=row.profile_id,
         person_id=row.person_id,
         remote=seal.seal(known.remote) if known.remote else None,
-        remote_hash=seal.hashed(destination_id, known.remote) if known.remote else None,
+        remote_hash=_hashed(destination_id, known.remote),
         segments=[],
         withdrawn=False,
         sent_at=at,
@@ -120,3 +126,8 @@ def told_of(session: Session, persons: Collection[int]) -> Sequence[sa.Row[Any]]
         statement("app.destinations", "held_of"), {"people": graph.array(persons)}
     )
     return rows.all()
+
+
+def _hashed(destination_id: int, remote: str | None) -> bytes | None:
+    """Return the keyed hash of an id; what follows a space in it is not the id itself."""
+    return seal.hashed(destination_id, remote.partition(" ")[0] or remote) if remote else None

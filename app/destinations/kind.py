@@ -114,8 +114,9 @@ class Outcome:
     reason: str = ""
     status: int | None = None
     retry_after_seconds: float | None = None
-    #: The id by which the receiver knows the person from now on; None is the same as before, and
-    #: an empty one says that there is no record of the person any more.
+    #: The id by which the receiver knows the person from now on, and after a space what else the
+    #: kind wants to know; None is the same as before, and an empty one says that there is no record
+    #: of the person any more.
     remote: str | None = None
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -67,13 +67,22 @@ def follow(session: Session, persons: Collection[int], *, now: datetime) -> None
         Delivery.type != ERASED,
     )
     covered = {tuple(row) for row in session.execute(waiting.with_for_update(skip_locked=True))}
+    look_again(
+        session,
+        [tuple(row) for row in held_of if (row.destination_id, row.person_id) not in covered],
+        now=now,
+    )
+
+
+def look_again(session: Session, whom: Collection[tuple[int, int, UUID]], *, now: datetime) -> None:
+    """Queue a look at these: destination, person, profile. What differs is sent."""
     rows = [
         {
-            "destination_id": row.destination_id, "message_id": uuid4(),
-            "person_id": row.person_id, "profile_id": row.profile_id, "type": UPDATED,
-            "payload": {}, "state": "waiting", "due_at": now, "created_at": now,
+            "destination_id": destination, "message_id": uuid4(), "person_id": person,
+            "profile_id": profile, "type": UPDATED, "payload": {}, "state": "waiting",
+            "due_at": now, "created_at": now,
         }
-        for row in held_of if (row.destination_id, row.person_id) not in covered
+        for destination, person, profile in whom
     ]  # fmt: skip
     if rows:
         session.execute(sa.insert(Delivery), rows)

@@ -142,7 +142,7 @@ def _call(setup: Setup, record: Record, kind: str, more: Mapping[str, Any]) -> d
         "type": kind,
         name: value,
         "messageId": str(uuid5(UUID(record.message_id), kind)),
-        "timestamp": record.occurred_at.isoformat(),
+        "timestamp": record.occurred_at.isoformat(timespec="milliseconds"),
         "context": context,
         **more,
     }

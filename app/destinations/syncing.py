@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import distinct_on
@@ -189,14 +189,6 @@ def _differing(session: Session, destination: Destination, now: datetime) -> int
         HeldRecord.destination_id == destination.id,
         sa.func.cardinality(HeldRecord.segments) > 0,
     )
-    rows = [
-        {
-            "destination_id": destination.id, "message_id": uuid4(), "person_id": person,
-            "profile_id": profile, "type": outbox.UPDATED, "payload": {}, "state": "waiting",
-            "due_at": now, "created_at": now,
-        }
-        for person, profile in session.execute(query)
-    ]  # fmt: skip
-    if rows:
-        session.execute(sa.insert(Delivery), rows)
-    return len(rows)
+    whom = [(destination.id, row.person_id, row.profile_id) for row in session.execute(query)]
+    outbox.look_again(session, whom, now=now)
+    return len(whom)

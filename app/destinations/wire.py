@@ -53,6 +53,7 @@ class Answer:
     error: str = ""
     retry_after_seconds: float | None = None
     body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -99,6 +100,7 @@ class Wire:
             "" if answer.is_success else f"HTTP {answer.status_code}",
             retry_after(answer.headers.get("retry-after"), datetime.now(UTC)),
             body,
+            dict(answer.headers),
         )
 
     def send_all(self, calls: Sequence[Call]) -> list[Answer]:

@@ -3,7 +3,7 @@
 import json
 from base64 import b64decode
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import sqlalchemy as sa
@@ -134,5 +134,4 @@ def _fail(error: Exception, _batch: Any) -> None:
 
 
 def _as_client(server: TestClient) -> httpx.Client:
-    client: Any = server
-    return client
+    return cast("httpx.Client", server)

@@ -36,6 +36,26 @@ class World:
                 collected_by="test", received_at=datetime.now(UTC),
             )  # fmt: skip
 
+    def merge(self, user: str, device: str, **traits: Any) -> None:
+        """Let a second person with a device agree and join the segment; then it turns out to be
+        this one.
+        """
+        with self.sessions.begin() as session:
+            record(
+                session, "anonymous_id", device, dict.fromkeys((EMAIL, "profile.link"), "given"),
+                collected_by="test", received_at=datetime.now(UTC),
+            )  # fmt: skip
+        body = {"anonymousId": device, "traits": {"plan": "pro", **traits}, "writeKey": self.key}
+        self.server.post("/v1/identify", json=body).raise_for_status()
+        self.settle()
+        body = {"userId": user, "anonymousId": device, "event": "Seen", "writeKey": self.key}
+        self.server.post("/v1/track", json=body).raise_for_status()
+
+    def undo(self) -> None:
+        """Undo the last merge."""
+        merges = self.get("/v1/identity/merges")["data"]
+        self.post(f"/v1/identity/merges/{merges[-1]['id']}/undo")
+
     def people(self, *users: str, **traits: Any) -> None:
         """Make people with an address each, who agree."""
         for user in users:

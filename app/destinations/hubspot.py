@@ -1,0 +1,235 @@
+"""HubSpot: contacts, upserted by address and then known by HubSpot's own id.
+
+developers.hubspot.com, CRM objects v3: contacts batch/upsert, batch/update, batch/archive and
+gdpr-delete; communication preferences v4: unsubscribe-all. At most 100 records a request. With an
+`objectWriteTraceId` for each record one that is wrong does not cost the others (207).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
+from urllib.parse import quote
+
+from pydantic import Field
+
+from app.destinations.kind import Kind, Options, Outcome, Record, Setup, Target, by_status
+from app.destinations.wire import Answer, Call, Wire, bearer
+
+CONTACTS = "/crm/v3/objects/contacts"
+NOT_THERE = frozenset({"OBJECT_NOT_FOUND", "NOT_FOUND"})
+
+
+class HubSpotSettings(Options):
+    """Where HubSpot is, and what becomes of who leaves."""
+
+    url: str = Field(default="https://api.hubapi.com", max_length=2048, pattern="^https?://")
+    on_leave: Literal["clear", "archive"] = Field(
+        default="clear",
+        description="Empty the mapped properties of who is in no segment any more, or archive the "
+        "contact. Who is erased is deleted in any case.",
+    )
+    unsubscribe: bool = Field(
+        default=False, description="Unsubscribe who withdrew from all e-mail, for good."
+    )
+
+
+class HubSpotSecrets(Options):
+    """The token of a private app."""
+
+    access_token: str = Field(min_length=1, max_length=2000)
+
+
+class HubSpot(Kind):
+    """Contacts in HubSpot."""
+
+    name = "hubspot"
+    about = "Contacts in HubSpot, by e-mail address."
+    settings = HubSpotSettings
+    secrets = HubSpotSecrets
+    rate = 10.0
+    template: ClassVar[Mapping[str, Any]] = {
+        "email": {"identifier": "email"},
+        "firstname": {"trait": "first_name"},
+        "lastname": {"trait": "last_name"},
+    }
+
+    def address(self, settings: Any) -> str:
+        """Return where HubSpot is."""
+        return str(settings.url)
+
+    def targets(self, settings: Any) -> Mapping[str, Target]:
+        """Return the default properties; others are custom ones."""
+        return {
+            "email": Target("email", required=True),
+            "phone": Target(),
+            "firstname": Target(),
+            "lastname": Target(),
+        }
+
+    def known_by(self, setup: Setup, record: Record) -> str | None:
+        """Return the address, until HubSpot has told its id."""
+        return f" {record.fields['email']}"
+
+    def preview(self, setup: Setup, records: Sequence[Record]) -> list[Any]:
+        """Return the inputs of the batch."""
+        return [_input(record) for record in records]
+
+    def send(self, setup: Setup, records: Sequence[Record], wire: Wire) -> list[Outcome]:
+        """Take back first, then update who is known, then upsert who is not."""
+        sending = _Sending(setup, wire)
+        found: dict[str, Outcome] = {}
+        for intent in ("forget", "release", "hold"):
+            some = [record for record in records if record.intent == intent]
+            found |= getattr(sending, intent)(some)
+        return [found[record.message_id] for record in records]
+
+
+class _Sending:
+    """One batch on its way."""
+
+    def __init__(self, setup: Setup, wire: Wire) -> None:
+        self._setup, self._wire = setup, wire
+        self._headers = bearer(setup.secrets.access_token)
+
+    def hold(self, records: Sequence[Record]) -> dict[str, Outcome]:
+        known = [record for record in records if _id(record)]
+        found = self._batch("update", known, _input)
+        gone = {m for m, outcome in found.items() if outcome.state == "refused" and _gone(outcome)}
+        new = [r for r in records if not _id(r) or r.message_id in gone]
+        return found | self._batch("upsert", new, _upsert)
+
+    def release(self, records: Sequence[Record]) -> dict[str, Outcome]:
+        archive = self._setup.settings.on_leave == "archive"
+        known = [record for record in records if _id(record)]
+        found = {r.message_id: Outcome("taken", remote="") for r in records if not _id(r)}
+        if archive:
+            found |= self._archived(known)
+        else:
+            cleared = self._batch("update", known, _input)
+            found |= {m: _nothing_there(outcome) for m, outcome in cleared.items()}
+        if self._setup.settings.unsubscribe:
+            found |= self._unsubscribed([r for r in records if r.withdrawn], found)
+        return found
+
+    def forget(self, records: Sequence[Record]) -> dict[str, Outcome]:
+        found = {r.message_id: Outcome("taken", remote="") for r in records if not r.remote}
+        records = [record for record in records if record.remote]
+        calls = [self._call(f"{CONTACTS}/gdpr-delete", _named(record)) for record in records]
+        answers = self._wire.send_all(calls)
+        return found | {
+            record.message_id: _nothing_there(_outcome(answer))
+            for record, answer in zip(records, answers, strict=True)
+        }
+
+    def _archived(self, records: Sequence[Record]) -> dict[str, Outcome]:
+        if not records:
+            return {}
+        inputs = [{"id": _id(record)} for record in records]
+        answer = self._wire.send(self._call(f"{CONTACTS}/batch/archive", {"inputs": inputs}))
+        return {record.message_id: _nothing_there(_outcome(answer, "")) for record in records}
+
+    def _unsubscribed(
+        self, records: Sequence[Record], found: Mapping[str, Outcome]
+    ) -> dict[str, Outcome]:
+        """Unsubscribe those who withdrew; who could not be is tried again with the rest."""
+        taken = [r for r in records if r.remote and found[r.message_id].state == "taken"]
+        path = "/communication-preferences/v4/statuses/{}/unsubscribe-all?channel=EMAIL"
+        calls = [self._call(path.format(quote(_email(r), safe="")), None) for r in taken]
+        answers = self._wire.send_all(calls)
+        return {
+            record.message_id: _outcome(answer)
+            for record, answer in zip(taken, answers, strict=True)
+            if not answer.ok and answer.status not in (400, 404)  # unsubscribed before, unknown
+        }
+
+    def _batch(
+        self, action: str, records: Sequence[Record], write: Callable[[Record], Any]
+    ) -> dict[str, Outcome]:
+        """Send records of one action; where all are refused for one, send each alone."""
+        if not records:
+            return {}
+        answer = self._wire.send(self._action(action, [write(record) for record in records]))
+        if answer.status in (400, 404, 409) and len(records) > 1:
+            calls = [self._action(action, [write(record)]) for record in records]
+            answers = self._wire.send_all(calls)
+            return {
+                record.message_id: _one(one, record)
+                for record, one in zip(records, answers, strict=True)
+            }
+        return {record.message_id: _one(answer, record) for record in records}
+
+    def _action(self, action: str, inputs: Sequence[Any]) -> Call:
+        return self._call(f"{CONTACTS}/batch/{action}", {"inputs": list(inputs)})
+
+    def _call(self, path: str, body: Any) -> Call:
+        return Call("POST", self._setup.url.rstrip("/") + path, body, self._headers)
+
+
+def _id(record: Record) -> str:
+    """Return HubSpot's id of a contact; empty where it has told none."""
+    return (record.remote or "").partition(" ")[0]
+
+
+def _email(record: Record) -> str:
+    return (record.remote or "").partition(" ")[2]
+
+
+def _named(record: Record) -> dict[str, str]:
+    if _id(record):
+        return {"objectId": _id(record)}
+    return {"objectId": _email(record), "idProperty": "email"}
+
+
+def _input(record: Record) -> dict[str, Any]:
+    """Return the input of a batch for a contact that is known by its id."""
+    properties = {name: _value(value) for name, value in record.fields.items()}
+    if record.intent != "hold":
+        properties.pop("email", None)  # what the contact is known by; archive where it must go too
+    return {"id": _id(record), "properties": properties, "objectWriteTraceId": record.message_id}
+
+
+def _upsert(record: Record) -> dict[str, Any]:
+    return {**_input(record), "id": record.fields["email"], "idProperty": "email"}
+
+
+def _value(value: Any) -> str:
+    """Write a value as HubSpot reads properties: text, empty clears, lists by semicolons."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ";".join(value) if isinstance(value, list) else str(value)
+
+
+def _one(answer: Answer, record: Record) -> Outcome:
+    """Find what became of one record in the answer to a batch."""
+    said = answer.json()
+    if not answer.ok or not isinstance(said, dict):
+        return _outcome(answer)
+    for error in said.get("errors", []):
+        context = error.get("context") or {}
+        mine = {record.message_id, _id(record)} - {""}
+        listed = [*context.get("objectWriteTraceId", []), *context.get("ids", [])]
+        if mine & {str(one) for one in listed}:
+            return Outcome("refused", f"{answer.status}: {error.get('category')}", answer.status)
+    for result in said.get("results", []):
+        if result.get("objectWriteTraceId") == record.message_id or result.get("id") == _id(record):
+            email = record.fields.get("email") or _email(record)
+            return Outcome("taken", status=answer.status, remote=f"{result['id']} {email}")
+    return Outcome("again", "the answer does not speak of it", answer.status)
+
+
+def _outcome(answer: Answer, remote: str | None = None) -> Outcome:
+    said = answer.json()
+    category = said.get("category", "") if isinstance(said, dict) and not answer.ok else ""
+    return by_status(answer, remote=remote, said=str(category)[:100])
+
+
+def _gone(outcome: Outcome) -> bool:
+    return outcome.status == 404 or any(word in outcome.reason for word in NOT_THERE)
+
+
+def _nothing_there(outcome: Outcome) -> Outcome:
+    """What is not there any more needs no taking back."""
+    if outcome.state == "refused" and _gone(outcome):
+        return Outcome("taken", "there was no such contact any more", outcome.status, remote="")
+    return outcome

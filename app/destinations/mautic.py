@@ -1,0 +1,243 @@
+"""Mautic: contacts by address and then by Mautic's id, with a tag for each segment.
+
+devdocs.mautic.org, REST API, contacts: POST batch/new, PATCH batch/edit (404 for an id that is not
+there), DELETE batch/delete, dnc/{channel}/add and /remove; at most 200 contacts a request. Each
+entry of the answer has a status (`statusCodes`), those that failed an entry in `errors`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+from urllib.parse import quote
+
+from pydantic import Field
+
+from app.destinations.kind import LATER, Kind, Options, Outcome, Record, Setup, Target, by_status
+from app.destinations.wire import Answer, Call, Wire, basic
+
+
+class MauticSettings(Options):
+    """Where Mautic is, and what becomes of who leaves."""
+
+    url: str = Field(max_length=2048, pattern="^https?://", description="Without `/api`.")
+    tags: bool = Field(default=True, description="Tag contacts with the keys of their segments.")
+    on_leave: Literal["clear", "delete"] = Field(
+        default="clear",
+        description="Empty the mapped fields of who is in no segment any more, or delete the "
+        "contact. Who is erased is deleted in any case.",
+    )
+    do_not_contact: bool = Field(
+        default=False,
+        description="Mark who withdraws as not to be contacted by e-mail; taken back only for who "
+        "agrees anew.",
+    )
+
+
+class MauticSecrets(Options):
+    """A user of Mautic that may use its API (HTTP Basic)."""
+
+    user: str = Field(min_length=1, max_length=200)
+    password: str = Field(min_length=1, max_length=500)
+
+
+class Mautic(Kind):
+    """Contacts in Mautic."""
+
+    name = "mautic"
+    about = "Contacts in Mautic, by e-mail address, and a tag for each segment."
+    settings = MauticSettings
+    secrets = MauticSecrets
+    template: ClassVar[Mapping[str, Any]] = {
+        "email": {"identifier": "email"},
+        "firstname": {"trait": "first_name"},
+        "lastname": {"trait": "last_name"},
+    }
+
+    def address(self, settings: Any) -> str:
+        """Return where Mautic is."""
+        return str(settings.url)
+
+    def targets(self, settings: Any) -> Mapping[str, Target]:
+        """Return core fields; others are custom ones."""
+        return {
+            "email": Target("email", required=True),
+            "firstname": Target(),
+            "lastname": Target(),
+            "phone": Target(),
+            "mobile": Target(),
+            "city": Target(),
+            "country": Target(),
+        }
+
+    def known_by(self, setup: Setup, record: Record) -> str | None:
+        """Return the address, until Mautic has told its id."""
+        return f"email:{record.fields['email']}"
+
+    def preview(self, setup: Setup, records: Sequence[Record]) -> list[Any]:
+        """Return the contacts of the batch."""
+        return [_contact(setup, record) for record in records]
+
+    def send(self, setup: Setup, records: Sequence[Record], wire: Wire) -> list[Outcome]:
+        """Take back first, then edit who is known, then make who is not."""
+        sending = _Sending(setup, wire)
+        found: dict[str, Outcome] = {}
+        delete = setup.settings.on_leave == "delete"
+        back = [record for record in records if record.intent != "hold"]
+        found |= sending.delete([r for r in back if delete or r.intent == "forget"])
+        found |= sending.release([r for r in back if r.message_id not in found])
+        found |= sending.hold([record for record in records if record.intent == "hold"])
+        if setup.settings.do_not_contact:
+            found |= sending.do_not_contact(records, found)
+        return [found[record.message_id] for record in records]
+
+
+class _Sending:
+    """One batch on its way."""
+
+    def __init__(self, setup: Setup, wire: Wire) -> None:
+        self._setup, self._wire = setup, wire
+        self._headers = basic(setup.secrets.user, setup.secrets.password)
+
+    def hold(self, records: Sequence[Record]) -> dict[str, Outcome]:
+        found = self._batch("PATCH", "batch/edit", [r for r in records if _id(r)])
+        gone = {m for m, outcome in found.items() if outcome.status == 404}
+        new = [r for r in records if not _id(r) or r.message_id in gone]
+        return found | self._batch("POST", "batch/new", new)
+
+    def release(self, records: Sequence[Record]) -> dict[str, Outcome]:
+        known = self._found(records)
+        found = {r.message_id: _not_there() for r in records if r.message_id not in known}
+        mine = [r for r in records if r.message_id in known]
+        edited = self._batch("PATCH", "batch/edit", mine, known)
+        return found | {m: _not_there() if o.status == 404 else o for m, o in edited.items()}
+
+    def delete(self, records: Sequence[Record]) -> dict[str, Outcome]:
+        known = self._found(records)
+        found = {r.message_id: _not_there() for r in records if r.message_id not in known}
+        mine = [r for r in records if r.message_id in known]
+        if not mine:
+            return found
+        ids = ",".join(known[r.message_id] for r in mine)
+        answer = self._wire.send(self._call("DELETE", f"batch/delete?ids={ids}", None))
+        for n, record in enumerate(mine):
+            outcome = _entry(answer, n, known[record.message_id])
+            gone = outcome.state == "taken" or outcome.status == 404
+            found[record.message_id] = _not_there() if gone else outcome
+        return found
+
+    def do_not_contact(
+        self, records: Sequence[Record], found: Mapping[str, Outcome]
+    ) -> dict[str, Outcome]:
+        """Mark who withdrew, and unmark who agrees anew; who could not be is tried again."""
+        asked = [
+            (record, found[record.message_id], "remove" if record.agreed_again else "add")
+            for record in records
+            if (record.withdrawn and record.intent == "release") or record.agreed_again
+        ]
+        asked = [(r, o, verb) for r, o, verb in asked if o.state == "taken" and o.remote]
+        calls = [
+            self._call("POST", f"{outcome.remote}/dnc/email/{verb}", {"reason": 1})
+            for _, outcome, verb in asked
+        ]
+        answers = self._wire.send_all(calls)
+        return {
+            record.message_id: by_status(answer)
+            for (record, _, _), answer in zip(asked, answers, strict=True)
+            if not answer.ok and answer.status != 404
+        }
+
+    def _found(self, records: Sequence[Record]) -> dict[str, str]:
+        """Return the ids of contacts; of those that Mautic has not told it, by their address."""
+        known = {r.message_id: _id(r) for r in records if _id(r)}
+        asked = [r for r in records if not _id(r) and r.remote]
+        calls = [self._call("GET", f"?search={_search(r)}&limit=1&minimal=1", None) for r in asked]
+        for record, answer in zip(asked, self._wire.send_all(calls), strict=True):
+            said = answer.json()
+            listed = said.get("contacts") if isinstance(said, dict) else None
+            rows = listed.values() if isinstance(listed, dict) else listed or []
+            for row in rows:
+                known[record.message_id] = str(row["id"])
+        return known
+
+    def _batch(
+        self,
+        method: str,
+        path: str,
+        records: Sequence[Record],
+        ids: Mapping[str, str] | None = None,
+    ) -> dict[str, Outcome]:
+        if not records:
+            return {}
+        body = []
+        for record in records:
+            number = (ids or {}).get(record.message_id) or _id(record)
+            more = {"id": int(number)} if method == "PATCH" else {}
+            body.append({**_contact(self._setup, record), **more})
+        answer = self._wire.send(self._call(method, path, body))
+        return {
+            record.message_id: _entry(answer, n, _id(record)) for n, record in enumerate(records)
+        }
+
+    def _call(self, method: str, path: str, body: Any) -> Call:
+        base = self._setup.url.rstrip("/") + "/api/contacts"
+        url = base + path if path.startswith("?") else f"{base}/{path}"
+        return Call(method, url, body, self._headers)
+
+
+def _id(record: Record) -> str:
+    """Return Mautic's id of a contact; empty where it has told none."""
+    remote = record.remote or ""
+    return "" if remote.startswith("email:") else remote
+
+
+def _search(record: Record) -> str:
+    address = (record.remote or "").removeprefix("email:")
+    return quote(f"email:{address}", safe="")
+
+
+def _contact(setup: Setup, record: Record) -> dict[str, Any]:
+    """Return a contact as it is to be: what has no value is emptied."""
+    fields = {name: "" if value is None else value for name, value in record.fields.items()}
+    if record.intent != "hold":
+        fields.pop("email", None)  # what the contact is known by; delete where it must go too
+    made: dict[str, Any] = {**fields, "overwriteWithBlank": True}
+    if setup.settings.tags:
+        made["tags"] = [key if key in record.segments else f"-{key}" for key in setup.segments]
+    return made
+
+
+def _entry(answer: Answer, number: int, known: str) -> Outcome:
+    """Find what became of one contact in the answer to a batch."""
+    said = answer.json()
+    if not answer.ok or not isinstance(said, dict):
+        return by_status(answer, said=_error(said))
+    error = _at(said.get("errors"), number)
+    code = _at(said.get("statusCodes"), number)
+    if error:
+        status = int(error.get("code") or code or 400)
+        details = error.get("details")
+        fields = ", ".join(sorted(details)) if isinstance(details, dict) else ""
+        reason = f"{status}: {fields}".rstrip(": ")
+        return Outcome("again" if status in LATER else "refused", reason, status)
+    contact = _at(said.get("contacts"), number)
+    if isinstance(contact, dict) and contact.get("id"):
+        return Outcome("taken", status=answer.status, remote=str(contact["id"]))
+    if known:
+        return Outcome("taken", status=answer.status, remote=known)
+    return Outcome("again", "the answer does not speak of it", answer.status)
+
+
+def _at(listed: Any, number: int) -> Any:
+    """Return an entry of what PHP writes as a list, or as an object where some are left out."""
+    if isinstance(listed, list):
+        return listed[number] if number < len(listed) else None
+    return listed.get(str(number)) if isinstance(listed, dict) else None
+
+
+def _error(said: Any) -> str:
+    errors = said.get("errors") if isinstance(said, dict) else None
+    first = errors[0] if isinstance(errors, list) and errors else {}
+    return str(first.get("type") or first.get("code") or "")[:100] if first else ""
+
+
+def _not_there() -> Outcome:
+    return Outcome("taken", status=200, remote="")

@@ -1,0 +1,261 @@
+"""Salesforce: records of one object, upserted by an external id that is the profile's.
+
+developer.salesforce.com, REST API: sObject Collections (upsert by external id, update, delete; at
+most 200 records a request, an outcome for each), and the OAuth 2.0 client credentials flow.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
+from urllib.parse import quote
+
+from pydantic import Field
+
+from app.destinations.kind import Kind, Options, Outcome, Record, Setup, Target, by_status
+from app.destinations.wire import Answer, Call, Wire, bearer
+
+#: What passes by itself (errorcodes): somebody else holds the row, limits, maintenance.
+LATER = frozenset({"UNABLE_TO_LOCK_ROW", "REQUEST_LIMIT_EXCEEDED", "SERVER_UNAVAILABLE"})
+#: There is no such record any more.
+NOT_THERE = frozenset(
+    {"ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY", "NOT_FOUND", "MALFORMED_ID"}
+)
+#: What a field that may not be empty says of who has left.
+LEFT = "-"
+#: Whose token it is: the domain, the client and its secret.
+_Client = tuple[str, str, str]
+NAME = r"^[A-Za-z]\w{0,79}$"
+
+
+class SalesforceSettings(Options):
+    """Which organisation, object and field."""
+
+    url: str = Field(
+        max_length=2048, pattern="^https?://", description="My Domain, which gives tokens too."
+    )
+    object: str = Field(default="Contact", pattern=NAME)
+    external_id: str = Field(
+        default="Parcours_Id__c", pattern=NAME, description="A unique external id field, text(36)."
+    )
+    version: str = Field(default="v66.0", pattern=r"^v\d{2,3}\.0$")
+    on_leave: Literal["clear", "delete"] = Field(
+        default="clear",
+        description="Empty the mapped fields of who is in no segment any more, or delete the "
+        "record. Who is erased is deleted in any case.",
+    )
+    opt_out: str | None = Field(
+        default=None,
+        pattern=NAME,
+        description="A checkbox that is set for who withdraws, such as HasOptedOutOfEmail; taken "
+        "out again only for who agrees anew.",
+    )
+
+
+class SalesforceSecrets(Options):
+    """The client of the OAuth 2.0 client credentials flow."""
+
+    client_id: str = Field(min_length=1, max_length=500)
+    client_secret: str = Field(min_length=1, max_length=500)
+
+
+class Salesforce(Kind):
+    """Records in Salesforce."""
+
+    name = "salesforce"
+    about = "Contacts, leads or another object in Salesforce, by an external id."
+    settings = SalesforceSettings
+    secrets = SalesforceSecrets
+    template: ClassVar[Mapping[str, Any]] = {
+        "LastName": {"trait": "last_name"},
+        "FirstName": {"trait": "first_name"},
+        "Email": {"identifier": "email"},
+    }
+
+    def __init__(self) -> None:
+        """Know no token yet."""
+        self._tokens: dict[_Client, tuple[str, str]] = {}
+        self._lock = threading.Lock()
+
+    def address(self, settings: Any) -> str:
+        """Return the organisation's domain."""
+        return str(settings.url)
+
+    def targets(self, settings: Any) -> Mapping[str, Target]:
+        """Return standard fields of contacts; of another object all are its own."""
+        if settings is not None and settings.object not in ("Contact", "Lead"):
+            return {}
+        return {
+            "LastName": Target(required=True, longest=80),
+            "FirstName": Target(longest=40),
+            "Email": Target("email", longest=80),
+            "Phone": Target(longest=40),
+            "Birthdate": Target("date"),
+        }
+
+    def known_by(self, setup: Setup, record: Record) -> str | None:
+        """Return the external id, until Salesforce has told its own."""
+        return f"external:{record.profile_id}"
+
+    def preview(self, setup: Setup, records: Sequence[Record]) -> list[Any]:
+        """Return the records of the batch."""
+        return [_upsert(setup, record) for record in records]
+
+    def send(self, setup: Setup, records: Sequence[Record], wire: Wire) -> list[Outcome]:
+        """Take back first, then upsert; a token that has expired is fetched anew, once."""
+        key = (setup.url, setup.secrets.client_id, setup.secrets.client_secret)
+        for attempt in (1, 2):
+            token = self._token(key, setup, wire)
+            if isinstance(token, Outcome):
+                return [token] * len(records)
+            outcomes = _Sending(setup, wire, *token).send(records)
+            if attempt == 1 and any(o.status == 401 for o in outcomes):
+                with self._lock:
+                    self._tokens.pop(key, None)
+                continue
+            break
+        return outcomes
+
+    def _token(self, key: _Client, setup: Setup, wire: Wire) -> tuple[str, str] | Outcome:
+        with self._lock:
+            known = self._tokens.get(key)
+        if known is not None:
+            return known
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": setup.secrets.client_id,
+            "client_secret": setup.secrets.client_secret,
+        }
+        url = setup.url.rstrip("/") + "/services/oauth2/token"
+        answer = wire.send(Call("POST", url, form, form=True))
+        said = answer.json()
+        if not answer.ok or not isinstance(said, dict) or "access_token" not in said:
+            code = str(said.get("error", ""))[:100] if isinstance(said, dict) else ""
+            reason = f"no token: {answer.error} {code}".strip()
+            return Outcome("again", reason, answer.status, answer.retry_after_seconds)
+        found = str(said["access_token"]), str(said.get("instance_url") or setup.url).rstrip("/")
+        with self._lock:
+            self._tokens[key] = found
+        return found
+
+
+class _Sending:
+    """One batch on its way."""
+
+    def __init__(self, setup: Setup, wire: Wire, token: str, instance: str) -> None:
+        self._setup, self._wire, self._headers = setup, wire, bearer(token)
+        self._base = f"{instance}/services/data/{setup.settings.version}"
+
+    def send(self, records: Sequence[Record]) -> list[Outcome]:
+        delete = self._setup.settings.on_leave == "delete"
+        gone = [r for r in records if r.intent == "forget" or (r.intent == "release" and delete)]
+        known = [r for r in gone if not _external(r)]
+        cleared = [r for r in records if r.intent == "release" and not delete]
+        found = self._deleted_by_external_id([r for r in gone if _external(r)])
+        found |= {r.message_id: Outcome("taken", remote="") for r in cleared if _external(r)}
+        ids = ",".join(str(r.remote) for r in known)
+        call = self._call("DELETE", f"/composite/sobjects?ids={ids}&allOrNone=false", None)
+        deleted = self._collection(known, call, taking_back=True)
+        found |= {m: replace(o, remote="") for m, o in deleted.items()}
+        cleared = [r for r in cleared if not _external(r)]
+        body = _body([_cleared(self._setup, record) for record in cleared])
+        call = self._call("PATCH", "/composite/sobjects", body)
+        found |= self._collection(cleared, call, taking_back=True)
+        held = [record for record in records if record.intent == "hold"]
+        settings = self._setup.settings
+        call = self._call(
+            "PATCH",
+            f"/composite/sobjects/{settings.object}/{settings.external_id}",
+            _body([_upsert(self._setup, record) for record in held]),
+        )
+        found |= self._collection(held, call)
+        return [found[record.message_id] for record in records]
+
+    def _collection(
+        self, records: Sequence[Record], call: Call, *, taking_back: bool = False
+    ) -> dict[str, Outcome]:
+        """Send a collection; its results are in the order of the records."""
+        if not records:
+            return {}
+        answer = self._wire.send(call)
+        results = answer.json()
+        if not answer.ok or not isinstance(results, list) or len(results) != len(records):
+            return dict.fromkeys((r.message_id for r in records), _whole(answer))
+        return {
+            record.message_id: _result(result, record, taking_back)
+            for record, result in zip(records, results, strict=True)
+        }
+
+    def _deleted_by_external_id(self, records: Sequence[Record]) -> dict[str, Outcome]:
+        settings = self._setup.settings
+        path = f"/sobjects/{settings.object}/{settings.external_id}/"
+        calls = [self._call("DELETE", path + quote(r.profile_id), None) for r in records]
+        answers = self._wire.send_all(calls)
+        return {
+            record.message_id: Outcome("taken", status=404, remote="")
+            if answer.status == 404
+            else by_status(answer, remote="")
+            for record, answer in zip(records, answers, strict=True)
+        }
+
+    def _call(self, method: str, path: str, body: Any) -> Call:
+        return Call(method, self._base + path, body, self._headers)
+
+
+def _external(record: Record) -> bool:
+    """Say whether Salesforce has told no id of the record."""
+    return not record.remote or record.remote.startswith("external:")
+
+
+def _body(records: Sequence[Any]) -> dict[str, Any]:
+    return {"allOrNone": False, "records": list(records)}
+
+
+def _upsert(setup: Setup, record: Record) -> dict[str, Any]:
+    settings = setup.settings
+    fields = {name: _value(value) for name, value in record.fields.items()}
+    if settings.opt_out and record.agreed_again:
+        fields[settings.opt_out] = False
+    return {
+        "attributes": {"type": settings.object},
+        settings.external_id: record.profile_id,
+        **fields,
+    }
+
+
+def _cleared(setup: Setup, record: Record) -> dict[str, Any]:
+    settings = setup.settings
+    empty = dict.fromkeys(record.fields)
+    made = {"attributes": {"type": settings.object}, "id": record.remote, **empty}
+    if "LastName" in record.fields:
+        made["LastName"] = LEFT
+    if settings.opt_out and record.withdrawn:
+        made[settings.opt_out] = True
+    return made
+
+
+def _value(value: Any) -> Any:
+    """Write a value: lists as Salesforce reads multi-select picklists."""
+    return ";".join(value) if isinstance(value, list) else value
+
+
+def _result(result: Any, record: Record, taking_back: bool) -> Outcome:
+    if result.get("success"):
+        return Outcome("taken", status=200, remote=str(result.get("id") or record.remote))
+    errors = result.get("errors") or [{}]
+    code = str(errors[0].get("statusCode") or errors[0].get("errorCode") or "unknown")
+    if taking_back and code in NOT_THERE:
+        return Outcome("taken", "there was no such record any more", 200, remote="")
+    fields = ", ".join(map(str, errors[0].get("fields") or []))
+    reason = f"{code}: {fields}" if fields else code
+    return Outcome("again" if code in LATER else "refused", reason[:200], 200)
+
+
+def _whole(answer: Answer) -> Outcome:
+    """Say what an answer to all of them means: `[{"errorCode", "message"}]`."""
+    said = answer.json()
+    first = said[0] if isinstance(said, list) and said and isinstance(said[0], dict) else {}
+    code = str(first.get("errorCode", ""))[:100]
+    if answer.ok:
+        return Outcome("again", "the answer does not fit the request", answer.status)
+    return by_status(answer, said=code)

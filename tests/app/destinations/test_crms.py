@@ -1,0 +1,191 @@
+"""HubSpot, Brevo, Salesforce and Mautic against servers that hold to their published APIs."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from app.privacy import requests as privacy_requests
+from app.privacy import run
+from app.settings import Settings
+from identity import identifiers
+from tests.app.destinations.crms import APIS, Crm, serving
+from tests.app.destinations.world import World
+
+PROS = {"trait": "plan", "op": "eq", "value": "pro"}
+FIELDS = {
+    "hubspot": ("email", "firstname", "lastname", "pros"),
+    "brevo": ("EMAIL", "FIRSTNAME", "LASTNAME", "PROS"),
+    "salesforce": ("Email", "FirstName", "LastName", "Pros__c"),
+    "mautic": ("email", "firstname", "lastname", "pros"),
+}
+#: How each is asked to opt out who withdraws, and to delete who leaves.
+OPT_OUT: dict[str, dict[str, Any]] = {
+    "hubspot": {"unsubscribe": True}, "brevo": {"blocklist": True},
+    "salesforce": {"opt_out": "HasOptedOutOfEmail"}, "mautic": {"do_not_contact": True},
+}  # fmt: skip
+DELETE = {"hubspot": "archive", "brevo": "delete", "salesforce": "delete", "mautic": "delete"}
+
+
+@pytest.fixture(params=APIS)
+def crm(request: pytest.FixtureRequest) -> Iterator[Crm]:
+    with serving(APIS[request.param]()) as served:
+        yield served
+
+
+def mapping(crm: Crm) -> dict[str, Any]:
+    email, first, last, pros = FIELDS[crm.kind]
+    return {
+        email: {"identifier": "email"}, first: {"trait": "first_name"},
+        last: {"trait": "last_name"}, pros: {"segment": "pros"},
+    }  # fmt: skip
+
+
+def register(people: World, crm: Crm, **settings: Any) -> int:
+    people.segment("pros", PROS)
+    if crm.kind == "brevo":
+        settings["lists"] = {"pros": 7}
+    made = people.destination(
+        kind=crm.kind, settings={"url": crm.url, **settings}, secrets=crm.secrets,
+        segments=["pros"], mapping=mapping(crm), rate=1000,
+    )  # fmt: skip
+    return int(made["id"])
+
+
+def expected(people: World) -> list[tuple[str, ...]]:
+    """Who is in the segment, as the product's own read of each profile shows them."""
+    found = []
+    for member in people.get("/v1/segments/pros/members")["data"]:
+        read = people.get(f"/v1/profiles/{member['profile_id']}", purpose="marketing.email")
+        email = next(i["value"] for i in read["identifiers"] if i["namespace"] == "email")
+        traits = read["traits"]
+        found.append((email, traits["first_name"], traits["last_name"], "true"))
+    return sorted(found)
+
+
+def held(crm: Crm) -> list[tuple[str, ...]]:
+    names = ("email", "firstname", "lastname", "pros")
+    return sorted(tuple(str(one.get(name)).replace("True", "true") for name in names)
+                  for one in crm.holds())  # fmt: skip
+
+
+def join(people: World, *users: str, **traits: Any) -> None:
+    for user in users:
+        people.people(user, plan="pro", first_name=user.title(), last_name="Smith", **traits)
+
+
+def test_each_holds_exactly_who_is_in_through_changes_withdrawals_merges_and_undo(
+    people: World, crm: Crm
+) -> None:
+    join(people, "ada", "bob", "eve")
+    number = register(people, crm, **OPT_OUT[crm.kind])
+    people.settle()
+    assert held(crm) == expected(people)
+    assert len(held(crm)) == 3
+
+    crm.requests.clear()
+    people.identify("ada", first_name="Augusta")
+    people.identify("bob", colour="red")  # is not mapped
+    people.settle()
+    assert held(crm) == expected(people)
+    said = json.dumps([body for _, _, body in crm.requests])
+    assert ("Augusta" in said, "Bob" in said, "Eve" in said) == (True, False, False)
+
+    people.identify("bob", plan="free")
+    people.say("eve", "withdrawn", "marketing.email")
+    people.settle()
+    assert held(crm) == expected(people)
+    assert len(held(crm)) == 1
+    crm.holds()
+    assert len(crm.opted_out) == 1, "eve, who withdrew; not bob, who left"
+
+    people.say("eve", "given", "marketing.email")
+    people.settle()
+    assert held(crm) == expected(people)
+    assert len(held(crm)) == 2
+    crm.holds()
+    assert len(crm.opted_out) == (1 if crm.kind == "hubspot" else 0)
+
+    people.merge("eve", "dev-1", email="second@mail.net", first_name="Eva", last_name="Smith")
+    people.settle()
+    assert held(crm) == expected(people)
+    merged = len(held(crm))
+    people.undo()
+    people.settle()
+    people.now()
+    people.deliver()
+    assert held(crm) == expected(people)
+    assert (merged, len(held(crm))) == (2, 3)
+    assert {state for _, state, _ in people.outcomes(number)} <= {"delivered", "dropped"}
+
+
+@pytest.mark.long
+def test_who_is_erased_is_deleted_there_and_named_nowhere_here(
+    people: World, crm: Crm, settings: Settings
+) -> None:
+    join(people, "ada", "bob")
+    number = register(people, crm)
+    people.settle()
+    with people.sessions.begin() as session:
+        made = privacy_requests.open_(
+            session, settings, kind="erasure", identifiers=[identifiers.parse("user_id:ada")],
+            by="test", now=datetime.now(UTC), attested="a test",
+        )  # fmt: skip
+        request = made.id
+    run.at_once(people.sessions, settings, request)
+    people.now()
+    people.deliver()
+    assert [one["email"] for one in crm.holds()] == ["bob@mail.net"]
+    assert len(crm.contacts) == 1
+    assert people.get(f"/v1/destinations/{number}")["held"] == 1
+
+
+@pytest.mark.long
+def test_who_leaves_is_deleted_where_that_is_asked_for(people: World, crm: Crm) -> None:
+    join(people, "ada", "bob")
+    register(people, crm, on_leave=DELETE[crm.kind])
+    people.settle()
+    people.identify("bob", plan="free")
+    people.settle()
+    assert len(crm.contacts) == 1
+    assert held(crm) == expected(people)
+    people.identify("bob", plan="pro")
+    people.settle()
+    assert held(crm) == expected(people)
+
+
+@pytest.mark.long
+def test_one_record_that_is_refused_costs_no_other_and_says_why(people: World, crm: Crm) -> None:
+    join(people, "ada", "bob")
+    people.say("wrong")
+    people.identify("wrong", plan="pro", email="a!b@mail.net", first_name="W", last_name="Smith")
+    people.work()
+    number = register(people, crm)
+    people.deliver()
+    assert len(crm.contacts) == 2
+    failed = people.outcomes(number, state="failed")
+    assert len(failed) == 1
+    assert any(word in str(failed[0][2]) for word in ("VALIDATION", "invalid", "INVALID", "400"))
+    assert "mail.net" not in str(failed)
+
+
+@pytest.mark.long
+def test_limits_and_credentials_are_waited_out_and_nothing_is_lost(people: World, crm: Crm) -> None:
+    join(people, "ada", "bob")
+    waits = {"x-sib-ratelimit-reset": "30"} if crm.kind == "brevo" else {"retry-after": "30"}
+    crm.trouble = [(429, waits, {"status": "error", "category": "RATE_LIMITS"})] * 2
+    number = register(people, crm)
+    people.deliver()
+    listed = people.get(f"/v1/destinations/{number}/deliveries")["data"]
+    assert {row["state"] for row in listed} == {"waiting"}
+    assert any(row["last_status"] == 429 and row["attempts"] == 0 for row in listed)
+    requests = len(crm.requests)
+    people.deliver()
+    assert len(crm.requests) == requests, "it rests, all of it"
+    crm.trouble = [(401, {}, {"category": "EXPIRED_AUTHENTICATION"})] * 2
+    for _ in range(3):
+        people.now()
+        people.deliver()
+    assert held(crm) == expected(people)

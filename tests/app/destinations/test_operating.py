@@ -1,0 +1,169 @@
+"""What operators do with a destination: dry run, outcomes, replay, sync, switching off and on."""
+
+import json
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from app.destinations import seal
+from app.destinations.tables import Destination
+from tests.app.destinations.world import World
+from tests.end_to_end.conftest import Receiver
+
+PROS = {"trait": "plan", "op": "eq", "value": "pro"}
+MAPPING = {
+    "email": {"identifier": "email"}, "age": {"trait": "age"},
+    "city": {"trait": "city", "required": True},
+}  # fmt: skip
+
+
+def there(people: World, url: str, **more: Any) -> int:
+    people.segment("pros", PROS)
+    made = people.destination(
+        kind="segment", url=url, secrets={"write_key": "wk-secret"}, segments=["pros"],
+        mapping=MAPPING, **more,
+    )  # fmt: skip
+    return int(made["id"])
+
+
+def test_a_dry_run_shows_what_would_be_sent_and_why_not_and_sends_nothing(
+    people: World, receiver: Receiver
+) -> None:
+    people.people("ada", plan="pro", city="Lyon", age="36")
+    people.people("bob", plan="pro")
+    people.people("eve", plan="pro", city="Rome", age="old")
+    path = f"/v1/destinations/{there(people, receiver.url)}"
+    people.say("ada", "given")
+    found = people.post(f"{path}/dry-run")
+    assert receiver.received == []
+    [[identify, track]] = found["would_send"]
+    assert identify["traits"] == {"email": "ada@mail.net", "age": 36, "city": "Lyon", "pros": True}
+    assert track["event"] == "Audience Entered"
+    reasons = sorted(one.partition(": ")[2] for one in found["not_sent"])
+    assert reasons == [
+        "field age: not of type integer",
+        "field city: required, and there is no value",
+    ]
+    assert "wk-secret" not in json.dumps(found)
+    people.deliver()
+    outcomes = people.outcomes(int(path.rpartition("/")[2]))
+    assert sorted(outcomes, key=str) == [
+        ("segment.entered", "delivered", None),
+        ("segment.entered", "failed", "field age: not of type integer"),
+        ("segment.entered", "failed", "field city: required, and there is no value"),
+    ]
+    people.identify("eve", age=20)
+    people.work()
+    assert people.post(f"{path}/replay") == {"queued": 2}
+    people.deliver()
+    assert people.get(path)["failed"] == 1
+    assert people.get(path)["held"] == 2
+
+
+def test_what_was_refused_is_sent_again_unless_something_later_has_overtaken_it(
+    people: World, receiver: Receiver
+) -> None:
+    people.people("ada", "bob", plan="pro", city="Lyon")
+    receiver.answers = [400]
+    number = there(people, receiver.url)
+    people.deliver()
+    assert [o[1:] for o in people.outcomes(number)] == [("failed", "HTTP 400")] * 2
+    people.identify("bob", plan="free")
+    people.work()
+    with people.sessions() as session:
+        before = set(session.scalars(sa.text("SELECT message_id FROM app.delivery")))
+    assert people.post(f"/v1/destinations/{number}/replay") == {"queued": 1}, "bob has left since"
+    people.deliver()
+    with people.sessions() as session:
+        assert before == set(session.scalars(sa.text("SELECT message_id FROM app.delivery")))
+    last = json.loads(receiver.received[-1].body)["batch"]
+    assert {call["userId"] for call in last} == {"ada", "bob"}
+
+
+def test_a_sync_sends_only_differences_and_a_full_one_everything(
+    people: World, receiver: Receiver
+) -> None:
+    people.people("ada", "bob", plan="pro", city="Lyon")
+    number = there(people, receiver.url)
+    path = f"/v1/destinations/{number}"
+    people.deliver()
+    receiver.received.clear()
+    people.post(f"{path}/sync")
+    people.deliver()
+    assert receiver.received == []
+    assert {o[2] for o in people.outcomes(number, state="dropped")} == {
+        "nothing has changed since it was sent last"
+    }
+    people.post(f"{path}/sync", full=True)
+    people.deliver()
+    calls = json.loads(receiver.received[0].body)["batch"]
+    assert [(c["type"], c["traits"]["city"]) for c in calls] == [("identify", "Lyon")] * 2
+    receiver.received.clear()
+    people.patch(path, {"mapping": {"town": {"trait": "city"}}})
+    people.deliver()
+    calls = json.loads(receiver.received[0].body)["batch"]
+    assert {json.dumps(c["traits"]) for c in calls} == {'{"town": "Lyon", "pros": true}'}
+
+
+def test_410_switches_off_and_what_changed_meanwhile_is_sent_when_it_is_on_again(
+    people: World, receiver: Receiver
+) -> None:
+    people.people("ada", plan="pro", city="Lyon")
+    receiver.answers = [410]
+    number = there(people, receiver.url)
+    people.deliver()
+    shown = people.get(f"/v1/destinations/{number}")
+    assert (shown["enabled"], shown["why_disabled"]) == (False, "the endpoint answered 410 Gone")
+    people.people("bob", plan="pro", city="Rome")
+    people.deliver()
+    assert len(receiver.received) == 1
+    shown = people.patch(f"/v1/destinations/{number}", {"enabled": True})
+    assert (shown["enabled"], shown["why_disabled"]) == (True, None)
+    assert shown["waiting"] == 2
+    assert shown["backlog_seconds"] >= 0
+    people.deliver()
+    assert people.get(f"/v1/destinations/{number}")["held"] == 2
+
+
+def test_secrets_are_sealed_shown_nowhere_and_not_moved_to_another_address(
+    people: World, receiver: Receiver
+) -> None:
+    number = there(people, receiver.url)
+    path = f"/v1/destinations/{number}"
+    with people.sessions() as session:
+        stored = session.get_one(Destination, number).secret
+    assert stored.startswith(seal.MARK)
+    assert "wk-secret" not in stored
+    assert "wk-secret" not in json.dumps(people.get("/v1/destinations"))
+    moved = {"settings": {"url": "https://elsewhere.test/v1/batch"}}
+    refused = people.server.patch(path, json=moved, headers=people.header)
+    assert refused.status_code == 422
+    assert "given its secrets anew" in refused.text
+    people.patch(path, {**moved, "secrets": {"write_key": "another"}})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ({"kind": "nonsense"}, "#/kind"),
+        ({"kind": "segment", "secrets": {}}, "#/secrets/write_key"),
+        ({"kind": "segment", "secrets": {"write_key": "w"}, "settings": {"x": 1}}, "#/settings/x"),
+        ({"kind": "webhook", "url": "ftp://x/"}, "#/settings/url"),
+        ({"kind": "webhook", "url": "https://x/", "mapping": {"a": {"value": 1}}}, "#/mapping"),
+    ],
+)
+def test_what_a_kind_cannot_use_is_refused_with_a_pointer(
+    people: World, wanted: dict[str, Any], said: str
+) -> None:
+    people.segment("pros", PROS)
+    body = {"name": "there", "purpose": "marketing.email", "segments": ["pros"], **wanted}
+    answer = people.server.post("/v1/destinations", json=body, headers=people.header)
+    assert answer.status_code == 422
+    assert said in answer.text
+
+
+def test_the_kinds_say_what_they_need(people: World) -> None:
+    listed = {one["kind"]: one for one in people.get("/v1/destinations/kinds")["data"]}
+    assert listed["segment"]["secrets"]["required"] == ["write_key"]
+    assert listed["webhook"]["holds_records"] is False
