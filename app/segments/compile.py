@@ -21,12 +21,9 @@ from app.segments import uses
 from app.segments.conditions import Compiler
 from app.segments.definition import Rule
 
-<<<<<<< /tmp/h-c/tmpm/mine
 #: Of full joins those rows that are asked about; `IS NOT NULL` would make them outer joins again.
 _ASKED = " WHERE coalesce(subject.person_id, 0) > 0"
 
-=======
->>>>>>> /work/main/app/segments/compile.py
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -97,12 +94,8 @@ def members_query(
     """Return the statement that yields `person_id` of who meets one rule, and its values."""
     of = known(session, [rule], purpose)
     head, source, [condition], values = _statement([rule], of, people)
-<<<<<<< /tmp/h-c/tmpm/mine
     met = f"SELECT subject.person_id, {condition} AS met{source}{_ASKED} OFFSET 0"
     return f"{head} SELECT person_id FROM ({met}) m WHERE met", {"now": now, **values}
-=======
-    return f"{head} SELECT subject.person_id{source} WHERE {condition}", {"now": now, **values}
->>>>>>> /work/main/app/segments/compile.py
 
 
 def members(
@@ -129,16 +122,9 @@ def members_of_all(
     """Return of each rule who of these people (or of everybody) meets it now, in one statement."""
     of = known(session, rules, purpose)
     head, source, conditions, values = _statement(rules, of, people)
-<<<<<<< /tmp/h-c/tmpm/mine
     each = f"unnest(ARRAY[{', '.join(conditions)}]) WITH ORDINALITY AS m(met, place)"
     asked = f"{source} CROSS JOIN LATERAL {each}{_ASKED} AND m.met"
     sql = f"{head} SELECT m.place, subject.person_id{asked}"
-=======
-    sql = (
-        f"{head} SELECT m.place, subject.person_id{source} CROSS JOIN LATERAL"
-        f" unnest(ARRAY[{', '.join(conditions)}]) WITH ORDINALITY AS m(met, place) WHERE m.met"
-    )
->>>>>>> /work/main/app/segments/compile.py
     found: list[set[int]] = [set() for _ in rules]
     with _planned(session, people):
         for row in session.execute(sa.text(sql), {"now": now, **values}):
@@ -165,11 +151,7 @@ def differing(
         f"CASE WHEN {condition} THEN CAST({key:d} AS bigint) END"
         for key, condition in zip(keys, conditions, strict=True)
     )
-<<<<<<< /tmp/h-c/tmpm/mine
     found = f"SELECT subject.person_id, array_remove(ARRAY[{met}], NULL) AS ids{source}{_ASKED}"
-=======
-    found = f"SELECT subject.person_id, array_remove(ARRAY[{met}], NULL) AS ids{source}"
->>>>>>> /work/main/app/segments/compile.py
     beside = statement("app.segments", "differing").text.partition("-- <met\n")
     sql = f"{head}, met AS ({found}){beside[2].partition('-- met>')[2]}"
     bound = {"now": now, "segments": keys, **values}

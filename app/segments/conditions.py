@@ -1,15 +1,10 @@
 # ruff: noqa: S608 - only SQL of our own becomes text; what a rule says is bound
 """Writes rules as SQL: each condition is a join of everybody asked about with who meets it.
 
-<<<<<<< /tmp/h-c/tmpm/mine
 Joins and not `IN`, which PostgreSQL hashes only as far as memory goes; and full ones, which it
 cannot carry out row by row: guessing one person where there are 2,000, it went through the events
 of a sequence 2,000 times. Conditions that several rules share are joined once, and all counts of
 events are made in one pass over the events.
-=======
-Joins and not `IN`, which PostgreSQL hashes only as far as memory goes. Conditions that several
-rules share are joined once, and all counts of events are made in one pass over the events.
->>>>>>> /work/main/app/segments/conditions.py
 """
 
 import json
@@ -104,11 +99,7 @@ class Compiler(Values):
         if key not in self._joined:
             name = self._joined[key] = f"j{len(self._joined)}"
             on = f"{name}.person_id = subject.person_id"
-<<<<<<< /tmp/h-c/tmpm/mine
             self.joins.append(f" FULL JOIN ({query()}) {name} ON {on}")
-=======
-            self.joins.append(f" LEFT JOIN ({query()}) {name} ON {on}")
->>>>>>> /work/main/app/segments/conditions.py
         return self._joined[key]
 
     def _among(self, key: str, query: Callable[[], str]) -> str:
