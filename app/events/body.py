@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Raw
 
 from app.errors import BodyUnreadable
+from app.events import twice
 
 #: A value that is absent.
 NONE = Raw(b"")
@@ -105,13 +106,14 @@ def storable(text: bytes, on_values: Callable[[bytes], None] = lambda body: None
     may refuse, because that takes many times its size): NUL characters are removed, lone
     surrogates become U+FFFD, NaN, infinities and numbers beyond a double null: official SDKs send
     all of these (research/sdk-contract.md rules 8, 15). Of duplicate keys the last counts, here or
-    where it is read. Raises BodyUnreadable when it is not JSON.
+    where it is read, but for those that speak of consent (`twice`). Raises BodyUnreadable when it
+    is not JSON.
     """
     text = text.strip(_BLANKS)
     if not _odd(text):
         try:
             msgspec.json.decode(text, type=Raw)
-            return text
+            return bytes(twice.marked(Raw(text)))
         except (msgspec.DecodeError, RecursionError):
             pass
     return _anew(text, on_values)
@@ -120,13 +122,17 @@ def storable(text: bytes, on_values: Callable[[bytes], None] = lambda body: None
 def _read(body: bytes, call: str | None) -> Body:
     try:
         if call is not None:
-            return Body([Raw(body)], _text(_decode_top(body).writeKey))
+            return Body([twice.marked(Raw(body))], _text(_decode_top(body).writeKey))
         batch = _decode_batch(body)
     except msgspec.ValidationError:
         return Body(None, _key_of(body))
     both = {"integrations": batch.integrations, "context": batch.context}
     shared = {name: value for name, value in both.items() if bytes(value) not in (b"", NULL)}
-    return Body(batch.batch, _text(batch.writeKey), batch.sentAt, shared)
+    if "context" in shared:  # it holds for every message
+        whole = members_of(twice.marked(Raw(body))) or {}
+        shared["context"] = whole.get("context", batch.context)
+    messages = [twice.marked(message) for message in batch.batch]
+    return Body(messages, _text(batch.writeKey), batch.sentAt, shared)
 
 
 def to_message(value: object) -> Raw:
@@ -201,12 +207,13 @@ def _anew(body: bytes, on_values: Callable[[bytes], None]) -> bytes:
 
 
 def _parsed(body: bytes) -> Any:
+    if not twice.may(body):
+        try:
+            return msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass
     try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        pass
-    try:
-        return json.loads(body.decode())
+        return json.loads(body.decode(), object_pairs_hook=twice.once)
     except UnicodeDecodeError as error:
         raise BodyUnreadable("the body is not UTF-8") from error
     except (ValueError, RecursionError) as error:

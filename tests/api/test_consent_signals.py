@@ -244,3 +244,20 @@ def test_settings_of_signals_are_changed_like_others_and_followed(site: Site) ->
     assert changed.json()["tcf_own_purposes"] == "core"
     wrong = {"tcf_collectors": [1]}
     assert site.server.patch(path, json=wrong, headers=site.officer).status_code == 422
+
+
+def test_an_event_that_says_its_consent_twice_refuses_everything(
+    server: TestClient, write_key: str, sessions: Sessions
+) -> None:
+    no, yes = (b'{"categoryPreferences":{"marketing.email":%b}}' % w for w in (b"false", b"true"))
+    body = (
+        b'{"type":"track","event":"Seen","userId":"twice","context":{"consent":%b},'
+        b'"context":{"consent":%b}}' % (no, yes)
+    )
+    sent = b'{"writeKey":"%b","batch":[%b]}' % (write_key.encode(), body)
+    assert server.post("/v1/batch", content=sent).json()["accepted"] == 1
+    with sessions() as session:
+        [refused] = session.scalars(sa.text("SELECT refused FROM app.event")).all()
+        records = session.scalars(sa.text("SELECT state FROM consent.record")).all()
+    assert {"marketing.email", "profile.link", "analytics.audience"} <= set(refused)
+    assert records == []

@@ -197,3 +197,52 @@ def test_what_would_take_many_times_its_size_is_asked_about_before() -> None:
 def test_a_value_of_this_program_becomes_a_message() -> None:
     assert values_of(to_message({"a": "\ud800\x00", "b": math.inf})) == {"a": "\ufffd", "b": None}
     assert members_of(to_message("line")) is None
+
+
+YES, NO = b'{"categoryPreferences":{"ads":true}}', b'{"categoryPreferences":{"ads":false}}'
+TWICE = (
+    b'{"type":"track","context":{"consent":%b},"context":{"consent":%b}}' % (NO, YES),
+    b'{"type":"track","context":{"consent":%b,"consent":%b}}' % (NO, YES),
+    b'{"type":"track","context":{"consent":%b,"cons\\u0065nt":%b}}' % (NO, YES),
+    b'{"type":"track","context":{"consent":%b},"cont\\u0065xt":{"a":1}}' % NO,
+    b'{"type":"track","context":{"gpc":true,"gpc":false}}',
+    b'{"type":"track","context":{"gpp":"a","b":1,"gpp":"c"}}',
+    b'{"type":"track","context":{"us_privacy":"1YYN","us_privacy":"1---"}}',
+    b'{"type":"track","context":{"consentManagement":{},"consentManagement":{}}}',
+    b'{"type":"track","context":{"consent":%b},"context":null}' % NO,
+)
+
+
+@pytest.mark.parametrize("message", TWICE)
+@pytest.mark.parametrize("form", [b"%b", b'{"batch":[{"a":1},%b]}', b'{"batch":[\n%b]}',
+                                  b'{"context":{"x":1},"batch":[%b]}', b' { "batch":[%b,NaN]}',
+                                  b'{"batch":[%b],"sentAt":"\\u0000"}'])  # fmt: skip
+def test_of_a_consent_that_is_said_twice_the_last_is_not_the_answer(
+    message: bytes, form: bytes
+) -> None:
+    call = "track" if form == b"%b" else None
+    read = parse(form % message, call)
+    found = [
+        json.loads(bytes(read.completed(one)))
+        for one in read.messages or ()
+        if b"track" in bytes(one)
+    ]
+    said = {name for name, value in found[0]["context"].items() if value == ["said twice"]}
+    assert said, found
+    assert storable(message) == storable(storable(message))
+
+
+def test_a_context_that_a_batch_says_twice_is_no_answer_for_its_messages() -> None:
+    body = b'{"context":{"consent":%b},"batch":[{"a":1}],"context":{"consent":%b}}' % (NO, YES)
+    read = parse(body, None)
+    [found] = [json.loads(bytes(read.completed(one))) for one in read.messages or ()]
+    assert found["context"]["consent"] == ["said twice"]
+
+
+@pytest.mark.parametrize("message", [
+    b'{"context":{"consent":%b},"properties":{"context":"x","consent":1}}' % YES,
+    b'{"context":{"consent":%b,"page":{"context":2}},"event":"\\u0063onsent"}' % YES,
+    b'{"properties":{"gpc":1,"a":{"gpc":2}},"context":{"gpc":true}}',
+])  # fmt: skip
+def test_what_is_said_once_stays_as_it_came(message: bytes) -> None:
+    assert only(b'{"batch":[%b]}' % message) == Raw(message)
