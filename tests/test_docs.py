@@ -277,6 +277,7 @@ def test_the_documented_examples_of_request_bodies_are_accepted(
         "/v1/privacy/breaches/{breach_id}/assessment",
         "/v1/privacy/breaches/{breach_id}/steps",
         "/v1/privacy/vault/openings",
+        "/v1/analyses/{query_id}/segment",
         "/v1/privacy/vault/openings/{opening_id}/refusal",
     }
     tried = 0

@@ -98,7 +98,7 @@ class CompareIn(CompareQuery, Asking):
             "example": {
                 "entry": {"event": "Product Viewed"},
                 "variants": [
-                    {"name": "members", "segment": "members"},
+                    {"name": "French", "trait": "country", "value": "FR"},
                     {"name": "others", "rest": True},
                 ],
                 "outcomes": [
