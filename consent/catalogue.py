@@ -147,6 +147,11 @@ def add_purpose(session: Session, new: Purpose) -> Purpose:
     return new
 
 
+def hold(session: Session) -> None:
+    """Let nobody add a version of a purpose until this transaction ends."""
+    session.execute(sa.text("LOCK TABLE consent.purpose IN SHARE MODE"))
+
+
 def check_purpose(session: Session, new: Purpose) -> bool:
     """Demand that a version can be added, and say whether there are earlier ones.
 

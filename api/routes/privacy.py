@@ -316,7 +316,7 @@ def end(
 @router.post(
     "/requests/{request_id}/lift",
     summary="Lift what a restriction or objection has set",
-    responses=documented(*AUTH, PrivacyRequestNotFound),
+    responses=documented(*AUTH, PrivacyRequestNotFound, PrivacyRequestState),
 )
 def lift_restriction(session: Db, caller: Officer, request_id: str) -> dict[str, int]:
     """End it from now on; who restricted processing is told before (GDPR art. 18(3))."""

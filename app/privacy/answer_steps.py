@@ -105,6 +105,7 @@ def _restrict(work: Work, kind: str, purpose: str | None) -> Outcome:
     with work.sessions.begin() as session:
         wanted = [purpose]
         if purpose is not None:
+            catalogue.hold(session)  # a purpose below it that is added meanwhile would miss this
             wanted += catalogue.below(catalogue.announced(session).values(), purpose)
         for one in wanted:
             done = restrictions.restrict(

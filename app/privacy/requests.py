@@ -288,9 +288,12 @@ def _forget_results(session: Session, request_id: UUID) -> None:
 def lift(session: Session, request_id: UUID, *, by: str, now: datetime) -> int:
     """End what a request has set, from now on; return how many restrictions that was.
 
-    The person is told before (GDPR art. 18(3)). Raises PrivacyRequestNotFound.
+    The person is told before (GDPR art. 18(3)). Raises PrivacyRequestNotFound, and
+    PrivacyRequestState before it was carried out: it would set afterwards what was lifted here.
     """
     request = find(session, request_id, lock=True)
+    if request.closed_at is None:
+        raise PrivacyRequestState("it is not carried out yet; end it, and it sets nothing")
     lifted = restrictions.lift(session, f"request:{request.id}", at=now)
     note(session, request, "lifted", by=by, now=now)
     return lifted

@@ -13,7 +13,8 @@ from api.cli import root
 from app.errors import PrivacyRequestInvalid
 from app.privacy import overtaken, run
 from app.suppression import gate
-from consent import restrictions
+from consent import catalogue, restrictions
+from consent.purposes import Purpose
 from tests.app.privacy.conftest import World
 from tests.app.privacy.test_erasure import ada
 from tests.app.privacy.test_opendsr import body
@@ -270,3 +271,45 @@ def test_commands_say_what_is_objected_to_and_what_is_right(
     assert '"king"' in shown(world)
     assert command("lift", made["id"])["lifted"] > 0
     assert objections(world) == set()
+
+
+def test_what_is_lifted_before_it_was_carried_out_sets_nothing_afterwards(
+    world: World, officer: dict[str, str]
+) -> None:
+    ada(world)
+    made = asked(
+        world, officer, "restriction", "user_id:ada-1815", attested="a letter",
+    )  # fmt: skip
+    path = f"/v1/privacy/requests/{made['id']}"
+    refused = world.server.post(f"{path}/lift", headers=officer)
+    assert refused.status_code == 409
+    ended = world.server.post(f"{path}/end", json={"state": "revoked_by_subject"}, headers=officer)
+    assert ended.status_code == 200, ended.text
+    run.round_(world.sessions, world.settings)
+    assert objections(world) == set()
+
+
+def test_a_purpose_that_is_added_while_somebody_objects_to_the_one_above_hears_of_it(
+    world: World,
+) -> None:
+    ada(world)
+    added = threading.Event()
+
+    def add() -> None:
+        with world.sessions.begin() as session:
+            catalogue.add_purpose(session, Purpose("marketing.post", parent="marketing"))
+        added.set()
+
+    adding = threading.Thread(target=add)
+    with world.sessions.begin() as session:
+        catalogue.hold(session)
+        adding.start()
+        assert not added.wait(0.3), "it waits for what is being written"
+        wanted = ["marketing", *catalogue.below(catalogue.announced(session).values(), "marketing")]
+        for one in wanted:
+            restrictions.restrict(
+                session, [("user_id", "ada-1815")], "objection", reason_ref="request:1",
+                at=datetime.now(UTC), purpose_key=one,
+            )  # fmt: skip
+    adding.join(10)
+    assert ("objection", "marketing.post") in objections(world)
