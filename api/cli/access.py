@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 import consent
 from api.cli.options import GREATEST, duration
 from api.cli.session import AsJson, DataDir, opened, settings, show
-from app.access import clients, credentials, public_keys, tokens
+from api.routes.reads import members_of
+from app.access import clients, credentials, public_keys, reads, tokens
 from app.access.tables import Client, ClientCredential
 
 client = typer.Typer(help="OAuth clients that read and administer.", no_args_is_help=True)
@@ -176,6 +177,25 @@ def limit_client(
         found.requests_per_second, found.burst = requests_per_second, burst
         answer = _client(found)
     show(answer if as_json else [answer], as_json, "client_id", "requests_per_second", "burst")
+
+
+@client.command("reads")
+def list_reads(
+    subject: Annotated[str | None, typer.Option(help="Whom they are of: user_id:u-42.")] = None,
+    client_id: Annotated[str | None, typer.Option(help="Who read.")] = None,
+    purpose: Annotated[str | None, typer.Option(help="What for.")] = None,
+    since: Annotated[datetime | None, typer.Option(help="In UTC.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """List who read whom, newest first."""
+    with opened(settings(data_dir)) as sessions, sessions() as session:
+        ids = None if subject is None else members_of(session, subject)
+        from_ = None if since is None else since.replace(tzinfo=UTC)
+        asked = reads.Asked(ids, client_id, purpose, since=from_)
+        rows, _ = reads.page(session, asked, cursor=None, limit=limit)
+    show(rows, as_json, "at", "client", "operation", "purpose", "identifiers", "profile_ids")
 
 
 @client.command("remove")

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -11,6 +12,7 @@ from api.deps import Configuration, Cursor, Db, Limit
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
 from app import cursors, pipeline, work
+from app.access import reads
 from app.errors import (
     AnalysisNotFound,
     BucketInvalid,
@@ -205,6 +207,7 @@ def compute_comparison(
 )
 def list_profiles_behind(
     request: Request,
+    session: Db,
     settings: Configuration,
     caller: Opener,
     query_id: Annotated[str, Path(max_length=60)],
@@ -226,8 +229,7 @@ def list_profiles_behind(
     from app.journeys import analyses  # noqa: PLC0415  # DuckDB and Arrow: 45 MB, loaded if asked
 
     after = cursors.decode(cursor, int)[0] if cursor else 0
-    with request.app.state.sessions() as session:
-        state_purpose(caller, questions.find(session, query_id).purpose)
+    purpose = state_purpose(caller, questions.find(session, query_id).purpose)
     body, last = analyses.profiles(
         request.app.state.sessions,
         settings.lake_dir,
@@ -236,6 +238,8 @@ def list_profiles_behind(
         after=after,
         limit=limit,
     )
+    told = [UUID(one["profile_id"]) for one in body["data"]]
+    reads.saw_profiles(session, told, purpose=purpose)
     return {**body, "next_cursor": None if last is None else cursors.encode(last)}
 
 

@@ -8,6 +8,7 @@ from api.auth import Caller, requires
 from api.deps import Configuration, Db, Limit
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
+from app.access import reads
 from app.errors import CursorInvalid
 from app.profiles import changes
 
@@ -39,6 +40,12 @@ def read_changes(
     """
     wanted = [t.strip() for t in (types or "").split(",") if t.strip()]
     rows, following = changes.read(session, after=after, types=wanted, limit=limit)
+    told = [
+        (row, data)
+        for row in rows
+        if (data := changes.visible(row.type, row.data, caller.purposes)) is not None
+    ]
+    reads.saw_profiles(session, {row.profile_id for row, _ in told}, purpose=None)
     return {
         "data": [
             {
@@ -52,8 +59,7 @@ def read_changes(
                 "datacontenttype": "application/json",
                 "data": data,
             }
-            for row in rows
-            if (data := changes.visible(row.type, row.data, caller.purposes)) is not None
+            for row, data in told
         ],
         "next_cursor": following,
         "has_more": len(rows) == limit,

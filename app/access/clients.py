@@ -31,6 +31,7 @@ MEANING: dict[str, str] = {
     "privacy:process": "Open and process requests of data subjects.",
     "proof:open": "Open the proof vault, together with a second client.",
     "ledger:read": "Read and verify the consent ledger.",
+    "audit:read": "Read who read whom.",
     "sources:admin": "Administer sources and their write keys.",
     "clients:admin": "Administer clients; introspect every token.",
 }

@@ -17,6 +17,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 from sqlalchemy.orm import Session
 
 import consent
+from app.access import reads
 from app.access.tables import Client, Source
 from app.consents.permission import decision, parameters, permissions
 from app.db import statement
@@ -207,6 +208,7 @@ def concerned(
     for row in listed:
         reached.add(row.person_id)
         found.setdefault(str(row.profile_id), []).append(f"{row.namespace}:{row.value}")
+    reads.saw(session, allowed, purpose=purpose)
     withheld: dict[str, int] = {}
     for person in set(people) - reached:
         why = reasons.get(person, "unknown")

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import consent
+from app.access import reads
 from app.accountability import as_segment
 from app.accountability.change import Change, DestinationChange, NoticeChange, PurposeChange
 from app.accountability.compare import (
@@ -291,6 +292,7 @@ def _named(
         for person in move.some
         if person in allowed
     ][:EXAMPLES]
+    reads.saw(session, (person for person, _, _ in told_of), purpose=purpose)
     ids = people.profile_ids(session, {person for person, _, _ in told_of})
     named = [{"profile_id": str(ids[p]), "from": old, "to": new} for p, old, new in told_of]
     return named, len(looked_at - allowed)

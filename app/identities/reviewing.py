@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app import cursors, pipeline
+from app.access import reads
 from app.identities import explaining
 from identity import graph, labels, pairs, people, queue, words
 from identity.bars import of_evidence
@@ -73,6 +74,7 @@ def _described(
     names = {r.id: f"{r.namespace}:{r.value}" for r in people.identifiers(session, ids)}
     profiles = people.profile_ids(session, {p for row in rows for p in (row.one, row.other)})
     persons = people.people_of(session, ids)
+    reads.saw(session, ids, purpose=purpose)
     compared, fields = pairs.compared(session, {(row.left_id, row.right_id) for row in rows})
     values, withheld = explaining.shown_fields(session, fields, purpose)
     described = []

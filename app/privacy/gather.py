@@ -50,6 +50,7 @@ def everything(session: Session, settings: Settings, subject: Subject, refs: lis
         "consents": _consents(session, subject),
         "restrictions": _restrictions(session, subject),
         "ages": _ages(session, subject),
+        "reads": _rows(session, "own_reads", {"ids": graph.array(subject.ids)}),
         "requests": _requests(session, refs),
     }
 

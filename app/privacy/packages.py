@@ -22,6 +22,7 @@ HEADINGS = {
     "rejected_events": "What could not be accepted",
     "segments": "Groups that you are or were in",
     "recipients": "Who was told of you",
+    "reads": "Who looked at your data, and what for",
     "matching": "What your records are compared by",
     "consents": "What you agreed to, or did not",
     "restrictions": "What you restricted or objected to",

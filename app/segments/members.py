@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 import consent
 from app import cursors
+from app.access import reads
 from app.consents.permission import permissions
 from app.db import statement
 from app.errors import DefinitionInvalid, SegmentExists, SegmentNotFound
@@ -206,6 +207,7 @@ def _usable(session: Session, segment: Segment, page: Sequence[sa.Row[Any]]) -> 
     """Return the rows of people whose data may be used for the segment's purpose now."""
     decisions = permissions(session, segment.purpose, {row.person_id for row in page})
     allowed = {decision.person_id for decision in decisions if decision.allowed}
+    reads.saw(session, allowed, purpose=segment.purpose)
     return [row for row in page if row.person_id in allowed]
 
 

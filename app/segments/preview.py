@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import consent
+from app.access import reads
 from app.db import read_only
 from app.segments import compile as compiled
 from app.segments import members, names, uses
@@ -37,6 +38,7 @@ def preview(session: Session, *, purpose: str, rule: Any, now: datetime) -> dict
             inside = compiled.members(session, parsed, found, now=now)
     some = sorted(inside)[:EXAMPLES]
     ids = people.profile_ids(session, some)
+    reads.saw(session, some, purpose=purpose)
     return {
         "purpose": purpose,
         "size": None if waits else len(inside),

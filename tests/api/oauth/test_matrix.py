@@ -4,6 +4,7 @@ It is made from the product's own OpenAPI document, so a new operation is in it 
 The everyday tests ask each operation for its strongest refusals; the long ones, for all of them.
 """
 
+import re
 from base64 import b64encode
 from collections.abc import Iterable
 from typing import Any, cast
@@ -21,6 +22,8 @@ from consent.defaults import CATALOGUE
 from tests.api.oauth.operations import Call, Operation, Reply, answers, taking_tokens
 from tests.api.oauth.wire import Forge, Known, our_key, part, register, segment, token_of
 
+#: What is for the purpose of something that takes long to make is tested where that is made.
+ELSEWHERE = re.compile("{query_id}|{destination_id}")
 PURPOSES = tuple(purpose.key for purpose in CATALOGUE)
 
 
@@ -49,7 +52,7 @@ def bearer(token: str) -> dict[str, str]:
 def wrong(calls: Iterable[Call], replies: Iterable[Reply], status: int, code: str) -> list[str]:
     """Return the calls that were not answered with this status and problem."""
     return [
-        f"{call.operation}: {reply.status} {reply.body[:200]!r}"
+        f"{call.operation}: {reply.status} {reply.code}"
         for call, reply in zip(calls, replies, strict=True)
         if (reply.status, reply.code) != (status, code)
     ]
@@ -165,7 +168,7 @@ def test_exactly_the_purposes_of_a_client_are_answered_for(
     """A purpose is stated in the address or in the body, or is that of the segment asked for."""
     admin = token_of(server, register(sessions, *clients.SCOPES, purposes=PURPOSES))
     _a_person_a_journey_and_segments(server, admin, every)
-    asked = [o for o in every if o.purposes and "{query_id}" not in o.path]
+    asked = [o for o in every if o.purposes and not ELSEWHERE.search(o.path)]
     assert len(asked) > 15
     refused, answered = [], []
     for n, mine in enumerate(PURPOSES):
@@ -176,7 +179,7 @@ def test_exactly_the_purposes_of_a_client_are_answered_for(
             # What is computed takes long to answer: that it is, once is enough.
             if n == 0 or (whole and not operation.path.startswith("/v1/analyses/")):
                 answered.append(_stating(operation, mine, token))
-    assert wrong(refused, answers(app, refused), 403, "purpose-not-allowed") == []
+    assert sorted(set(wrong(refused, answers(app, refused), 403, "purpose-not-allowed"))) == []
     closed = [
         f"{call.operation} {call.address}: {reply.status} {reply.body[:200]!r}"
         for call, reply in zip(answered, answers(app, answered), strict=True)
@@ -223,13 +226,9 @@ def _a_person_a_journey_and_segments(
     journey = next(o.example for o in every if str(o) == "POST /v1/journeys")
     made = server.post("/v1/journeys", json=journey, headers=bearer(token))
     assert made.status_code == 201, made.text
-    for purpose in PURPOSES:
-        wanted = {
-            "key": _key(purpose),
-            "name": purpose,
-            "purpose": purpose,
-            "rule": {"trait": "a", "op": "exists"},
-        }
+    for key, purpose in ((_key(p) + end, p) for p in PURPOSES for end in ("", "-2")):
+        rule = {"trait": "a", "op": "exists"}
+        wanted = {"key": key, "name": purpose, "purpose": purpose, "rule": rule}
         made = server.post("/v1/segments", json=wanted, headers=bearer(token))
         assert made.status_code == 201, made.text
 
@@ -240,12 +239,15 @@ def _key(purpose: str) -> str:
 
 def _stating(operation: Operation, purpose: str, token: str) -> Call:
     """Ask as the document's examples do, for a purpose."""
-    query, body = dict(operation.query), dict(operation.example)
+    query: dict[str, Any] = dict(operation.query)
+    body = dict(operation.example)
     if operation.by_query:
         query["purpose"] = purpose
     elif operation.path == "/v1/consents/simulate":
         body["examples_for"] = purpose
     else:
         body["purpose"] = purpose
-    address = operation.address(ref="user_id:u-1", key=_key(purpose))
-    return Call(operation, bearer(token), f"{address}?{urlencode(query)}", body)
+    if operation.path == "/v1/segments/overlap":
+        query["segment"] = [_key(purpose), f"{_key(purpose)}-2"]
+    address = operation.address(ref="user_id:u-1", key=_key(purpose), space=purpose)
+    return Call(operation, bearer(token), f"{address}?{urlencode(query, doseq=True)}", body)
