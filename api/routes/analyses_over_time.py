@@ -1,4 +1,4 @@
-"""Analyses of people over time: who comes back, how often, and who stays away."""
+"""Analyses of people over time, and of what decides: who comes back, and what separates them."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from api.deps import Configuration
 from api.problems import documented
 from api.routes.analyses import ERRORS, Reader, answer
-from app.journeys.asked_over_time import LifecycleIn, RetentionIn, StickinessIn
+from app.journeys.asked_over_time import DriversIn, LifecycleIn, RetentionIn, StickinessIn
 
 router = APIRouter(prefix="/v1/analyses", tags=["journeys"])
 
@@ -48,3 +48,18 @@ def compute_stickiness(
 ) -> dict[str, Any]:
     """Count people by the number of days, weeks or months in which they are active."""
     return answer(request, settings, caller, "stickiness", wanted)
+
+
+@router.post(
+    "/drivers",
+    summary="Test what separates those who come to an outcome",
+    responses=documented(*ERRORS),
+)
+def compute_drivers(
+    request: Request, settings: Configuration, caller: Reader, wanted: DriversIn
+) -> dict[str, Any]:
+    """Test events and properties before an outcome, each with intervals and a q-value.
+
+    Everybody is watched for equally long. It says what goes together, not what causes what.
+    """
+    return answer(request, settings, caller, "drivers", wanted)

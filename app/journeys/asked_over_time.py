@@ -1,10 +1,11 @@
-"""Questions about people over time, as people ask them; pure."""
+"""Questions about people over time, and what decides, as people ask them; pure."""
 
 from pydantic import ConfigDict
 
 from app.journeys.activity_request import LifecycleQuery, RetentionQuery, StickinessQuery
 from app.journeys.asking import Asking
 from app.journeys.definition import Journey
+from app.journeys.drivers_request import DriversQuery
 
 
 class RetentionIn(RetentionQuery, Asking):
@@ -56,10 +57,32 @@ class StickinessIn(StickinessQuery, Asking):
         return StickinessQuery.model_validate(self.said())
 
 
-AskedOverTime = RetentionIn | LifecycleIn | StickinessIn
+class DriversIn(DriversQuery, Asking):
+    """Drivers, and the purpose they serve."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "entry": {"event": "Product Viewed"},
+                "outcome": {"event": "Order Completed"},
+                "observe": "P7D",
+                "window": "P30D",
+            }
+        }
+    )
+
+    journey: str | None = None
+
+    def question(self, journey: Journey | None) -> DriversQuery:
+        """Return what to test."""
+        return DriversQuery.model_validate(self.said())
+
+
+AskedOverTime = RetentionIn | LifecycleIn | StickinessIn | DriversIn
 
 FORMS: dict[str, type[AskedOverTime]] = {
     "retention": RetentionIn,
     "lifecycle": LifecycleIn,
     "stickiness": StickinessIn,
+    "drivers": DriversIn,
 }

@@ -1,7 +1,8 @@
-"""The analyses of people over time."""
+"""The analyses of people over time, and of what decides."""
 
-from app.journeys import lifecycle, retention
+from app.journeys import drivers, lifecycle, retention
 from app.journeys.activity_request import LifecycleQuery, RetentionQuery, StickinessQuery
+from app.journeys.drivers_request import DriversQuery
 from app.journeys.kind import Kind
 
 KINDS: dict[str, Kind] = {
@@ -19,5 +20,10 @@ KINDS: dict[str, Kind] = {
         StickinessQuery,
         lambda c, r, at: lifecycle.stickiness(c, r, as_of=at),
         lambda c, r, at, number: lifecycle.sticking(c, r, as_of=at, number=number),
+    ),
+    "drivers": Kind(
+        DriversQuery,
+        lambda c, r, at: drivers.drivers(c, r, as_of=at),
+        lambda c, r, at, number: drivers.people(c, r, as_of=at, number=number),
     ),
 }

@@ -1,9 +1,10 @@
-"""Pictures of people over time; pure."""
+"""Pictures of people over time, and of what decides; pure."""
 
 from collections.abc import Callable
 
 from app.journeys import canvas
-from app.journeys.canvas import AMBER, BLUE, GREEN, GREY, MARGIN, RED, WIDTH, Answer
+from app.journeys.canvas import AMBER, BLUE, FAINT, GREEN, GREY, MARGIN, RED, WIDTH, Answer
+from app.journeys.vega_over_time import driver
 
 #: The most rows and columns that fit a picture; the answer has all.
 ROWS, COLUMNS = 30, 60
@@ -92,8 +93,39 @@ def _stickiness(answer: Answer) -> str:
     return canvas.document(answer, title, 30 * len(bars) + 6, parts)
 
 
+def _drivers(answer: Answer) -> str:
+    """A forest: the difference that each feature goes with, and how sure that is."""
+    result = answer["result"]
+    rows = [one for one in result["drivers"] if not one["leaks"]][:ROWS]
+    reach = max((abs(end) for one in rows for end in one["interval"]), default=0.0) or 1.0
+    left, high = 300, 26
+    half = (WIDTH - left - MARGIN - 120) / 2
+    zero = left + half
+    parts = [canvas.box(zero, 0, 1, high * len(rows), FAINT, "no difference")]
+    for row, one in enumerate(rows):
+        y = row * high + 0.0
+        low, top = (zero + end / reach * half for end in one["interval"])
+        at = zero + one["difference"] / reach * half
+        colour = GREY if one["q"] >= 0.05 else GREEN if one["difference"] > 0 else RED
+        tip = (
+            f"{canvas.share(one['share_with'])} with, {canvas.share(one['share_without'])} without"
+        )
+        parts += [
+            canvas.text(left - 12, y + 17, canvas.short(driver(one), 40), anchor="end"),
+            canvas.box(low, y + 12, top - low, 2, colour, tip),
+            canvas.box(at - 4, y + 9, 8, 8, colour, tip),
+            canvas.text(WIDTH - MARGIN, y + 17, f"{one['difference']:+.1%}", anchor="end"),
+        ]
+    below = high * len(rows) + 20
+    said = "grey: could be chance (q ≥ 5 %). It says what goes together, not what causes what."
+    parts.append(canvas.text(MARGIN, below, said, size=11, fill=GREY))
+    title = f"What separates the {result['k']:,} of {result['n']:,} who come to the outcome"
+    return canvas.document(answer, title, below, parts)
+
+
 DRAWINGS: dict[str, Callable[[Answer], str]] = {
     "retention": _retention,
     "lifecycle": _lifecycle,
     "stickiness": _stickiness,
+    "drivers": _drivers,
 }

@@ -1,6 +1,7 @@
-"""Charts of people over time, as Vega-Lite marks; pure."""
+"""Charts of people over time, and of what decides, as Vega-Lite marks; pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from app.journeys.vega_places import Chart, Result, heat
 
@@ -40,8 +41,32 @@ def _stickiness(result: Result) -> Chart:
     }
 
 
+def driver(one: Mapping[str, Any]) -> str:
+    """Name a feature in a few words."""
+    return f"{one['name']} = {one['value']}" if one["kind"] == "prop" else str(one["name"])
+
+
+def _drivers(result: Result) -> Chart:
+    rows = [
+        {"feature": driver(one), "difference": one["difference"], "low": one["interval"][0],
+         "high": one["interval"][1], "q": one["q"]}
+        for one in result["drivers"] if not one["leaks"]
+    ]  # fmt: skip
+    y = {"field": "feature", "type": "nominal", "sort": None}
+    x = {"type": "quantitative", "title": "difference of the share that comes to the outcome"}
+    return rows, {
+        "layer": [
+            {"mark": {"type": "rule"},
+             "encoding": {"y": y, "x": {**x, "field": "low"}, "x2": {"field": "high"}}},
+            {"mark": {"type": "point", "filled": True, "tooltip": True},
+             "encoding": {"y": y, "x": {**x, "field": "difference"}}},
+        ]
+    }  # fmt: skip
+
+
 CHARTS: dict[str, Callable[[Result], Chart]] = {
     "retention": _retention,
     "lifecycle": _lifecycle,
     "stickiness": _stickiness,
+    "drivers": _drivers,
 }

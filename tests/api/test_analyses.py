@@ -86,6 +86,16 @@ def test_every_answer_has_the_envelope_and_opens_to_its_people(
         "retention": ({"start": ORDERED}, f"cohort:{MONDAY}", 1),
         "lifecycle": ({"activity": ORDERED, "unit": "week"}, f"new:{MONDAY}", 1),
         "stickiness": ({"activity": ORDERED}, "active:1", 1),
+        "drivers": (
+            {
+                "entry": {"event": "Viewed <b>"},
+                "outcome": ORDERED,
+                "observe": "PT0.000001S",
+                "window": "P1D",
+            },
+            "fate:in_progress",
+            2,
+        ),
         "attribution": (
             {"conversion": {"event": "Ordered"}, "label": "event"},
             "paths:converted",
