@@ -170,7 +170,7 @@ def _note(session: Session, destination_id: int, job: Job, outcome: Outcome) -> 
     elif outcome.state == "refused":
         _end(session, row.id, "failed", outcome.reason, status)
     elif outcome.state == "gone":
-        _end(session, row.id, "failed", outcome.reason, status)
+        _later(session, row, outcome, 0.0)  # and waits until it is enabled again
         session.execute(
             sa.update(Destination)
             .where(Destination.id == destination_id)
@@ -179,17 +179,21 @@ def _note(session: Session, destination_id: int, job: Job, outcome: Outcome) -> 
     elif (wait := _wait(row, outcome)) is None:
         _end(session, row.id, "failed", f"given up: {outcome.reason}", status)
     else:
-        early = status == 429 and outcome.retry_after_seconds is not None
-        session.execute(
-            sa.update(Delivery)
-            .where(Delivery.id == row.id)
-            .values(
-                due_at=datetime.now(UTC) + timedelta(seconds=wait),
-                attempts=Delivery.attempts - int(early),
-                reason=outcome.reason,
-                last_status=status,
-            )
+        _later(session, row, outcome, wait)
+
+
+def _later(session: Session, row: sa.Row[Any], outcome: Outcome, wait: float) -> None:
+    early = outcome.status == 429 and outcome.retry_after_seconds is not None
+    session.execute(
+        sa.update(Delivery)
+        .where(Delivery.id == row.id)
+        .values(
+            due_at=datetime.now(UTC) + timedelta(seconds=wait),
+            attempts=Delivery.attempts - int(early),
+            reason=outcome.reason,
+            last_status=outcome.status,
         )
+    )
 
 
 def _wait(row: sa.Row[Any], outcome: Outcome) -> float | None:

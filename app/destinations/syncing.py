@@ -18,6 +18,8 @@ from app.segments.members import find, list_members
 
 #: Members looked at in one step.
 PAGE = 1_000
+#: Why somebody is in no more of whom it was not noted.
+NOT_MET = "rule_no_longer_met"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +158,12 @@ def _left(
     """Queue who was told of as a member and is none: it was missed, or the segment replaced."""
     last = _last(session, destination, key, None)
     gone = sorted(p for p, kind in last.items() if kind == outbox.ENTERED and p not in inside)
+    _, denied = outbox.decided(
+        session, destination.purpose, gone, now=now, tcf_vendor=destination.tcf_vendor
+    )
     rows: list[outbox.Message] = [
-        (p, outbox.EXITED, {"reason": "rule_no_longer_met"}) for p in gone
+        (p, outbox.EXITED, {"reason": f"consent:{denied[p]}" if p in denied else NOT_MET})
+        for p in gone
     ]
     outbox.queue(session, destination, key, rows, now)
     return len(rows)

@@ -11,9 +11,14 @@ from app.privacy import requests as privacy_requests
 from app.privacy import run
 from app.settings import Settings
 from identity import identifiers
-from tests.app.destinations.crms import APIS, Crm, serving
+from tests.app.destinations.crm_hubspot_brevo import BrevoApi, HubSpotApi
+from tests.app.destinations.crm_salesforce_mautic import MauticApi, SalesforceApi
+from tests.app.destinations.crm_server import Crm, serving
 from tests.app.destinations.world import World
 
+APIS: dict[str, type[Crm]] = {
+    api.kind: api for api in (HubSpotApi, BrevoApi, SalesforceApi, MauticApi)
+}
 PROS = {"trait": "plan", "op": "eq", "value": "pro"}
 FIELDS = {
     "hubspot": ("email", "firstname", "lastname", "pros"),
