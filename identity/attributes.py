@@ -121,6 +121,13 @@ _ASCII_WORDS = {n: None if chr(n) in "'`" else chr(n).lower() if chr(n).isalnum(
 _ISO = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[T ].*)?")
 _LOCAL = re.compile(r"(\d{1,2})[-/. ](\d{1,2})[-/. ](\d{4}|\d{2})(?:[T ].*)?")
 _COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})")
+#: First and last name in an address that is made of both, as Python and DuckDB (RE2) read it.
+FULL_NAME = r"^([a-z]{3,})[._-]([a-z]{3,})\d*(?:\+.*)?@"
+#: What begins addresses of offices and households instead (RFC 2142, and what is seen).
+ROLES = frozenset(
+    "abuse accounts admin contact customer hello help info mail marketing office order orders press"
+    " sales security service support team the webmaster".split()
+)
 _EMAIL = re.compile(r"([^@\s<>,;]+)@([^@\s<>,;]+\.[^@\s<>,;.]+)")
 
 
@@ -143,6 +150,21 @@ def from_traits(traits: Mapping[str, object]) -> dict[str, str]:
     if "first_name" not in fields and "last_name" not in fields:
         fields.update(_split_full_name(found))
     return {field: fields[field] for field in FIELDS if field in fields}
+
+
+def named(fields: Mapping[str, str]) -> dict[str, str]:
+    """Return fields with the names that the e-mail address is made of, where none are stated.
+
+    As matching does it (`likeness.PEOPLE`): ada.lovelace@ says both names, and the one that is
+    missing where the other is stated as it is written there.
+    """
+    said = re.match(FULL_NAME, fields.get("email", ""))
+    if said is None or said[1] in ROLES:
+        return dict(fields)
+    both = {"first_name": said[1], "last_name": said[2]}
+    return (
+        {**both, **fields} if all(fields.get(k, v) == v for k, v in both.items()) else dict(fields)
+    )
 
 
 def guess_columns(names: Iterable[str]) -> dict[str, str]:

@@ -115,8 +115,11 @@ def prepare(
             f"update fields set {field} = null where {_mark(field)} in"
             f" (select value from shared where field = '{field}')"
         )
-    con.execute("create table nicknames (name varchar, nick varchar)")
-    con.executemany("insert into nicknames values (?, ?)", list(NICKNAMES.items()))
+    con.execute("create table nicknames (name varchar, nick varchar, nicks varchar)")
+    con.executemany(
+        "insert into nicknames values (?, ?, ?)",
+        [(pet, names[0], "|".join([pet, *names])) for pet, names in NICKNAMES.items()],
+    )
     con.execute(PEOPLE)
     con.execute("drop table fields")
     return int(count)

@@ -10,6 +10,8 @@ landline and e-mail then agree together, and together say no more than "one hous
 
 from dataclasses import dataclass
 
+from identity.attributes import FULL_NAME, ROLES
+
 
 @dataclass(frozen=True, slots=True)
 class Level:
@@ -60,6 +62,8 @@ _INITIAL = (
     "least(length(first_name_l), length(first_name_r)) = 1"
     " and left(first_name_l, 1) = left(first_name_r, 1)"
 )
+# What both may be short for; a name may be short for several.
+_NICKNAME = "list_has_any(string_split(nicks_l, '|'), string_split(nicks_r, '|'))"
 _SHARED_PART = "list_has_any(string_split(last_name_l, ' '), string_split(last_name_r, ' '))"
 _DATE_TYPO = (
     f"{_typo('birth_date')} or birth_date_l = concat(left(birth_date_r, 5),"
@@ -103,7 +107,7 @@ COMPARISONS: dict[str, tuple[str, tuple[Level, ...]]] = {
             Level("other generation", _GENERATIONS, 0.0002, 0.012, 0.0005, least_u=0.0005),
             Level("swapped", _SWAPPED, 0.02, 0.0006, 5e-7),
             Level("same", _same("first_name"), 0.72, 0.012, 0.0021, "first_name"),
-            Level("nickname", _same("nick"), 0.035, 0.0015, 0.0006),
+            Level("nickname", _NICKNAME, 0.035, 0.0015, 0.0006),
             Level(
                 "close",
                 f"{_alike('first_name', 0.92)} or {_typo('first_name', 3)}",
@@ -220,7 +224,15 @@ BLOCKING: dict[str, str] = {
 _SUFFIX = "' (jr|junior|sr|senior|i|ii|iii|iv)$'"
 PEOPLE = r"""
 create table people as
-with named as (
+with said as (
+    select *, regexp_extract(email, $full_name, ['first', 'last']) as said from fields
+), spelled as (
+    select * exclude (said, telling) replace (
+        case when telling then said.first else first_name end as first_name,
+        case when telling then said.last else last_name end as last_name)
+    from (select *, said.first not in ('', $roles) and coalesce(first_name = said.first, true)
+        and coalesce(last_name = said.last, true) as telling from said)
+), named as (
     select * replace (
             regexp_replace(first_name, $suffix, '') as first_name,
             regexp_replace(last_name, $suffix, '') as last_name),
@@ -228,7 +240,7 @@ with named as (
             regexp_extract(first_name, $suffix, 1)) as suffix,
         case when suffix in ('sr', 'senior', 'i') then 1 when suffix in ('jr', 'junior', 'ii')
             then 2 when suffix = 'iii' then 3 when suffix = 'iv' then 4 end as generation
-    from fields
+    from spelled
 ), split as (
     select *, right(phone, 8) as phone_tail,
         date_diff('day', date '1800-01-01', try_cast(birth_date as date)) as born,
@@ -247,12 +259,14 @@ with named as (
     from named
 )
 select split.* replace (email_user || '@' || domain as email), coalesce(nick, first_name) as nick,
+    coalesce(nicks, first_name) as nicks,
     case when road is not null then concat_ws(' ', number, road) end as street,
     coalesce(contains(email_user, last_name) and length(last_name) > 2, false)
         or coalesce(contains(email_user, first_name) and length(first_name) > 2, false)
         as email_named
 from split left join nicknames on first_name = name order by record_id
-""".replace("$suffix", _SUFFIX)
+""".replace("$suffix", _SUFFIX).replace("$full_name", f"'{FULL_NAME}'")
+PEOPLE = PEOPLE.replace("$roles", ", ".join(f"'{role}'" for role in sorted(ROLES)))
 
 
 def levels_of(name: str) -> tuple[Level, ...]:

@@ -1,6 +1,18 @@
-"""Pet names, and the name that each is short for: PURE."""
+"""Pet names, and the names that each may be short for: PURE.
 
-# Own short list: pet names that share too few letters for Jaro-Winkler to see.
+Three lists. The product's own English one, of the most common names, so that each pet name has one
+name that it usually stands for: by it records are blocked. French ones, `identity.prenoms`. And the
+package `nicknames` (Apache-2.0, github.com/carltonnorthern/nicknames), collected by genealogists.
+"""
+
+from collections import defaultdict
+
+from nicknames import NickNamer
+
+from identity.attributes import from_traits
+from identity.prenoms import PRENOMS
+
+#: The first is the name, the others its pet names and other spellings.
 _NICKNAMES = """
 robert bob rob bobby robbie bert; william bill will billy willie liam; richard dick rick rich
 ricky; james jim jimmy jamie; john jack johnny jon; edward ed eddie ted ned teddy; thomas tom
@@ -20,6 +32,31 @@ sally sadie; abigail abby gail; amanda mandy; judith judy; kimberly kim; pamela 
 cynthia cindy; virginia ginny; florence flo; eleanor ellie nell nora; isabella bella izzy isabel;
 charlotte lottie
 """
-NICKNAMES: dict[str, str] = {
-    name: group.split()[0] for group in reversed(_NICKNAMES.split(";")) for name in group.split()
-}
+
+
+def _names() -> dict[str, list[str]]:
+    """Return, for each pet name, the names that it may be short for, the usual one first."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for group in _NICKNAMES.split(";"):
+        name, *pets = group.split()
+        for pet in pets:
+            found[pet].append(name)
+    for line in PRENOMS.split("\n"):
+        name, _, pets_of = line.partition(": ")
+        for pet in pets_of.split():
+            found[pet].append(name)
+    for pet, longer in NickNamer().canonical_lookup.items():
+        found[_spelled(pet)].extend(sorted(map(_spelled, longer)))
+    return {
+        pet: [name for name in dict.fromkeys(longer) if name != pet]
+        for pet, longer in found.items()
+    }
+
+
+def _spelled(name: str) -> str:
+    """Write a name as records have it."""
+    return from_traits({"first_name": name}).get("first_name", name)
+
+
+#: For each pet name, the names that it may be short for; the first is the usual one.
+NICKNAMES = _names()

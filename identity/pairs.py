@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from identity import cohesion, graph, known, people
+from identity.attributes import named
 from identity.known import Compared
 from identity.learnt import Learnt
 from identity.likeness import BLOCKING
@@ -76,7 +77,7 @@ class _Found:
         ).all()
         self.mine = self._of(rows, one, other)
         self.theirs = self._of(rows, other, one)
-        self.fields = {row.identifier_id: row.fields for row in (*self.mine, *self.theirs)}
+        self.fields = {row.identifier_id: named(row.fields) for row in (*self.mine, *self.theirs)}
         self.keys = {row.identifier_id: row.keys for row in (*self.mine, *self.theirs)}
 
     def _of(
@@ -242,7 +243,7 @@ def compared(
     model = known.model(session)
     persons = set(people.people_of(session, {i for pair in wanted for i in pair}).values())
     rows = session.execute(graph.statement("matchable_of"), {"people": graph.array(persons)})
-    fields = {row.identifier_id: row.fields for row in rows}
+    fields: dict[int, Mapping[str, str]] = {r.identifier_id: named(r.fields) for r in rows}
     among = {(min(p), max(p)) for p in wanted if p[0] in fields and p[1] in fields}
     if model is None or not among:
         return {}, {}

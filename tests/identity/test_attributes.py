@@ -7,7 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from identity.attributes import FIELDS, from_traits, guess_columns, guess_identifiers
+from identity.attributes import FIELDS, from_traits, guess_columns, guess_identifiers, named
+from identity.blocking import add, connect, prepare
+from identity.waterfall import table_of
 
 pa: Any = pyarrow  # ships no types
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
@@ -156,3 +158,28 @@ def test_columns_of_identifiers_are_recognised_and_are_no_attributes() -> None:
 def test_a_full_name_column_counts_only_without_name_parts() -> None:
     assert guess_columns(["name", "email"]) == {"name": "name", "email": "email"}
     assert guess_columns(["name", "surname"]) == {"surname": "last_name"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ({"email": "ada.lovelace@mail.net"}, ("ada", "lovelace")),
+        ({"email": "ada_lovelace86+news@mail.net"}, ("ada", "lovelace")),
+        ({"email": "ada.lovelace@mail.net", "first_name": "ada"}, ("ada", "lovelace")),
+        ({"email": "ada.lovelace@mail.net", "last_name": "lovelace"}, ("ada", "lovelace")),
+        ({"email": "ada.lovelace@mail.net", "first_name": "bob"}, ("bob", None)),
+        ({"email": "sales.france@mail.net"}, (None, None)),
+        ({"email": "alovelace@mail.net"}, (None, None)),
+        ({"first_name": "ada"}, ("ada", None)),
+    ],
+)
+def test_an_address_that_is_made_of_a_name_says_it_where_it_is_not_said(
+    fields: dict[str, str], names: tuple[str | None, str | None]
+) -> None:
+    found = named(fields)
+    assert (found.get("first_name"), found.get("last_name")) == names
+    con = connect()
+    add(con, table_of({1: fields, 2: {"email": "x@mail.net"}}))
+    prepare(con)
+    asked = "select first_name, last_name from people where record_id = 1"
+    assert con.execute(asked).fetchall() == [names]

@@ -237,6 +237,13 @@ def test_nobody_has_more_identifiers_than_a_person_can_have() -> None:
         (("ada", "1990-01-01"), ("bob", "1990-01-01"), True),
         (("ada", None), ("adalbert", "1985-05-05"), True),
         (("ada", None), (None, "1985-05-05"), True),
+        (("ada", None), ("anton", None), False),
+        (("william", None), ("bob", None), False),
+        (("robert", None), ("bob", None), True),
+        (("babeth", None), ("elisabeth", None), True),
+        (("jb", None), ("jean baptiste", None), True),
+        (("r", None), ("bob", None), True),
+        (("q", None), ("bob", None), False),
     ],
 )
 def test_records_of_two_people_are_not_joined(

@@ -106,10 +106,24 @@ def test_one_changed_field_does_not_hide_a_person(changed: Person) -> None:
     assert (120, 121) in sure(score(table([*town(120), ADA, {**ADA, **changed}])))
 
 
-def test_a_nickname_is_the_same_name() -> None:
-    bob = {**ADA, "first_name": "bob", "email": None, "phone": None}
-    both = [*town(120), bob, {**bob, "first_name": "robert"}]
+@pytest.mark.parametrize(
+    ("short", "name"),
+    [("bob", "robert"), ("polly", "mary"), ("manu", "emmanuel"), ("babeth", "elisabeth")],
+)
+def test_a_nickname_is_the_same_name(short: str, name: str) -> None:
+    pet = {**ADA, "first_name": short, "email": None, "phone": None}
+    both = [*town(120), pet, {**pet, "first_name": name}]
     assert (120, 121) in sure(score(table(both)))
+    other = {**pet, "first_name": "gisbert"}
+    assert (120, 121) not in sure(score(table([*town(120), pet, other])))
+
+
+def test_an_address_that_is_made_of_a_name_says_it() -> None:
+    card = {**ADA, "first_name": "wilhelmina", "last_name": "okonkwo", "email": None, "phone": None}
+    alone = {"email": "wilhelmina.okonkwo7@mail.net", "postcode": ADA["postcode"]}
+    assert (120, 121) in sure(score(table([*town(120), card, alone])))
+    number = {"email": "w.7okonkwo@mail.net", "postcode": ADA["postcode"]}
+    assert (120, 121) not in sure(score(table([*town(120), card, number])))
 
 
 @pytest.mark.parametrize(
