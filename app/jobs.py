@@ -19,7 +19,7 @@ from app import matching, pipeline, sweeps, turning
 from app.access import reads
 from app.consents import denials
 from app.db import Sessions, advisory_lock, exclusively, listen
-from app.destinations import evidence, guard, manifest
+from app.destinations import evidence, guard, manifest, outbox
 from app.destinations.deliver import deliver
 from app.events import partitions, rejected, tally
 from app.events.release import Releases
@@ -46,6 +46,7 @@ DELIVERY_SECONDS = 0.5
 DELIVERING = 3
 LAKE_SECONDS = 5.0
 SEGMENT_SECONDS = 5.0
+HELD_SECONDS = 60.0
 TALLY_SECONDS = 60.0
 TURNING_SECONDS = 5.0
 COMPUTING_SECONDS = 1.0
@@ -102,6 +103,7 @@ class Worker:
             ("matching", lambda: self._every(MATCHING_SECONDS, self._matching)),
             ("pending", lambda: self._every(PENDING_SECONDS, self._releases.round)),
             ("turning", lambda: self._every(TURNING_SECONDS, self._turning)),
+            ("held", lambda: self._every(HELD_SECONDS, self._held)),
             ("tally", lambda: self._every(TALLY_SECONDS, self._tally)),
             ("rejected", lambda: self._every(REJECTED_SECONDS, self._rejected)),
             ("violations", lambda: self._every(VIOLATION_SECONDS, self._violations)),
@@ -178,6 +180,12 @@ class Worker:
         with exclusively(self._sessions, "segments") as mine:
             if mine and pipeline.refresh_all(self._sessions, only_due=True):
                 self._send.set()
+
+    def _held(self) -> None:
+        """Look whose computed traits have changed of whom a destination holds a record."""
+        with self._sessions.begin() as session, advisory_lock(session, "held") as mine:
+            if mine:
+                outbox.follow_computed(session, now=datetime.now(UTC))
 
     def _computing(self) -> None:
         more = True

@@ -11,7 +11,7 @@ import consent
 from api.cli.options import GREATEST, duration
 from api.cli.session import AsJson, DataDir, opened, settings, show
 from api.routes.reads import members_of
-from app.access import clients, credentials, public_keys, reads, tokens
+from app.access import clients, credentials, public_keys, reads, roles, tokens
 from app.access.tables import Client, ClientCredential
 
 client = typer.Typer(help="OAuth clients that read and administer.", no_args_is_help=True)
@@ -63,7 +63,12 @@ def _add(session: Session, found: Client, key: Path | None, now: datetime) -> di
 @client.command("add")
 def add_client(
     name: str,
-    scope: Annotated[list[str], typer.Option(help="A scope it may use; repeat for more.")],
+    scope: Annotated[
+        list[str] | None, typer.Option(help="A scope it may use; repeat for more.")
+    ] = None,
+    role: Annotated[
+        list[str] | None, typer.Option(help="A role whose scopes it gets; see `client roles`.")
+    ] = None,
     purpose: Annotated[
         list[str] | None, typer.Option(help="A purpose it may state; repeat for more.")
     ] = None,
@@ -75,10 +80,18 @@ def add_client(
     with opened(settings(data_dir)) as sessions, sessions.begin() as session:
         for one in purpose or []:
             consent.catalogue.purpose(session, one)
-        made = clients.register(session, name, scopes=scope, purposes=purpose or [])
+        wanted = [*(scope or []), *roles.scopes(role or [])]
+        made = clients.register(session, name, scopes=wanted, purposes=purpose or [])
         told = _add(session, made, key, datetime.now(UTC))
         answer = {"client_id": made.client_id, **told}
     show(answer if as_json else [answer], as_json, *answer)
+
+
+@client.command("roles")
+def list_roles(as_json: AsJson = False) -> None:
+    """List the roles, and the scopes that each is written out as."""
+    rows = [{"role": name, "scopes": list(scopes)} for name, scopes in roles.ROLES.items()]
+    show(rows, as_json, "role", "scopes")
 
 
 @client.command("list")

@@ -7,7 +7,13 @@ from fastapi import APIRouter, Request
 from api.deps import Configuration
 from api.problems import documented
 from api.routes.analyses import ERRORS, Reader, answer
-from app.journeys.asked_over_time import DriversIn, LifecycleIn, RetentionIn, StickinessIn
+from app.journeys.asked_over_time import (
+    DriversIn,
+    LifecycleIn,
+    PredictionIn,
+    RetentionIn,
+    StickinessIn,
+)
 
 router = APIRouter(prefix="/v1/analyses", tags=["journeys"])
 
@@ -63,3 +69,18 @@ def compute_drivers(
     Everybody is watched for equally long. It says what goes together, not what causes what.
     """
     return answer(request, settings, caller, "drivers", wanted)
+
+
+@router.post(
+    "/prediction",
+    summary="Predict who will do something, or stay away",
+    responses=documented(*ERRORS),
+)
+def compute_prediction(
+    request: Request, settings: Configuration, caller: Reader, wanted: PredictionIn
+) -> dict[str, Any]:
+    """Score everybody who allows the purpose, by a model that was judged on a later time.
+
+    Learnt from, and scored, are only those who allow it. `refused` says why there are no scores.
+    """
+    return answer(request, settings, caller, "prediction", wanted)

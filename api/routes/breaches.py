@@ -103,7 +103,7 @@ def _id(text: str) -> UUID:
 def open_breach(session: Db, caller: Officer, wanted: BreachIn) -> dict[str, Any]:
     """Put a breach on record, with whom and what it concerns in numbers, and its 72 hours.
 
-    Of a client all people count whom it may read by its purposes: what it did read is not kept.
+    Of a client all people count whom it may read by its purposes; `/v1/reads` lists what it did.
     """
     now = _now()
     made = breach.open_(

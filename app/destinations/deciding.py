@@ -210,6 +210,7 @@ class Deciding:
             return self._unfit(row, before, "; ".join(wrong))
         made = mapping.digest(values, inside, identifiers)
         if row.type == UPDATED and made == was.digest:
+            held.looked_at(self._session, self._destination.id, row.profile_id, at=self._now)
             return Ended(row, "dropped", UNCHANGED)
         record = replace(
             _record(row),

@@ -104,6 +104,15 @@ def begin(
     session.execute(made.on_conflict_do_nothing())
 
 
+def looked_at(session: Session, destination_id: int, profile_id: UUID, *, at: datetime) -> None:
+    """Note that what a receiver holds of this person is what it would be sent now."""
+    session.execute(
+        sa.update(HeldRecord)
+        .where(HeldRecord.destination_id == destination_id, HeldRecord.profile_id == profile_id)
+        .values(sent_at=at)
+    )
+
+
 def drop(session: Session, destination_id: int, profile_id: UUID) -> None:
     """Note that a receiver holds nothing of this person any more."""
     session.execute(

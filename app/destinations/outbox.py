@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 import consent
 from app.consents import denials
 from app.consents.permission import permissions
+from app.db import statement
 from app.destinations import held
 from app.destinations.tables import Delivery, Destination
 from app.segments.members import Delta, find, list_members
@@ -72,6 +73,12 @@ def follow(session: Session, persons: Collection[int], *, now: datetime) -> None
         [tuple(row) for row in held_of if (row.destination_id, row.person_id) not in covered],
         now=now,
     )
+
+
+def follow_computed(session: Session, *, now: datetime) -> None:
+    """Queue whose computed traits were computed since, where a record with one of them is held."""
+    rows = session.execute(statement("app.destinations", "computed_since")).all()
+    look_again(session, [(r.destination_id, r.person_id, r.profile_id) for r in rows], now=now)
 
 
 def look_again(session: Session, whom: Collection[tuple[int, int, UUID]], *, now: datetime) -> None:

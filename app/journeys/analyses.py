@@ -141,8 +141,22 @@ def profiles(
         body, named = _opened(session, directory, query_id, number)
         page = [person for person in named if person > after][: limit + 1]
         ids = people.profile_ids(session, page[:limit])
-        data = [{"profile_id": str(ids[person])} for person in page[:limit]]
+        said = _about(session, directory, query_id, page[:limit])
+        data = [{"profile_id": str(ids[p]), **said.get(p, {})} for p in page[:limit]]
         return {**body, "data": data}, page[limit - 1] if len(page) > limit else None
+
+
+def _about(
+    session: Session, directory: Path, query_id: str, named: list[int]
+) -> dict[int, dict[str, Any]]:
+    """Return what the analysis says of each of these people, where it says anything."""
+    asked = questions.find(session, query_id)
+    about = KINDS[asked.kind].about
+    if about is None or not named:
+        return {}
+    request = KINDS[asked.kind].request.model_validate(asked.definition)
+    with open_lake(session, directory, asked.purpose) as lake:
+        return about(lake.connection, request, asked.as_of, named)
 
 
 def listed(

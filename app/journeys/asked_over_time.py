@@ -6,6 +6,7 @@ from app.journeys.activity_request import LifecycleQuery, RetentionQuery, Sticki
 from app.journeys.asking import Asking
 from app.journeys.definition import Journey
 from app.journeys.drivers_request import DriversQuery
+from app.journeys.prediction_request import PredictionQuery
 
 
 class RetentionIn(RetentionQuery, Asking):
@@ -78,11 +79,33 @@ class DriversIn(DriversQuery, Asking):
         return DriversQuery.model_validate(self.said())
 
 
-AskedOverTime = RetentionIn | LifecycleIn | StickinessIn | DriversIn
+class PredictionIn(PredictionQuery, Asking):
+    """A prediction, and the purpose it serves."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "outcome": {"event": "Order Completed"},
+                "predicts": "propensity",
+                "horizon": "P30D",
+                "lookback": "P90D",
+            }
+        }
+    )
+
+    journey: str | None = None
+
+    def question(self, journey: Journey | None) -> PredictionQuery:
+        """Return what to predict."""
+        return PredictionQuery.model_validate(self.said())
+
+
+AskedOverTime = RetentionIn | LifecycleIn | StickinessIn | DriversIn | PredictionIn
 
 FORMS: dict[str, type[AskedOverTime]] = {
     "retention": RetentionIn,
     "lifecycle": LifecycleIn,
     "stickiness": StickinessIn,
     "drivers": DriversIn,
+    "prediction": PredictionIn,
 }

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from app.journeys.cascade import Walk, any_order, in_order
 from app.journeys.funnel_request import FunnelRequest, microseconds_of
+from app.journeys.open_time import opened
 from app.journeys.predicate import (
     POSITION,
     Parameters,
@@ -24,10 +25,11 @@ def attempts(request: FunnelRequest, as_of: datetime, parameters: Parameters) ->
     """Return a WITH clause whose last relation, `counted`, holds what the funnel counts.
 
     `counted(person_id, entry_pos, entry_t, depth, took, status, end_t, ended, stop_t, deadline,
-    label)`: one row per person, per session with `count=sessions`, or per attempt with
+    label, spent)`: one row per person, per session with `count=sessions`, or per attempt with
     `entry=every`; times in microseconds since 1970. Bit k of `took` says that optional step k + 1
     was taken. Status is converted, dropped, in_progress, excluded, or removed (the person is in no
-    step). `label` is the value of the breakdown, NULL without one.
+    step). `label` is the value of the breakdown, NULL without one;
+    `spent` is how long it took, in open time where the request has opening hours.
     """
     walk = _walk(request, parameters)
     follow = any_order if request.order == "any" else in_order
@@ -47,12 +49,27 @@ def attempts(request: FunnelRequest, as_of: datetime, parameters: Parameters) ->
         *(_every(walk) if request.entry == "every" else _best(request)),
         *_labels(request, as_of, parameters),
     ]
+    source, spent = "labelled", "end_t - entry_t"
+    if request.opening_hours is not None:
+        relations.append("spans AS (SELECT *, entry_t AS began, end_t AS done FROM labelled)")
+        columns = ("began", "done")
+        relations.append(
+            opened(
+                request.opening_hours,
+                as_of,
+                parameters,
+                relation="spans",
+                columns=columns,
+                name="clocked",
+            )
+        )
+        source, spent = "clocked", "done - began"
     # A removal takes the whole person out, so it is spread over all that is left of them.
-    relations.append("""counted AS (
+    relations.append(f"""counted AS (
         SELECT * REPLACE (
             CASE WHEN bool_or(status = 'removed') OVER (PARTITION BY person_id)
-                THEN 'removed' ELSE status END AS status)
-        FROM labelled)""")
+                THEN 'removed' ELSE status END AS status), {spent} AS spent
+        FROM {source})""")
     return "WITH RECURSIVE " + ",\n".join(relations)
 
 

@@ -217,8 +217,8 @@ def _summary(query: str, request: FunnelRequest, parameters: Parameters) -> str:
     converted = "FILTER (status = 'converted')"
     figures = (
         f"{', '.join(counts)}, count(DISTINCT person_id) FILTER (status = 'removed'),"
-        f" quantile_cont(end_t - entry_t, {list(PERCENTILES)}) {converted},"
-        f" sum(end_t - entry_t) {converted}"
+        f" quantile_cont(spent, {list(PERCENTILES)}) {converted},"
+        f" sum(spent) {converted}"
     )
     if request.breakdown is None:
         return f"{query} SELECT NULL, NULL, NULL, {figures} FROM counted"

@@ -51,6 +51,7 @@ class FunnelSemantics(Frozen):
     lost: Literal["ends an attempt: dropped, at once"] | None
     incidence: str | None
     breakdown: Literal["trait as of now", "segment as of now"] | None
+    durations: Literal["calendar", "opening_hours"]
     quantile: Literal["exact, type 7, to the microsecond"] = "exact, type 7, to the microsecond"
 
 
@@ -180,6 +181,7 @@ def semantics(request: FunnelRequest) -> FunnelSemantics:
             else None
         ),
         breakdown=_of_people(request),
+        durations="calendar" if request.opening_hours is None else "opening_hours",
     )
 
 

@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, model_va
 
 from app.journeys.definition import Frozen, Match
 from app.journeys.frozen import Duration as Duration  # part of what one asks
+from app.journeys.opening_hours import OpeningHours
 
 Entry = Literal["first", "best", "every"]
 Order = Literal["loose", "strict", "any"]
@@ -138,6 +139,9 @@ class FunnelRequest(Frozen):
     any event ends; `count` sessions then counts them instead of people. `grace` is how close steps
     may lie to come in any order. `anchor: false` lets an attempt in any order begin with any step.
 
+    `opening_hours` are those that count in how long conversions took; windows and gaps are those of
+    the calendar all the same.
+
     `preset` sets what is not said as that product does; what is said stays.
     """
 
@@ -161,6 +165,7 @@ class FunnelRequest(Frozen):
     ttc_from: Literal["earliest", "shortest"] = "earliest"
     breakdown: Breakdown | None = None
     universe: Match | None = None
+    opening_hours: OpeningHours | None = None
     range: TimeRange = TimeRange()
     as_of: Instant | None = None
 

@@ -1,6 +1,6 @@
 """What an analysis is to the product: what it is asked, what it answers, who is behind a number."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -25,3 +25,7 @@ class Kind:
     spelling: bool = True
     #: What it needs to know of people beside their events.
     attributes: Callable[[Any], Collection[Attribute]] = lambda _: ()
+    #: What it says of each person, beside that they are behind a number.
+    about: (
+        Callable[[Connection, Any, datetime, Sequence[int]], dict[int, dict[str, Any]]] | None
+    ) = None

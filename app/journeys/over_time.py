@@ -1,9 +1,10 @@
-"""The analyses of people over time, and of what decides."""
+"""The analyses of people over time, and of what decides and what will be."""
 
-from app.journeys import drivers, lifecycle, retention
+from app.journeys import drivers, lifecycle, prediction, retention
 from app.journeys.activity_request import LifecycleQuery, RetentionQuery, StickinessQuery
 from app.journeys.drivers_request import DriversQuery
 from app.journeys.kind import Kind
+from app.journeys.prediction_request import PredictionQuery
 
 KINDS: dict[str, Kind] = {
     "retention": Kind(
@@ -25,5 +26,11 @@ KINDS: dict[str, Kind] = {
         DriversQuery,
         lambda c, r, at: drivers.drivers(c, r, as_of=at),
         lambda c, r, at, number: drivers.people(c, r, as_of=at, number=number),
+    ),
+    "prediction": Kind(
+        PredictionQuery,
+        lambda c, r, at: prediction.prediction(c, r, as_of=at),
+        lambda c, r, at, number: prediction.people(c, r, as_of=at, number=number),
+        about=prediction.about,
     ),
 }

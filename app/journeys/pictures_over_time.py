@@ -123,9 +123,53 @@ def _drivers(answer: Answer) -> str:
     return canvas.document(answer, title, below, parts)
 
 
+def _prediction(answer: Answer) -> str:
+    """On the left what was said against what came, on the right what makes the score."""
+    result = answer["result"]
+    quality = result["quality"]
+    if quality is None:
+        said = [canvas.text(MARGIN, 20, result["refused"] or "")]
+        return canvas.document(answer, "No prediction", 40, said)
+    size, left = 320.0, 70.0
+    ends = [one["interval"][1] for one in quality["calibration"]]
+    reach = max([*ends, *(one["predicted"] for one in quality["calibration"])]) or 1.0
+    parts = [
+        canvas.box(left, 0, 1, size, FAINT, "observed"),
+        canvas.box(left, size, size, 1, FAINT, "predicted"),
+        f'<path d="M{left} {size} L{left + size} 0" stroke="{FAINT}" stroke-dasharray="4 4"/>',
+        canvas.text(left + size, size + 18, f"said: {reach:.0%}", size=11, anchor="end"),
+        canvas.text(left - 8, 10, f"{reach:.0%}", size=11, anchor="end"),
+        canvas.text(left - 8, size, "0", size=11, anchor="end"),
+        canvas.text(left, size + 18, "came ↑", size=11),
+    ]
+    for one in quality["calibration"]:
+        x = left + one["predicted"] / reach * size
+        low, high = (size - end / reach * size for end in one["interval"])
+        y = size - one["observed"] / reach * size
+        tip = f"said {one['predicted']:.1%}, came {one['observed']:.1%} of {one['n']:,}"
+        parts += [canvas.box(x - 1, high, 2, low - high, GREY, tip)]
+        parts += [canvas.box(x - 4, y - 4, 8, 8, BLUE, tip)]
+    weights = result["weights"][:12]
+    most = max((abs(one["weight"]) for one in weights), default=0.0) or 1.0
+    middle = 720.0
+    for row, one in enumerate(weights):
+        y, width = row * 26.0, abs(one["weight"]) / most * 120
+        x = middle if one["weight"] > 0 else middle - width
+        colour = GREEN if one["weight"] > 0 else RED
+        parts.append(canvas.box(x, y, width, 18, colour, f"{one['weight']:+.2f}"))
+        name = canvas.short(one["feature"], 24)
+        parts.append(canvas.text(middle - 130, y + 14, name, size=12, anchor="end"))
+    low, high = quality["auc_interval"]
+    title = f"AUC {quality['auc']:.2f} ({low:.2f}–{high:.2f}) on a time it had not seen"
+    if result["refused"]:
+        title = f"No prediction: {result['refused']}"
+    return canvas.document(answer, title, size + 24, parts)
+
+
 DRAWINGS: dict[str, Callable[[Answer], str]] = {
     "retention": _retention,
     "lifecycle": _lifecycle,
     "stickiness": _stickiness,
     "drivers": _drivers,
+    "prediction": _prediction,
 }

@@ -8,7 +8,7 @@ from app.journeys.canvas import AMBER, BLUE, GREEN, GREY, RED, WIDTH, Answer
 
 #: A row of bars: its name, the parts of its bar as (share, colour, what it says), and its figures.
 Bar = tuple[str, Sequence[tuple[float, str, str]], str]
-LEFT, ROW = 240, 40
+LEFT, ROW, PALE = 240, 40, "#a9c4dc"
 WIDE: float = WIDTH - LEFT - 230
 COLOURS = {
     "abandonment": "#b3402e", "slowness": "#c98a1b", "repetition": "#7a5195",
@@ -116,14 +116,11 @@ def _compare(answer: Answer) -> str:
             for one in groups:
                 low, high = one["interval"] or (0, 0)
                 tip = f"{one['k']:,} of {one['n']:,}, 95 % from {low:.1%} to {high:.1%}"
-                bar = [
-                    (low, BLUE, tip),
-                    ((one["share"] or 0) - low, "#6d97bd", tip),
-                    (high - (one["share"] or 0), "#c5d6e5", tip),
-                ]
-                name = f"{measure}: {one['variant']} ({comparison['counted_from']})"
+                bar = [(one["share"] or 0, BLUE, tip), (high - (one["share"] or 0), PALE, tip)]
+                name = f"{one['variant']}, from the {comparison['counted_from']}"
+                name = f"{measure}: {name}" if len(comparison["outcomes"]) > 1 else name
                 rows.append((name, bar, f"{canvas.share(one['share'])} of {one['n']:,}"))
-    parts, high_ = _bars(rows, {"share": "#6d97bd", "95 % interval": "#c5d6e5"})
+    parts, high_ = _bars(rows, {"share": BLUE, "up to 95 %": PALE})
     for line, said in enumerate(warned[:3]):
         parts.append(
             canvas.text(24, high_ + 22 + 18 * line, canvas.short(said, 130), size=11, fill=RED)

@@ -23,9 +23,9 @@ def stays(
     column per mark; `point` counts the journey's touchpoints from 0, NULL for a mark alone.
     `step`: those of touchpoints, with `stage`, `channel`, `effort` and the next one. `visit`:
     neighbours at one touchpoint together, with the next visit. `left_by(person_id, stage, point,
-    channel, pos, t, how)`: one row per person and stage reached, `how` moved, dropped or
-    in_progress, NULL where nobody's silence is known; `idle(stage, idle_after)`. Same stages,
-    places and idle times as in the matrix.
+    channel, pos, t, how)`: one row per person and stage reached, `how` arrived (of the last stage),
+    moved, dropped or in_progress, NULL where nobody's silence is known; `idle(stage, idle_after)`.
+    Same stages, places and idle times as in the matrix.
     """
     flags = dict(marks or {})
     columns = [f"{sql(match, parameters)} AS {name}" for name, match in flags.items()]
@@ -38,6 +38,7 @@ def stays(
     if range.end is not None:
         conditions.append(f"occurred_at < {moment(range.end, parameters)}")
     end = microseconds(min(as_of, range.end or as_of))
+    last = len(journey.stages) - 1
     horizon = f"{parameters.bind(end)}::BIGINT"
     branches = " ".join(
         f"WHEN {sql(point.match, parameters)} THEN {number}"
@@ -86,8 +87,8 @@ leaving AS (
 latest AS (SELECT person_id, max(t) AS last_t FROM step GROUP BY person_id),
 given_up AS (SELECT person_id, max(pos) AS lost_pos FROM placed WHERE lost GROUP BY person_id),
 left_by AS MATERIALIZED (
-    SELECT person_id, stage, point, channel, pos, t, CASE WHEN later_pos IS NOT NULL THEN 'moved'
-            WHEN lost_pos > pos THEN 'dropped'
+    SELECT person_id, stage, point, channel, pos, t, CASE WHEN stage = {last} THEN 'arrived'
+            WHEN later_pos IS NOT NULL THEN 'moved' WHEN lost_pos > pos THEN 'dropped'
             WHEN ends - last_t > idle_after THEN 'dropped'
             WHEN ends - last_t <= idle_after THEN 'in_progress' END AS how
     FROM leaving JOIN latest USING (person_id) LEFT JOIN idle USING (stage)

@@ -34,8 +34,8 @@ class TimeResult(Frozen):
 
     `all` says by when a share of everybody who entered has converted, those in progress counted
     while they were seen (Aalen-Johansen, as in the funnel's `incidence`); null where that share is
-    not reached. It is null altogether unless `entry` is first. `bins` are as wide as Freedman and
-    Diaconis (1981) say, at most ninety.
+    not reached. It is null altogether unless `entry` is first, and with opening hours, which windows
+    do not know. `bins` are as wide as Freedman and Diaconis (1981) say, at most ninety.
     """
 
     semantics: FunnelSemantics
@@ -61,16 +61,16 @@ def time_to_convert(
     converted = "FILTER (status = 'converted')"
     row = connection.execute(
         f"""{query} SELECT count(*), count(*) {converted},
-            count(*) FILTER (status = 'in_progress'), sum(end_t - entry_t) {converted},
-            quantile_cont(end_t - entry_t, {list(PERCENTILES)}) {converted},
-            min(end_t - entry_t) {converted}, max(end_t - entry_t) {converted}
+            count(*) FILTER (status = 'in_progress'), sum(spent) {converted},
+            quantile_cont(spent, {list(PERCENTILES)}) {converted},
+            min(spent) {converted}, max(spent) {converted}
         FROM counted WHERE {KEPT}""",
         parameters.values,
     ).fetchone()
     entered, n, in_progress, total, quantiles, least, most = row or (0, 0, 0, 0, None, None, None)
     names = [f"p{share * 100:.0f}" for share in PERCENTILES]
     everybody = None
-    if request.entry == "first":
+    if request.entry == "first" and request.opening_hours is None:
         points = curve(ends(connection, request, moment))
         found = (quantile(points, share) for share in PERCENTILES)
         everybody = {name: _seconds(value) for name, value in zip(names, found, strict=True)}
@@ -118,7 +118,7 @@ def _histogram(
     query = attempts(request, as_of, parameters)
     span = max(most - least, 1)
     rows = connection.execute(
-        f"""{query} SELECT least((end_t - entry_t - {least})::HUGEINT * {bins} // {span},
+        f"""{query} SELECT least((spent - {least})::HUGEINT * {bins} // {span},
             {bins - 1})::BIGINT AS bin, count(*)
         FROM counted WHERE status = 'converted' GROUP BY bin""",
         parameters.values,

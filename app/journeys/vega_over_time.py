@@ -64,9 +64,29 @@ def _drivers(result: Result) -> Chart:
     }  # fmt: skip
 
 
+def _prediction(result: Result) -> Chart:
+    tenths = result["quality"]["calibration"] if result["quality"] else ()
+    rows = [
+        {**{key: one[key] for key in ("predicted", "observed", "n")},
+         "low": one["interval"][0], "high": one["interval"][1]}
+        for one in tenths
+    ]  # fmt: skip
+    x = {"field": "predicted", "type": "quantitative"}
+    y = {"type": "quantitative", "title": "observed"}
+    return rows, {
+        "layer": [
+            {"mark": {"type": "rule"},
+             "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}}},
+            {"mark": {"type": "point", "filled": True, "tooltip": True},
+             "encoding": {"x": x, "y": {**y, "field": "observed"}}},
+        ]
+    }  # fmt: skip
+
+
 CHARTS: dict[str, Callable[[Result], Chart]] = {
     "retention": _retention,
     "lifecycle": _lifecycle,
     "stickiness": _stickiness,
     "drivers": _drivers,
+    "prediction": _prediction,
 }

@@ -1,13 +1,15 @@
 """What operators do with a destination: dry run, outcomes, replay, sync, switching off and on."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from app.destinations import seal
+from app.destinations import outbox, seal
 from app.destinations.tables import Destination
+from app.profiles import computing
 from tests.app.destinations.world import World
 from tests.end_to_end.conftest import Receiver
 
@@ -104,6 +106,42 @@ def test_a_sync_sends_only_differences_and_a_full_one_everything(
     people.deliver()
     calls = json.loads(receiver.received[0].body)["batch"]
     assert {json.dumps(c["traits"]) for c in calls} == {'{"town": "Lyon", "pros": true}'}
+
+
+def test_a_computed_trait_that_changes_is_a_difference_too(
+    people: World, receiver: Receiver
+) -> None:
+    count = {"kind": "count", "event": "Order"}
+    body = {"name": "Orders", "purpose": "marketing.email", "definition": count}
+    put = people.server.put("/v1/computed-traits/orders", json=body, headers=people.header)
+    assert put.is_success, put.text
+    people.people("ada", "bob", plan="pro")
+    _compute(people)
+    people.segment("pros", PROS)
+    people.destination(
+        kind="segment", url=receiver.url, secrets={"write_key": "wk"}, segments=["pros"],
+        settings={"send": "identify"}, mapping={"orders": {"computed": "orders"}},
+    )  # fmt: skip
+    people.deliver()
+    receiver.received.clear()
+    body = {"userId": "ada", "event": "Order", "writeKey": people.key}
+    people.server.post("/v1/track", json=body).raise_for_status()
+    people.work()
+    _compute(people)
+    people.deliver()
+    [call] = json.loads(receiver.received[-1].body)["batch"]
+    assert (call["userId"], call["traits"]) == ("ada", {"orders": 1, "pros": True})
+    _compute(people)
+    people.deliver()
+    assert len(receiver.received) == 1
+
+
+def _compute(people: World) -> None:
+    """Do what the jobs `computing` and `held` do."""
+    while computing.advance(people.sessions):
+        pass
+    with people.sessions.begin() as session:
+        outbox.follow_computed(session, now=datetime.now(UTC))
 
 
 def test_410_switches_off_and_what_changed_meanwhile_is_sent_when_it_is_on_again(

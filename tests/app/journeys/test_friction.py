@@ -124,6 +124,17 @@ def test_each_component_is_what_it_says(history: History) -> None:
         )
 
 
+def test_nobody_abandons_the_last_stage(history: History) -> None:
+    ways = [(40, [("page", 0), ("form", 24), ("deed", 48), ("page", 49), ("deed", 50)])]
+    deed = points(ask(history(rows(ways))))["deed"]
+    assert "abandonment" in deed.absent
+    assert parts(deed)["backtrack"] == (40, 1.0)
+    stage = drop_off(
+        history(rows(ways)), DropOffQuery(journey=Journey.model_validate(JOURNEY)), as_of=LATER
+    ).stages[2]
+    assert (stage.reached, stage.moved, stage.dropped, stage.drop_rate) == (40, 40, 0, None)
+
+
 def test_44_the_median_scores_0_the_worst_100_and_too_few_are_absent(history: History) -> None:
     # Six pages of one stage, of which the last is left by all; each by 40 people and then by 5.
     names = [f"p{n}" for n in range(7)]

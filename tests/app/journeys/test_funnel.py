@@ -247,6 +247,8 @@ def test_every_choice_is_echoed(history: History) -> None:
         "in_progress": "an attempt that can still convert at as_of",
         "lost": None,
         "incidence": None,
+        "breakdown": None,
+        "durations": "calendar",
         "quantile": "exact, type 7, to the microsecond",
     }
     assert json.dumps(echoed["definition_hash"]).startswith('"sha256:')

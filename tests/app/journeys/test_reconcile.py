@@ -1,4 +1,4 @@
-"""Funnel steps, path counts, cells and listed profiles are one number, whatever happens to people.
+"""Funnel steps, paths, cells, segments and listed profiles are one number, whatever happens.
 
 Over the product's own API: devices log in (merges), merges are undone, events come late, people
 withdraw. The reference is a list of what was sent and a dictionary of who is who.
@@ -46,6 +46,8 @@ class World:
         self.gone: set[str] = set()
         self.logins: list[str] = []
         self.second = 0
+        #: Of each segment made of a number, the identifiers that its people were named after.
+        self.segments: dict[str, list[str]] = {}
 
     def track(self, who: str, count: int) -> None:
         """Some events of an identifier, at random moments of the past, each at its own."""
@@ -104,6 +106,29 @@ class World:
         found: dict[str, Any] = answer.json()
         return found
 
+    def make_segment(self, answer: dict[str, Any], bucket: str, owners: list[str]) -> None:
+        """Make a segment of a number, and note whom it is of."""
+        key = f"made-{len(self.segments)}"
+        url = f"/v1/analyses/{answer['query_id']}/segment"
+        body = {"bucket": bucket, "key": key, "name": key}
+        made = self.server.post(url, json=body, headers=self.header)
+        assert made.status_code == 201, made.text
+        assert made.json()["size"] == len(owners)
+        oldest: dict[str, str] = {}
+        for who, owner in self.owner.items():  # in the order in which they were first seen
+            oldest.setdefault(owner, who)
+        self.segments[key] = [oldest[owner] for owner in owners]
+
+    def check_segments(self) -> None:
+        """Every segment made so far has the people it was made of, as they are now."""
+        for key, named_after in self.segments.items():
+            url = f"/v1/segments/{key}/members?limit=1000"
+            page = self.server.get(url, headers=self.header).json()
+            owners = {self.owner[who] for who in named_after} - self.gone
+            members = [one["profile_id"] for one in page["data"]]
+            assert set(members) == self.profile_ids(sorted(owners)), key
+            assert len(members) == len(owners), key
+
     def behind(self, answer: dict[str, Any], bucket: str, limit: int = 7) -> list[str]:
         """All pages of the profiles behind a number."""
         listed: list[str] = []
@@ -147,6 +172,9 @@ def reconciled(world: World) -> dict[str, Any]:
         listed = world.behind(funnel, step["bucket"])
         assert set(listed) == world.profile_ids(expected)
         assert len(listed) == len(expected)
+        if number == 2 and len(world.segments) < 3:
+            world.make_segment(funnel, step["bucket"], expected)
+    world.check_segments()
     calls = sum(world.owner[user] not in world.gone for user in world.logins)
     assert funnel["n_events"] == sum(map(len, histories.values())) + calls
     assert funnel["n_profiles"] == len(histories)
