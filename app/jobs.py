@@ -19,7 +19,7 @@ from app import matching, pipeline, sweeps, turning
 from app.access import reads
 from app.consents import denials
 from app.db import Sessions, advisory_lock, exclusively, listen
-from app.destinations import evidence, guard, manifest, outbox
+from app.destinations import evidence, guard, manifest, outbox, registry
 from app.destinations.deliver import deliver
 from app.events import partitions, rejected, tally
 from app.events.release import Releases
@@ -47,6 +47,8 @@ DELIVERING = 3
 LAKE_SECONDS = 5.0
 SEGMENT_SECONDS = 5.0
 HELD_SECONDS = 60.0
+#: How long it is kept that a record at a receiver was looked at, in days.
+LOOK_DAYS = 30
 TALLY_SECONDS = 60.0
 TURNING_SECONDS = 5.0
 COMPUTING_SECONDS = 1.0
@@ -182,10 +184,13 @@ class Worker:
                 self._send.set()
 
     def _held(self) -> None:
-        """Look whose computed traits have changed of whom a destination holds a record."""
+        """Look whose computed traits have changed of whom a destination holds a record; and seal
+        the secrets of destinations that were made before there was a key.
+        """
         with self._sessions.begin() as session, advisory_lock(session, "held") as mine:
             if mine:
                 outbox.follow_computed(session, now=datetime.now(UTC))
+                registry.seal_plain(session)
 
     def _computing(self) -> None:
         more = True
@@ -217,6 +222,7 @@ class Worker:
     def _retention(self) -> None:
         self._forget(evidence.forget, self._settings.disclosure_days)
         self._forget(denials.forget, self._settings.denial_days)
+        self._forget(outbox.forget_looks, LOOK_DAYS)
         self._forget(reads.forget, self._settings.read_days)
         rejected_days = timedelta(days=self._settings.rejected_days)
         by_purpose = time.monotonic() >= self._purposes_due

@@ -85,6 +85,7 @@ class Deciding:
         """Decide as of now."""
         self._session, self._destination = session, destination
         self._kind, self._setup = kind, setup
+        self._mapping = mapping.READER.validate_python(destination.mapping)
         self._now = datetime.now(UTC)
 
     def decide(
@@ -249,7 +250,7 @@ class Deciding:
         self, row: Any, sent: manifest.Sent, identifiers: Any, inside: frozenset[str]
     ) -> tuple[dict[str, Any], list[str]]:
         """Return the fields of one person by the mapping, of identifiers that may be used."""
-        wanted = mapping.READER.validate_python(self._destination.mapping)
+        wanted = self._mapping
         ids = tuple(sorted(one.id for one in sent.identifiers))
         view = read.View(
             row.person_id, row.person_id, row.profile_id, self._destination.purpose, ids, ()

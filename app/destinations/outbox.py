@@ -22,6 +22,8 @@ EXITED = "segment.exited"
 #: Something else about somebody who is held there may have changed; what, is looked at when sent.
 UPDATED = "profile.updated"
 ERASED = "profile.erased"
+#: Looks that are deleted at once.
+MOST = 5_000
 #: Whom it is about, what happened, and what there is to say of it.
 Message = tuple[int, str, dict[str, Any]]
 
@@ -93,6 +95,21 @@ def look_again(session: Session, whom: Collection[tuple[int, int, UUID]], *, now
     ]  # fmt: skip
     if rows:
         session.execute(sa.insert(Delivery), rows)
+
+
+def forget_looks(session: Session, *, before: datetime) -> bool:
+    """Delete looks that ended before a time, some at once; say whether there may be more.
+
+    A record that is held is looked at with every change of the person: that is much, and what was
+    sent is on record as a disclosure.
+    """
+    old = (
+        sa.select(Delivery.id)
+        .where(Delivery.type == UPDATED, Delivery.state != "waiting", Delivery.ended_at < before)
+        .limit(MOST)
+    )
+    gone = session.execute(sa.delete(Delivery).where(Delivery.id.in_(old)).returning(Delivery.id))
+    return len(gone.all()) == MOST
 
 
 def fill(session: Session, destination: Destination, *, now: datetime) -> int:

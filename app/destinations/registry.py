@@ -58,7 +58,7 @@ def create(
     destination = Destination(
         name=name,
         kind=kind,
-        url=made.address(checked),
+        url=_address(made, checked),
         secret=seal.seal_all(opened.model_dump(mode="json")),
         purpose=purpose,
         tcf_vendor=tcf_vendor,
@@ -93,7 +93,7 @@ def change(
     if settings is None:
         settings = destination.settings or {"url": destination.url}
     checked = _settings(kind, settings, destination.segments)
-    address = kind.address(checked)
+    address = _address(kind, checked)
     moved = urlsplit(address)[:2] != urlsplit(destination.url)[:2]
     if moved and secrets is None and kind.secrets_are_sent:
         raise DefinitionInvalid("#/secrets: another address is given its secrets anew")
@@ -122,6 +122,15 @@ def made_secrets(destination: Destination) -> dict[str, str]:
     return {"secret" if name == "signing_secret" else name: opened[name] for name in made}
 
 
+def seal_plain(session: Session) -> int:
+    """Seal secrets from before there was a key for them; return how many there were."""
+    plain = sa.select(Destination).where(Destination.secret.not_like(f"{seal.MARK}%"))
+    found = session.scalars(plain.with_for_update(skip_locked=True)).all()
+    for destination in found:
+        destination.secret = seal.seal_all(seal.open_all(destination.secret))
+    return len(found)
+
+
 def serving(session: Session, purpose: str, segment_keys: Sequence[str]) -> list[Segment]:
     """Return the segments, all of which a destination for this purpose may hear of.
 
@@ -144,6 +153,19 @@ def _settings(kind: Kind, given: Mapping[str, Any], segment_keys: Sequence[str])
     except ValueError as error:
         raise DefinitionInvalid(f"#/settings: {error}") from error
     return checked
+
+
+def _address(kind: Kind, settings: Any) -> str:
+    """Return where it sends; raises DefinitionInvalid for what nobody could connect to."""
+    address = kind.address(settings)
+    try:
+        parts = urlsplit(address)
+        usable = parts.port != 0 and (parts.scheme not in ("http", "https") or bool(parts.hostname))
+    except ValueError:
+        usable = False
+    if not usable or "\0" in address:
+        raise DefinitionInvalid("#/settings: the address names no host")
+    return address
 
 
 def _options(model: type[Options], given: Mapping[str, Any], root: str) -> Options:

@@ -48,7 +48,7 @@ def by_segment(receiver: Receiver) -> set[tuple[str, ...]]:
 
 
 def members(people: World, kind: str) -> set[tuple[str, ...]]:
-    found = set()
+    found: set[tuple[str, ...]] = set()
     for member in people.get("/v1/segments/pros/members")["data"]:
         profile = member["profile_id"]
         read = people.get(f"/v1/profiles/{profile}", purpose="marketing.email")
