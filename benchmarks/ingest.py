@@ -122,7 +122,7 @@ class Run:
         """Measure the server at `url`, and the one for comparison."""
         self._sessions = sessions
         self._urls = {False: url, True: orm_url}
-        self._pids = {plain: _listener(address) for plain, address in self._urls.items()}
+        self._pids = {plain: listener(address) for plain, address in self._urls.items()}
         self._key = add_sources(sessions, {"bench": "service.operation"})["bench"]
 
     def compare(self, rounds: int, events: int) -> None:
@@ -197,7 +197,7 @@ class Run:
             return (cpu.of_backends(session) - before) / events / 1000
 
 
-def _listener(url: str) -> int:
+def listener(url: str) -> int:
     """Return the process that listens at an address."""
     port = int(url.rpartition(":")[2])
     for table in ("tcp", "tcp6"):
