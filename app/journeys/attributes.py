@@ -4,7 +4,7 @@
 import json
 from collections.abc import Collection, Iterable
 from hashlib import blake2b
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -41,9 +41,9 @@ def bring(session: Session, lake: Lake, purpose: str, wanted: Collection[Attribu
     if not found.linkable:
         raise DefinitionInvalid(f"{purpose} must not link, so it knows neither traits nor segments")
     rows = [
-        (one.kind, one.key, person, label)
+        (one.kind, one.key, person, said)
         for one in sorted(set(wanted))
-        for person, label in (
+        for person, said in (
             _trait(session, found, one.key)
             if one.kind == "trait"
             else _segment(session, purpose, one.key)
@@ -70,7 +70,7 @@ def _trait(session: Session, purpose: consent.Purpose, key: str) -> Iterable[tup
         ),
         {**parameters(purpose, None), **bound.values},
     )
-    return [(row.person_id, _canonical(row.value)) for row in rows]
+    return [(row.person_id, label(json.loads(row.value))) for row in rows]
 
 
 def _segment(session: Session, purpose: str, key: str) -> Iterable[tuple[int, str]]:
@@ -85,6 +85,8 @@ def _segment(session: Session, purpose: str, key: str) -> Iterable[tuple[int, st
     return [(person, "true") for person in rows]
 
 
-def _canonical(text: str) -> str:
-    """One spelling of a JSON value, so that equal ones are one row."""
-    return json.dumps(json.loads(text), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+def label(value: Any) -> str:
+    """Return one spelling of a JSON value, so that equal ones are one row: 1.0 is 1."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))

@@ -3,8 +3,8 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from json import dumps
 
+from app.journeys.attributes import label
 from app.journeys.compare_request import Align, CompareQuery, Variant
 from app.journeys.definition import Match
 from app.journeys.funnel_request import microseconds_of
@@ -139,12 +139,10 @@ def _cases(query: CompareQuery, parameters: Parameters, bind: Bind) -> tuple[lis
 
 def _joined(k: int, one: Variant, parameters: Parameters) -> str:
     kind, key = ("segment", one.segment) if one.segment is not None else ("trait", one.trait)
-    label = "true"
-    if one.trait is not None:
-        label = dumps(one.value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    said = label(one.value if one.trait is not None else True)
     return (
         f"LEFT JOIN attribute g{k} ON g{k}.person_id = s.person_id AND g{k}.kind = '{kind}'"
-        f" AND g{k}.key = {parameters.bind(key)} AND g{k}.label = {parameters.bind(label)}"
+        f" AND g{k}.key = {parameters.bind(key)} AND g{k}.label = {parameters.bind(said)}"
     )
 
 

@@ -90,12 +90,14 @@ def people(
     status: Status | None = None,
     exactly: bool = False,
     row: Row | None = None,
+    took: tuple[int, int] | None = None,
 ) -> list[int]:
     """Return the ids of the people behind a bar, ascending: who reached `step` (from 1).
 
     With `status`, only those of that status; with `exactly`, only those who came no further; with
-    `row`, only those of a row of the breakdown. The
-    list is exactly as long as the number it explains, unless that counts attempts or sessions.
+    `row`, only those of a row of the breakdown; with `took`, only those whose attempt took so many
+    microseconds, the end not included. The list is exactly as long as the number it explains,
+    unless that counts attempts or sessions.
     Raises ValueError for a step the funnel does not have.
     """
     if not 1 <= step <= len(request.steps):
@@ -107,6 +109,9 @@ def people(
         conditions.append(f"status = {parameters.bind(status)}")
     if exactly:
         conditions.append(f"depth = {step}")
+    if took is not None:
+        first, after = (f"{parameters.bind(edge)}::BIGINT" for edge in took)
+        conditions.append(f"spent >= {first} AND spent < {after}")
     source = "counted"
     if row is not None and row.other and request.breakdown is not None:
         query += f", {RANKED}"
@@ -127,7 +132,7 @@ def behind(
 ) -> list[int]:
     """Return the people behind a number: `step:2`, `status:dropped`, or `dropped:2` for those who
     reached step 2, no further one, and cannot any more; of a breakdown `row:[2,label]`, the label
-    as JSON text, and `other:2`. Raises BucketInvalid.
+    as JSON text, and `other:2`; `took:[from,to]` in microseconds. Raises BucketInvalid.
     """
     kind, place = parse(number)
     steps = range(1, len(request.steps) + 1)
@@ -138,6 +143,9 @@ def behind(
         if kind == "other" and len(place) == 1:
             row = Row(label=None, other=True)
             return people(connection, request, as_of=as_of, step=place[0], row=row)
+    if kind == "took" and len(place) == 2 and all(_short(edge) for edge in place):
+        took = (int(place[0]), int(place[1]))
+        return people(connection, request, as_of=as_of, status="converted", took=took)
     if kind == "status" and place[0] in get_args(Status):
         return people(connection, request, as_of=as_of, status=place[0])
     if len(place) == 1 and place[0] in steps:
@@ -152,6 +160,11 @@ def behind(
         "step:N, dropped:N, row:[N,label], other:N, "
         + ", ".join(f"status:{s}" for s in get_args(Status)),
     )
+
+
+def _short(edge: Any) -> bool:
+    """Say whether it is a length of time that DuckDB can hold."""
+    return type(edge) is int and 0 <= edge < 2**62
 
 
 def attributes(request: FunnelRequest) -> tuple[Attribute, ...]:

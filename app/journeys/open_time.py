@@ -23,9 +23,10 @@ def opened(
     """
     if hours is None:
         return f"{name} AS (SELECT * FROM {relation})"
-    starts, ends, before = zip(*hours.stretches(as_of), strict=True)
+    stretches = hours.stretches(as_of)
+    starts, ends, before = ([one[column] for one in stretches] for column in range(3))
     bound = ", ".join(
-        f"unnest({parameters.bind(list(values))}::BIGINT[]) AS {column}"
+        f"unnest({parameters.bind(values)}::BIGINT[]) AS {column}"
         for column, values in (("opens", starts), ("closes", ends), ("before", before))
     )
     replaced, joins = [], []

@@ -50,7 +50,7 @@ class Move(Frozen):
     target: str | None
     n: int
     profiles: int
-    bucket: str | None
+    bucket: str
 
 
 class After(Frozen):
@@ -162,7 +162,7 @@ def switches(
                 target=families[move["next_family"]],
                 n=move["n"],
                 profiles=move["profiles"],
-                bucket=None,
+                bucket=bucket("family", families[move["family"]], families[move["next_family"]]),
             )
             for move in between or ()
         ),
@@ -174,22 +174,25 @@ def switches(
 def people(
     connection: duckdb.DuckDBPyConnection, query: SwitchesQuery, *, as_of: datetime, number: str
 ) -> list[int]:
-    """Return the people behind a number: `switching:any`, or `move:` with two channels.
-
-    Raises BucketInvalid.
+    """Return the people behind a number: `switching:any`, `move:` with two channels, `family:` with
+    two families. Raises BucketInvalid.
     """
     kind, place = parse(number)
     ids = [channel.id for channel in query.journey.channels]
+    families, relation = _families(query.journey.channels), "pair"
     if (kind, place) == ("switching", ["any"]):
         where = "switch"
+    elif kind == "family" and len(place) == 2 and all(name in families for name in place):
+        relation, (one, two) = "familiar", (families.index(name) for name in place)
+        where = f"switch AND family = {one} AND next_family = {two}"
     elif kind == "move" and len(place) == 2 and set(place) <= set(ids):
         where = f"channel = {ids.index(place[0])} AND next_channel = {ids.index(place[1])}"
     else:
-        raise unknown(number, "switching:any, move:[from,to]")
+        raise unknown(number, "switching:any, move:[from,to], family:[from,to]")
     parameters = Parameters()
     rows = connection.execute(
         f"{_pairs(query, as_of, parameters)}"
-        f" SELECT DISTINCT person_id FROM pair WHERE {where} ORDER BY person_id",
+        f" SELECT DISTINCT person_id FROM {relation} WHERE {where} ORDER BY person_id",
         parameters.values,
     ).fetchall()
     return [int(row[0]) for row in rows]

@@ -9,6 +9,7 @@ import duckdb
 from pydantic import AwareDatetime
 
 from app.journeys.attempts import attempts
+from app.journeys.buckets import bucket
 from app.journeys.definition import Frozen, definition_hash
 from app.journeys.funnel import KEPT, ends
 from app.journeys.funnel_answer import PERCENTILES, FunnelSemantics, semantics
@@ -26,6 +27,7 @@ class Bin(Frozen):
     start: float
     end: float
     n: int
+    bucket: str
 
 
 class TimeResult(Frozen):
@@ -34,8 +36,8 @@ class TimeResult(Frozen):
 
     `all` says by when a share of everybody who entered has converted, those in progress counted
     while they were seen (Aalen-Johansen, as in the funnel's `incidence`); null where that share is
-    not reached. It is null altogether unless `entry` is first, and with opening hours, which windows
-    do not know. `bins` are as wide as Freedman and Diaconis (1981) say, at most ninety.
+    not reached. It is null altogether unless `entry` is first, and with opening hours, which no
+    window knows. `bins` are as wide as Freedman and Diaconis (1981) say, at most ninety.
     """
 
     semantics: FunnelSemantics
@@ -124,14 +126,20 @@ def _histogram(
         parameters.values,
     ).fetchall()
     counted = {int(number): int(n) for number, n in rows}
-    return tuple(
-        Bin(
-            start=(least + span * number // bins) / 1e6,
-            end=(most if number == bins - 1 else least + span * (number + 1) // bins) / 1e6,
-            n=counted.get(number, 0),
+    found = []
+    for number in range(bins):
+        last = number == bins - 1
+        # The first microsecond of the bin, and of the one after it: whole numbers, so rounded up.
+        first, after = (-(-span * edge // bins) + least for edge in (number, number + 1))
+        found.append(
+            Bin(
+                start=(least + span * number // bins) / 1e6,
+                end=(most if last else least + span * (number + 1) // bins) / 1e6,
+                n=counted.get(number, 0),
+                bucket=bucket("took", first, most + 1 if last else after),
+            )
         )
-        for number in range(bins)
-    )
+    return tuple(found)
 
 
 def _seconds(microseconds: int | None) -> float | None:

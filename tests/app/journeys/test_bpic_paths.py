@@ -8,6 +8,7 @@ import duckdb
 import pytest
 
 from app.imports.xes import XesEvent
+from app.journeys.funnel import behind
 from app.journeys.funnel_request import FunnelRequest
 from app.journeys.paths import paths, people
 from app.journeys.paths_answer import PathsResult
@@ -70,8 +71,8 @@ def test_paths_from_and_to_a_milestone_as_published(
     assert [one.n for one in result.variants[:4]] == [2_907, 2_108, 1_100, 1_085]
     request = PathsRequest.model_validate(said)
     for one in result.variants:
-        behind = people(bpic, request, as_of=DATA_END, number=one.bucket)
-        assert len(behind) == one.profiles == one.n
+        listed = people(bpic, request, as_of=DATA_END, number=one.bucket)
+        assert len(listed) == one.profiles == one.n
     to = ask(bpic, universe=both, end={"event": "O_ACCEPTED"}, max_depth=3)
     assert (to.paths, to.distinct, to.variants[0].n) == (2_243, 26, 1_172)
 
@@ -84,10 +85,9 @@ def test_switches_are_counted_as_published_and_open_to_their_people(bpic: Bpic) 
     moves = {(one.source, one.target): one for one in result.channels}
     assert moves["web", "phone"].n == 19_351
     assert moves["phone", "web"].n == 14_404
-    for one in result.channels:
-        assert one.bucket is not None
-        behind = switching(bpic, query, as_of=DATA_END, number=one.bucket)
-        assert len(behind) == one.profiles
+    for one in (*result.channels, *result.families):
+        listed = switching(bpic, query, as_of=DATA_END, number=one.bucket)
+        assert len(listed) == one.profiles
     everyone = switching(bpic, query, as_of=DATA_END, number="switching:any")
     assert len(everyone) == result.switching_profiles == 9_658
     assert sum(one.pairs for one in result.completion_after.values()) < result.pairs
@@ -102,6 +102,8 @@ def test_incidence_lies_between_what_is_seen_and_what_is_over(
     )
     result = time_to_convert(bpic, request, as_of=DATA_END)
     assert sum(one.n for one in result.bins) == result.n
+    for one in result.bins[:2] + result.bins[-1:]:
+        assert len(behind(bpic, request, as_of=DATA_END, number=one.bucket)) == one.n
     assert result.bins[0].start <= (result.converted["p10"] or 0) <= result.bins[-1].end
     assert result.all is not None
     # A tenth of all takes longer than a tenth of the converted: the others never did.
