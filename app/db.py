@@ -59,7 +59,35 @@ def unavailable(error: BaseException) -> str | None:
     return next((why for start, why in CONDITIONS.items() if state.startswith(start)), None)
 
 
-def refusal(error: sa.exc.DBAPIError) -> str:
+#: The SQLSTATE of a statement that was cancelled, as one is that takes too long.
+CANCELLED = "57014"
+
+
+@contextmanager
+def limited(session: Session, seconds: float) -> Iterator[None]:
+    """Have PostgreSQL cancel statements of this block that take longer."""
+    limit = sa.text(
+        "SELECT current_setting('statement_timeout') AS \"before\","
+        " set_config('statement_timeout', :limit, true)"
+    )
+    before = session.execute(limit, {"limit": f"{seconds * 1000:.0f}"}).one().before
+    yield
+    session.execute(limit, {"limit": before})
+
+
+def refused(error: sa.exc.DBAPIError, seconds: float) -> str | None:
+    """Say why PostgreSQL does not answer a statement of somebody's making, within its limit.
+
+    None where it cannot work at all, which is nobody's making.
+    """
+    if getattr(error.orig, "sqlstate", None) == CANCELLED:
+        return f"took longer than {seconds:g} s"
+    if unavailable(error) is not None:
+        return None
+    return f"PostgreSQL refuses ({_refusal(error)})"
+
+
+def _refusal(error: sa.exc.DBAPIError) -> str:
     """Name what PostgreSQL refuses, without its message, which may hold what a person sent."""
     state = getattr(error.orig, "sqlstate", None)
     if state is None:

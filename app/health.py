@@ -133,9 +133,9 @@ def _judge(health: Health, answer: _Answer) -> None:
         seconds = (answer.now - since).total_seconds()
         if seconds > FAILING_SECONDS:
             health.worries.append(f"the job {job} has failed for {seconds:.0f} s")
-    for key, (why, since) in sorted(answer.stuck.items()):
+    for what, (why, since) in sorted(answer.stuck.items()):
         seconds = (answer.now - since).total_seconds()
-        health.worries.append(f"the segment {key} is stuck for {seconds:.0f} s: {why}")
+        health.worries.append(f"the {what} is stuck for {seconds:.0f} s: {why}")
     if answer.worker is None:
         health.worries.append("no worker has run yet")
         return

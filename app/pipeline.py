@@ -9,7 +9,7 @@ goes through exactly once.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -73,9 +73,10 @@ def step(session: Session, *, limit: int = BATCH) -> Step:
         seen = {e.identifier_ids[0] for e in events} | grouped if listed or followed else set()
         asked = {t.identifier_id for t in touched}
         persons = people.people_of(session, seen | asked | changed)
-        publish(session, _news(persons, changed, moved, touched), at=now)
         affected = {persons[i] for i in asked} | moved.people
-        computing.follow(session, affected, now=now, events=events)
+        updated = computing.follow(session, affected, now=now, events=events)
+        updated |= {persons[i] for i in changed}
+        publish(session, _news(persons, updated, moved, touched), at=now)
         concerned = set(persons.values()) | moved.people
         if listed:
             concerned |= accounts.beside(session, affected)
@@ -91,7 +92,7 @@ def step(session: Session, *, limit: int = BATCH) -> Step:
 def advance(
     session: Session,
     listed: Iterable[Segment],
-    concerned: set[int],
+    concerned: Collection[int],
     moved: Moved,
     *,
     now: datetime,
@@ -152,8 +153,8 @@ def after_move(session: Session, moved: Moved) -> None:
     In the same transaction, so that whoever asks after it sees people, segments and feed agree.
     """
     now = datetime.now(UTC)
-    publish(session, _moves(moved), at=now)
-    computing.follow(session, moved.people, now=now)
+    updated = computing.follow(session, moved.people, now=now)
+    publish(session, _news({}, updated, moved, ()), at=now)
     if due.followed(session):
         due.mark(session, moved.people, now=now)
     concerned = moved.people | accounts.beside(session, moved.people)
@@ -164,13 +165,13 @@ def after_move(session: Session, moved: Moved) -> None:
 
 def _news(
     persons: dict[int, int],
-    changed: set[int],
+    updated: set[int],
     moved: Moved,
     touched: Iterable[sa.Row[Any]],
 ) -> list[News]:
     """Return the news of one step, each person's in the order in which they are true."""
     news = _moves(moved)
-    news += [News("profile.updated", p) for p in sorted({persons[i] for i in changed})]
+    news += computing.updated(updated - {old for _, old in moved.merged})
     choices: dict[int, dict[str, str]] = {}
     for row in touched:
         if row.why == "consent":

@@ -63,6 +63,23 @@ def begin_anew(session: Session, trait: ComputedTrait) -> None:
     trait.computed_at = trait.error = trait.failed_at = None
 
 
+def try_again(session: Session, trait: ComputedTrait) -> None:
+    """Have a trait that could not be computed computed for everybody.
+
+    What is known of who is there stays, to be compared with; of who is none any more it goes.
+    """
+    purpose = consent.catalogue.purpose(session, trait.purpose)
+    gone = (
+        "DELETE FROM app.computed_value v WHERE v.trait_id = :trait AND NOT EXISTS (SELECT FROM"
+        " identity.current_person i WHERE i.identifier_id = v.subject_id"
+        " AND i.identifier_id = CASE WHEN :groups THEN i.group_id ELSE i.person_id END)"
+    )
+    by_group = purpose.link_confidence == "deterministic"
+    session.execute(sa.text(gone), {"trait": trait.id, "groups": by_group})
+    trait.position, trait.until, trait.milliseconds = 0, None, 0.0
+    trait.computed_at = trait.error = trait.failed_at = None
+
+
 def look_again(session: Session) -> None:
     """Have every trait computed for everybody again, because events were deleted.
 

@@ -6,7 +6,7 @@ merges, splits, withdrawals and erasures end in what there would be had all come
 
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,10 +14,11 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import consent
-from app.db import Sessions, statement, unavailable
+from app.db import Sessions, limited, refused, statement
 from app.events.stream import Outline
 from app.profiles import computed_sql
 from app.profiles import computed_traits as traits
+from app.profiles.changes import News, publish
 from app.profiles.history import wait_for_steps
 from app.profiles.tables import ComputedTrait, ComputedValue
 from identity import graph
@@ -29,6 +30,8 @@ log = logging.getLogger("parcours.computing")
 PORTION = 1_000
 #: After an error everybody is computed again.
 RETRY = timedelta(seconds=60)
+#: So long may one trait take for the people of a step or of a portion.
+LONGEST_SECONDS = 10.0
 
 
 def follow(
@@ -37,8 +40,8 @@ def follow(
     *,
     now: datetime,
     events: Sequence[Outline] = (),
-) -> None:
-    """Compute what a step of the pipeline may have changed.
+) -> set[int]:
+    """Compute what a step of the pipeline may have changed; return for whom a value is another.
 
     `people` are those who moved, or whose consent did; besides those are computed whose new
     events, late ones too, are of the name that a trait is about. A trait that cannot be computed
@@ -46,12 +49,14 @@ def follow(
     """
     listed = [trait for trait in traits.list_all(session) if trait.error is None]
     if not listed:
-        return
+        return set()
+    changed: set[int] = set()
     named = _named(session, {trait.definition["event"] for trait in listed}, events)
     for trait in listed:
         concerned = {*people, *named.get(trait.definition["event"], ())}
         if concerned:
-            _try(session, trait, concerned, now)
+            changed |= _try(session, trait, concerned, now) or set()
+    return changed
 
 
 def _named(
@@ -72,38 +77,46 @@ def _named(
     return found
 
 
-def _try(session: Session, trait: ComputedTrait, people: Collection[int], now: datetime) -> bool:
-    """Compute, or say why that cannot be done; an error of the database's own is raised."""
+def _try(
+    session: Session, trait: ComputedTrait, people: Collection[int], now: datetime
+) -> set[int] | None:
+    """Compute and return for whom a value is another, or note why that cannot be done (None).
+
+    An error of the database's own is raised.
+    """
     try:
-        with session.begin_nested():
-            compute(session, trait, people, now=now)
+        with session.begin_nested(), limited(session, LONGEST_SECONDS):
+            return compute(session, trait, people, now=now)
     except sa.exc.DBAPIError as error:
-        if unavailable(error) is not None:
+        why = refused(error, LONGEST_SECONDS)
+        if why is None:
             raise
-        trait.error = f"PostgreSQL refuses ({getattr(error.orig, 'sqlstate', 'unknown')})"
+        trait.error = why
         trait.failed_at = now
         log.error("computed trait %s: %s", trait.key, trait.error)
         session.flush()
-        return False
-    return True
+        return None
 
 
 def compute(
     session: Session, trait: ComputedTrait, people: Collection[int], *, now: datetime
-) -> None:
-    """Bring what a trait is for these people up to date; who has nothing any more loses it.
+) -> set[int]:
+    """Bring what a trait is for these people up to date; return for whom it is another value.
+
+    Who has nothing any more loses it.
 
     `people` may be ids that were people once. Locks the trait, so that what was read later is
     written later. Safe to repeat.
     """
     if not _locked(session, trait):
-        return
+        return set()
     purpose = consent.catalogue.purpose(session, trait.purpose)
     asked = set(people)
     if purpose.link_confidence == "deterministic":  # a group is called after any of these
         asked |= {row.identifier_id for row in identity.members(session, people)}
     text, values = computed_sql.query(trait.definition, purpose, now=now, people=people, keep=True)
-    session.execute(text, {**values, "trait": trait.id, "asked": graph.array(asked), "at": now})
+    bound = {**values, "trait": trait.id, "asked": graph.array(asked), "at": now}
+    return set(session.scalars(text, bound))
 
 
 def _locked(session: Session, trait: ComputedTrait) -> bool:
@@ -121,7 +134,7 @@ def advance(sessions: Sessions, *, now: datetime | None = None) -> bool:
     with sessions.begin() as session:
         for trait in traits.list_all(session):
             if trait.error is not None and trait.failed_at and trait.failed_at < now - RETRY:
-                traits.begin_anew(session, trait)
+                traits.try_again(session, trait)
             if trait.error is not None:
                 continue
             if _portion(session, trait, now) or _due(session, trait, now):
@@ -142,8 +155,10 @@ def _portion(session: Session, trait: ComputedTrait, now: datetime) -> bool:
     ids = session.scalars(
         sa.text(_NEXT), {"after": trait.position, "until": trait.until, "limit": PORTION}
     ).all()
-    if ids and not _try(session, trait, ids, now):
+    changed = _try(session, trait, ids, now) if ids else set()
+    if changed is None:
         return True
+    publish(session, updated(changed), at=now)
     trait.position = ids[-1] if len(ids) == PORTION else trait.until
     trait.milliseconds += (time.perf_counter() - started) * 1000
     if trait.position >= trait.until:
@@ -166,8 +181,14 @@ def _due(session: Session, trait: ComputedTrait, now: datetime) -> bool:
     if not subjects:
         return False
     persons = set(identity.people_of(session, subjects).values())
-    _try(session, trait, {*persons, *subjects}, now)
+    changed = _try(session, trait, {*persons, *subjects}, now)
+    publish(session, updated(changed or ()), at=now)
     return True
+
+
+def updated(people: Iterable[int]) -> list[News]:
+    """Return the news that profiles have changed, for whom what was computed is another value."""
+    return [News("profile.updated", person) for person in sorted(people)]
 
 
 def waiting(session: Session, trait: ComputedTrait, now: datetime) -> int:

@@ -7,7 +7,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.db import refusal, unavailable
+from app.db import limited, refused
 from app.segments.definition import Rule, walk
 
 T = TypeVar("T")
@@ -61,22 +61,10 @@ def _within(session: Session, seconds: float, ask: Callable[[], T]) -> T | str:
     A database that cannot work at all is raised: that is nobody's rule.
     """
     try:
-        with session.begin_nested():
-            before = session.execute(sa.text(_LIMIT), {"limit": f"{seconds * 1000:.0f}"}).one()
-            answer = ask()
-            session.execute(sa.text(_LIMIT), {"limit": before.limit})
-            return answer
+        with session.begin_nested(), limited(session, seconds):
+            return ask()
     except sa.exc.DBAPIError as error:
-        state = getattr(error.orig, "sqlstate", None)
-        if state == _CANCELLED:
-            return f"took longer than {seconds:g} s"
-        if unavailable(error) is not None:
+        why = refused(error, seconds)
+        if why is None:
             raise
-        return f"PostgreSQL refuses ({refusal(error)})"
-
-
-_CANCELLED = "57014"
-_LIMIT = (
-    "SELECT current_setting('statement_timeout') AS \"limit\","
-    " set_config('statement_timeout', :limit, true)"
-)
+        return why

@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,7 +18,7 @@ from app.profiles import computed_traits, trait_rules
 from app.profiles.survivorship import Survivorship
 from app.profiles.tables import ComputedTrait
 from app.segments import uses
-from app.segments.conditions import Compiler
+from app.segments.conditions import Ago, Compiler
 from app.segments.definition import Rule
 
 #: Of full joins those rows that are asked about; `IS NOT NULL` would make them outer joins again.
@@ -45,7 +45,7 @@ def known(session: Session, rules: Sequence[Rule], purpose: consent.Purpose) -> 
 
 
 def _statement(
-    rules: Sequence[Rule], of: Known, people: Collection[int] | None
+    rules: Sequence[Rule], of: Known, people: Collection[int] | None, now: datetime
 ) -> tuple[str, str, list[str], dict[str, Any]]:
     """Return the parts of a statement: what it begins with, FROM, the conditions, the values.
 
@@ -70,7 +70,11 @@ def _statement(
         f" AS identifier_ids FROM allowed GROUP BY person_id){compiler.counted()}"
     )
     source = f" FROM subject{''.join(compiler.joins)}"
-    return head, source, conditions, {**parameters(of.purpose, people), **values, **compiler.values}
+    values |= {
+        name: now - timedelta(days=value.days) if isinstance(value, Ago) else value
+        for name, value in compiler.values.items()
+    }
+    return head, source, conditions, {"now": now, **parameters(of.purpose, people), **values}
 
 
 def renamed(
@@ -93,9 +97,9 @@ def members_query(
 ) -> tuple[str, dict[str, Any]]:
     """Return the statement that yields `person_id` of who meets one rule, and its values."""
     of = known(session, [rule], purpose)
-    head, source, [condition], values = _statement([rule], of, people)
+    head, source, [condition], values = _statement([rule], of, people, now)
     met = f"SELECT subject.person_id, {condition} AS met{source}{_ASKED} OFFSET 0"
-    return f"{head} SELECT person_id FROM ({met}) m WHERE met", {"now": now, **values}
+    return f"{head} SELECT person_id FROM ({met}) m WHERE met", values
 
 
 def members(
@@ -121,13 +125,13 @@ def members_of_all(
 ) -> list[set[int]]:
     """Return of each rule who of these people (or of everybody) meets it now, in one statement."""
     of = known(session, rules, purpose)
-    head, source, conditions, values = _statement(rules, of, people)
+    head, source, conditions, values = _statement(rules, of, people, now)
     each = f"unnest(ARRAY[{', '.join(conditions)}]) WITH ORDINALITY AS m(met, place)"
     asked = f"{source} CROSS JOIN LATERAL {each}{_ASKED} AND m.met"
     sql = f"{head} SELECT m.place, subject.person_id{asked}"
     found: list[set[int]] = [set() for _ in rules]
     with _planned(session, people):
-        for row in session.execute(sa.text(sql), {"now": now, **values}):
+        for row in session.execute(sa.text(sql), values):
             found[row.place - 1].add(row.person_id)
     return found
 
@@ -144,19 +148,26 @@ def differing(
     Nobody else leaves the database: a refresh of everybody changes few. `person_id` is what
     members of the purpose are called after, or were.
     """
+    met, values = met_query(session, rules, purpose, now=now)
+    beside = statement("app.segments", "differing").text.partition("-- met>")[2]
+    with _planned(session, None):
+        bound = {"segments": sorted(rules), **values}
+        return set(session.scalars(sa.text(met + beside), bound))
+
+
+def met_query(
+    session: Session, rules: Mapping[int, Rule], purpose: consent.Purpose, *, now: datetime
+) -> tuple[str, dict[str, Any]]:
+    """Return a WITH whose `met` has the ids of the segments that each person meets, and values."""
     keys = sorted(rules)
     asked = [rules[key] for key in keys]
-    head, source, conditions, values = _statement(asked, known(session, asked, purpose), None)
+    head, source, conditions, values = _statement(asked, known(session, asked, purpose), None, now)
     met = ", ".join(
         f"CASE WHEN {condition} THEN CAST({key:d} AS bigint) END"
         for key, condition in zip(keys, conditions, strict=True)
     )
     found = f"SELECT subject.person_id, array_remove(ARRAY[{met}], NULL) AS ids{source}{_ASKED}"
-    beside = statement("app.segments", "differing").text.partition("-- <met\n")
-    sql = f"{head}, met AS ({found}){beside[2].partition('-- met>')[2]}"
-    bound = {"now": now, "segments": keys, **values}
-    with _planned(session, None):
-        return set(session.scalars(sa.text(sql), bound))
+    return f"{head}, met AS ({found})", values
 
 
 @contextmanager

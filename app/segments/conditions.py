@@ -9,6 +9,7 @@ events are made in one pass over the events.
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from app.profiles.computed import ZERO
 from app.profiles.conditions import Values
@@ -30,6 +31,13 @@ from app.segments.definition import (
     Trait,
 )
 from app.segments.golden import values
+
+
+@dataclass(frozen=True, slots=True)
+class Ago:
+    """A moment so many days before the statement's now; it becomes one when that is known."""
+
+    days: float
 
 
 class Compiler(Values):
@@ -84,7 +92,7 @@ class Compiler(Values):
         if isinstance(rule, Computed):
             return self._computed(rule)
         if isinstance(rule, Sequence):
-            went = f"SELECT DISTINCT person_id FROM ({sequence.people(rule, self)}) s"
+            went = f"SELECT DISTINCT person_id FROM ({sequence.people(rule, self, self.ago)}) s"
             return self._among(_key(rule), lambda: went)
         if isinstance(rule, Listed):
             return self._listed(rule)
@@ -177,7 +185,7 @@ class Compiler(Values):
         if key not in self._counts:
             conditions = [f"e.name = {self.bind(rule.event)}"]
             if rule.within_days is not None:
-                conditions.append(f"e.occurred_at >= {self._since(rule.within_days)}")
+                conditions.append(f"e.occurred_at >= {self.ago(rule.within_days)}")
             conditions += [self.property(p) for p in rule.where]
             self._counts[key] = " AND ".join(conditions)
             self._names.add(rule.event)
@@ -195,9 +203,9 @@ class Compiler(Values):
         )
         return f"({bounds})"
 
-    def _since(self, days: float) -> str:
-        seconds = self.bind(days * 86_400)
-        return f"CAST(:now AS timestamptz) - make_interval(secs => CAST({seconds} AS float8))"
+    def ago(self, days: float) -> str:
+        """Return the moment so many days before now; as a value, or each row would work it out."""
+        return f"CAST({self.bind(Ago(days))} AS timestamptz)"
 
     def counted(self) -> str:
         """Return the one pass over the events that makes all counts, as a part of WITH.
@@ -215,7 +223,7 @@ class Compiler(Values):
         where = f"e.name = ANY(CAST({names} AS text[])) AND NOT (:purpose = ANY(e.refused))"
         bounded = [days for days in self._windows if days is not None]
         if len(bounded) == len(self._windows):
-            where += f" AND e.occurred_at >= {self._since(max(bounded))}"
+            where += f" AND e.occurred_at >= {self.ago(max(bounded))}"
         if not self.everybody:
             return (
                 f", counted AS (SELECT a.person_id, {columns} FROM allowed a"

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import consent
+from app.profiles.tables import ComputedTrait
 from app.segments import asking, uses
 from app.segments import compile as compiled
 from app.segments.members import rule_of
@@ -91,17 +92,21 @@ def done(session: Session, found: Look, *, now: datetime, milliseconds: float) -
 
 
 def stuck(session: Session) -> dict[str, tuple[str, datetime]]:
-    """Return the segments that cannot be computed, why, and since when; and those left behind."""
-    rows = session.execute(
-        sa.select(Segment.key, Segment.error, Segment.failed_at).where(
-            Segment.error.is_not(None), uses.LIVE
-        )
+    """Return the segments and computed traits that cannot be computed, why and since when.
+
+    And the segments that nobody has looked through lately.
+    """
+    failed = sa.select(Segment.key, Segment.error, Segment.failed_at)
+    seen = sa.func.coalesce(Segment.tried_at, Segment.updated_at)
+    behind = sa.select(Segment.key, sa.literal("not looked through"), seen)
+    traits = sa.select(ComputedTrait.key, ComputedTrait.error, ComputedTrait.failed_at)
+    asked = (
+        ("segment", behind.where(seen < sa.func.now() - LATE, uses.LIVE)),
+        ("segment", failed.where(Segment.error.is_not(None), uses.LIVE)),
+        ("computed trait", traits.where(ComputedTrait.error.is_not(None))),
     )
-    found = {row.key: (row.error, row.failed_at) for row in rows}
-    late = sa.func.now() - LATE
-    behind = session.execute(
-        sa.select(Segment.key, sa.func.coalesce(Segment.tried_at, Segment.updated_at)).where(
-            sa.func.coalesce(Segment.tried_at, Segment.updated_at) < late, uses.LIVE
-        )
-    )
-    return {key: ("not looked through", since) for key, since in behind} | found
+    return {
+        f"{what} {key}": (str(why), since or datetime.now(UTC))
+        for what, query in asked
+        for key, why, since in session.execute(query)
+    }

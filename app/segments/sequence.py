@@ -1,6 +1,8 @@
 """Writes "A then B within so many days without C" as one pass over the events of everybody."""
 # ruff: noqa: S608 - only SQL of our own becomes text; what a rule says is bound
 
+from collections.abc import Callable
+
 from app.profiles.conditions import Values
 from app.segments.definition import Sequence, Step
 
@@ -10,10 +12,10 @@ _LATER = (
 )
 
 
-def people(rule: Sequence, values: Values) -> str:
+def people(rule: Sequence, values: Values, ago: Callable[[float], str]) -> str:
     """Return a query of person_id: of everybody in `allowed`, who went through the sequence.
 
-    It asks for :now.
+    It asks for :now; `ago` is the moment so many days before.
 
     From the last step back each event learns the earliest end that it leads to, which is also the
     end with the least in between. So one pass over the events decides, however many there are.
@@ -22,6 +24,9 @@ def people(rule: Sequence, values: Values) -> str:
     unwanted = " OR ".join(f"({_step(step, values)})" for step in rule.without) or "false"
     names = values.bind(sorted({step.event for step in (*rule.sequence, *rule.without)}))
     columns = ", ".join(f"s{n}" for n in range(len(matches)))
+    lately = ""
+    if rule.since_days is not None:  # what counts from no earlier happened no earlier
+        lately = f" AND e.occurred_at >= {ago(rule.since_days)}"
     said = (
         f"SELECT person_id, at, c, {columns},"
         " row_number() OVER (PARTITION BY person_id ORDER BY at, place, received_at, id) AS pos"
@@ -29,7 +34,8 @@ def people(rule: Sequence, values: Values) -> str:
         " coalesce(e.source_seq, 4611686018427387903) AS place, e.received_at, e.id,"
         f" ({unwanted}) AS c, {', '.join(matches)}"
         " FROM allowed a JOIN app.event e ON e.identifier_id = a.identifier_id"
-        f" WHERE e.name = ANY(CAST({names} AS text[])) AND NOT (:purpose = ANY(e.refused))) h"
+        f" WHERE e.name = ANY(CAST({names} AS text[]))"
+        f" AND NOT (:purpose = ANY(e.refused)){lately}) h"
     )
     last = len(matches) - 1
     walked = (
@@ -48,7 +54,7 @@ def people(rule: Sequence, values: Values) -> str:
         " min(CASE WHEN c THEN pos END) OVER later AS stop_pos,"
         " min(CASE WHEN c THEN at END) OVER later AS stop_at"
         f" FROM ({walked}) q WINDOW later AS {_LATER}) w"
-        f" WHERE s0 AND end_pos IS NOT NULL AND {' AND '.join(_bounds(rule, values))}"
+        f" WHERE s0 AND end_pos IS NOT NULL AND {' AND '.join(_bounds(rule, values, ago))}"
     )
 
 
@@ -57,12 +63,11 @@ def _step(step: Step, values: Values) -> str:
     return " AND ".join(conditions)
 
 
-def _bounds(rule: Sequence, values: Values) -> list[str]:
+def _bounds(rule: Sequence, values: Values, ago: Callable[[float], str]) -> list[str]:
     moment = "CAST(:now AS timestamptz)"
     bounds = ["true"]
     if rule.since_days is not None:
-        since = values.bind(rule.since_days * 86_400)
-        bounds.append(f"at >= {moment} - make_interval(secs => CAST({since} AS float8))")
+        bounds.append(f"at >= {ago(rule.since_days)}")
     if rule.within_days is None:
         return [*bounds, "(stop_pos IS NULL OR stop_pos >= end_pos)"]
     seconds = values.bind(rule.within_days * 86_400)

@@ -358,7 +358,8 @@ def test_what_postgresql_refuses_is_said_and_holds_nothing_up(
         assert pipeline.step(session).events == 1
     listed = server.get("/v1/computed-traits", headers=header).json()["data"]
     states = {trait["key"]: (trait["state"], trait["error"]) for trait in listed}
-    assert states == {"count": ("fresh", None), "sum": ("error", "PostgreSQL refuses (23514)")}
+    why = "PostgreSQL refuses (CheckViolation, 23514)"
+    assert states == {"count": ("fresh", None), "sum": ("error", why)}
     [count, total] = server.get(
         "/v1/profiles/user_id:u/computed?purpose=service.operation", headers=header
     ).json()["data"]

@@ -1,0 +1,48 @@
+"""The feed tells that a profile has changed where only a computed trait has."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from fastapi.testclient import TestClient
+
+from app import pipeline
+from app.db import Sessions
+from app.profiles import computing
+
+PURPOSE = "service.operation"
+
+
+def test_who_has_another_computed_value_is_in_the_feed_and_nobody_else(
+    server: TestClient, sessions: Sessions, write_key: str, token: Callable[..., dict[str, str]]
+) -> None:
+    header = token(purposes=(PURPOSE,))
+
+    def track(user: str, event: str) -> None:
+        body = {"event": event, "userId": user, "writeKey": write_key}
+        server.post("/v1/track", json=body).raise_for_status()
+        with sessions.begin() as session:
+            pipeline.step(session)
+
+    def told() -> int:
+        feed = server.get("/v1/changes?types=profile.updated", headers=header).json()
+        return len(feed["data"])
+
+    def advance(later: timedelta) -> None:
+        while computing.advance(sessions, now=datetime.now(UTC) + later):
+            pass
+
+    track("ada", "Order")
+    track("bea", "Seen")
+    assert told() == 0
+    definition = {"kind": "days_since", "event": "Order"}
+    body = {"name": "Days", "purpose": PURPOSE, "definition": definition}
+    server.put("/v1/computed-traits/days", json=body, headers=header).raise_for_status()
+    advance(timedelta(0))
+    assert told() == 1  # ada has a value now, bea none
+    track("ada", "Order")  # since when has changed, and how many days ago it was has not
+    track("bea", "Seen")
+    assert told() == 1
+    advance(timedelta(days=1, seconds=5))
+    assert told() == 2
+    track("bea", "Order")
+    assert told() == 3
