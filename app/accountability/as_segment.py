@@ -36,13 +36,13 @@ def compare(session: Session, event: SegmentEvent) -> dict[str, Any]:
         now=datetime.now(UTC),
     )
     meanings = Meanings(known.keys(), source.categories)
-    found = []
+    found: list[dict[str, Any]] = []
     for name, categories in event.destinations.items():
         why = _why(stamp, [meanings.of([one]) for one in categories])
         found.append(
             {"destination": name, "segment": name in theirs, "here": why == ALLOWED, "reason": why}
         )
-    leaks = sum(one["segment"] and not one["here"] for one in found)
+    leaks = sum(1 for one in found if one["segment"] and not one["here"])
     return {"destinations": found, "what_would_have_leaked": leaks}
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from consent.ledger.check import leaf_hash
 from consent.ledger.dated import Dated
+from consent.ledger.gone import Gone
 from consent.ledger.report import Claim, Report
 from consent.ledger.sealer import catalogue_id
 from consent.ledger.sealing import SubjectKey
@@ -52,6 +53,7 @@ class Scan:
         self._good, self._logged, self._dated = 0, "", Dated(claim.size for claim in signed)
         self._groups: dict[tuple[int, int], bytes] = {}
         self._exact: list[int] = []
+        self._gone = Gone()
 
     def run(self, progress: Callable[[int], None]) -> None:
         """Examine every entry, in order."""
@@ -68,6 +70,8 @@ class Scan:
             for level, index in sorted(self._groups):
                 self._within(index << level, past, f"there are hashes of level {level} too many")
             progress(past)
+        for what in self._gone.wrong():
+            self._report.wrong(None, what)
         size = self._report.entries = self._running.size
         if size < self._signed:
             self._tell(size, f"entries from {size} on are gone")
@@ -108,6 +112,7 @@ class Scan:
         elif said is not None:
             self._sealed(row, said, keys)
             self._time(row, said)
+            self._gone.stated(said)
         self._grow(index, row.leaf_hash)
 
     def _read(self, row: sa.Row[Any]) -> dict[str, Any] | None:
@@ -159,6 +164,8 @@ class Scan:
         if row.sealed is None:
             if row.body is not None:
                 self._tell(index, f"what was sealed of entry {index} is gone, its record is not")
+            else:
+                self._gone.missing(str(said.get("type")), index)
             return
         if row.body is None and is_record:
             self._tell(index, f"the record of entry {index} is gone, what was sealed of it is not")

@@ -14,7 +14,7 @@ from app.db import Sessions
 from app.ledger.anchor import Anchor, publish
 from app.ledger.keystore import Keystore
 from consent import ledger
-from consent.ledger import check, store
+from consent.ledger import check, statements, store
 from consent.ledger.check import leaf_hash
 from consent.ledger.consistency import check_consistency
 from consent.ledger.dated import FULL, Dated
@@ -138,6 +138,12 @@ FORGERIES: list[tuple[str, Change, int | str, str]] = [
         "DELETE FROM consent.ledger_sealed s USING consent.ledger_entry e, consent.record r "
         "WHERE s.leaf_index = e.leaf_index AND e.about = r.id AND r.value = 'u-150'"),
         "u-150", "sealed"),
+    ("a record deleted with what was sealed of it, as an erasure does", sql(
+        "WITH gone AS (DELETE FROM consent.ledger_sealed s USING consent.ledger_entry e, "
+        "consent.record r WHERE s.leaf_index = e.leaf_index AND e.about = r.id "
+        "AND r.value = 'u-150' RETURNING r.id) "
+        "DELETE FROM consent.record WHERE id IN (SELECT id FROM gone)"),
+        "none", "deleted by no erasure"),
     ("sealed under a key that never was", sql(
         "UPDATE consent.ledger_sealed SET key_id = gen_random_uuid() WHERE leaf_index = 60"),
         60, "cannot be opened"),
@@ -264,6 +270,10 @@ def test_e57_a_ledger_rewritten_and_signed_anew_fails_against_a_checkpoint_held_
     sessions: Sessions, keystore: Keystore, anchor: Anchor, sealed: None, sealing: Sealing
 ) -> None:
     outside = anchor.read()
+    with sessions.begin() as session:  # an erasure, that the deletion of a record may pass for it
+        told = {"erasure": "e", "what": "forgotten", "consent": "1"}
+        statements.append(session, "dsr", told)
+    sealing(most=1_000)
     with sessions() as session:
         vkeys = store.vkeys(session)
         old = store.head(session)
