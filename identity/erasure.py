@@ -1,16 +1,17 @@
 """Finds what is one person's by what events showed, and erases it from the schema `identity`."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from identity import graph
 from identity.lock import lock
-from identity.tables import LearntModel
+from identity.tables import Identifier, LearntModel
 
 #: What each table of this schema holds of a person, and what becomes of it.
 HOLDS: dict[str, str] = {
@@ -62,6 +63,19 @@ def own(session: Session, identifiers: Collection[tuple[str, str]]) -> list[Own]
     """
     rows = graph.rows_of([{"namespace": n, "value": v} for n, v in sorted(identifiers)])
     return [Own(*row) for row in session.execute(graph.statement("own"), {"rows": rows})]
+
+
+def called(session: Session, values: Collection[str]) -> Sequence[sa.Row[int, str, str]]:
+    """Return the identifiers (id, namespace, value) that are one of these values, however cased.
+
+    Of whatever namespace, and alone: without who else is joined with them. Every identifier is
+    looked at.
+    """
+    wanted = sorted({value.casefold() for value in values})
+    query = sa.select(Identifier.id, Identifier.namespace, Identifier.value).where(
+        sa.func.lower(Identifier.value) == sa.any_(sa.cast(wanted, ARRAY(sa.Text)))
+    )
+    return session.execute(query).all()
 
 
 def others(session: Session, ids: Collection[int]) -> list[Other]:

@@ -122,6 +122,8 @@ def _plan(sessions: Sessions, request_id: UUID) -> None:
         now = datetime.now(UTC)
         asked = Subject.of_json(request.subject).identifiers
         person = subject.spelt(session, subject.find(session, asked))
+        if request.kind == "erasure":
+            person = subject.with_namesakes(session, person)
         request.subject = person.as_json()
         if not person.ids and request.kind in NEEDS_SOMEBODY:
             requests.end(session, request, requests.NO_MATCH, by=WORKER, now=now)

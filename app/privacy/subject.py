@@ -14,6 +14,8 @@ from identity import erasure, graph, identifiers
 #: Values that are shorter could be anything else: they are looked for where identifiers stand, and
 #: not in free text.
 TELLING = 6
+#: Namespaces whose values say by themselves whose they are.
+ADDRESSES = ("email", "phone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,26 @@ def find(session: Session, asked: Collection[tuple[str, str]]) -> Subject:
     own = erasure.own(session, asked)
     everything = dict.fromkeys([*asked, *((o.namespace, o.value) for o in own)])
     return Subject(tuple(everything), tuple(o.id for o in own))
+
+
+def with_namesakes(session: Session, subject: Subject) -> Subject:
+    """Return it with identifiers of other namespaces that are one of its addresses.
+
+    A login or a device that is called like an address of the person would keep it here in clear.
+    These alone: not who else was joined with them, which may be somebody else.
+    """
+    addresses = {v for n, v in subject.identifiers if n in ADDRESSES and len(v) >= TELLING}
+    written = {
+        s for s in subject.spellings
+        if any((n, identifiers.normalise(n, s)) in subject.identifiers for n in ADDRESSES)
+    }  # fmt: skip
+    if not addresses:
+        return subject
+    found = erasure.called(session, addresses | written)
+    names = dict.fromkeys([*subject.identifiers, *((o.namespace, o.value) for o in found)])
+    ids = dict.fromkeys([*subject.ids, *(o.id for o in found)])
+    spellings = {*subject.spellings, *(o.value for o in found)}
+    return Subject(tuple(names), tuple(ids), tuple(sorted(spellings)))
 
 
 def spelt(session: Session, subject: Subject) -> Subject:

@@ -388,3 +388,24 @@ def test_packages_are_deleted_in_time_and_with_the_person(world: World) -> None:
     run.round_(world.sessions, world.settings)
     assert world.shown(shown["id"])["state"] == "closed"
     assert timedelta(days=world.settings.package_days) > timedelta(0)
+
+
+def test_71_a_login_or_device_that_is_called_like_the_address_goes_with_it(world: World) -> None:
+    ada(world)
+    bob(world)
+    world.send(
+        {"type": "page", "name": "Home", "anonymousId": SENT.upper(), "context": GIVEN},
+        {"type": "track", "event": "Bought", "userId": "adalovelace@gmail.com", "context": GIVEN},
+        # Somebody else on whose device the address was given for an id.
+        {"type": "track", "event": "Bought", "userId": "carl-3", "anonymousId": SENT,
+         "context": GIVEN},
+    )  # fmt: skip
+    shown = world.ask("erasure", "user_id:ada-1815")
+    assert shown["state"] == "closed"
+    assert world.where(*ADA) == set()
+    with world.sessions() as session:
+        left = session.scalars(sa.text("SELECT value FROM identity.identifier")).all()
+        events = session.scalars(sa.text("SELECT user_id FROM app.event ORDER BY id")).all()
+    assert {"bob-7", "carl-3"} <= set(left)
+    assert events.count("carl-3") == 1
+    assert world.send({"type": "page", "anonymousId": SENT, "context": GIVEN}) == ["suppressed"]
