@@ -8,6 +8,7 @@ from api.deps import Configuration
 from api.problems import documented
 from api.routes.analyses import ERRORS, Reader, answer
 from app.journeys.asked_over_time import (
+    AnomaliesIn,
     DriversIn,
     LifecycleIn,
     PredictionIn,
@@ -84,3 +85,18 @@ def compute_prediction(
     Learnt from, and scored, are only those who allow it. `refused` says why there are no scores.
     """
     return answer(request, settings, caller, "prediction", wanted)
+
+
+@router.post(
+    "/anomalies",
+    summary="Find when a number is not what it was to be",
+    responses=documented(*ERRORS),
+)
+def compute_anomalies(
+    request: Request, settings: Configuration, caller: Reader, wanted: AnomaliesIn
+) -> dict[str, Any]:
+    """Hold each day or week against those before it, and find when the level changed.
+
+    `back_test` says how many alerts the same rules raise a year, and how many by chance.
+    """
+    return answer(request, settings, caller, "anomalies", wanted)

@@ -3,6 +3,7 @@
 from pydantic import ConfigDict
 
 from app.journeys.activity_request import LifecycleQuery, RetentionQuery, StickinessQuery
+from app.journeys.anomaly_request import AnomaliesQuery
 from app.journeys.asking import Asking
 from app.journeys.definition import Journey
 from app.journeys.drivers_request import DriversQuery
@@ -100,7 +101,29 @@ class PredictionIn(PredictionQuery, Asking):
         return PredictionQuery.model_validate(self.said())
 
 
-AskedOverTime = RetentionIn | LifecycleIn | StickinessIn | DriversIn | PredictionIn
+class AnomaliesIn(AnomaliesQuery, Asking):
+    """Anomalies, and the purpose they serve."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "match": {"event": "Order Completed"},
+                "per": {"event": "Product Viewed"},
+                "unit": "day",
+                "zone": "Europe/Paris",
+                "holidays": "FR",
+            }
+        }
+    )
+
+    journey: str | None = None
+
+    def question(self, journey: Journey | None) -> AnomaliesQuery:
+        """Return what to judge."""
+        return AnomaliesQuery.model_validate(self.said())
+
+
+AskedOverTime = RetentionIn | LifecycleIn | StickinessIn | DriversIn | PredictionIn | AnomaliesIn
 
 FORMS: dict[str, type[AskedOverTime]] = {
     "retention": RetentionIn,
@@ -108,4 +131,5 @@ FORMS: dict[str, type[AskedOverTime]] = {
     "stickiness": StickinessIn,
     "drivers": DriversIn,
     "prediction": PredictionIn,
+    "anomalies": AnomaliesIn,
 }

@@ -1,7 +1,8 @@
 """The analyses of people over time, and of what decides and what will be."""
 
-from app.journeys import drivers, lifecycle, prediction, retention
+from app.journeys import anomalies, drivers, lifecycle, prediction, retention
 from app.journeys.activity_request import LifecycleQuery, RetentionQuery, StickinessQuery
+from app.journeys.anomaly_request import AnomaliesQuery
 from app.journeys.drivers_request import DriversQuery
 from app.journeys.kind import Kind
 from app.journeys.prediction_request import PredictionQuery
@@ -32,5 +33,10 @@ KINDS: dict[str, Kind] = {
         lambda c, r, at: prediction.prediction(c, r, as_of=at),
         lambda c, r, at, number: prediction.people(c, r, as_of=at, number=number),
         about=prediction.about,
+    ),
+    "anomalies": Kind(
+        AnomaliesQuery,
+        lambda c, r, at: anomalies.anomalies(c, r, as_of=at),
+        lambda c, r, at, number: anomalies.people(c, r, as_of=at, number=number),
     ),
 }

@@ -8,6 +8,7 @@ from app.journeys.vega_over_time import driver
 
 #: The most rows and columns that fit a picture; the answer has all.
 ROWS, COLUMNS = 30, 60
+MOST_POINTS = 200
 
 
 def _retention(answer: Answer) -> str:
@@ -166,10 +167,53 @@ def _prediction(answer: Answer) -> str:
     return canvas.document(answer, title, size + 24, parts)
 
 
+def _anomalies(answer: Answer) -> str:
+    """The number over time on the band it was to be in, with what is not usual marked."""
+    result = answer["result"]
+    points = result["points"][-MOST_POINTS:]
+    tall, left = 300.0, 80.0
+    wide = WIDTH - left - MARGIN
+    top = max((max(one["value"], one["high"] or 0) for one in points), default=0.0) or 1.0
+    step = wide / max(len(points), 1)
+
+    def at(value: float) -> float:
+        return tall - value / top * tall
+
+    said = f"{top:.1%}" if top <= 1 and points and points[0]["of"] is not None else f"{top:,.0f}"
+    parts = [canvas.text(left - 8, 10, said, size=11, anchor="end"),
+             canvas.text(left - 8, tall, "0", size=11, anchor="end")]  # fmt: skip
+    colours = {"high": RED, "low": RED, "feed_gap": AMBER, "incomplete": GREY}
+    for place, one in enumerate(points):
+        x = left + place * step
+        if one["high"] is not None:
+            high, low = at(one["high"]), at(one["low"])
+            parts.append(canvas.box(x, high, step, low - high, "#dfe8f1", one["start"]))
+    line = " ".join(
+        f"{left + (place + 0.5) * step:.1f},{at(one['value']):.1f}"
+        for place, one in enumerate(points)
+    )
+    parts.append(f'<polyline points="{line}" fill="none" stroke="{BLUE}" stroke-width="1.5"/>')
+    for place, one in enumerate(points):
+        x = left + (place + 0.5) * step
+        if colour := colours.get(one["status"]):
+            tip = f"{one['start']}: {one['value']:g}, {one['status'].replace('_', ' ')}"
+            parts.append(canvas.box(x - 4, at(one["value"]) - 4, 8, 8, colour, tip))
+        if place % (1 + len(points) // 8) == 0:
+            parts.append(canvas.text(x - step / 2, tall + 18, one["start"], size=10))
+    key = {"not as expected": RED, "no data came": AMBER, "not over": GREY}
+    for number, (name, colour) in enumerate(key.items()):
+        x = left + number * 170.0
+        parts += [canvas.box(x, tall + 34, 10, 10, colour, name)]
+        parts += [canvas.text(x + 16, tall + 44, name, size=12)]
+    title = f"{result['alerts']:,} of {len(result['points']):,} {answer['semantics']['unit']}s"
+    return canvas.document(answer, f"{title} are not as expected", tall + 50, parts)
+
+
 DRAWINGS: dict[str, Callable[[Answer], str]] = {
     "retention": _retention,
     "lifecycle": _lifecycle,
     "stickiness": _stickiness,
     "drivers": _drivers,
     "prediction": _prediction,
+    "anomalies": _anomalies,
 }

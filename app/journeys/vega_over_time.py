@@ -83,10 +83,27 @@ def _prediction(result: Result) -> Chart:
     }  # fmt: skip
 
 
+def _anomalies(result: Result) -> Chart:
+    keys = ("start", "value", "expected", "low", "high", "status")
+    rows = [{key: one[key] for key in keys} for one in result["points"]]
+    x = {"field": "start", "type": "temporal"}
+    return rows, {
+        "layer": [
+            {"mark": {"type": "area", "opacity": 0.2},
+             "encoding": {"x": x, "y": {"field": "low", "type": "quantitative"},
+                          "y2": {"field": "high"}}},
+            {"mark": {"type": "line", "point": True, "tooltip": True},
+             "encoding": {"x": x, "y": {"field": "value", "type": "quantitative"},
+                          "color": {"field": "status", "type": "nominal"}}},
+        ]
+    }  # fmt: skip
+
+
 CHARTS: dict[str, Callable[[Result], Chart]] = {
     "retention": _retention,
     "lifecycle": _lifecycle,
     "stickiness": _stickiness,
     "drivers": _drivers,
     "prediction": _prediction,
+    "anomalies": _anomalies,
 }

@@ -86,6 +86,7 @@ def test_every_answer_has_the_envelope_and_opens_to_its_people(
         "retention": ({"start": ORDERED}, f"cohort:{MONDAY}", 1),
         "lifecycle": ({"activity": ORDERED, "unit": "week"}, f"new:{MONDAY}", 1),
         "stickiness": ({"activity": ORDERED}, "active:1", 1),
+        "anomalies": ({"match": ORDERED}, f"at:{TODAY}", 1),
         "drivers": (
             {
                 "entry": {"event": "Viewed <b>"},
@@ -201,6 +202,7 @@ def test_answers_are_drawn_and_what_people_wrote_stays_text(
              "switches": ["--journey", "shop"], "conformance": ["--journey", "shop"],
              "attribution": [written({"conversion": ORDERED, "label": "event"})],
              "retention": [written({"start": ORDERED})],
+             "anomalies": [written({"match": ORDERED})],
              "lifecycle": [written({"activity": ORDERED})],
              "stickiness": [written({"activity": ORDERED})]}  # fmt: skip
     for kind, options in asked.items():

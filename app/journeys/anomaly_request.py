@@ -1,0 +1,47 @@
+"""What one can ask of anomalies; pure."""
+
+from datetime import date
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from app.journeys.calendars import Zone
+from app.journeys.definition import Frozen, Match
+from app.journeys.funnel_request import TimeRange
+
+
+class Marker(Frozen):
+    """Something that is known to have happened on a day: a release, a campaign, a strike."""
+
+    on: date
+    name: str = Field(min_length=1, max_length=200)
+
+
+class AnomaliesQuery(Frozen):
+    """On which days or weeks a number is not what it was to be, and when its level changed.
+
+    The number is how many `events` fit `match`, or how many `profiles` have one; with `per`, the
+    share of the profiles with `per` that have `match` too. It is held against what the intervals
+    before it let expect: their level, the weekday, and the public holidays of `holidays`. An alert
+    is outside `confidence` and differs by `least_effect` or more, where at least `floor` is
+    expected. `markers` explain what they precede by a week at most. `range` selects what is judged.
+    """
+
+    match: Match
+    count: Literal["events", "profiles"] = "profiles"
+    per: Match | None = None
+    unit: Literal["day", "week"] = "day"
+    zone: Zone = "UTC"
+    holidays: Literal["FR"] | None = None
+    history: int = Field(default=8, ge=4, le=52, description="Weeks that expectations rest on.")
+    confidence: float = Field(default=0.99, ge=0.8, le=0.9999)
+    least_effect: float = Field(default=0.1, ge=0, le=10)
+    floor: float = Field(default=10, ge=0)
+    markers: Annotated[tuple[Marker, ...], Field(max_length=100)] = ()
+    range: TimeRange = TimeRange()
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Self:
+        if self.per is not None and self.count == "events":
+            raise ValueError("/per: a share is of profiles; leave count out")
+        return self
