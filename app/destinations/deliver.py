@@ -17,7 +17,7 @@ from app.destinations import held, kinds, outbox
 from app.destinations.deciding import Deciding, Ended, Job, members_of, setup_of
 from app.destinations.kind import Kind, Outcome, Setup
 from app.destinations.tables import Delivery, Destination
-from app.destinations.wire import Wire
+from app.destinations.wire import NOT_TRIED, Wire
 from app.errors import AppError
 
 log = logging.getLogger("parcours.destinations")
@@ -31,6 +31,8 @@ LONGEST = timedelta(seconds=sum(RETRY_SECONDS))
 LEASE = timedelta(seconds=120)
 #: How long one batch may be sent, in seconds: well within the lease.
 SENDING = 45.0
+#: Where requests are paced, a batch holds what goes out in half of that, a request a record.
+HALF = SENDING / 2
 #: How long a destination rests whose messages all wait for others, or that cannot be used.
 REST = timedelta(seconds=1)
 BROKEN = timedelta(seconds=60)
@@ -40,6 +42,7 @@ BROKEN = timedelta(seconds=60)
 class _Claim:
     destination_id: int
     kind: Kind
+    rate: float | None
     rows: Sequence[sa.Row[Any]]
 
 
@@ -63,11 +66,10 @@ def deliver(sessions: Sessions, client: httpx.Client) -> int:
                 setup = setup_of(destination, claim.kind)
                 deciding = Deciding(session, destination, claim.kind, setup)
                 jobs, ended = deciding.decide(claim.rows, concerned)
-                rate = destination.rate or claim.kind.rate
         except (AppError, ValueError) as error:
             _rest(sessions, claim, error)
             return len(claim.rows)
-        wire = Wire(client, seconds=SENDING)
+        wire = Wire(client, seconds=SENDING, rate=claim.rate)
         outcomes = _send(claim.kind, setup, jobs, wire)
     with sessions.begin() as session:
         if session.get(Destination, claim.destination_id) is None:  # removed meanwhile
@@ -77,7 +79,7 @@ def deliver(sessions: Sessions, client: httpx.Client) -> int:
         for job, outcome in zip(jobs, outcomes, strict=True):
             _note(session, claim.destination_id, job, outcome)
         pause = max((o.retry_after_seconds or 0 for o in outcomes if o.status == 429), default=0)
-        pause = max(pause, wire.calls / rate if rate else 0)
+        pause = max(pause, wire.pause)
         _next_turn(session, claim.destination_id, timedelta(seconds=pause))
     return len(claim.rows)
 
@@ -96,15 +98,16 @@ def _claim(sessions: Sessions) -> _Claim | None:
             if kind is None:  # of a newer version: its messages wait
                 _next_turn(session, chosen.id, BROKEN)
                 continue
+            rate = chosen.rate or kind.rate
             rows = session.execute(
                 statement("app.destinations", "claim"),
                 {
                     "destination": chosen.id, "now": now, "lease": now + LEASE,
-                    "limit": kind.batch,
+                    "limit": min(kind.batch, max(1, int(rate * HALF))) if rate else kind.batch,
                 },
             ).all()  # fmt: skip
             if rows:
-                return _Claim(chosen.id, kind, sorted(rows, key=lambda row: row.id))
+                return _Claim(chosen.id, kind, rate, sorted(rows, key=lambda row: row.id))
             _next_turn(session, chosen.id, REST)
 
 
@@ -183,7 +186,8 @@ def _note(session: Session, destination_id: int, job: Job, outcome: Outcome) -> 
 
 
 def _later(session: Session, row: sa.Row[Any], outcome: Outcome, wait: float) -> None:
-    early = outcome.status == 429 and outcome.retry_after_seconds is not None
+    too_many = outcome.status == 429 and outcome.retry_after_seconds is not None
+    early = too_many or outcome.reason == NOT_TRIED
     session.execute(
         sa.update(Delivery)
         .where(Delivery.id == row.id)
@@ -202,6 +206,8 @@ def _wait(row: sa.Row[Any], outcome: Outcome) -> float | None:
     A receiver that says when it will take more (429) is believed, and that is no failed attempt.
     """
     asked = outcome.retry_after_seconds or 0.0
+    if outcome.reason == NOT_TRIED:
+        return asked
     if outcome.status == 429 and outcome.retry_after_seconds is not None:
         return None if datetime.now(UTC) - row.created_at > LONGEST else asked
     if row.attempts > len(RETRY_SECONDS):

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +14,12 @@ from urllib.parse import urlencode
 
 import httpx
 
+from app.destinations.guard import Guard, public_address
+
 #: Requests under way at once in one batch.
 AT_ONCE = 8
+#: Why a request was not sent: those before it took all the time there was.
+NOT_TRIED = "not tried: the others took too long"
 #: Most bytes of an answer that are read.
 MOST_BYTES = 4_000_000
 
@@ -71,18 +76,28 @@ class Answer:
 class Wire:
     """Sends the requests of one batch; after `seconds` it sends no more of them."""
 
-    def __init__(self, client: httpx.Client, *, seconds: float = 45.0) -> None:
-        """`client` says how long one request may take and where it may go."""
+    def __init__(
+        self, client: httpx.Client, *, seconds: float = 45.0, rate: float | None = None
+    ) -> None:
+        """`client` says how long one request may take and where it may go.
+
+        `rate` are requests a second: those that would be too early wait.
+        """
         self._client = client
         self._until = time.monotonic() + seconds
-        self.calls = 0
+        self._pause = 1 / rate if rate else 0.0
+        self._next = time.monotonic()
+        self._lock = threading.Lock()
+
+    @property
+    def pause(self) -> float:
+        """How long to wait before the next request, in seconds."""
+        return max(0.0, self._next - time.monotonic())
 
     def send(self, call: Call) -> Answer:
         """Send one request. Never raises for what a receiver or the network does."""
-        left = self._until - time.monotonic()
-        if left <= 0:
-            return Answer(None, "not tried: the others took too long")
-        self.calls += 1
+        if not self._turn():
+            return Answer(None, NOT_TRIED)
         try:
             content, headers = call.encoded()
             request = self._client.build_request(
@@ -103,12 +118,30 @@ class Wire:
             dict(answer.headers),
         )
 
+    def address(self, host: str, port: int) -> str | None:
+        """Return where a host may be reached by something else than HTTP; None where it wishes.
+
+        Raises httpx.TransportError where it may not be, or has no address.
+        """
+        guarded = isinstance(self._client._transport, Guard)
+        return public_address(host, port) if guarded else None
+
     def send_all(self, calls: Sequence[Call]) -> list[Answer]:
         """Send requests that do not depend on each other, some at once; answers in their order."""
         if len(calls) < 2:
             return [self.send(call) for call in calls]
         with ThreadPoolExecutor(min(AT_ONCE, len(calls))) as pool:
             return list(pool.map(self.send, calls))
+
+    def _turn(self) -> bool:
+        """Wait for the turn of a request; say whether it has one while there is time."""
+        with self._lock:
+            at = max(self._next, time.monotonic())
+            if at >= self._until:
+                return False
+            self._next = at + self._pause
+        time.sleep(max(0.0, at - time.monotonic()))
+        return True
 
     def _read(self, answer: httpx.Response) -> bytes:
         """Read a body that ends in time: one that trickles would hold up everybody else."""

@@ -11,4 +11,4 @@ WITH chosen AS MATERIALIZED (
   FOR NO KEY UPDATE OF e SKIP LOCKED)
 UPDATE app.destination t SET not_before = :lease
 FROM chosen WHERE t.id = chosen.id
-RETURNING t.id, t.kind;
+RETURNING t.id, t.kind, t.rate;

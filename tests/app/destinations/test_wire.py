@@ -1,0 +1,68 @@
+"""Requests of a batch: paced, bounded in time and size, and never an exception."""
+
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from app.destinations import wire
+from app.destinations.wire import Call, Wire, retry_after
+from tests.app.destinations.world import World
+from tests.end_to_end.conftest import Receiver
+
+CALL = Call("POST", "http://there.test/", {"name": "Grüße \ud83d"})
+
+
+def client(body: Iterator[bytes] | bytes = b"", status: int = 200) -> httpx.Client:
+    return httpx.Client(transport=httpx.MockTransport(
+        lambda _: httpx.Response(status, content=body)
+    ))  # fmt: skip
+
+
+def test_requests_are_spaced_by_the_rate_also_those_at_once() -> None:
+    began = time.monotonic()
+    sending = Wire(client(), rate=50)
+    answers = sending.send_all([CALL] * 11)
+    assert {answer.status for answer in answers} == {200}
+    assert time.monotonic() - began >= 10 / 50
+    assert 0 < sending.pause <= 1 / 50
+
+
+def test_what_there_is_no_time_for_is_not_tried() -> None:
+    answers = Wire(client(), rate=10, seconds=0.25).send_all([CALL] * 8)
+    assert sum(answer.error == wire.NOT_TRIED for answer in answers) == 5
+
+
+def test_an_answer_that_is_too_long_or_never_ends_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trickle() -> Iterator[bytes]:
+        while True:
+            time.sleep(0.02)
+            yield b"x" * 65_536
+
+    answer = Wire(client(trickle()), seconds=0.1).send(CALL)
+    assert (answer.status, answer.error) == (None, "ReadTimeout")
+    monkeypatch.setattr(wire, "MOST_BYTES", 100)
+    answer = Wire(client(b"x" * 101)).send(CALL)
+    assert (answer.status, answer.error) == (None, "DecodingError")
+
+
+def test_an_answer_that_is_no_json_says_nothing() -> None:
+    for body in (b"", b"<html>", b"[" * 100_000, b"\xff"):
+        assert Wire(client(body)).send(CALL).json() is None
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-5", "soon", "", None, "1e400"])
+def test_a_time_to_wait_that_is_none_is_not_believed(value: str | None) -> None:
+    found = retry_after(value, wire.datetime.now(wire.UTC))
+    assert found is None or 0 <= found <= 86_400
+
+
+def test_a_slow_pace_costs_no_message_an_attempt(people: World, receiver: Receiver) -> None:
+    people.people("ada", "bob", "eve", plan="pro")
+    people.segment("pros", {"trait": "plan", "op": "eq", "value": "pro"})
+    made = people.destination(url=receiver.url, segments=["pros"], rate=0.05)
+    people.deliver()
+    assert len(receiver.received) == 1, "the next in twenty seconds"
+    rows = people.get(f"/v1/destinations/{made['id']}/deliveries")["data"]
+    assert sorted(row["attempts"] for row in rows) == [0, 0, 1]
