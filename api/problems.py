@@ -81,6 +81,8 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     app_errors.SegmentExists: HTTPStatus.CONFLICT,
     app_errors.SegmentChanged: HTTPStatus.PRECONDITION_FAILED,
     app_errors.JourneyNotFound: HTTPStatus.NOT_FOUND,
+    app_errors.JourneyChanged: HTTPStatus.PRECONDITION_FAILED,
+    app_errors.MapUnreadable: HTTPStatus.UNPROCESSABLE_ENTITY,
     app_errors.AnalysisNotFound: HTTPStatus.NOT_FOUND,
     app_errors.BucketInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     app_errors.DestinationNotFound: HTTPStatus.NOT_FOUND,

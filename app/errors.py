@@ -214,6 +214,14 @@ class JourneyNotFound(AppError):
     """No such journey."""
 
 
+class JourneyChanged(AppError):
+    """The journey was changed since it was read; read it again."""
+
+
+class MapUnreadable(AppError):
+    """The workbook is no map of a journey."""
+
+
 class AnalysisNotFound(AppError):
     """No such analysis, or it was asked too long ago."""
 

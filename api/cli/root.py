@@ -31,6 +31,7 @@ PLACES = {
     "consent": ("consent", "consent"),
     "analyst": ("analysts", "analyst"),
     "import": ("data", "import_"),
+    "journey": ("journeys", "journey"),
     "analyse": ("analyse", "analyse"),
     "demo": ("demo", "demo"),
     "doctor": ("doctor", "doctor"),

@@ -7,20 +7,32 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 import consent
-from app.errors import JourneyNotFound
+from app.errors import JourneyChanged, JourneyNotFound
 from app.journeys import due
 from app.journeys.definition import Journey, definition_hash
+from app.journeys.difference import difference
 from app.journeys.tables import JourneyVersion
 
+#: Versions have fewer digits than this.
+LONGEST_NUMBER = 10
+#: So many places that changed are named in an error.
+MOST_TOLD = 20
+_LOCK = sa.text("SELECT pg_advisory_xact_lock(hashtext('journey'), hashtext(:key))")
 
-def save(session: Session, journey: Journey) -> JourneyVersion:
+
+def save(session: Session, journey: Journey, *, read: str | None = None) -> JourneyVersion:
     """Store a definition as the next version of its key; an equal one is returned as it is.
 
-    Raises PurposeNotFound.
+    `read` is the `definition_hash` of the version that was read and changed: when another one was
+    saved since, nothing is done, and the error says what that changed. Two who save at once take
+    turns. Raises PurposeNotFound, JourneyChanged.
     """
     consent.catalogue.purpose(session, journey.purpose)
     digest = definition_hash(journey)
+    session.execute(_LOCK, {"key": journey.key})
     last = _last(session, journey.key)
+    if read is not None and (last is None or last.definition_hash != read):
+        raise JourneyChanged(_since(session, journey.key, read, last))
     if last is not None and last.definition_hash == digest:
         return last
     version = JourneyVersion(
@@ -38,11 +50,48 @@ def save(session: Session, journey: Journey) -> JourneyVersion:
 
 
 def find(session: Session, key: str) -> tuple[JourneyVersion, Journey]:
-    """Return the newest version of a journey; raises JourneyNotFound."""
-    last = _last(session, key)
-    if last is None:
+    """Return the newest version of a journey, or the one that `key@2` names.
+
+    Raises JourneyNotFound.
+    """
+    name, at, number = key.partition("@")
+    if not at:
+        found = _last(session, key)
+    elif number.isascii() and number.isdigit() and len(number) < LONGEST_NUMBER:
+        found = session.get(JourneyVersion, (name, int(number)))
+    else:
+        found = None
+    if found is None:
         raise JourneyNotFound(key)
-    return last, Journey.model_validate(last.definition)
+    return found, Journey.model_validate(found.definition)
+
+
+def versions(session: Session, key: str) -> list[JourneyVersion]:
+    """Return all versions of a journey, the newest first; raises JourneyNotFound."""
+    query = sa.select(JourneyVersion).where(JourneyVersion.key == key)
+    found = list(session.scalars(query.order_by(JourneyVersion.version.desc())))
+    if not found:
+        raise JourneyNotFound(key)
+    return found
+
+
+def _since(session: Session, key: str, read: str, last: JourneyVersion | None) -> str:
+    """Say what changed between the version that was read and the newest."""
+    if last is None:
+        return f"there is no journey {key!r}"
+    there = sa.select(JourneyVersion).where(
+        JourneyVersion.key == key, JourneyVersion.definition_hash == read
+    )
+    known = session.scalar(there.order_by(JourneyVersion.version.desc()).limit(1))
+    if known is None:
+        return f"version {last.version} is the newest, and the one that was read is unknown"
+    changed = difference(known.definition, last.definition)
+    paths = [change.path for change in changed]
+    more = f" and {len(paths) - MOST_TOLD} more" if len(paths) > MOST_TOLD else ""
+    return (
+        f"version {last.version} was saved after the version {known.version} that was read;"
+        f" they differ at {', '.join(paths[:MOST_TOLD])}{more}"
+    )
 
 
 def list_all(session: Session) -> list[tuple[JourneyVersion, Journey]]:

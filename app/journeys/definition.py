@@ -272,6 +272,15 @@ class Touchpoint(Frozen):
     moment_of_truth: bool = False
 
 
+class Persona(Frozen):
+    """A kind of person that the map is drawn for; who is one of them now says the `segment`."""
+
+    id: Identifier
+    segment: Identifier
+    name: Label | None = None
+    description: Label | None = None
+
+
 def _channel(value: object) -> object:
     return {"id": value} if isinstance(value, str) else value
 
@@ -282,7 +291,8 @@ class Journey(Frozen):
     Touchpoints are ordered rules: the first whose match fits an event wins. Stages have distinct
     orders, so that the furthest stage of a person is always one stage. `stage_rule` says which
     stage a person is at: the furthest ever reached, or the one of the latest event. `value` is
-    what an arrival at the last stage is worth, `lost` are events after which somebody is gone.
+    what an arrival at the last stage is worth, `lost` are events after which somebody is gone,
+    `personae` are whom it is drawn for.
     """
 
     key: Identifier
@@ -295,10 +305,11 @@ class Journey(Frozen):
     target: Target | None = None
     value: Amount | None = None
     lost: tuple[Match, ...] = Field(default=(), max_length=50)
+    personae: tuple[Persona, ...] = Field(default=(), max_length=50)
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
-        for field in ("stages", "channels", "touchpoints"):
+        for field in ("stages", "channels", "touchpoints", "personae"):
             _distinct(f"/{field}", "id", [part.id for part in getattr(self, field)])
         _distinct("/stages", "order", [stage.order for stage in self.stages])
         if self.target is not None:

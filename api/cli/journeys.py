@@ -1,0 +1,114 @@
+"""`parcours journey …`: maps of journeys, as workbooks and JSON files, and what changed in them."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from api.cli.session import AsJson, DataDir, opened, settings, show
+from app.errors import DefinitionInvalid, JourneyNotFound, MapUnreadable
+from app.journeys import catalogue, workbook
+from app.journeys.definition import Journey
+from app.journeys.difference import difference
+from app.journeys.templates import TEMPLATES
+
+journey = typer.Typer(help="Maps of journeys.", no_args_is_help=True)
+
+COLUMNS = ("key", "version", "purpose", "stages", "channels", "touchpoints")
+Key = Annotated[str, typer.Argument(help="The key of a journey, or KEY@VERSION.")]
+
+
+def _line(version: int | None, journey: Journey) -> dict[str, Any]:
+    counts = {name: len(getattr(journey, name)) for name in ("stages", "channels", "touchpoints")}
+    return {"key": journey.key, "version": version, "purpose": journey.purpose, **counts}
+
+
+@journey.command("list")
+def list_journeys(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """List the journeys in their newest version."""
+    with opened(settings(data_dir)) as sessions, sessions() as session:
+        rows = [_line(row.version, found) for row, found in catalogue.list_all(session)]
+    show(rows, as_json, *COLUMNS)
+
+
+@journey.command("templates")
+def list_templates(as_json: AsJson = False) -> None:
+    """List the journeys to start from; `journey start` writes one to a file."""
+    found = [Journey.model_validate(template) for template in TEMPLATES]
+    show([_line(None, each) for each in found], as_json, *COLUMNS)
+
+
+@journey.command("start")
+def start(
+    template: Annotated[str, typer.Argument(help="One of `journey templates`.")],
+    out: Annotated[Path, typer.Option("--out", help="The file: .xlsx or .json.")],
+    key: Annotated[str | None, typer.Option("--key", help="Its key instead.")] = None,
+) -> None:
+    """Write a template to a file, to be changed and imported."""
+    found = next((each for each in TEMPLATES if each["key"] == template), None)
+    if found is None:
+        raise JourneyNotFound(f"no template {template!r}")
+    _write(out, Journey.model_validate({**found, "key": key or found["key"]}))
+
+
+@journey.command("export")
+def export(
+    key: Key,
+    out: Annotated[Path, typer.Option("--out", help="The file: .xlsx or .json.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Write a journey to a workbook or a JSON file, from which it is imported without loss."""
+    with opened(settings(data_dir)) as sessions, sessions() as session:
+        _write(out, catalogue.find(session, key)[1])
+
+
+@journey.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help=".xlsx or .json.")],
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Save the journey of a file as the next version of its key; an equal one changes nothing."""
+    found = _read(file)
+    with opened(settings(data_dir)) as sessions, sessions.begin() as session:
+        version = catalogue.save(session, found).version
+    row = _line(version, found)
+    show(row if as_json else [row], as_json, *COLUMNS)
+
+
+@journey.command("diff")
+def diff(
+    key: Annotated[str, typer.Argument(help="The key of a journey.")],
+    before: Annotated[int, typer.Argument(help="The version that is compared.")],
+    after: Annotated[int | None, typer.Argument(help="With this one, or the newest.")] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what differs between two versions of a journey."""
+    with opened(settings(data_dir)) as sessions, sessions() as session:
+        old = catalogue.find(session, f"{key}@{before}")[0].definition
+        new = catalogue.find(session, key if after is None else f"{key}@{after}")[0].definition
+    rows = [asdict(each) for each in difference(old, new)]
+    show(rows, as_json, "path", "kind", "before", "after")
+
+
+def _write(out: Path, found: Journey) -> None:
+    if out.suffix == ".json":
+        body = found.model_dump(mode="json", by_alias=True, exclude_none=True)
+        out.write_text(json.dumps(body, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    elif out.suffix == ".xlsx":
+        out.write_bytes(workbook.write(found))
+    else:
+        raise MapUnreadable(f"{out.name} ends neither with .xlsx nor with .json")
+    typer.echo(f"{out}: {found.key}")
+
+
+def _read(file: Path) -> Journey:
+    if file.suffix != ".json":
+        return workbook.read(file.read_bytes())
+    try:
+        return workbook.defined(json.loads(file.read_bytes()))
+    except (ValueError, RecursionError):
+        raise DefinitionInvalid(f"{file.name} is no JSON") from None

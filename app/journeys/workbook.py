@@ -1,0 +1,208 @@
+"""A journey's definition as a workbook (XLSX, ISO/IEC 29500), and back without loss; pure.
+
+People fill in maps in spreadsheets. One sheet holds each list, one row each item, in its order;
+what is neither text nor number nor yes or no is JSON, in a column that says so. The sheet `Map`
+shows stages × channels to the eye and is not read. Text stays text: what begins with = is no
+formula, and what XML cannot hold is written as Excel does, _x0001_.
+"""
+
+import json
+import re
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from io import BytesIO
+from typing import Any
+
+import openpyxl
+from openpyxl.styles import Alignment, Font
+from openpyxl.utils import get_column_letter
+from openpyxl.worksheet.worksheet import Worksheet
+from pydantic import ValidationError
+
+from app.errors import DefinitionInvalid, MapUnreadable
+from app.journeys.definition import Journey, Label, LocalizedText
+
+MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+#: The lists of a definition that are sheets; the rest are rows of the first sheet.
+SHEETS = {
+    "stages": "Stages",
+    "channels": "Channels",
+    "touchpoints": "Touchpoints",
+    "personae": "Personae",
+}
+#: Sheets that a workbook may lack.
+OPTIONAL = ("personae",)
+#: What is text even where somebody typed a number.
+NAMES = ("id", "stage", "channel", "key", "segment")
+FIRST, SHOWN = "Journey", "Map"
+#: The title of a column whose cells are JSON ends with this.
+JSON = " (JSON)"
+#: Excel takes no more characters in a cell.
+LONGEST_CELL = 32_767
+#: Bytes of a workbook, unpacked; one of 5,000 touchpoints has some 3 million.
+LARGEST = 30_000_000
+#: Rows that are read of a sheet, and columns.
+MOST_ROWS, MOST_COLUMNS = 20_000, 200
+_UNWRITABLE = re.compile(r"[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)")
+_WRITTEN = re.compile(r"_x([0-9A-Fa-f]{4})_")
+
+
+def write(journey: Journey) -> bytes:
+    """Return the workbook of a definition; raises MapUnreadable if a cell would be too long."""
+    definition = journey.model_dump(mode="json", by_alias=True, exclude_none=True)
+    book = openpyxl.Workbook()
+    book.remove(book.worksheets[0])
+    single = {key: value for key, value in definition.items() if key not in SHEETS}
+    _fill(book.create_sheet(FIRST), [single])
+    for key, title in SHEETS.items():
+        _fill(book.create_sheet(title), definition.get(key, []))
+    _show(book.create_sheet(SHOWN), journey)
+    out = BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+def read(content: bytes) -> Journey:
+    """Return the journey that a workbook states.
+
+    Raises MapUnreadable for what is no workbook, is too large, lacks a sheet or has a cell that
+    says JSON and is none; DefinitionInvalid, with the place, for what is no journey.
+    """
+    return defined(_stated(content))
+
+
+def defined(body: object) -> Journey:
+    """Return the journey of parsed JSON; raises DefinitionInvalid, with the place."""
+    try:
+        return Journey.model_validate(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = "/".join(str(part) for part in first["loc"])
+        raise DefinitionInvalid(f"#/{place}: {first['msg']}") from None
+
+
+def _stated(content: bytes) -> dict[str, Any]:
+    try:
+        with zipfile.ZipFile(BytesIO(content)) as packed:
+            if sum(part.file_size for part in packed.infolist()) > LARGEST:
+                raise MapUnreadable(f"the workbook has more than {LARGEST:,} bytes unpacked")
+        book = openpyxl.load_workbook(BytesIO(content), read_only=True, data_only=True)
+    except MapUnreadable:
+        raise
+    except Exception as error:  # openpyxl raises whatever its parsers do: BadZipFile, KeyError, …
+        raise MapUnreadable("this is no XLSX workbook") from error
+    sheets = {key: title for key, title in SHEETS.items() if title in book.sheetnames}
+    wanted = [FIRST, *(title for key, title in SHEETS.items() if key not in OPTIONAL)]
+    missing = [title for title in wanted if title not in book.sheetnames]
+    if missing:
+        raise MapUnreadable(f"the workbook has no sheet {missing[0]!r}")
+    try:
+        single = _rows(book[FIRST])
+        lists = {key: _rows(book[title]) for key, title in sheets.items()}
+    except MapUnreadable:
+        raise
+    except Exception as error:  # a sheet whose XML breaks off, or a style that is not there
+        raise MapUnreadable("the workbook is damaged") from error
+    if len(single) != 1:
+        raise MapUnreadable(f"the sheet {FIRST!r} must have one row below its titles")
+    return {**single[0], **lists}
+
+
+def _fill(sheet: Worksheet, items: Sequence[Mapping[str, Any]]) -> None:
+    flat = [dict(_cells(item)) for item in items]
+    titles = list(dict.fromkeys(title for row in flat for title in row))
+    for column, title in enumerate(titles, 1):
+        sheet.column_dimensions[get_column_letter(column)].width = 24
+        _put_cell(sheet, 1, column, title, bold=True)
+        for row, item in enumerate(flat, 2):
+            _put_cell(sheet, row, column, item.get(title))
+    sheet.freeze_panes = "A2"
+
+
+def _cells(item: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    for key, value in item.items():
+        if isinstance(value, dict) and value.keys() <= {"fr", "en"} and all(value.values()):
+            yield from ((f"{key}.{language}", words) for language, words in value.items())
+        elif isinstance(value, list | dict) or value == "":  # an empty cell is no text at all
+            yield key + JSON, json.dumps(value, ensure_ascii=False)
+        else:
+            yield key, value
+
+
+def _put_cell(sheet: Worksheet, row: int, column: int, value: Any, *, bold: bool = False) -> None:
+    if value is None:
+        return
+    if isinstance(value, str):
+        value = _UNWRITABLE.sub(lambda found: f"_x{ord(found[0]):04X}_", value)
+        if len(value) > LONGEST_CELL:
+            raise MapUnreadable(f"a text of {len(value):,} characters is too long for a cell")
+    cell = sheet.cell(row, column, value)
+    if isinstance(value, str):
+        cell.data_type = "s"  # "=1+1" too
+    cell.font = Font(bold=bold)
+    cell.alignment = Alignment(wrap_text=True, vertical="top")
+
+
+def _show(sheet: Worksheet, journey: Journey) -> None:
+    stages = sorted(journey.stages, key=lambda stage: stage.order)
+    sheet.column_dimensions["A"].width = 16
+    for column, stage in enumerate(stages, 2):
+        sheet.column_dimensions[get_column_letter(column)].width = 28
+        _put_cell(sheet, 1, column, text(stage.name, stage.id), bold=True)
+    for row, channel in enumerate(journey.channels, 2):
+        _put_cell(sheet, row, 1, text(channel.name, channel.id), bold=True)
+        for column, stage in enumerate(stages, 2):
+            there = [
+                text(point.name, point.id)
+                for point in journey.touchpoints
+                if (point.stage, point.channel) == (stage.id, channel.id)
+            ]
+            _put_cell(sheet, row, column, "\n".join(there)[:LONGEST_CELL] or None)
+    sheet.freeze_panes = "B2"
+
+
+def text(label: Label | None, otherwise: str, language: str = "en") -> str:
+    """Return a label in a language, or in the other one."""
+    if isinstance(label, LocalizedText):
+        both = {"en": label.en, "fr": label.fr}
+        return both[language] or label.en or label.fr or otherwise
+    return label or otherwise
+
+
+def _rows(sheet: Any) -> list[dict[str, Any]]:
+    sheet.reset_dimensions()  # what a file says of its size need not be so
+    rows = sheet.iter_rows(max_row=MOST_ROWS + 2, max_col=MOST_COLUMNS, values_only=True)
+    titles = [_text(title) for title in next(rows, ())]
+    found = []
+    for number, row in enumerate(rows, 2):
+        if number > MOST_ROWS + 1:
+            raise MapUnreadable(f"the sheet {sheet.title!r} has more than {MOST_ROWS:,} rows")
+        item: dict[str, Any] = {}
+        for title, value in zip(titles, row, strict=False):
+            if title and value is not None:
+                _put(item, str(title), _text(value), f"{sheet.title}, row {number}")
+        if item:
+            found.append(item)
+    return found
+
+
+def _put(item: dict[str, Any], title: str, value: Any, where: str) -> None:
+    key, dot, language = title.rpartition(".")
+    if title.endswith(JSON):
+        try:
+            item[title.removesuffix(JSON)] = json.loads(str(value))
+        except (ValueError, RecursionError):
+            raise MapUnreadable(f"{where}: the cell below {title!r} is no JSON") from None
+    elif dot and language in ("fr", "en"):
+        label = item.setdefault(key, {})
+        if isinstance(label, dict):
+            label[language] = str(value)
+    else:
+        typed = title in NAMES and isinstance(value, int) and not isinstance(value, bool)
+        item[title] = str(value) if typed else value
+
+
+def _text(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return _WRITTEN.sub(lambda found: chr(int(found[1], 16)), value)
