@@ -41,6 +41,8 @@ from benchmarks.ingest import listener
 PURPOSE = "marketing.email"
 HEAVY_EVENTS = 100_000
 PARTS = 10
+#: Fewer than the server keeps connections to its database, so that none ends between two looks.
+CONNECTIONS = 8
 
 PEOPLE = """
 INSERT INTO identity.identifier
@@ -230,7 +232,7 @@ class Run:
                     assert answer.status_code == 200, answer.text
                     latencies.append((time.perf_counter() - at) * 1000)
 
-        with self._sessions() as session, _threads(work, 16, due):
+        with self._sessions() as session, _threads(work, CONNECTIONS, due):
             before = cpu.of_tree(self._pid), cpu.of_backends(session)
             start, requests = time.perf_counter(), int(self._rate * self._seconds)
             for n in range(requests):
