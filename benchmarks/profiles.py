@@ -77,7 +77,7 @@ SELECT :source, 'e-' || :part || '-' || n, 'track', (ARRAY['Product Viewed', 'Pr
        :part
 FROM generate_series(CAST(1 AS bigint), :events) n,
      LATERAL (SELECT CASE WHEN n <= :heavy THEN 1
-                          ELSE 2 + (n * 7919 + CAST(:part AS bigint) * 104729) % (:profiles - 1) END,
+                     ELSE 2 + (n * 7919 + CAST(:part AS bigint) * 104729) % (:profiles - 1) END,
                      now() - interval '1 day' * (12 - :part) + interval '1 second' * (n % 80000)
              ) e(who, at)
 """
