@@ -20,7 +20,7 @@ def of_views(session: Session, views: Sequence[View]) -> dict[int, list[sa.Row[A
     allowed = {view.subject_id for view in views if view.allowed}
     if not allowed:
         return stays
-    query = (
+    query: sa.Select[Any] = (
         sa.select(
             SegmentMember.person_id,
             Segment.key,
