@@ -104,7 +104,8 @@ def people(
     """
     kind, place = parse(number)
     ids = [point.id for point in query.journey.touchpoints]
-    cases: dict[str, tuple[str, str, str]] = {"touchpoint": ("visit", "true", "true"), **_CASES}
+    cases: dict[str, tuple[str, str, str]] = {"touchpoint": ("visit", "true", "true")}
+    cases |= {str(name): case for name, case in _CASES.items()}
     if len(place) != 1 or place[0] not in ids or kind not in cases:
         raise unknown(number, ", ".join(f"{name}:[id]" for name in cases))
     parameters = Parameters()
