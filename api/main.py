@@ -70,7 +70,7 @@ from api.routes import (
 )
 from app import db, logs
 from app.db import Sessions
-from app.destinations import seal
+from app.destinations import file, seal
 from app.errors import DatabaseUnavailable
 from app.events.held import Holding
 from app.events.meter import Meter
@@ -147,6 +147,7 @@ def create_app(settings: Settings, sessions: Sessions) -> FastAPI:
     holding = Holding.of(settings)
     gate.use(settings)
     seal.use(settings)
+    file.use(settings)
 
     @asynccontextmanager
     async def lifespan(server: FastAPI) -> AsyncIterator[None]:

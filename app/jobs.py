@@ -209,8 +209,7 @@ class Worker:
 
     def _privacy(self) -> None:
         privacy.round_(self._sessions, self._settings)
-        timeout = httpx.Timeout(self._settings.webhook_timeout_seconds)
-        with httpx.Client(timeout=timeout, follow_redirects=False, trust_env=False) as client:
+        with guard.client(self._settings) as client:
             opendsr.call_back(self._sessions, self._settings, client)
             forward.forward(self._sessions, self._settings, client)
         self._send.set()

@@ -41,6 +41,8 @@ from benchmarks.ingest import listener
 PURPOSE = "marketing.email"
 HEAVY_EVENTS = 100_000
 PARTS = 10
+#: Fewer than the server keeps connections to its database, so that none ends between two looks.
+CONNECTIONS = 8
 
 PEOPLE = """
 INSERT INTO identity.identifier
@@ -75,7 +77,7 @@ SELECT :source, 'e-' || :part || '-' || n, 'track', (ARRAY['Product Viewed', 'Pr
        :part
 FROM generate_series(CAST(1 AS bigint), :events) n,
      LATERAL (SELECT CASE WHEN n <= :heavy THEN 1
-                          ELSE 2 + (n * 7919 + CAST(:part AS bigint) * 104729) % (:profiles - 1) END,
+                     ELSE 2 + (n * 7919 + CAST(:part AS bigint) * 104729) % (:profiles - 1) END,
                      now() - interval '1 day' * (12 - :part) + interval '1 second' * (n % 80000)
              ) e(who, at)
 """
@@ -230,7 +232,7 @@ class Run:
                     assert answer.status_code == 200, answer.text
                     latencies.append((time.perf_counter() - at) * 1000)
 
-        with self._sessions() as session, _threads(work, 16, due):
+        with self._sessions() as session, _threads(work, CONNECTIONS, due):
             before = cpu.of_tree(self._pid), cpu.of_backends(session)
             start, requests = time.perf_counter(), int(self._rate * self._seconds)
             for n in range(requests):

@@ -98,7 +98,7 @@ def _write_table(table: list[Row], out: Path) -> None:
             writer.writerows({k: csv_cell(v) for k, v in row.items()} for row in table)
         return
     import pyarrow as pa  # noqa: PLC0415  # loaded when it is written
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415  # as well
 
     pq.write_table(pa.Table.from_pylist(table), out)
 

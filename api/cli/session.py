@@ -15,7 +15,7 @@ from rich.table import Table
 import consent
 from app import analysts, db, schema
 from app.db import Sessions
-from app.destinations import seal
+from app.destinations import file, seal
 from app.postgres import database
 from app.privacy.replay import replay
 from app.settings import Settings
@@ -42,6 +42,7 @@ def opened(settings: Settings) -> Iterator[Sessions]:
     identifiers.read_phones_of(settings.default_region)
     gate.use(settings)
     seal.use(settings)
+    file.use(settings)
     with database(settings) as url:
         engine = db.engine(url, pool_size=8)
         try:

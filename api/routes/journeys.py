@@ -54,6 +54,10 @@ EXAMPLE = {
             "match": {"event": "Order Completed"},
         },
     ],
+    "target": {
+        "nodes": ["product-page", {"touchpoint": "online-order", "channels": ["shop"]}],
+        "edges": [{"from": "product-page", "to": "online-order", "max_delay": "P7D"}],
+    },
 }
 
 

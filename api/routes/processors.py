@@ -2,7 +2,6 @@
 
 from typing import Annotated, Any
 
-import httpx
 from fastapi import APIRouter, Depends, Header, Request, Security
 from fastapi.security import APIKeyHeader
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,7 +11,7 @@ from api.deps import Configuration, Db
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
 from api.request_body import whole
-from app.destinations import registry
+from app.destinations import guard, registry
 from app.errors import (
     CallbackNotSigned,
     DestinationKeyUnusable,
@@ -86,9 +85,7 @@ def register(
     with sessions() as session:
         registry.find(session, destination_id)
     address = processors.read(wanted.url, wanted.credentials, wanted.certificate)
-    with httpx.Client(
-        timeout=settings.webhook_timeout_seconds, follow_redirects=False, trust_env=False
-    ) as client:
+    with guard.client(settings) as client:
         found = processors.discover(client, address)
     with sessions.begin() as session:
         return processors.shown(processors.register(session, destination_id, address, found))

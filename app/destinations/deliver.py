@@ -18,7 +18,6 @@ from app.destinations.deciding import Deciding, Ended, Job, members_of, setup_of
 from app.destinations.kind import Kind, Outcome, Setup
 from app.destinations.tables import Delivery, Destination
 from app.destinations.wire import NOT_TRIED, Wire
-from app.errors import AppError
 
 log = logging.getLogger("parcours.destinations")
 
@@ -62,11 +61,13 @@ def deliver(sessions: Sessions, client: httpx.Client) -> int:
     with in_use.held(sessions, concerned):
         try:
             with sessions.begin() as session:
-                destination = session.get_one(Destination, claim.destination_id)
+                destination = session.get(Destination, claim.destination_id)
+                if destination is None:  # removed meanwhile, and its messages with it
+                    return len(claim.rows)
                 setup = setup_of(destination, claim.kind)
                 deciding = Deciding(session, destination, claim.kind, setup)
                 jobs, ended = deciding.decide(claim.rows, concerned)
-        except (AppError, ValueError) as error:
+        except Exception as error:  # its key, its settings, its purpose: no other waits for it
             _rest(sessions, claim, error)
             return len(claim.rows)
         wire = Wire(client, seconds=SENDING, rate=claim.rate)
@@ -128,9 +129,10 @@ def _send(kind: Kind, setup: Setup, jobs: Sequence[Job], wire: Wire) -> list[Out
 
 
 def _rest(sessions: Sessions, claim: _Claim, error: Exception) -> None:
-    """Leave a destination alone that cannot be used: its settings or its key are not right."""
+    """Leave a destination alone that cannot be used as it is; no attempt is counted."""
     reason = f"the destination cannot be used: {type(error).__name__}"
     log.error("destination %d: %s", claim.destination_id, reason)
+    log.debug("destination %d", claim.destination_id, exc_info=error)
     with sessions.begin() as session:
         ids = [row.id for row in claim.rows]
         session.execute(

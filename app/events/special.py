@@ -55,11 +55,11 @@ def take(
     Kept is a value of whose every category some purpose in effect covers, on explicit consent that
     the event's own identifiers gave; all others are gone, and counted. Call it when what the events
     say of consent is on record. Those at the places `out` are not stored anyway. Where no plan
-    declares anything this is one comparison.
+    declares anything this is one look at each event.
     """
-    if not memory.plans.special:
-        return items
     labels = memory.plans.special
+    if not labels and not any(_apart_already(item.envelope) for item in items):
+        return items
 
     def known(name: str) -> frozenset[str] | None:
         return labels.get(normalised(name))
@@ -183,6 +183,12 @@ def _with(envelope: Envelope, kept: Mapping[str, Any]) -> Envelope:
     rest = values_of(envelope.rest) if envelope.rest else {}
     whole = Raw(msgspec.json.encode({**rest, APART: kept}))
     return msgspec.structs.replace(envelope, rest=whole)
+
+
+def _apart_already(envelope: Envelope) -> bool:
+    """Say whether an event may bring along what was kept apart, here or elsewhere."""
+    rest = bytes(envelope.rest)
+    return bool(rest) and (APART.encode() in rest or b"\\u" in rest)
 
 
 def _pick(value: Any, place: str, known: Known, taken: dict[str, dict[str, Any]]) -> None:

@@ -37,7 +37,7 @@ def compare(
     """Compare the variants over the view `event`, by each alignment. Read-only."""
     found = tuple(_aligned(connection, query, align, as_of) for align in query.align)
     ratio = None
-    if query.shares:
+    if query.shares and sum(found[0].sizes.values()):
         sizes = found[0].sizes
         verdict = sample_ratio([sizes[one.name] for one in query.variants], query.shares)
         ratio = SampleRatio(
@@ -198,7 +198,7 @@ def _amount(
     connection: duckdb.DuckDBPyConnection, query: CompareQuery, k: int, place: int
 ) -> tuple[Heap, ...]:
     rows = connection.execute(
-        f"""SELECT variant, count(*) FILTER (b{k}), sum(a{k}::DECIMAL(24, 6)) FILTER (b{k}),
+        f"""SELECT variant, count(*) FILTER (b{k}), sum(a{k}::DECIMAL(38, 6)) FILTER (b{k}),
             stddev_samp(a{k} ORDER BY person_id) FILTER (b{k}), count(*) FILTER (NOT b{k})
         FROM compared WHERE variant IS NOT NULL GROUP BY variant"""
     ).fetchall()

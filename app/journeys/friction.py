@@ -104,13 +104,13 @@ def people(
     """
     kind, place = parse(number)
     ids = [point.id for point in query.journey.touchpoints]
-    if len(place) != 1 or place[0] not in ids or kind not in {"touchpoint", *_CASES}:
-        raise unknown(number, ", ".join(f"{name}:[id]" for name in ("touchpoint", *_CASES)))
+    cases: dict[str, tuple[str, str, str]] = {"touchpoint": ("visit", "true", "true")}
+    cases |= {str(name): case for name, case in _CASES.items()}
+    if len(place) != 1 or place[0] not in ids or kind not in cases:
+        raise unknown(number, ", ".join(f"{name}:[id]" for name in cases))
     parameters = Parameters()
     text = _relations(query, as_of, parameters)
-    source, against, judged = ("visit", "true", "true")
-    if kind != "touchpoint":
-        source, against, judged = _CASES[kind]  # type: ignore[index]
+    source, against, judged = cases[kind]
     rows = connection.execute(
         f"{text} SELECT DISTINCT person_id FROM {_rows(source)}"
         f" WHERE point = {ids.index(place[0])} AND ({against}) AND ({judged}) ORDER BY person_id",

@@ -21,6 +21,7 @@ WITHIN = timedelta(days=7)
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, le=1000)]
+Score = Annotated[float, Field(ge=-1e9, le=1e9)]
 Level = Annotated[float, Field(ge=0, le=1e12)]
 
 
@@ -33,7 +34,7 @@ class Survey(Frozen):
     instrument: Instrument
     match: Match
     prop: str = Field(default="score", min_length=1, max_length=300)
-    scale: tuple[float, float] | None = None
+    scale: tuple[Score, Score] | None = None
     max_lag: Duration = WITHIN
 
     @model_validator(mode="after")

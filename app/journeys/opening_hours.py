@@ -1,6 +1,7 @@
 """Opening hours: how much of a stretch of time a service was open; pure."""
 
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
@@ -15,6 +16,12 @@ Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 FIRST = date(1990, 1, 1)
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 WEEK: tuple[Day, ...] = DAYS[:5]
+
+
+@cache
+def _zones() -> frozenset[str]:
+    """Every zone there is; asking for them reads a folder."""
+    return frozenset(available_timezones())
 
 
 def _clock(value: object) -> object:
@@ -39,7 +46,7 @@ class OpeningHours(Frozen):
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
-        if self.tz not in available_timezones():
+        if self.tz not in _zones():
             raise ValueError(f"/tz: {self.tz!r} is no time zone")
         flat = [moment for pair in self.hours for moment in pair]
         if any(moment.tzinfo is not None for moment in flat):

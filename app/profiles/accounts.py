@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 import consent
 from app import cursors
+from app.access import reads
 from app.consents import denials
 from app.consents.permission import Permission, permissions, unit
 from app.db import statement
@@ -112,6 +113,7 @@ def views(session: Session, accounts: Sequence[Account], purpose: str) -> list[A
     tellers = {row.identifier_id for row in rows}
     subjects = {getattr(row, unit(known)) for row in rows}
     decided = {p.identifier_id: p for p in _decided(session, known, subjects, tellers)}
+    reads.saw(session, [i for i, p in decided.items() if p.allowed], purpose=purpose)
     rules = trait_rules.in_force(session)
     by_account: dict[int, list[sa.Row[Any]]] = defaultdict(list)
     for row in rows:
@@ -189,6 +191,7 @@ def members(
     asked = subjects[:limit]
     decided = permissions(session, known, asked) if asked else []
     whose = {p.identifier_id: p.person_id for p in decided if p.allowed}
+    reads.saw(session, whose, purpose=purpose)
     profiles = people.profile_ids(session, set(whose.values()))
     stays = _stays(session, whose, purpose, account=account.id)
     return [

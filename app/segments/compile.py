@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 import consent
 from app.consents.permission import decision, parameters, unit
 from app.db import statement
-from app.profiles import computed_traits, trait_rules
+from app.profiles import accounts, computed_traits, trait_rules
 from app.profiles.survivorship import Survivorship
 from app.profiles.tables import ComputedTrait
 from app.segments import uses
@@ -34,14 +34,25 @@ class Known:
     computed: Mapping[str, ComputedTrait]
     segments: Mapping[str, Rule]
     consents: Mapping[str, consent.Purpose]
+    #: Who told traits of groups that the people asked about are in: they are decided about too.
+    tellers: frozenset[int]
 
 
-def known(session: Session, rules: Sequence[Rule], purpose: consent.Purpose) -> Known:
-    """Read what these rules are made of."""
+def known(
+    session: Session,
+    rules: Sequence[Rule],
+    purpose: consent.Purpose,
+    people: Collection[int] | None,
+) -> Known:
+    """Read what these rules are made of, asked about these people."""
     everything = {t.key: t for t in computed_traits.list_all(session) if t.purpose == purpose.key}
     others = uses.rules_of(session, rules, purpose.key)
     consents = uses.consents_of(session, [*rules, *others.values()])
-    return Known(purpose, trait_rules.in_force(session), everything, others, consents)
+    tellers: set[int] = set()
+    if people is not None and uses.asks_groups([*rules, *others.values()]):
+        tellers = accounts.tellers(session, people)
+    survivorship = trait_rules.in_force(session)
+    return Known(purpose, survivorship, everything, others, consents, frozenset(tellers))
 
 
 def _statement(
@@ -53,19 +64,24 @@ def _statement(
     identifier. Consent is inside: `allowed` holds only identifiers that may be used for the
     segments' purpose, and everything a rule asks is asked of these.
     """
+    values: dict[str, Any] = {}
+    about, asked = people, ""
+    if people is not None and of.tellers:
+        about, asked = {*people, *of.tellers}, " WHERE whole_id = ANY(CAST(:asked AS bigint[]))"
+        values["asked"] = sorted(people)
     compiler = Compiler(
         of.survivorship, of.computed, of.segments, everybody=people is None, unit=unit(of.purpose)
     )
-    values: dict[str, Any] = {}
     for number, key in enumerate(sorted(of.consents)):
-        text, bound = renamed(of.consents[key], people, f"k{number}_")
+        text, bound = renamed(of.consents[key], about, f"k{number}_")
         compiler.decisions[key] = text
         values |= bound
     conditions = [compiler.condition(rule) for rule in rules]
     head = (
         f"WITH permission AS ({decision(people).text}), allowed AS MATERIALIZED ("
-        f" SELECT identifier_id, {unit(of.purpose)} AS person_id FROM permission WHERE allowed"
-        "), subject AS (SELECT DISTINCT person_id FROM allowed"
+        f" SELECT identifier_id, {unit(of.purpose)} AS person_id, person_id AS whole_id"
+        " FROM permission WHERE allowed"
+        f"), subject AS (SELECT DISTINCT person_id FROM allowed{asked}"
         "), basis AS (SELECT person_id, array_agg(identifier_id ORDER BY identifier_id)"
         f" AS identifier_ids FROM allowed GROUP BY person_id){compiler.counted()}"
     )
@@ -74,7 +90,7 @@ def _statement(
         name: now - timedelta(days=value.days) if isinstance(value, Ago) else value
         for name, value in compiler.values.items()
     }
-    return head, source, conditions, {"now": now, **parameters(of.purpose, people), **values}
+    return head, source, conditions, {"now": now, **parameters(of.purpose, about), **values}
 
 
 def renamed(
@@ -96,7 +112,7 @@ def members_query(
     people: Collection[int] | None,
 ) -> tuple[str, dict[str, Any]]:
     """Return the statement that yields `person_id` of who meets one rule, and its values."""
-    of = known(session, [rule], purpose)
+    of = known(session, [rule], purpose, people)
     head, source, [condition], values = _statement([rule], of, people, now)
     met = f"SELECT subject.person_id, {condition} AS met{source}{_ASKED} OFFSET 0"
     return f"{head} SELECT person_id FROM ({met}) m WHERE met", values
@@ -124,7 +140,7 @@ def members_of_all(
     people: Collection[int] | None = None,
 ) -> list[set[int]]:
     """Return of each rule who of these people (or of everybody) meets it now, in one statement."""
-    of = known(session, rules, purpose)
+    of = known(session, rules, purpose, people)
     head, source, conditions, values = _statement(rules, of, people, now)
     each = f"unnest(ARRAY[{', '.join(conditions)}]) WITH ORDINALITY AS m(met, place)"
     asked = f"{source} CROSS JOIN LATERAL {each}{_ASKED} AND m.met"
@@ -161,7 +177,9 @@ def met_query(
     """Return a WITH whose `met` has the ids of the segments that each person meets, and values."""
     keys = sorted(rules)
     asked = [rules[key] for key in keys]
-    head, source, conditions, values = _statement(asked, known(session, asked, purpose), None, now)
+    head, source, conditions, values = _statement(
+        asked, known(session, asked, purpose, None), None, now
+    )
     met = ", ".join(
         f"CASE WHEN {condition} THEN CAST({key:d} AS bigint) END"
         for key, condition in zip(keys, conditions, strict=True)

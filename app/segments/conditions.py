@@ -22,6 +22,7 @@ from app.segments.definition import (
     Behaviour,
     Computed,
     Consent,
+    Group,
     Identity,
     Listed,
     Member,
@@ -30,7 +31,7 @@ from app.segments.definition import (
     Sequence,
     Trait,
 )
-from app.segments.golden import values
+from app.segments.golden import latest_first, values
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Compiler(Values):
         return self._single(rule)
 
     def _single(
-        self, rule: Trait | Computed | Sequence | Listed | Consent | Identity | Behaviour
+        self, rule: Trait | Computed | Sequence | Listed | Consent | Identity | Group | Behaviour
     ) -> str:
         if isinstance(rule, Trait):
             return self._trait(rule)
@@ -100,6 +101,8 @@ class Compiler(Values):
             return self._consent(rule)
         if isinstance(rule, Identity):
             return self._identity(rule)
+        if isinstance(rule, Group):
+            return self._group(rule)
         return self._behaviour(rule)
 
     def _join(self, key: str, query: Callable[[], str]) -> str:
@@ -180,6 +183,25 @@ class Compiler(Values):
         )
         return several if rule.identity == "probable" else f"(NOT {several})"
 
+    def _group(self, rule: Group) -> str:
+        """Membership and value are as usable as the identifiers whose events told of them."""
+        told = (
+            "SELECT DISTINCT ON (a.person_id, g.account_id) a.person_id, g.value FROM allowed a"
+            " JOIN app.group_trait g ON g.identifier_id = a.identifier_id"
+            " JOIN permission p ON p.identifier_id = g.told_by AND p.allowed"
+            f" WHERE g.key = {self.bind(rule.group_trait)}"
+            " AND NOT (:purpose = ANY(g.member_refused)) AND NOT (:purpose = ANY(g.refused))"
+        )
+        if rule.group_type is not None:
+            told += f" AND g.group_type = {self.bind(rule.group_type)}"
+        told += f" ORDER BY a.person_id, g.account_id, {latest_first('g.')}"
+        test = self.test("t.value", rule.op, rule.value)
+        met = (
+            f"SELECT DISTINCT t.person_id FROM ({told}) t"
+            f" WHERE json_typeof(t.value) <> 'null' AND {test}"
+        )
+        return self._among(_key(rule), lambda: met)
+
     def _behaviour(self, rule: Behaviour) -> str:
         key = _key(rule, exclude={"count"})
         if key not in self._counts:
@@ -239,5 +261,5 @@ class Compiler(Values):
         )
 
 
-def _key(rule: Behaviour | Sequence, exclude: set[str] | None = None) -> str:
+def _key(rule: Behaviour | Sequence | Group, exclude: set[str] | None = None) -> str:
     return json.dumps(rule.model_dump(mode="json", exclude=exclude), sort_keys=True)

@@ -114,6 +114,18 @@ class Listed(Strict):
     as_of: AwareDatetime
 
 
+class Group(Strict):
+    """A condition on a trait of an account or household that the person is in; any one counts.
+
+    Of values of several sources the latest counts, of those told by who may be used.
+    """
+
+    group_trait: str = Field(min_length=1, max_length=512)
+    group_type: str | None = Field(default=None, min_length=1, max_length=100)
+    op: Operator = "eq"
+    value: Any = None
+
+
 class Consent(Strict):
     """What is decided for another purpose, of the identifiers that may be used for the segment's.
 
@@ -152,7 +164,7 @@ class Not(Strict):
 #: The words by which conditions are told apart.
 KINDS = (
     "all", "any", "not", "trait", "computed", "event", "sequence", "segment", "listed", "consent",
-    "identity",
+    "identity", "group_trait",
 )  # fmt: skip
 
 
@@ -175,7 +187,8 @@ Rule = Annotated[
     | Annotated[Member, Tag("segment")]
     | Annotated[Listed, Tag("listed")]
     | Annotated[Consent, Tag("consent")]
-    | Annotated[Identity, Tag("identity")],
+    | Annotated[Identity, Tag("identity")]
+    | Annotated[Group, Tag("group_trait")],
     Discriminator(
         _kind,
         custom_error_type="unknown_condition",

@@ -1,6 +1,7 @@
 """The graph of what segments are made of: events, traits, computed traits, purposes, segments."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -10,6 +11,7 @@ from app.segments.definition import (
     Behaviour,
     Computed,
     Consent,
+    Group,
     Listed,
     Member,
     Rule,
@@ -22,6 +24,15 @@ from app.segments.tables import Segment
 
 #: What is made of what: kind and name, each.
 Edge = tuple[tuple[str, str], tuple[str, str]]
+#: By which field a condition names what, and what that is.
+NAMED: tuple[tuple[type[Any], str, str], ...] = (
+    (Trait, "trait", "trait"),
+    (Computed, "computed_trait", "computed"),
+    (Member, "segment", "segment"),
+    (Consent, "purpose", "consent"),
+    (Group, "group_trait", "group_trait"),
+    (Listed, "list", "listed"),
+)
 
 
 def edges(session: Session) -> list[Edge]:
@@ -40,18 +51,12 @@ def edges(session: Session) -> list[Edge]:
 
 def _parts(rule: Rule) -> Iterator[tuple[str, str]]:
     for part in walk(rule):
-        if isinstance(part, Trait):
-            yield "trait", part.trait
-        elif isinstance(part, Computed):
-            yield "computed_trait", part.computed
-        elif isinstance(part, Behaviour):
+        if isinstance(part, Behaviour):
             yield "event", part.event
         elif isinstance(part, Sequence):
             for step in (*part.sequence, *part.without):
                 yield "event", step.event
-        elif isinstance(part, Member):
-            yield "segment", part.segment
-        elif isinstance(part, Consent):
-            yield "purpose", part.consent
-        elif isinstance(part, Listed):
-            yield "list", part.listed
+        else:
+            for kind, named, field in NAMED:
+                if isinstance(part, kind):
+                    yield named, getattr(part, field)

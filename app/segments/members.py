@@ -228,20 +228,3 @@ def size(session: Session, segment: Segment) -> int:
         SegmentMember.segment_id == segment.id, SegmentMember.left_at.is_(None)
     )
     return session.scalar(query) or 0
-
-
-def of_person(session: Session, person: int) -> list[sa.Row[Any]]:
-    """Return the stays of a person: key, purpose, entered_at, left_at, why_left."""
-    query = (
-        sa.select(
-            Segment.key,
-            Segment.purpose,
-            SegmentMember.entered_at,
-            SegmentMember.left_at,
-            SegmentMember.why_left,
-        )
-        .join(SegmentMember, SegmentMember.segment_id == Segment.id)
-        .where(SegmentMember.person_id == person)
-        .order_by(Segment.key, SegmentMember.entered_at)
-    )
-    return list(session.execute(query))

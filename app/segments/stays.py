@@ -20,7 +20,7 @@ def of_views(session: Session, views: Sequence[View]) -> dict[int, list[sa.Row[A
     allowed = {view.subject_id for view in views if view.allowed}
     if not allowed:
         return stays
-    query = (
+    query: sa.Select[Any] = (
         sa.select(
             SegmentMember.person_id,
             Segment.key,
@@ -32,6 +32,7 @@ def of_views(session: Session, views: Sequence[View]) -> dict[int, list[sa.Row[A
         .where(graph.among(SegmentMember.person_id, allowed), Segment.purpose == views[0].purpose)
         .order_by(Segment.key, SegmentMember.entered_at)
     )
-    for row in session.execute(query):
+    rows: list[sa.Row[Any]] = list(session.execute(query))
+    for row in rows:
         stays[row.person_id].append(row)
     return stays

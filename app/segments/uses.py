@@ -10,7 +10,16 @@ import consent
 from app.errors import ComputedTraitInUse, DefinitionInvalid, SegmentInUse
 from app.profiles import computed_traits
 from app.segments import lists
-from app.segments.definition import MOST_CONDITIONS, RULE, Computed, Consent, Member, Rule, walk
+from app.segments.definition import (
+    MOST_CONDITIONS,
+    RULE,
+    Computed,
+    Consent,
+    Group,
+    Member,
+    Rule,
+    walk,
+)
 from app.segments.tables import Segment
 
 #: Segments that are not archived.
@@ -98,6 +107,11 @@ def consents_of(session: Session, rules: Sequence[Rule]) -> dict[str, consent.Pu
     if not keys:
         return {}
     return {k: p for k, p in consent.catalogue.purposes(session).items() if k in keys}
+
+
+def asks_groups(rules: Iterable[Rule]) -> bool:
+    """Say whether one of these rules asks for a trait of an account."""
+    return any(isinstance(part, Group) for rule in rules for part in walk(rule))
 
 
 def waits_for(session: Session, rule: Rule, purpose: str) -> list[str]:

@@ -1,5 +1,6 @@
 """A number becomes a segment with one call, and stays the people it counted (issue 7, check 28)."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -8,7 +9,8 @@ from fastapi.testclient import TestClient
 
 import consent
 from app import pipeline
-from app.db import Sessions
+from app.db import Sessions, statement
+from app.profiles import read
 from consent import Purpose
 
 PURPOSE, OTHER, MEASURE = "analytics.audience", "marketing.email", "measure.only"
@@ -144,8 +146,8 @@ def test_a_segment_splits_a_funnel_and_another_purposes_does_not(
     rows = {row["value"]: row["steps"] for row in again["result"]["breakdown"]}
     assert rows == {True: [1, 0], False: [5, 2]}
     for segment, code in (("mailable", "definition-invalid"), ("nowhere", "segment-not-found")):
-        body = {"steps": STEPS, "breakdown": {"segment": segment}}
-        answer = server.post("/v1/analyses/funnel", json=body, headers=header)
+        asked: dict[str, Any] = {"steps": STEPS, "breakdown": {"segment": segment}}
+        answer = server.post("/v1/analyses/funnel", json=asked, headers=header)
         assert answer.json()["code"] == code
 
 
@@ -195,3 +197,18 @@ def test_who_may_make_a_segment(server: TestClient, header: dict[str, str], toke
     assert server.post(url, json=body, headers=header).json()["code"] == "segment-exists"
     gone = server.post("/v1/analyses/q_no/segment", json=body, headers=header)
     assert gone.status_code == 404
+
+
+def test_an_erased_person_is_in_no_list(
+    server: TestClient, header: dict[str, str], sessions: Sessions
+) -> None:
+    made = make(server, header, ask(server, header)["query_id"], "step:1", "viewers")
+    count = sa.text("SELECT count(*) FROM app.people_list_member WHERE list = :key")
+    with sessions.begin() as session:
+        before = session.scalar(count, {"key": made["rule"]["listed"]})
+        person = read.find(session, "user_id:u-1").person_id
+        session.execute(
+            statement("app.privacy", "erase_profiles"),
+            {"ids": [person], "at": datetime.now(UTC), "message_ids": []},
+        )
+        assert session.scalar(count, {"key": made["rule"]["listed"]}) == before - 1

@@ -69,7 +69,8 @@ def test_a_timeline_is_read_by_name_type_source_and_time_page_by_page(people: Pe
     assert numbers(source="elsewhere") == []
     assert people.get("user_id:ada/events", type="nonsense").status_code == 422
     assert people.get("user_id:ada/events", since="yesterday").status_code == 422
-    pages, cursor = [], None
+    pages: list[list[int]] = []
+    cursor = None
     while cursor is not None or not pages:
         asked = {"limit": 4, **({"cursor": cursor} if cursor else {})}
         page = people.get("user_id:ada/events", **asked).json()
@@ -165,7 +166,8 @@ def test_a_copy_follows_what_changed_withdrawals_merges_and_erasures_included(
         copy: dict[str, Any] = {}
         more, cursor, last = True, after, after or ""
         while more:
-            asked = {"purpose": EMAIL, "limit": limit, **({"after": cursor} if cursor else {})}
+            asked: dict[str, Any] = {"purpose": EMAIL, "limit": limit}
+            asked |= {"after": cursor} if cursor else {}
             page = people.server.get("/v1/changed-profiles", params=asked, headers=people.header)
             body = page.json()
             for one in body["data"]:

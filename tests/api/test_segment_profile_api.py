@@ -27,7 +27,8 @@ class Client:
 
     def pages(self, ref: str, part: str, **asked: Any) -> list[Any]:
         """Follow `cursor.next` while `has_more`, as Segment documents it."""
-        found, cursor = [], {"has_more": True, "next": ""}
+        found = []
+        cursor: dict[str, Any] = {"has_more": True, "next": ""}
         while cursor["has_more"]:
             more = {"next": cursor["next"]} if cursor["next"] else {}
             page = self.get(ref, part, **asked, **more)

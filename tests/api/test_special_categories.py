@@ -179,6 +179,21 @@ def test_88_it_is_so_for_sources_without_a_plan_too(clinic: Clinic, sessions: Se
     assert clinic.where() == set()
 
 
+def test_88_what_another_server_kept_apart_is_kept_only_with_consent_too(
+    server: TestClient, sessions: Sessions, write_key: str, token: Callable[..., dict[str, str]]
+) -> None:
+    """As it stands in the file that a person takes along; here no plan declares anything."""
+    made = Clinic(server, sessions, write_key, token(purposes=(PURPOSE,)))
+    made.purpose(PURPOSE, covers=("health",))
+    taken = {"type": "track", "event": "Moved", "userId": "ada",
+             "specialCategories": {"health": {"/properties/diagnosis": MARKS[0]}}}  # fmt: skip
+    made.send(taken)
+    assert made.where() == set()
+    made.say("given")
+    made.send(taken)
+    assert [one["value"] for one in made.read()["data"]] == [MARKS[0]]
+
+
 def test_88_in_strict_mode_an_undeclared_field_refuses_its_event_which_is_kept_without_it(
     clinic: Clinic,
 ) -> None:

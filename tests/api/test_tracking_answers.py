@@ -129,7 +129,7 @@ PROBLEMS = {
     "body-too-large": (413, "The request body is larger than this server accepts."),
     "rate-limited": (
         429,
-        "The source sends more events than it may; send them again after Retry-After seconds.",
+        "This is more than the source or client may send; send it again after Retry-After seconds.",
     ),
 }
 NO_KEY = Refused(

@@ -32,8 +32,12 @@ class Operation:
         return f"{self.method} {self.path}"
 
     def address(self, **values: str) -> str:
-        """Return its address, each parameter filled with the value given for it, or with `1`."""
-        return re.sub(r"{(\w+)}", lambda found: values.get(found[1], "1"), self.path)
+        """Return its address, each parameter filled with the value given for it, or with `1`.
+
+        A `space` of Segment's Profile API is a purpose.
+        """
+        known = {"space": "service.operation", **values}
+        return re.sub(r"{(\w+)}", lambda found: known.get(found[1], "1"), self.path)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlencode
 
 import pytest
 import sqlalchemy as sa
@@ -16,7 +17,7 @@ from app.access import clients, reads, sources
 from app.access.tables import PersonRead
 from app.db import Sessions
 from tests.api.line import Line
-from tests.api.oauth.operations import taking_tokens
+from tests.api.oauth.operations import Call, answers, taking_tokens
 from tests.api.oauth.wire import Known, register, token_of
 
 PURPOSE = "analytics.audience"
@@ -254,3 +255,43 @@ def test_the_command_lists_reads(
     rows = Line("client", tmp_path, database_url).json("reads", "--subject", "user_id:eve")
     assert rows[0]["operation"] == "GET /v1/profiles/{ref}"
     assert len(rows[0]["profile_ids"]) == 1
+
+
+#: Names people and is not noted here, and why.
+NOT_NOTED: dict[str, str] = {
+    "GET /v1/reads": "without a subject it lists notes, of whomever they are",
+}
+
+
+def test_whatever_answer_names_somebody_is_noted(
+    server: TestClient, sessions: Sessions, header: Header, ids: dict[str, int]
+) -> None:
+    """Each operation of the OpenAPI document that reads, asked about ada as its examples ask."""
+    app = cast(FastAPI, server.app)
+    with sessions() as session:
+        names = set(
+            map(str, session.scalars(sa.text("SELECT profile_id FROM identity.identifier")))
+        )
+    silent, telling = [], set()
+    for operation in taking_tokens(app.openapi()):
+        if operation.method != "GET" and not operation.path.endswith(("/batch", "/preview")):
+            continue
+        query = dict.fromkeys(operation.query, "user_id:ada")
+        if operation.by_query:
+            query["purpose"] = PURPOSE
+        address = operation.address(ref="user_id:ada", key="lyon", space=PURPOSE)
+        body = {**operation.example, "purpose": PURPOSE, "profiles": ["user_id:ada"]}
+        call = Call(operation, header, f"{address}?{urlencode(query)}", body)
+        with noted(sessions) as new:
+            [reply] = answers(app, [call])
+        if any(name in reply.body.decode() for name in names):
+            telling.add(str(operation))
+            if [row.operation for row in new] != [str(operation)]:
+                silent.append(str(operation))
+    assert sorted(set(silent) - NOT_NOTED.keys()) == []
+    assert len(telling) > 15
+    assert telling >= {
+        "GET /v1/profiles/{ref}",
+        "GET /v1/changes",
+        "GET /v1/segments/{key}/members",
+    }

@@ -214,7 +214,8 @@ def test_a_revoked_token_is_forgotten_once_it_could_not_be_used_anyway(
     with sessions.begin() as session:
         tokens.revoke(session, "old", now - timedelta(days=1))
         tokens.revoke(session, "new", now + timedelta(minutes=5))
-        assert session.scalars(sa.select(RevokedToken.token_id)).all() == ["new"]
+        ours = RevokedToken.token_id.in_(["old", "new"])
+        assert session.scalars(sa.select(RevokedToken.token_id).where(ours)).all() == ["new"]
 
 
 def test_a_read_of_personal_data_states_a_purpose_the_client_is_registered_for() -> None:

@@ -1,10 +1,10 @@
 """What operators do with a destination: dry run, outcomes, replay, sync, switching off and on."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
 import sqlalchemy as sa
 
 from app.destinations import outbox, seal
@@ -181,24 +181,43 @@ def test_secrets_are_sealed_shown_nowhere_and_not_moved_to_another_address(
     people.patch(path, {**moved, "secrets": {"write_key": "another"}})
 
 
-@pytest.mark.parametrize(
-    ("wanted", "said"),
-    [
+def test_what_a_kind_cannot_use_is_refused_with_a_pointer(people: World) -> None:
+    people.segment("pros", PROS)
+    known = {"kind": "segment", "secrets": {"write_key": "w"}}
+    for wanted, said in (
         ({"kind": "nonsense"}, "#/kind"),
         ({"kind": "segment", "secrets": {}}, "#/secrets/write_key"),
-        ({"kind": "segment", "secrets": {"write_key": "w"}, "settings": {"x": 1}}, "#/settings/x"),
+        ({**known, "settings": {"x": 1}}, "#/settings/x"),
+        ({**known, "mapping": {"a": {}}}, "#/mapping/a"),
         ({"kind": "webhook", "url": "ftp://x/"}, "#/settings/url"),
+        ({"kind": "webhook", "url": "http://[::1"}, "#/settings"),
+        ({"kind": "webhook", "url": "https:///x"}, "#/settings"),
         ({"kind": "webhook", "url": "https://x/", "mapping": {"a": {"value": 1}}}, "#/mapping"),
-    ],
-)
-def test_what_a_kind_cannot_use_is_refused_with_a_pointer(
-    people: World, wanted: dict[str, Any], said: str
+        ({"kind": "hubspot", "secrets": {"access_token": "t"}, "mapping": {}}, "email must be"),
+        ({"kind": "brevo", "secrets": {"api_key": "k"}, "settings": {"lists": {"no": 1}}}, "lists"),
+    ):
+        body = {"name": "there", "purpose": "marketing.email", "segments": ["pros"], **wanted}
+        answer = people.server.post("/v1/destinations", json=body, headers=people.header)
+        assert (answer.status_code, said in answer.text) == (422, True), answer.text
+
+
+def test_a_dry_run_is_for_who_may_know_people_for_its_purpose_and_none_is_without_one(
+    people: World, receiver: Receiver, token: Callable[..., dict[str, str]]
 ) -> None:
-    people.segment("pros", PROS)
-    body = {"name": "there", "purpose": "marketing.email", "segments": ["pros"], **wanted}
-    answer = people.server.post("/v1/destinations", json=body, headers=people.header)
-    assert answer.status_code == 422
-    assert said in answer.text
+    number = there(people, receiver.url)
+    other = token("destinations:write", purposes=("analytics.audience",))
+    refused = people.server.post(f"/v1/destinations/{number}/dry-run", headers=other)
+    assert (refused.status_code, refused.json()["code"]) == (403, "purpose-not-allowed")
+    body = {"name": "aimless", "kind": "segment", "segments": ["pros"],
+            "secrets": {"write_key": "wk"}}  # fmt: skip
+    none = people.server.post("/v1/destinations", json=body, headers=people.header)
+    assert (none.status_code, none.json()["errors"][0]["pointer"]) == (422, "#/purpose")
+    with people.sessions.begin() as session:  # as if its purpose had gone from the catalogue
+        session.execute(sa.text("UPDATE app.destination SET purpose = 'gone', enabled = false"))
+    path = f"/v1/destinations/{number}"
+    refused = people.server.patch(path, json={"enabled": True}, headers=people.header)
+    assert refused.status_code == 404
+    assert people.get(path)["enabled"] is False
 
 
 def test_the_kinds_say_what_they_need(people: World) -> None:

@@ -17,6 +17,7 @@ from identity import identifiers
 from tests.app.destinations.world import World
 from tests.end_to_end.conftest import Receiver
 
+pytestmark = pytest.mark.long
 MAPPING = {"email": {"identifier": "email"}, "first_name": {"trait": "first_name"}}
 
 

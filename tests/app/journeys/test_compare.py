@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -267,6 +268,28 @@ def test_only_people_whose_window_is_over_are_counted(history: History) -> None:
     # All tests of an alignment are corrected together.
     ps = [one.p for one in (*won.tests, *total.tests)]
     assert [one.q for one in (*won.tests, *total.tests)] == discoveries(ps)
+
+
+def test_nobody_and_amounts_beyond_all_measure_give_an_answer(history: History) -> None:
+    body = {
+        "entry": {"event": "In"},
+        "variants": [{"name": "a", "entry": {"prop": "group", "op": "eq", "value": "a"}},
+                     {"name": "b", "rest": True}],
+        "outcomes": [{"name": "won", "match": {"event": "Won"}}],
+        "amounts": [{"name": "sum", "match": {"event": "Won"}, "prop": "amount"}],
+        "randomised": True, "shares": (1, 1),
+    }  # fmt: skip
+    nothing = ask(history([]), LATER, **body)
+    assert nothing.sample_ratio is None
+    assert {one.status for one in nothing.alignments[0].pairs} == {"insufficient_sample"}
+    rows = crowd({"a": (40, 40), "b": (40, 20)})
+    huge = [{**row, "properties": '{"amount": 9e14, "group": "a"}'} for row in rows]
+    most = [{**row, "person_id": 1} for row in huge for _ in range(20)]
+    unusable = [{**row, "properties": '{"amount": 1e300}'} for row in rows]
+    result = ask(history([*huge, *most, *unusable]), LATER, **body)
+    [heap, _] = result.alignments[0].amounts["sum"]
+    assert heap.total == pytest.approx(9e14 * (60 + 60 * 20))
+    json.loads(result.model_dump_json())  # no NaN, no infinity
 
 
 WRONG: list[dict[str, Any]] = [

@@ -330,7 +330,7 @@ def test_answers_belong_to_the_touchpoint_before_them(history: History) -> None:
     for one, n in ((here["page"], 2), (calls["call"], 5)):
         number = one.buckets["low"]
         assert len(voices.people(history(said), query, as_of=LATER, number=number)) == n
-    for wrong in ({"scale": (5, 1)}, {"instrument": "nps", "scale": (1, 5)}):
+    for wrong in ({"scale": (5, 1)}, {"scale": (0, 1e300)}, {"instrument": "nps", "scale": (1, 5)}):
         with pytest.raises(ValidationError):
             Survey.model_validate({"instrument": "csat", "match": {"event": "x"}, **wrong})
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
@@ -233,8 +234,6 @@ def test_many_random_histories(history: History) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_open_time_is_what_a_minute_by_minute_count_says(seed: int) -> None:
-    from zoneinfo import ZoneInfo  # noqa: PLC0415
-
     dice = random.Random(seed)  # noqa: S311 - reproducible moments, not a secret
     hours = OpeningHours.model_validate({
         "tz": "Europe/Paris", "days": ["mon", "tue", "sat", "sun"],

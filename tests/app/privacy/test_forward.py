@@ -371,6 +371,10 @@ def test_80_it_is_registered_over_http_and_credentials_are_shown_to_nobody(
         refused = world.server.put(path, json=bad, headers=officer)
         assert refused.status_code == 422, bad
         assert json.loads(refused.text)["detail"]
+    monkeypatch.undo()
+    inside = {"url": "https://127.0.0.1/v2"}  # what only this server reaches
+    refused = world.server.put(path, json=inside, headers=officer)
+    assert (refused.status_code, "AddressForbidden" in refused.text) == (422, True)
     assert world.server.put("/v1/destinations/999/opendsr", json=wanted,
                             headers=officer).status_code == 404  # fmt: skip
     assert world.server.delete(path, headers=officer).status_code == 204

@@ -1,0 +1,108 @@
+"""Reads and rewrites the parts of `file.py`, in a directory or an S3-compatible store, by Arrow."""
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.fs
+import pyarrow.parquet
+
+from app.destinations.file import OWN
+from app.destinations.kind import Setup
+from app.destinations.wire import Wire
+
+
+def store(setup: Setup, wire: Wire, home: Sequence[Path]) -> tuple[pa.fs.FileSystem, str]:
+    """Return where to write, and what the names of files begin with."""
+    settings = setup.settings
+    if settings.directory:
+        if not home:
+            raise ValueError("no data directory is known")
+        folder = home[0] / settings.directory
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return pa.fs.LocalFileSystem(), f"{folder}/"
+    place = urlsplit(settings.endpoint)
+    wire.address(place.hostname or "", place.port or 443)
+    store = pa.fs.S3FileSystem(
+        access_key=setup.secrets.access_key_id,
+        secret_key=setup.secrets.secret_access_key,
+        region=settings.region,
+        endpoint_override=place.netloc,
+        scheme=place.scheme,
+        connect_timeout=5,
+        request_timeout=20,
+    )
+    return store, f"{settings.bucket}/{settings.prefix}"
+
+
+def rewrite(
+    store: pa.fs.FileSystem, path: str, kind: str, changed: Mapping[str, Mapping[str, Any] | None]
+) -> None:
+    """Write a part anew with these rows, by profile id, in the place of what it had; None goes.
+
+    Whoever reads meanwhile reads the old part or the new one.
+    """
+    rows = {row["profile_id"]: row for row in _read(store, path, kind)}
+    for key, row in changed.items():
+        rows.pop(key, None)
+        if row is not None:
+            rows[key] = dict(row)
+    content = _written([rows[key] for key in sorted(rows)], kind)
+    if isinstance(store, pa.fs.LocalFileSystem):
+        new = Path(f"{path}.new")
+        new.write_bytes(content)
+        new.replace(path)
+        return
+    with store.open_output_stream(path) as stream:
+        stream.write(content)
+
+
+def _read(store: pa.fs.FileSystem, path: str, kind: str) -> list[dict[str, Any]]:
+    if store.get_file_info(path).type == pa.fs.FileType.NotFound:
+        return []
+    with store.open_input_stream(path) as stream:
+        content = stream.read()
+    if kind == "parquet":
+        table = pa.parquet.read_table(io.BytesIO(content))
+    else:
+        header = content.partition(b"\n")[0].decode()
+        names = pa.csv.read_csv(io.BytesIO(header.encode() + b"\n")).column_names
+        options = pa.csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True,
+            null_values=[""], quoted_strings_can_be_null=False,
+        )  # fmt: skip
+        parsing = pa.csv.ParseOptions(newlines_in_values=True)
+        table = pa.csv.read_csv(io.BytesIO(content), convert_options=options, parse_options=parsing)
+    found: list[dict[str, Any]] = table.to_pylist()
+    return found
+
+
+def _written(rows: Sequence[Mapping[str, Any]], kind: str) -> bytes:
+    """Return a file: our columns and then the fields; of values of several types all are text."""
+    names = list(dict.fromkeys([*OWN, *sorted({name for row in rows for name in row})]))
+    columns = {name: _column([row.get(name) for row in rows], kind) for name in names}
+    table = pa.table(columns)
+    out = io.BytesIO()
+    if kind == "parquet":
+        pa.parquet.write_table(table, out)
+    else:
+        pa.csv.write_csv(table, out)
+    return out.getvalue()
+
+
+def _column(values: Sequence[Any], kind: str) -> pa.Array:
+    types = {type(value) for value in values if value is not None}
+    if kind == "parquet" and types <= {int, float}:
+        return pa.array(values, pa.float64() if float in types else pa.int64())
+    if kind == "parquet" and types == {bool}:
+        return pa.array(values, pa.bool_())
+    return pa.array([None if value is None else _text(value) for value in values], pa.string())
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,54 @@
+"""A destination that cannot be used rests, says why, and holds up no other."""
+
+import pytest
+import sqlalchemy as sa
+
+from app.destinations import seal
+from app.destinations.kind import Outcome
+from app.destinations.webhook import Webhook
+from tests.app.destinations.world import World
+from tests.end_to_end.conftest import Receiver
+
+
+def test_one_whose_secrets_or_purpose_are_gone_rests_and_others_go_on(
+    people: World, receiver: Receiver
+) -> None:
+    people.people("ada", plan="pro")
+    people.segment("pros", {"trait": "plan", "op": "eq", "value": "pro"})
+    made = {
+        name: people.destination(name=name, url=receiver.url, segments=["pros"])["id"]
+        for name in ("sealed elsewhere", "aimless", "of a newer version", "well")
+    }
+    with people.sessions.begin() as session:
+        for name, change in (
+            ("sealed elsewhere", f"secret = '{seal.MARK}nonsense'"),
+            ("aimless", "purpose = 'gone'"),
+            ("of a newer version", "kind = 'carrier-pigeon'"),
+        ):
+            session.execute(sa.text(f"UPDATE app.destination SET {change} WHERE id = {made[name]}"))  # noqa: S608 -- of this test
+    people.deliver()
+    assert len(receiver.received) == 1
+    for name in ("sealed elsewhere", "aimless"):
+        [row] = people.get(f"/v1/destinations/{made[name]}/deliveries")["data"]
+        assert (row["state"], row["attempts"]) == ("waiting", 0)
+        assert row["reason"].startswith("the destination cannot be used: ")
+
+
+def test_a_kind_that_fails_itself_is_asked_again(
+    people: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people.people("ada", "bob", plan="pro")
+    people.segment("pros", {"trait": "plan", "op": "eq", "value": "pro"})
+    number = people.destination(url=receiver.url, segments=["pros"])["id"]
+    for wrong, said in (
+        (lambda *_: 1 / 0, "webhook: ZeroDivisionError"),
+        (lambda *_: [Outcome("taken")], "webhook: 1 outcomes of 2 records"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(Webhook, "send", wrong)
+            people.now()
+            people.deliver()
+        assert {reason for _, _, reason in people.outcomes(number)} == {said}
+    people.now()
+    people.deliver()
+    assert len(receiver.received) == 2

@@ -1,0 +1,201 @@
+"""Files and tables hold exactly who may be had: read back with other programs than wrote them."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import duckdb
+import pytest
+import sqlalchemy as sa
+
+from app.privacy import requests as privacy_requests
+from app.privacy import run
+from app.settings import Settings
+from identity import identifiers
+from tests.app.destinations.world import World
+from tests.conftest import _execute, _named
+
+PROS = {"trait": "plan", "op": "eq", "value": "pro"}
+MAPPING = {
+    "email": {"identifier": "email"}, "name": {"trait": "name"},
+    "visits": {"trait": "visits", "type": "integer"}, "tags": {"trait": "tags", "type": "list"},
+    "is_pro": {"segment": "pros"},
+}  # fmt: skip
+#: What has broken programs that write files.
+NAMES = {"ada": 'Ada "the\nCountess", Łódź 😀', "bob": "", "cleo": "'; DROP TABLE x; --"}
+Rows = dict[str, dict[str, Any]]
+Read = Callable[[], Rows]
+
+
+def _csv(folder: Path) -> Rows:
+    rows: Rows = {}
+    for path in sorted(folder.glob("*.csv")):
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                visits = row.get("visits")
+                rows[row["profile_id"]] = {
+                    **row,
+                    "visits": int(visits) if visits else None,
+                    "name": row.get("name") or None,
+                    "identifiers": json.loads(row["identifiers"]),
+                    "segments": json.loads(row["segments"]),
+                    "is_pro": row.get("is_pro") == "true",
+                }
+    return rows
+
+
+def _parquet(folder: Path) -> Rows:
+    if not list(folder.glob("*.parquet")):
+        return {}
+    found = duckdb.sql(f"FROM read_parquet('{folder}/*.parquet', union_by_name = true)")
+    assert found is not None
+    names = found.columns
+    rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    return {
+        row["profile_id"]: {
+            **row,
+            "identifiers": json.loads(row["identifiers"]),
+            "segments": json.loads(row["segments"]),
+        }
+        for row in rows
+    }
+
+
+@pytest.fixture
+def warehouse(server_url: str) -> Iterator[str]:
+    """A database of its own, as somebody else's."""
+    name = f"warehouse_{uuid4().hex[:12]}"
+    _execute(server_url, f'CREATE DATABASE "{name}" TEMPLATE template0')
+    yield _named(server_url, name)
+    _execute(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def _table(url: str) -> Rows:
+    engine = sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg"))
+    with engine.connect() as connection:
+        rows = connection.execute(sa.text("SELECT * FROM parcours.profiles")).mappings().all()
+    engine.dispose()
+    return {str(row["profile_id"]): {**row, "visits": row.get("visits")} for row in rows}
+
+
+@pytest.fixture(params=["csv", "parquet", "postgres"])
+def place(
+    request: pytest.FixtureRequest, settings: Settings, warehouse: str
+) -> tuple[dict[str, Any], Read]:
+    """How a destination is told where it sends, and how it is read back."""
+    if request.param == "postgres":
+        url = sa.make_url(warehouse)
+        where: dict[str, Any] = {
+            "host": url.query["host"],
+            "database": url.database,
+            "user": url.username,
+            "tls": False,
+        }
+        wanted = {"kind": "postgres", "settings": where, "secrets": {"password": "x"}}
+        return wanted, lambda: _table(warehouse)
+    folder = settings.home / "exports" / "crm"
+    where = {"directory": "crm", "format": request.param, "parts": 2}
+    read = _csv if request.param == "csv" else _parquet
+    return {"kind": "file", "settings": where}, lambda: read(folder)
+
+
+def test_a_store_holds_who_may_be_had_and_nobody_else(
+    people: World, settings: Settings, place: tuple[dict[str, Any], Read]
+) -> None:
+    wanted, read = place
+    people.segment("pros", PROS)
+    people.people(*NAMES, plan="pro")
+    for user, name in NAMES.items():
+        people.identify(user, name=name, visits=3, tags=["a", "b"])
+    made = people.destination(segments=["pros"], mapping=MAPPING, **wanted)
+    people.settle()
+    ids = {u: people.get(f"/v1/profiles/user_id:{u}", purpose="marketing.email")["profile_id"]
+           for u in NAMES}  # fmt: skip
+    rows = read()
+    assert rows.keys() == set(ids.values())
+    for user, name in NAMES.items():
+        row = rows[ids[user]]
+        said = (row["email"], row["name"] or "", int(row["visits"]), row["is_pro"])
+        assert said == (f"{user}@mail.net", name, 3, True)
+        assert row["identifiers"]["user_id"] == [user]
+        assert row["segments"] == ["pros"]
+        tags = row["tags"]
+        assert (json.loads(tags) if isinstance(tags, str) else tags) == ["a", "b"]
+
+    people.identify("ada", visits=4)
+    people.identify("bob", plan="free")
+    people.people("dora", plan="pro")
+    people.settle()
+    people.now()
+    people.settle()
+    dora = people.get("/v1/profiles/user_id:dora", purpose="marketing.email")["profile_id"]
+    rows = read()
+    assert rows.keys() == {ids["ada"], ids["cleo"], dora}  # Bob left
+    assert int(rows[ids["ada"]]["visits"]) == 4
+    assert rows[dora]["visits"] is None
+
+    people.say("cleo", "withdrawn")
+    people.settle()
+    assert read().keys() == {ids["ada"], dora}
+
+    with people.sessions.begin() as session:
+        asked = privacy_requests.open_(
+            session, settings, kind="erasure", identifiers=[identifiers.parse("user_id:ada")],
+            by="test", now=datetime.now(UTC), attested="a test",
+        )  # fmt: skip
+        request_id = asked.id
+    run.at_once(people.sessions, settings, request_id)
+    people.settle()
+    assert read().keys() == {dora}
+    states = {state for _, state, _ in people.outcomes(made["id"])}
+    assert states == {"delivered"}
+
+
+def test_a_store_that_cannot_be_reached_or_a_field_it_cannot_have_says_so(
+    people: World, warehouse: str
+) -> None:
+    url = sa.make_url(warehouse)
+    where = {
+        "host": url.query["host"],
+        "database": url.database,
+        "user": url.username,
+        "tls": False,
+    }
+    secret = {"password": "x"}
+    people.segment("pros", PROS)
+    people.people("ada", plan="pro", visits=3)
+    mapping = {"visits": {"trait": "visits"}, "Segments": {"value": 1}, "segments": {"value": 1}}
+    reserved = people.destination(kind="postgres", name="reserved", settings=where, secrets=secret,
+                                  segments=["pros"], mapping=mapping)  # fmt: skip
+    away = people.destination(kind="postgres", name="away", secrets=secret, segments=["pros"],
+                              settings={**where, "host": "127.0.0.1", "port": 9})  # fmt: skip
+    files = people.destination(kind="file", name="files", segments=["pros"], mapping=mapping,
+                               settings={"directory": "there"})  # fmt: skip
+    people.settle()
+    assert people.outcomes(reserved["id"]) == [
+        ("segment.entered", "failed", "field segments: no name for a column")
+    ]
+    assert people.outcomes(away["id"]) == [("segment.entered", "waiting", "OperationalError")]
+    [(_, state, why)] = people.outcomes(files["id"])
+    assert (state, (why or "")[:17]) == ("failed", "a field is called")
+    for wrong in ({"directory": "../up"}, {"directory": "a", "bucket": "b"}, {}, {"bucket": "B/c"}):
+        answer = people.server.post(
+            "/v1/destinations",
+            json={"purpose": "marketing.email", "name": "x", "kind": "file", "settings": wrong,
+                  "segments": ["pros"]},
+            headers=people.header,
+        )  # fmt: skip
+        assert answer.status_code == 422, wrong
+    mapping = {"visits": {"trait": "visits"}}
+    once = people.destination(kind="postgres", name="typed", settings={**where, "table": "typed"},
+                              secrets=secret, segments=["pros"], mapping=mapping)  # fmt: skip
+    people.settle()
+    people.identify("ada", visits="many")
+    people.settle()
+    people.now()
+    people.settle()
+    assert ("profile.updated", "failed", "DataError 22P02") in people.outcomes(once["id"])
