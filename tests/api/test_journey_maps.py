@@ -1,6 +1,5 @@
 """Maps of journeys over HTTP and by command: versions, differences, workbooks, personae."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -131,5 +130,5 @@ def test_templates_can_be_saved_as_they_are(server: TestClient, editor: dict[str
     found = server.get("/v1/journey-templates", headers=editor).json()["data"]
     assert len(found) > 1
     for template in found:
-        saved = server.post("/v1/journeys", content=json.dumps(template), headers=editor)
+        saved = server.post("/v1/journeys", json=template, headers=editor)
         assert saved.status_code == 201, saved.text
