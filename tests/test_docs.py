@@ -279,6 +279,8 @@ def test_the_documented_examples_of_request_bodies_are_accepted(
         "/v1/privacy/vault/openings",
         "/v1/analyses/{query_id}/segment",
         "/v1/privacy/vault/openings/{opening_id}/refusal",
+        "/v1/destinations/{destination_id}/opendsr",
+        "/opendsr/callbacks",
     }
     tried = 0
     for method, path, operation in operations(document):

@@ -232,9 +232,9 @@ _LISTS = f"""
 , shared AS (SELECT label AS whose, {_SHARES} FROM credit GROUP BY label),
 seen AS (
     SELECT label, count(*) AS touches,
-        count(DISTINCT (person_id, segment, run)) FILTER (ended <> 'in_progress') AS paths,
+        count(DISTINCT path) FILTER (ended <> 'in_progress') AS paths,
         count(DISTINCT person_id) AS profiles,
-        count(DISTINCT (person_id, segment, run)) FILTER (ended = 'converted') AS conversions
+        count(DISTINCT path) FILTER (ended = 'converted') AS conversions
     FROM touch GROUP BY label)
 SELECT (SELECT {{'conversions': count(*), 'converters': count(DISTINCT person_id),
         'value': sum(value::DECIMAL(38, 9)),

@@ -26,8 +26,8 @@ def touches(query: AttributionQuery, as_of: datetime, parameters: Parameters) ->
     """Return a WITH clause that ends in `conversion`, `path`, `touch` and `credit`.
 
     `conversion(person_id, conv_pos, conv_t, value)`: one row per conversion in range. `path
-    (person_id, segment, run, ended)`: one per path in range that has a touch. `touch(person_id,
-    segment, run, label, t, rank, n, conv_t, value, ended)`: one per touch of those, `label` NULL
+    (path, person_id, segment, run, ended)`: one per path in range that has a touch. `touch(path,
+    person_id, label, t, rank, n, conv_t, value, ended)`: one per touch of those, `label` NULL
     beyond `max_labels`. `credit`: touches of converted paths with their share by each rule.
     """
     converts = sql(query.conversion, parameters)
@@ -67,14 +67,15 @@ running AS MATERIALIZED (
         FROM ahead WHERE NOT won)
     WINDOW inside AS (PARTITION BY person_id, segment ORDER BY pos)),
 path AS MATERIALIZED (
-    SELECT person_id, segment, run, CASE WHEN bool_or(near) THEN 'converted'
+    SELECT row_number() OVER () AS path, person_id, segment, run,
+        CASE WHEN bool_or(near) THEN 'converted'
             WHEN segment = 0 AND max(t) + {back} >= {now} THEN 'in_progress'
             ELSE 'lost' END AS ended,
         count(*) FILTER (NOT near) AS far
     FROM running GROUP BY person_id, segment, run
     HAVING {inside.format(at="CASE WHEN bool_or(near) THEN max(conv_t) ELSE max(t) END")}),
 kept AS MATERIALIZED (
-    SELECT r.person_id, r.segment, r.run, r.label, r.t, r.pos, r.conv_t, c.value, p.ended
+    SELECT p.path, r.person_id, r.label, r.t, r.pos, r.conv_t, c.value, p.ended
     FROM running r JOIN path p USING (person_id, segment, run)
         LEFT JOIN conversion c ON c.person_id = r.person_id AND c.conv_pos = r.segment
     WHERE p.ended <> 'converted' OR r.near),
@@ -83,30 +84,30 @@ common AS (
     FROM kept GROUP BY label),
 touch AS MATERIALIZED (
     SELECT k.* EXCLUDE (label, pos), if(common, k.label, NULL) AS label,
-        row_number() OVER path AS rank,
-        count(*) OVER (PARTITION BY person_id, segment, run) AS n,
-        max(t) OVER (PARTITION BY person_id, segment, run) AS last_t,
+        row_number() OVER way AS rank,
+        count(*) OVER (PARTITION BY path) AS n,
+        max(t) OVER (PARTITION BY path) AS last_t,
         max(CASE WHEN k.label NOT IN (SELECT unnest({direct})) THEN pos END)
-            OVER (PARTITION BY person_id, segment, run) AS told_pos, pos
+            OVER (PARTITION BY path) AS told_pos, pos
     FROM kept k JOIN common USING (label)
-    WINDOW path AS (PARTITION BY person_id, segment, run ORDER BY pos)),
+    WINDOW way AS (PARTITION BY path ORDER BY pos)),
 credit AS MATERIALIZED (
-    SELECT *, decay / sum(decay) OVER (PARTITION BY person_id, segment, run) AS time_decay
+    SELECT *, decay / sum(decay) OVER (PARTITION BY path) AS time_decay
     FROM (SELECT *, (rank = 1)::DOUBLE AS "first", (rank = n)::DOUBLE AS "last",
             (CASE WHEN told_pos IS NULL THEN rank = n ELSE pos = told_pos END)::DOUBLE
                 AS last_non_direct,
             1.0::DOUBLE / n AS linear, {_positions()},
-            new::DOUBLE / sum(new) OVER (PARTITION BY person_id, segment, run) AS shapley,
+            new::DOUBLE / sum(new) OVER (PARTITION BY path) AS shapley,
             pow(2::DOUBLE, (t - last_t) / {half})::DECIMAL(38, 18) AS decay
         FROM (SELECT *, (row_number() OVER (
-                PARTITION BY person_id, segment, run, label ORDER BY pos) = 1)::BIGINT AS new
+                PARTITION BY path, label ORDER BY pos) = 1)::BIGINT AS new
             FROM touch WHERE ended = 'converted'))),
 move AS (
     SELECT source, target, count(*) AS n
     FROM (SELECT coalesce('=' || label, '=') AS source, coalesce(
-                lead(coalesce('=' || label, '=')) OVER path, ended) AS target
+                lead(coalesce('=' || label, '=')) OVER way, ended) AS target
             FROM touch WHERE ended <> 'in_progress'
-            WINDOW path AS (PARTITION BY person_id, segment, run ORDER BY pos)
+            WINDOW way AS (PARTITION BY path ORDER BY pos)
         UNION ALL
         SELECT '{START}', coalesce('=' || label, '=') FROM touch
         WHERE ended <> 'in_progress' AND rank = 1)
@@ -116,7 +117,7 @@ coalition AS (
     SELECT members, count(*) FILTER (ended = 'converted') AS won, count(*) AS n
     FROM (SELECT list_sort(list(DISTINCT coalesce('=' || label, '='))) AS members, ended
         FROM touch WHERE ended <> 'in_progress' AND (SELECT count(*) FROM player) <= {MOST_PLAYERS}
-        GROUP BY person_id, segment, run, ended)
+        GROUP BY path, ended)
     GROUP BY members)
 """
 

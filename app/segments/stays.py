@@ -20,7 +20,7 @@ def of_views(session: Session, views: Sequence[View]) -> dict[int, list[sa.Row[A
     allowed = {view.subject_id for view in views if view.allowed}
     if not allowed:
         return stays
-    query: sa.Select[Any] = (
+    query = (
         sa.select(
             SegmentMember.person_id,
             Segment.key,

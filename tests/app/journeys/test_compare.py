@@ -79,6 +79,7 @@ def arms(*names: str) -> list[dict[str, Any]]:
     return [{"name": name, "entry": {"prop": "arm", "op": "eq", "value": name}} for name in names]
 
 
+@pytest.mark.long
 def test_47_a_randomised_experiment_gives_its_published_effects(
     hillstrom: duckdb.DuckDBPyConnection,
 ) -> None:
@@ -157,6 +158,7 @@ CALL = {
 }
 
 
+@pytest.mark.long
 def test_49_the_alignment_decides_and_the_naive_one_is_warned_of(
     bpic: duckdb.DuckDBPyConnection,
 ) -> None:
