@@ -91,7 +91,7 @@ def test_a_person_reads_the_map_and_what_looks_like_a_formula_is_text() -> None:
         f"Channel {n}" for n in range(CHANNELS)
     ]
     assert shown.cell(4, 3).value == "t1-2"
-    named = {cell.value: cell.column for cell in book["Journey"][1]}
+    named = {cell.value: place for place, cell in enumerate(book["Journey"][1], 1)}
     formula = book["Journey"].cell(2, named["name.en"])
     assert (formula.value, formula.data_type) == ("=SUM(A1)", "s")
 
@@ -99,7 +99,7 @@ def test_a_person_reads_the_map_and_what_looks_like_a_formula_is_text() -> None:
 def edited(sheet: str, row: int, title: str, value: Any) -> bytes:
     """Return a map of which somebody changed one cell in a spreadsheet program."""
     book = openpyxl.load_workbook(BytesIO(workbook.write(Journey.model_validate(whole()))))
-    titles = {cell.value: cell.column for cell in book[sheet][1]}
+    titles = {cell.value: place for place, cell in enumerate(book[sheet][1], 1)}
     book[sheet].cell(row, titles[title]).value = value
     out = BytesIO()
     book.save(out)
