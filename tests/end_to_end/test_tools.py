@@ -54,7 +54,8 @@ def test_dlt_loads_everything_and_then_only_what_changed(
         done = subprocess.run(
             [sys.executable, recipe],
             env={
-                "PATH": os.environ["PATH"], "DLT_DATA_DIR": str(tmp_path), "PYTHONPATH": str(packages),
+                "PATH": os.environ["PATH"], "DLT_DATA_DIR": str(tmp_path),
+                "PYTHONPATH": str(packages),
                 "CDP_URL": product.url, "CLIENT_ID": made["client_id"],
                 "CLIENT_SECRET": made["client_secret"], "RUNTIME__DLTHUB_TELEMETRY": "false",
             },
