@@ -94,7 +94,7 @@ def test_75_a_destination_that_cannot_is_shown_as_such(world: World) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("store", [s for s in STEPS if s != "destination"])
+@pytest.mark.parametrize("store", [s for s in STEPS if s not in ("destination", "processor")])
 def test_a_step_that_dies_after_its_work_is_repeated(
     world: World, monkeypatch: pytest.MonkeyPatch, store: str
 ) -> None:
