@@ -309,7 +309,10 @@ def create_segment_of_number(
 def answer(
     request: Request, settings: Configuration, caller: Caller, kind: str, wanted: Asked
 ) -> dict[str, Any]:
-    """Answer for the purpose that is stated, or the journey's own, or audience analytics."""
+    """Answer for the purpose that is stated, or the journey's own, or audience analytics.
+
+    Whoever asks by the values of a trait reads it: that needs `profiles:read`, as a profile does.
+    """
     from app.journeys import analyses  # noqa: PLC0415  # DuckDB and Arrow: 45 MB, loaded if asked
 
     sessions = request.app.state.sessions
@@ -321,6 +324,11 @@ def answer(
         question = wanted.question(journey)
     except ValidationError as error:
         raise DefinitionInvalid(str(error.errors()[0]["msg"])) from None
+    asked = analyses.traits(kind, question)
+    if asked and "profiles:read" not in caller.scopes:
+        raise InsufficientScope(
+            f"The access token lacks the scope profiles:read, by which {', '.join(asked)} is read."
+        )
     return analyses.ask(
         sessions, settings.lake_dir, kind, question, purpose=purpose, as_of=wanted.as_of
     )

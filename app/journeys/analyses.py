@@ -204,6 +204,11 @@ def _opened(
     return body, [person for person in found if person in allowed]
 
 
+def traits(kind: str, request: BaseModel) -> list[str]:
+    """Return the keys of the traits whose values an answer would tell, sorted."""
+    return sorted({one.key for one in KINDS[kind].attributes(request) if one.kind == "trait"})
+
+
 def _look(
     session: Session, lake: Lake, analysis: Kind, request: BaseModel, purpose: str, as_of: datetime
 ) -> envelope.Seen:

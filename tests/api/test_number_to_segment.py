@@ -212,3 +212,34 @@ def test_an_erased_person_is_in_no_list(
             {"ids": [person], "at": datetime.now(UTC), "message_ids": []},
         )
         assert session.scalar(count, {"key": made["rule"]["listed"]}) == before - 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked"),
+    [
+        ("funnel", {"steps": STEPS, "breakdown": {"trait": "country"}}),
+        ("time-to-convert", {"steps": STEPS, "breakdown": {"trait": "country"}}),
+        (
+            "compare",
+            {
+                "entry": STEPS[0],
+                "variants": [
+                    {"name": "a", "trait": "country", "value": "FR"},
+                    {"name": "b", "rest": True},
+                ],
+                "outcomes": [{"name": "orders", "match": STEPS[1]}],
+            },
+        ),
+    ],
+)
+def test_who_asks_by_a_traits_values_must_be_allowed_to_read_it(
+    server: TestClient, token: Any, kind: str, asked: dict[str, Any]
+) -> None:
+    counting = token("journeys:read", purposes=(PURPOSE,))
+    answer = server.post(f"/v1/analyses/{kind}", json=asked, headers=counting)
+    assert (answer.status_code, answer.json()["code"]) == (403, "insufficient-scope")
+    reading = token("journeys:read", "profiles:read", purposes=(PURPOSE,))
+    assert server.post(f"/v1/analyses/{kind}", json=asked, headers=reading).status_code == 200
+    elsewhere = token("journeys:read", "profiles:read", purposes=(OTHER,))
+    answer = server.post(f"/v1/analyses/{kind}", json=asked, headers=elsewhere)
+    assert answer.json()["code"] == "purpose-not-allowed"
