@@ -86,8 +86,9 @@ def change(
 ) -> None:
     """Change what is given. Settings and the mapping are replaced whole, secrets one by one.
 
-    Enabling forgets why it was disabled; it needs its purpose to be in the catalogue. Raises
-    DefinitionInvalid, PurposeNotFound, DestinationKeyUnusable.
+    For another address all secrets are given anew. Enabling forgets why it was disabled; it needs
+    its purpose to be in the catalogue. Raises DefinitionInvalid, PurposeNotFound,
+    DestinationKeyUnusable.
     """
     kind = kinds.of(destination.kind)
     if settings is None:
@@ -95,11 +96,12 @@ def change(
     checked = _settings(kind, settings, destination.segments)
     address = _address(kind, checked)
     moved = urlsplit(address)[:2] != urlsplit(destination.url)[:2]
-    if moved and secrets is None and kind.secrets_are_sent:
+    anew = moved and kind.secrets_are_sent
+    if anew and secrets is None:
         raise DefinitionInvalid("#/secrets: another address is given its secrets anew")
     destination.settings, destination.url = checked.model_dump(mode="json"), address
-    if secrets is not None:
-        both = {**seal.open_all(destination.secret), **secrets}
+    if secrets is not None:  # of the address before, another one is sent none, so all are given
+        both = {**({} if anew else seal.open_all(destination.secret)), **secrets}
         opened = _options(kind.secrets, both, "secrets")
         destination.secret = seal.seal_all(opened.model_dump(mode="json"))
     mapped = destination.mapping if fields is None else fields

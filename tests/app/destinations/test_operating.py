@@ -178,6 +178,8 @@ def test_secrets_are_sealed_shown_nowhere_and_not_moved_to_another_address(
     refused = people.server.patch(path, json=moved, headers=people.header)
     assert refused.status_code == 422
     assert "given its secrets anew" in refused.text
+    refused = people.server.patch(path, json={**moved, "secrets": {}}, headers=people.header)
+    assert (refused.status_code, "#/secrets/write_key" in refused.text) == (422, True)
     people.patch(path, {**moved, "secrets": {"write_key": "another"}})
 
 
