@@ -206,12 +206,13 @@ def copy_csv(session: Session, table: str, columns: Sequence[str], lines: bytes)
 
 
 @contextmanager
-def advisory_lock(session: Session, key: str) -> Iterator[bool]:
-    """Say whether this transaction now holds the named lock; it is freed at its end."""
-    taken = session.scalar(
-        sa.text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key}
-    )
-    yield bool(taken)
+def advisory_lock(session: Session, key: str, *, shared: bool = False) -> Iterator[bool]:
+    """Say whether this transaction now holds the named lock; it is freed at its end.
+
+    A `shared` one others may share; it keeps out only who wants it alone.
+    """
+    take = sa.func.pg_try_advisory_xact_lock_shared if shared else sa.func.pg_try_advisory_xact_lock
+    yield bool(session.scalar(sa.select(take(sa.func.hashtextextended(key, 0)))))
 
 
 @contextmanager

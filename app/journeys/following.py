@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 import consent
 from app.consents.permission import permissions
-from app.db import Sessions, statement
+from app.db import Sessions, advisory_lock, statement
 from app.journeys import catalogue
 from app.journeys.alignment import rules
 from app.journeys.definition import Journey
@@ -38,9 +38,12 @@ Key = tuple[str, str, str, str]
 def advance(sessions: Sessions, *, now: datetime | None = None) -> bool:
     """Look at the next portion of those who are due, in one transaction.
 
-    Say whether there was any. Several workers take different people.
+    Say whether there was any. Several workers take different people; while somebody is erased,
+    none does: what it holds in memory would be written down again.
     """
-    with sessions.begin() as session:
+    with sessions.begin() as session, advisory_lock(session, "journeys", shared=True) as free:
+        if not free:
+            return False
         now = now or datetime.now(UTC)
         due = session.execute(
             sa.select(JourneyDue.journey, JourneyDue.person_id)

@@ -25,7 +25,7 @@ from identity import graph
 from identity.lock import lock
 
 #: The jobs that hold what they read in memory, in the order in which this waits for them.
-JOBS = ("pending", "pipeline", "segments")
+JOBS = ("pending", "pipeline", "segments", "journeys")
 
 
 def erase(
