@@ -32,6 +32,8 @@ LEASE = timedelta(seconds=120)
 SENDING = 45.0
 #: Where requests are paced, a batch holds what goes out in half of that, a request a record.
 HALF = SENDING / 2
+#: Identifiers that are held in use by one batch, unless one person alone has more.
+MOST_HELD = 2_000
 #: How long a destination rests whose messages all wait for others, or that cannot be used.
 REST = timedelta(seconds=1)
 BROKEN = timedelta(seconds=60)
@@ -56,8 +58,7 @@ def deliver(sessions: Sessions, client: httpx.Client) -> int:
     claim = _claim(sessions)
     if claim is None:
         return 0
-    with sessions() as session:
-        concerned = {i for ids in members_of(session, claim.rows).values() for i in ids}
+    claim, concerned = _bounded(sessions, claim)
     with in_use.held(sessions, concerned):
         try:
             with sessions.begin() as session:
@@ -110,6 +111,26 @@ def _claim(sessions: Sessions) -> _Claim | None:
             if rows:
                 return _Claim(chosen.id, kind, rate, sorted(rows, key=lambda row: row.id))
             _next_turn(session, chosen.id, REST)
+
+
+def _bounded(sessions: Sessions, claim: _Claim) -> tuple[_Claim, set[int]]:
+    """Return what of a claim is sent now, and the identifiers to hold; the rest is due again.
+
+    Each identifier that is held is a lock, and the server has room for some thousands (6,400 with
+    its defaults): a batch of people with very many must not ask for more.
+    """
+    now: list[sa.Row[Any]] = []
+    concerned: set[int] = set()
+    with sessions.begin() as session:
+        members = members_of(session, claim.rows)
+        for row in claim.rows:
+            more = concerned | members.get(row.person_id, set())
+            if now and len(more) > MOST_HELD:
+                _end_unsent(session, Ended(row, "again"))
+                continue
+            now.append(row)
+            concerned = more
+    return replace(claim, rows=now), concerned
 
 
 def _send(kind: Kind, setup: Setup, jobs: Sequence[Job], wire: Wire) -> list[Outcome]:

@@ -1,8 +1,10 @@
 """A destination that cannot be used rests, says why, and holds up no other."""
 
+import httpx
 import pytest
 import sqlalchemy as sa
 
+from app.destinations import deliver as delivering
 from app.destinations import seal
 from app.destinations.kind import Outcome
 from app.destinations.webhook import Webhook
@@ -52,3 +54,17 @@ def test_a_kind_that_fails_itself_is_asked_again(
     people.now()
     people.deliver()
     assert len(receiver.received) == 2
+
+
+def test_a_batch_holds_no_more_identifiers_than_the_server_has_room_for(
+    people: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivering, "MOST_HELD", 5)  # three people have two each
+    people.people("ada", "bob", "eve", plan="pro")
+    people.segment("pros", {"trait": "plan", "op": "eq", "value": "pro"})
+    number = people.destination(url=receiver.url, segments=["pros"])["id"]
+    with httpx.Client() as client:
+        assert delivering.deliver(people.sessions, client) == 2
+        assert delivering.deliver(people.sessions, client) == 1
+    rows = people.get(f"/v1/destinations/{number}/deliveries")["data"]
+    assert [(row["state"], row["attempts"]) for row in rows] == [("delivered", 1)] * 3

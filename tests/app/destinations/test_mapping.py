@@ -75,6 +75,6 @@ def test_every_kind_says_what_it_needs() -> None:
     for kind in kinds.KINDS.values():
         assert kind.about.endswith(".")
         assert kind.name == kind.name.lower()
-        assert 0 < kind.batch <= 200
+        assert 0 < kind.batch <= 1_000
     with pytest.raises(DefinitionInvalid, match="webhook"):
         kinds.of("nonsense")
