@@ -1,11 +1,12 @@
 """HubSpot: contacts, upserted by address and then known by HubSpot's own id.
 
-developers.hubspot.com, CRM objects v3: contacts batch/upsert, batch/update, batch/archive and
-gdpr-delete; communication preferences v4: unsubscribe-all. At most 100 records a request. With an
-`objectWriteTraceId` for each record one that is wrong does not cost the others (207).
+developers.hubspot.com, CRM objects v3: contacts batch/upsert, batch/update, batch/archive, read by
+address, gdpr-delete; communication preferences v4: unsubscribe-all. At most 100 records a request.
+With an `objectWriteTraceId` for each record one that is wrong does not cost the others (207).
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
@@ -99,8 +100,9 @@ class _Sending:
 
     def release(self, records: Sequence[Record]) -> dict[str, Outcome]:
         archive = self._setup.settings.on_leave == "archive"
-        known = [record for record in records if _id(record)]
-        found = {r.message_id: Outcome("taken", remote="") for r in records if not _id(r)}
+        found = {r.message_id: Outcome("taken", remote="") for r in records if not r.remote}
+        known, unknown = self._looked_up([record for record in records if record.remote])
+        found |= unknown
         if archive:
             found |= self._archived(known)
         else:
@@ -109,6 +111,26 @@ class _Sending:
         if self._setup.settings.unsubscribe:
             found |= self._unsubscribed([r for r in records if r.withdrawn], found)
         return found
+
+    def _looked_up(self, records: Sequence[Record]) -> tuple[list[Record], dict[str, Outcome]]:
+        """Find contacts by address whose id HubSpot has not told: the answer to the first upsert
+        was lost, and it may have arrived. Return who is there, and the outcomes of the others.
+        """
+        asked = [record for record in records if not _id(record)]
+        path = f"{CONTACTS}/{{}}?idProperty=email"
+        answers = self._wire.send_all(
+            [self._call(path.format(quote(_email(r), safe="")), None, "GET") for r in asked]
+        )
+        known, found = [record for record in records if _id(record)], {}
+        for record, answer in zip(asked, answers, strict=True):
+            said = answer.json()
+            if answer.ok and isinstance(said, dict) and said.get("id"):
+                known.append(replace(record, remote=f"{said['id']} {_email(record)}"))
+            elif answer.ok:
+                found[record.message_id] = Outcome("again", "the answer does not speak of it")
+            else:
+                found[record.message_id] = _nothing_there(_outcome(answer))
+        return known, found
 
     def forget(self, records: Sequence[Record]) -> dict[str, Outcome]:
         found = {r.message_id: Outcome("taken", remote="") for r in records if not r.remote}
@@ -160,8 +182,8 @@ class _Sending:
     def _action(self, action: str, inputs: Sequence[Any]) -> Call:
         return self._call(f"{CONTACTS}/batch/{action}", {"inputs": list(inputs)})
 
-    def _call(self, path: str, body: Any) -> Call:
-        return Call("POST", self._setup.url.rstrip("/") + path, body, self._headers)
+    def _call(self, path: str, body: Any, method: str = "POST") -> Call:
+        return Call(method, self._setup.url.rstrip("/") + path, body, self._headers)
 
 
 def _id(record: Record) -> str:

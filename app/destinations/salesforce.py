@@ -1,7 +1,8 @@
 """Salesforce: records of one object, upserted by an external id that is the profile's.
 
 developer.salesforce.com, REST API: sObject Collections (upsert by external id, update, delete; at
-most 200 records a request, an outcome for each), and the OAuth 2.0 client credentials flow.
+most 200 records a request, an outcome for each), rows by external id (get, delete), and the OAuth
+2.0 client credentials flow.
 """
 
 import threading
@@ -152,12 +153,12 @@ class _Sending:
         known = [r for r in gone if not _external(r)]
         cleared = [r for r in records if r.intent == "release" and not delete]
         found = self._deleted_by_external_id([r for r in gone if _external(r)])
-        found |= {r.message_id: Outcome("taken", remote="") for r in cleared if _external(r)}
         ids = ",".join(str(r.remote) for r in known)
         call = self._call("DELETE", f"/composite/sobjects?ids={ids}&allOrNone=false", None)
         deleted = self._collection(known, call, taking_back=True)
         found |= {m: replace(o, remote="") for m, o in deleted.items()}
-        cleared = [r for r in cleared if not _external(r)]
+        cleared, unknown = self._looked_up(cleared)
+        found |= unknown
         body = _body([_cleared(self._setup, record) for record in cleared])
         call = self._call("PATCH", "/composite/sobjects", body)
         found |= self._collection(cleared, call, taking_back=True)
@@ -185,6 +186,28 @@ class _Sending:
             record.message_id: _result(result, record, taking_back)
             for record, result in zip(records, results, strict=True)
         }
+
+    def _looked_up(self, records: Sequence[Record]) -> tuple[list[Record], dict[str, Outcome]]:
+        """Find records by the external id whose own id Salesforce has not told: the answer to the
+        first upsert was lost, and it may have arrived. Another upsert would make what is not there.
+        Return who is there, and the outcomes of the others.
+        """
+        asked = [record for record in records if _external(record)]
+        settings = self._setup.settings
+        path = f"/sobjects/{settings.object}/{settings.external_id}/{{}}?fields=Id"
+        answers = self._wire.send_all(
+            [self._call("GET", path.format(quote(r.profile_id)), None) for r in asked]
+        )
+        known, found = [record for record in records if not _external(record)], {}
+        for record, answer in zip(asked, answers, strict=True):
+            said = answer.json()
+            if answer.status == 404:
+                found[record.message_id] = Outcome("taken", status=404, remote="")
+            elif answer.ok and isinstance(said, dict) and said.get("Id"):
+                known.append(replace(record, remote=str(said["Id"])))
+            else:
+                found[record.message_id] = _whole(answer)
+        return known, found
 
     def _deleted_by_external_id(self, records: Sequence[Record]) -> dict[str, Outcome]:
         settings = self._setup.settings

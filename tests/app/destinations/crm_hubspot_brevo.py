@@ -18,9 +18,15 @@ class HubSpotApi(Crm):
 
     def answer(self, method: str, path: str, query: dict[str, str], headers: dict[str, str],
                body: Any) -> Answer:  # fmt: skip
-        assert method == "POST"
+        assert method in ("POST", "GET")
         if not self.authorized(headers):
             return 401, {}, {"status": "error", "category": "INVALID_AUTHENTICATION"}
+        if method == "GET":
+            assert query == {"idProperty": "email"}
+            number = self.by_email(unquote(path.removeprefix("/crm/v3/objects/contacts/")))
+            if number is None:
+                return 404, {}, {"status": "error", "category": "OBJECT_NOT_FOUND"}
+            return 200, {}, {"id": number, "properties": {}, "archived": False}
         if path.startswith("/communication-preferences/v4/statuses/"):
             assert path.endswith("/unsubscribe-all")
             assert query == {"channel": "EMAIL"}

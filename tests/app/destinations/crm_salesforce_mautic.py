@@ -38,6 +38,12 @@ class SalesforceApi(Crm):
         path = path.removeprefix(self.base)
         if method == "DELETE":
             return self._delete(path, query)
+        if method == "GET":
+            assert query == {"fields": "Id"}
+            number = self._external(path.removeprefix("/sobjects/Contact/Parcours_Id__c/"))
+            if number is None:
+                return 404, {}, [{"errorCode": "NOT_FOUND", "message": "no such record"}]
+            return 200, {}, {"attributes": {"type": "Contact"}, "Id": number}
         assert method == "PATCH"
         assert body.keys() == {"allOrNone", "records"}
         records = body["records"]

@@ -29,6 +29,8 @@ class Crm:
         self.contacts: dict[str, dict[str, Any]] = {}
         self.requests: list[tuple[str, str, Any]] = []
         self.trouble: list[Answer] = []
+        #: Whether it does what it is asked and its answers are lost, but for those with a token.
+        self.lost = False
         self.broken: list[str] = []
         self.opted_out: set[str] = set()
         self.ids = count(501)
@@ -63,7 +65,10 @@ def serving(crm: Crm) -> Iterator[Crm]:
                 try:
                     body = _body(raw, headers.get("content-type", ""))
                     crm.requests.append((self.command, self.path, body))
-                    if crm.trouble:
+                    if crm.lost and "/oauth2/" not in self.path:
+                        crm.answer(self.command, parts.path, query, headers, body)
+                        status, more, said = 502, {}, None
+                    elif crm.trouble:
                         status, more, said = crm.trouble.pop(0)
                     else:
                         status, more, said = crm.answer(

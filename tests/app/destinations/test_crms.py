@@ -147,6 +147,29 @@ def test_who_is_erased_is_deleted_there_and_named_nowhere_here(
     assert people.get(f"/v1/destinations/{number}")["held"] == 1
 
 
+@pytest.mark.parametrize("on_leave", ["clear", pytest.param("delete", marks=pytest.mark.long)])
+def test_what_arrived_is_taken_back_though_the_answer_was_lost(
+    people: World, crm: Crm, on_leave: str
+) -> None:
+    """The receiver never told its id of the record."""
+    join(people, "ada")
+    if on_leave == "delete":
+        number = register(people, crm, on_leave=DELETE[crm.kind])
+    else:
+        number = register(people, crm, **OPT_OUT[crm.kind])
+    crm.lost = True
+    people.deliver()
+    crm.lost = False
+    assert len(held(crm)) == 1
+    people.say("ada", "withdrawn", "marketing.email")
+    people.work()
+    people.now()
+    people.settle()
+    assert held(crm) == []
+    assert len(crm.contacts) == (0 if on_leave == "delete" else 1)
+    assert people.outcomes(number, state="delivered")[-1][0] == "segment.exited"
+
+
 @pytest.mark.long
 def test_who_leaves_is_deleted_where_that_is_asked_for(people: World, crm: Crm) -> None:
     join(people, "ada", "bob")
