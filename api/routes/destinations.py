@@ -140,6 +140,7 @@ def _one(session: Session, destination: Destination) -> dict[str, Any]:
         DefinitionInvalid,
         DestinationExists,
         DestinationKeyUnusable,
+        PurposeNotAllowed,
         PurposeNotFound,
         SegmentNotFound,
     ),
@@ -147,8 +148,10 @@ def _one(session: Session, destination: Destination) -> dict[str, Any]:
 def create_destination(session: Db, caller: Writer, wanted: DestinationIn) -> dict[str, Any]:
     """Register a destination; a webhook's `secret` verifies its signatures, shown only this once.
 
-    Who is in its segments already is sent first; after that only what changes.
+    Who is in its segments already is sent first; after that only what changes. The client must be
+    registered for the purpose, as for every route that sends.
     """
+    state_purpose(caller, wanted.purpose)
     destination = registry.create(
         session,
         name=wanted.name,
@@ -197,7 +200,12 @@ def get_destination(session: Db, caller: Writer, destination_id: Id) -> dict[str
     "/{destination_id}",
     summary="Change a destination, switch it off or on",
     responses=documented(
-        *AUTH, DefinitionInvalid, DestinationKeyUnusable, DestinationNotFound, PurposeNotFound
+        *AUTH,
+        DefinitionInvalid,
+        DestinationKeyUnusable,
+        DestinationNotFound,
+        PurposeNotAllowed,
+        PurposeNotFound,
     ),
 )
 def change_destination(
@@ -206,8 +214,11 @@ def change_destination(
     """Change settings, secrets, the mapping or the rate; what waits is sent by the new ones.
 
     A new mapping is looked at for everybody whom the receiver holds, and what differs is sent.
+    Who is not registered for the purpose may switch it off and nothing else.
     """
     destination = registry.find(session, destination_id)
+    if wanted.enabled or wanted.model_fields_set - {"enabled"}:
+        state_purpose(caller, destination.purpose)
     registry.change(
         session,
         destination,
@@ -252,7 +263,7 @@ def dry_run(
     "/{destination_id}/sync",
     status_code=202,
     summary="Bring a receiver up to date",
-    responses=documented(*AUTH, DestinationNotFound, SegmentNotFound),
+    responses=documented(*AUTH, DestinationNotFound, PurposeNotAllowed, SegmentNotFound),
 )
 def sync_destination(
     session: Db,
@@ -262,6 +273,7 @@ def sync_destination(
 ) -> dict[str, Any]:
     """Queue who is missing there, who should be no more, and what differs from what was sent."""
     destination = registry.find(session, destination_id)
+    state_purpose(caller, destination.purpose)
     queued = syncing.sync(session, destination, full=full, now=datetime.now(UTC))
     work.wake(session)
     return {"queued": queued}
@@ -271,7 +283,7 @@ def sync_destination(
     "/{destination_id}/replay",
     status_code=202,
     summary="Send again what failed",
-    responses=documented(*AUTH, DestinationNotFound),
+    responses=documented(*AUTH, DestinationNotFound, PurposeNotAllowed),
 )
 def replay_deliveries(
     session: Db,
@@ -283,6 +295,7 @@ def replay_deliveries(
 ) -> dict[str, Any]:
     """Send failed messages again, with the same ids; not those that a later one has overtaken."""
     destination = registry.find(session, destination_id)
+    state_purpose(caller, destination.purpose)
     now = datetime.now(UTC)
     queued = syncing.replay(session, destination, messages=message_id or None, now=now)
     work.wake(session)

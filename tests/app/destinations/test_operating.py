@@ -203,21 +203,35 @@ def test_what_a_kind_cannot_use_is_refused_with_a_pointer(people: World) -> None
         assert (answer.status_code, said in answer.text) == (422, True), answer.text
 
 
-def test_a_dry_run_is_for_who_may_know_people_for_its_purpose_and_none_is_without_one(
+def test_what_sends_or_shows_is_for_who_may_know_people_for_its_purpose_and_none_is_without_one(
     people: World, receiver: Receiver, token: Callable[..., dict[str, str]]
 ) -> None:
     number = there(people, receiver.url)
     other = token("destinations:write", purposes=("analytics.audience",))
-    refused = people.server.post(f"/v1/destinations/{number}/dry-run", headers=other)
-    assert (refused.status_code, refused.json()["code"]) == (403, "purpose-not-allowed")
+    path = f"/v1/destinations/{number}"
+    like = {"name": "mine", "kind": "segment", "segments": ["pros"], "purpose": "marketing.email",
+            "secrets": {"write_key": "wk"}, "settings": {"url": receiver.url}}  # fmt: skip
+    for method, to, wanted in (
+        ("POST", "/v1/destinations", like),
+        ("POST", f"{path}/dry-run", None),
+        ("POST", f"{path}/sync", None),
+        ("POST", f"{path}/replay", None),
+        ("PATCH", path, {"mapping": {"email": {"identifier": "email"}}}),
+        ("PATCH", path, {"enabled": True}),
+    ):
+        refused = people.server.request(method, to, json=wanted, headers=other)
+        said = (refused.status_code, refused.json().get("code"))
+        assert said == (403, "purpose-not-allowed"), (method, to)
+    off = people.server.patch(path, json={"enabled": False}, headers=other)
+    assert off.json()["enabled"] is False
     body = {"name": "aimless", "kind": "segment", "segments": ["pros"],
             "secrets": {"write_key": "wk"}}  # fmt: skip
     none = people.server.post("/v1/destinations", json=body, headers=people.header)
     assert (none.status_code, none.json()["errors"][0]["pointer"]) == (422, "#/purpose")
     with people.sessions.begin() as session:  # as if its purpose had gone from the catalogue
         session.execute(sa.text("UPDATE app.destination SET purpose = 'gone', enabled = false"))
-    path = f"/v1/destinations/{number}"
-    refused = people.server.patch(path, json={"enabled": True}, headers=people.header)
+    gone = token(purposes=("gone",))
+    refused = people.server.patch(path, json={"enabled": True}, headers=gone)
     assert refused.status_code == 404
     assert people.get(path)["enabled"] is False
 
