@@ -10,7 +10,7 @@ from api.auth import state_purpose
 from api.deps import Cursor, Db, Limit
 from api.problems import documented
 from api.routes.profiles import Ref, frame
-from api.routes.segments import AUTH, Reader
+from api.routes.segments import AUTH, Reader, state_purposes
 from app.errors import (
     CursorInvalid,
     DefinitionInvalid,
@@ -19,7 +19,7 @@ from app.errors import (
     SegmentNotFound,
 )
 from app.profiles import read
-from app.segments import explain, overlap, preview
+from app.segments import explain, overlap, preview, uses
 from app.segments import members as segments
 from consent.errors import PurposeNotFound
 from identity.errors import IdentifierInvalid
@@ -104,6 +104,9 @@ def preview_segment(session: Db, caller: Reader, wanted: PreviewIn) -> dict[str,
     takes longer than 30 seconds is given up (503).
     """
     purpose = state_purpose(caller, wanted.purpose)
+    rule = segments.parse(wanted.rule)
+    uses.check(session, rule, purpose)
+    state_purposes(session, caller, rule, purpose)
     return preview.preview(session, purpose=purpose, rule=wanted.rule, now=datetime.now(UTC))
 
 
@@ -197,5 +200,6 @@ def explain_member(session: Db, caller: Reader, key: str, ref: Ref) -> dict[str,
     """
     segment = segments.find(session, key)
     purpose = state_purpose(caller, segment.purpose)
+    state_purposes(session, caller, segments.rule_of(segment), purpose)
     view = read.view(session, read.find(session, ref), purpose)
     return frame(view, **explain.explain(session, segment, view, now=datetime.now(UTC)))

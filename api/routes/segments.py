@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
-from api.auth import Caller, requires
+from api.auth import Caller, requires, state_purpose
 from api.deps import Db
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
@@ -17,6 +17,7 @@ from app import pipeline, work
 from app.destinations import registry
 from app.errors import (
     DefinitionInvalid,
+    PurposeNotAllowed,
     SegmentChanged,
     SegmentExists,
     SegmentInUse,
@@ -24,6 +25,7 @@ from app.errors import (
 )
 from app.segments import dependencies, names, refreshing, uses
 from app.segments import members as segments
+from app.segments.definition import Rule
 from app.segments.tables import Segment
 from consent.errors import PurposeNotFound
 
@@ -90,7 +92,8 @@ def _moment(at: datetime | None) -> str | None:
     return at.isoformat() if at is not None else None
 
 
-def _out(session: Session, segment: Segment) -> dict[str, Any]:
+def _out(session: Session, segment: Segment, caller: Caller) -> dict[str, Any]:
+    mine = segment.purpose in caller.purposes
     waits = uses.waits_for(session, segments.rule_of(segment), segment.purpose)
     return {
         "key": segment.key,
@@ -99,7 +102,7 @@ def _out(session: Session, segment: Segment) -> dict[str, Any]:
         "version": segment.version,
         "rule": segment.rule,
         "state": segments.state(segment, waits),
-        "size": segments.size(session, segment),
+        "size": segments.size(session, segment) if mine else None,
         "waits_for": waits,
         "error": segment.error,
         "failed_at": _moment(segment.failed_at),
@@ -117,9 +120,11 @@ def _etag(segment: Segment) -> str:
     return f'"{sha256(msgspec.json.encode(says, order="sorted")).hexdigest()[:32]}"'
 
 
-def _tagged(session: Session, response: Response, segment: Segment) -> dict[str, Any]:
+def _tagged(
+    session: Session, response: Response, segment: Segment, caller: Caller
+) -> dict[str, Any]:
     response.headers["ETag"] = _etag(segment)
-    return _out(session, segment)
+    return _out(session, segment, caller)
 
 
 def _locked(session: Session, key: str, if_match: str | None) -> Segment:
@@ -129,6 +134,15 @@ def _locked(session: Session, key: str, if_match: str | None) -> Segment:
         if _etag(segment) not in [tag.strip() for tag in if_match.split(",")]:
             raise SegmentChanged(f"its ETag is {_etag(segment)} now")
     return segment
+
+
+def state_purposes(session: Session, caller: Caller, rule: Rule, purpose: str) -> None:
+    """Raise PurposeNotAllowed where a rule of this purpose tells the caller of another's decisions.
+
+    Who is in such a segment is what somebody decided, so it takes a client registered for all.
+    """
+    for asked in (purpose, *uses.purposes_asked(session, rule, purpose)):
+        state_purpose(caller, asked)
 
 
 def _fill(session: Session, listed: list[Segment], **more: Any) -> None:
@@ -143,7 +157,9 @@ def _fill(session: Session, listed: list[Segment], **more: Any) -> None:
     "",
     status_code=201,
     summary="Create a segment",
-    responses=documented(*AUTH, DefinitionInvalid, SegmentExists, PurposeNotFound),
+    responses=documented(
+        *AUTH, DefinitionInvalid, SegmentExists, PurposeNotFound, PurposeNotAllowed
+    ),
 )
 def create_segment(
     session: Db, caller: Writer, response: Response, wanted: SegmentIn
@@ -156,21 +172,24 @@ def create_segment(
         session, key=wanted.key, name=wanted.name, purpose=wanted.purpose, rule=wanted.rule,
         by=caller.client_id,
     )  # fmt: skip
+    state_purposes(session, caller, segments.rule_of(segment), segment.purpose)
     _fill(session, [segment])
     warnings = names.warnings(session, segments.rule_of(segment))
-    return {**_tagged(session, response, segment), "warnings": warnings}
+    return {**_tagged(session, response, segment, caller), "warnings": warnings}
 
 
 @router.get("", summary="List segments", responses=documented(*AUTH))
 def list_segments(session: Db, caller: Reader, archived: bool = False) -> dict[str, Any]:
     """Return all segments with size, state and freshness; or those that are archived.
 
+    Of a purpose that the client is not registered for, `size` is null.
+
     `state` is `computing` before everybody was computed first, then `fresh`; `waiting` for a
     computed trait; `error` when the rule cannot be computed, since `failed_at`: then nobody enters
     and only consent and merges take out, until it can.
     """
     listed = segments.archived(session) if archived else segments.list_all(session)
-    return {"data": [_out(session, s) for s in listed]}
+    return {"data": [_out(session, s, caller) for s in listed]}
 
 
 @router.get(
@@ -198,7 +217,7 @@ def list_dependencies(session: Db, caller: Reader) -> dict[str, Any]:
 @router.get("/{key}", summary="Read a segment", responses=documented(*AUTH, SegmentNotFound))
 def read_segment(session: Db, caller: Reader, response: Response, key: str) -> dict[str, Any]:
     """Return a segment with size, state and freshness; `ETag` for a change."""
-    return _tagged(session, response, segments.find(session, key))
+    return _tagged(session, response, segments.find(session, key), caller)
 
 
 @router.get(
@@ -221,7 +240,9 @@ def list_versions(session: Db, caller: Reader, key: str) -> dict[str, Any]:
 @router.put(
     "/{key}",
     summary="Change a segment",
-    responses=documented(*AUTH, SegmentNotFound, SegmentChanged, DefinitionInvalid),
+    responses=documented(
+        *AUTH, SegmentNotFound, SegmentChanged, DefinitionInvalid, PurposeNotAllowed
+    ),
 )
 def change_segment(
     session: Db,
@@ -241,11 +262,12 @@ def change_segment(
         session, segment, name=wanted.name, purpose=wanted.purpose, rule=wanted.rule,
         by=caller.client_id,
     )  # fmt: skip
+    state_purposes(session, caller, segments.rule_of(segment), segment.purpose)
     if anew:
         others = [segments.find(session, other) for other in uses.using(session, key)]
         _fill(session, [segment, *others], because="definition_changed")
     warnings = names.warnings(session, segments.rule_of(segment))
-    return {**_tagged(session, response, segment), "warnings": warnings}
+    return {**_tagged(session, response, segment, caller), "warnings": warnings}
 
 
 @router.post(
@@ -264,7 +286,7 @@ def archive_segment(
         pipeline.announce(session, segments.archive(session, segment, now=now), now=now)
         work.wake(session)
         session.flush()
-    return _tagged(session, response, segment)
+    return _tagged(session, response, segment, caller)
 
 
 @router.delete(

@@ -109,6 +109,12 @@ def consents_of(session: Session, rules: Sequence[Rule]) -> dict[str, consent.Pu
     return {k: p for k, p in consent.catalogue.purposes(session).items() if k in keys}
 
 
+def purposes_asked(session: Session, rule: Rule, purpose: str) -> list[str]:
+    """Return the purposes whose decisions a rule tells, itself or by another segment, sorted."""
+    parts = _parts(rule, rules_of(session, [rule], purpose))
+    return sorted({part.consent for part in parts if isinstance(part, Consent)})
+
+
 def asks_groups(rules: Iterable[Rule]) -> bool:
     """Say whether one of these rules asks for a trait of an account."""
     return any(isinstance(part, Group) for rule in rules for part in walk(rule))

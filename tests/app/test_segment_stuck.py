@@ -159,7 +159,7 @@ def test_a_segment_that_nobody_looks_through_is_told_of(
     server: TestClient, sessions: Sessions, token: Callable[..., Header]
 ) -> None:
     body = {"key": "s", "name": "s", "purpose": PURPOSE, "rule": {"event": "Order"}}
-    server.post("/v1/segments", json=body, headers=token()).raise_for_status()
+    server.post("/v1/segments", json=body, headers=token(purposes=(PURPOSE,))).raise_for_status()
     assert reasons(server) == []
     late = datetime.now(UTC) - looking.LATE - timedelta(seconds=1)
     with sessions.begin() as session:
