@@ -3,11 +3,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
 
+from app.errors import DefinitionInvalid
 from app.journeys.funnel_request import microseconds_of
 from app.journeys.predicate import Parameters, known, microseconds, sql
 from app.journeys.prediction_request import PredictionQuery
@@ -16,6 +17,9 @@ from app.journeys.prediction_request import PredictionQuery
 MOST_ROWS = 100_000
 #: What is known of everybody beside the counts of their events.
 ALWAYS = ("events", "active days", "days since the last", "days since the first")
+
+#: The first moment that Python can say in every time zone, in microseconds.
+FIRST = microseconds(datetime(1, 1, 2, tzinfo=UTC))
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -122,10 +126,14 @@ def size(connection: Connection, query: PredictionQuery, at: int, as_of: datetim
 def moments(query: PredictionQuery, as_of: datetime) -> tuple[list[int], int, int]:
     """Return the moments to learn from, latest first, the one to be judged at, and now.
 
-    The outcomes of those to learn from are over before the one to be judged at begins.
+    The outcomes of those to learn from are over before the one to be judged at begins. Raises
+    DefinitionInvalid where one of them would be before the first day there is.
     """
     now, step = microseconds(as_of), microseconds_of(query.horizon)
-    return [now - step * (2 + back) for back in range(query.snapshots)], now - step, now
+    past = [now - step * (2 + back) for back in range(query.snapshots)]
+    if past[-1] < FIRST:
+        raise DefinitionInvalid("#/horizon: the snapshots would be before the year 1")
+    return past, now - step, now
 
 
 def _back(query: PredictionQuery, at: int, parameters: Parameters) -> str:
