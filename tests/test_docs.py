@@ -278,10 +278,12 @@ def test_the_documented_examples_of_request_bodies_are_accepted(
         "/v1/privacy/breaches/{breach_id}/steps",
         "/v1/privacy/vault/openings",
         "/v1/analyses/{query_id}/segment",
+        "/v1/segments/{key}",
         "/v1/privacy/vault/openings/{opening_id}/refusal",
-        "/v1/destinations/{destination_id}/opendsr",
         "/opendsr/callbacks",
     }
+    #: This one looks at a server that is not there.
+    elsewhere = {"/v1/destinations/{destination_id}/opendsr"}
     tried = 0
     for method, path, operation in operations(document):
         content = operation.get("requestBody", {}).get("content", {})
@@ -298,7 +300,7 @@ def test_the_documented_examples_of_request_bodies_are_accepted(
             json=body,
             headers={"Authorization": f"Basic {basic}"} if tracking else header,
         )
-        expected = (403, 404) if path in absent else (200, 201)
+        expected = {422} if path in elsewhere else {403, 404} if path in absent else {200, 201}
         assert answer.status_code in expected, f"{path}: {answer.text}"
         if tracking and path != "/v1/consents":
             assert answer.json()["rejected"] == [], path

@@ -11,16 +11,16 @@ import re
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import openpyxl
-from openpyxl.styles import Alignment, Font
-from openpyxl.utils import get_column_letter
-from openpyxl.worksheet.worksheet import Worksheet
 from pydantic import ValidationError
 
 from app.errors import DefinitionInvalid, MapUnreadable
 from app.journeys.definition import Journey, Label, LocalizedText
+
+# openpyxl is loaded when a map is written or read: it loads NumPy, which most servers never need.
+if TYPE_CHECKING:
+    from openpyxl.worksheet.worksheet import Worksheet
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 #: The lists of a definition that are sheets; the rest are rows of the first sheet.
@@ -49,6 +49,8 @@ _WRITTEN = re.compile(r"_x([0-9A-Fa-f]{4})_")
 
 def write(journey: Journey) -> bytes:
     """Return the workbook of a definition; raises MapUnreadable if a cell would be too long."""
+    import openpyxl  # noqa: PLC0415  # see above
+
     definition = journey.model_dump(mode="json", by_alias=True, exclude_none=True)
     book = openpyxl.Workbook()
     book.remove(book.worksheets[0])
@@ -82,6 +84,8 @@ def defined(body: object) -> Journey:
 
 
 def _stated(content: bytes) -> dict[str, Any]:
+    import openpyxl  # noqa: PLC0415  # see above
+
     try:
         with zipfile.ZipFile(BytesIO(content)) as packed:
             if sum(part.file_size for part in packed.infolist()) > LARGEST:
@@ -108,7 +112,9 @@ def _stated(content: bytes) -> dict[str, Any]:
     return {**single[0], **lists}
 
 
-def _fill(sheet: Worksheet, items: Sequence[Mapping[str, Any]]) -> None:
+def _fill(sheet: "Worksheet", items: Sequence[Mapping[str, Any]]) -> None:
+    from openpyxl.utils import get_column_letter  # noqa: PLC0415  # see above
+
     flat = [dict(_cells(item)) for item in items]
     titles = list(dict.fromkeys(title for row in flat for title in row))
     for column, title in enumerate(titles, 1):
@@ -129,7 +135,9 @@ def _cells(item: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
             yield key, value
 
 
-def _put_cell(sheet: Worksheet, row: int, column: int, value: Any, *, bold: bool = False) -> None:
+def _put_cell(sheet: "Worksheet", row: int, column: int, value: Any, *, bold: bool = False) -> None:
+    from openpyxl.styles import Alignment, Font  # noqa: PLC0415  # see above
+
     if value is None:
         return
     if isinstance(value, str):
@@ -143,7 +151,9 @@ def _put_cell(sheet: Worksheet, row: int, column: int, value: Any, *, bold: bool
     cell.alignment = Alignment(wrap_text=True, vertical="top")
 
 
-def _show(sheet: Worksheet, journey: Journey) -> None:
+def _show(sheet: "Worksheet", journey: Journey) -> None:
+    from openpyxl.utils import get_column_letter  # noqa: PLC0415  # see above
+
     stages = sorted(journey.stages, key=lambda stage: stage.order)
     sheet.column_dimensions["A"].width = 16
     for column, stage in enumerate(stages, 2):

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 Answer = tuple[int, dict[str, str], Any]
+LOST: Answer = (502, {}, None)
 
 
 class Crm:
@@ -67,7 +68,7 @@ def serving(crm: Crm) -> Iterator[Crm]:
                     crm.requests.append((self.command, self.path, body))
                     if crm.lost and "/oauth2/" not in self.path:
                         crm.answer(self.command, parts.path, query, headers, body)
-                        status, more, said = 502, {}, None
+                        status, more, said = LOST
                     elif crm.trouble:
                         status, more, said = crm.trouble.pop(0)
                     else:

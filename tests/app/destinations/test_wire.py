@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -54,7 +55,7 @@ def test_an_answer_that_is_no_json_says_nothing() -> None:
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-5", "soon", "", None, "1e400"])
 def test_a_time_to_wait_that_is_none_is_not_believed(value: str | None) -> None:
-    found = retry_after(value, wire.datetime.now(wire.UTC))
+    found = retry_after(value, datetime.now(UTC))
     assert found is None or 0 <= found <= 86_400
 
 

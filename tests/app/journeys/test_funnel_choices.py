@@ -128,17 +128,27 @@ def test_the_shortest_conversion_can_give_the_time(history: History) -> None:
 
 
 def test_opening_hours_count_in_durations_and_not_in_windows(history: History) -> None:
-    day, hours = 86_400, {"tz": "UTC", "hours": [("10:00", "12:00")]}
+    day = 86_400
+    hours: dict[str, Any] = {"tz": "UTC", "hours": [("10:00", "12:00")]}
     # The 1st of January 2026 is a Thursday: on to Monday 11:00 there are 2 + 2 + 1 open hours.
     bought = [("A", 0.0), ("B", 4 * day + 7_200.0)]
-    for said, seconds in (({}, 4 * day + 7_200), ({"opening_hours": hours}, 5 * 3_600)):
+    told: list[tuple[dict[str, Any], int]] = [
+        ({}, 4 * day + 7_200),
+        ({"opening_hours": hours}, 5 * 3_600),
+    ]
+    for said, seconds in told:
         found = ask(history, bought, steps="AB", window="P7D", **said)
         assert (found.ttc.p50, found.ttc.mean) == (seconds, seconds)
         assert ask(history, bought, steps="AB", window="P3D", **said).status.converted == 0
     assert found.semantics.durations == "opening_hours"
     closed = {**hours, "closed": ["2026-01-02"]}
     assert ask(history, bought, steps="AB", opening_hours=closed).ttc.p50 == 3 * 3_600
-    for wrong in ({"tz": "Nowhere"}, {"hours": [("12:00", "10:00")]}, {"days": []}):
+    mistaken: list[dict[str, Any]] = [
+        {"tz": "Nowhere"},
+        {"hours": [("12:00", "10:00")]},
+        {"days": []},
+    ]
+    for wrong in mistaken:
         with pytest.raises(ValidationError):
             ask(history, bought, steps="AB", opening_hours=wrong)
 

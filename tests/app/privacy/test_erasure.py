@@ -365,19 +365,6 @@ def test_a_match_with_somebody_who_was_erased_meanwhile_is_left_out(world: World
         assert graph.identify(session, [("user_id", "bob-7")]) == {("user_id", "bob-7"): right}
 
 
-def test_what_waited_for_an_answer_goes_too(world: World) -> None:
-    with world.sessions.begin() as session:
-        made = sources.add(
-            session, "holds", collection_purpose="analytics.audience", pending_seconds=3600
-        )[1]
-    said = {"userId": "ada-1815", "event": "Seen", "writeKey": made}
-    assert world.server.post("/v1/track", json=said).json()["held"] == 1
-    shown = world.ask("erasure", "user_id:ada-1815")
-    assert shown["tasks"][0]["result"]["held_events"] == 1
-    with world.sessions() as session:
-        assert session.scalar(sa.text("SELECT count(*) FROM app.held")) == 0
-
-
 def test_packages_are_deleted_in_time_and_with_the_person(world: World) -> None:
     ada(world)
     shown = world.ask("access", "user_id:ada-1815")

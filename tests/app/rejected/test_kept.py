@@ -273,7 +273,7 @@ def test_writers_who_keep_events_of_the_same_sources_do_not_block_each_other(
         mine = refused if worker % 2 else refused[::-1]
         for _ in range(20):
             with sessions.begin() as session:
-                rejected.keep(session, mine, Gate())
+                rejected.keep(session, mine, Gate(), {})
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(keep, range(4)))
