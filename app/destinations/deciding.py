@@ -19,6 +19,8 @@ from app.destinations.outbox import (
     EXITED,
     UPDATED,
     allowed_people,
+    decided,
+    queue,
 )
 from app.destinations.tables import Destination
 from app.profiles import computed_values, read, summary
@@ -201,10 +203,12 @@ class Deciding:
             inside = was.segments | {_segment(row)}
         else:
             inside = was.segments - ({_segment(row)} if row.type == EXITED else set())
+        news = row.type not in (ENTERED, EXITED, UPDATED)  # a rectification: somebody waits for it
         if not inside:
-            return Ended(row, "dropped", NOT_HELD)
+            return Ended(row, "delivered" if news else "dropped", NOT_HELD)
         if not allowed:
-            return Ended(row, "dropped", NOT_ALLOWED)
+            self._leaves(row, was)
+            return self._taken_back(row, before) if news else Ended(row, "dropped", NOT_ALLOWED)
         identifiers = _by_namespace(sent[row.id].identifiers)
         values, wrong = self._fields(row, sent[row.id], identifiers, frozenset(inside))
         if wrong:
@@ -222,6 +226,22 @@ class Deciding:
             agreed_again=was.withdrawn,
         )
         return Job(row, record, Held(was.remote, frozenset(inside), made, False))
+
+    def _leaves(self, row: Any, was: Held) -> None:
+        """Queue that who refuses the vendor leaves: no segment says so, which asks for consent."""
+        vendor = self._destination.tcf_vendor
+        if vendor is None or not was.segments:
+            return
+        _, denied = decided(
+            self._session, self._destination.purpose, [row.person_id], now=self._now,
+            tcf_vendor=vendor,
+        )  # fmt: skip
+        said = {"reason": f"consent:{denied.get(row.person_id, 'tcf_vendor')}"}
+        for segment in sorted(was.segments):
+            queue(
+                self._session, self._destination, segment, [(row.person_id, EXITED, said)],
+                self._now,
+            )  # fmt: skip
 
     def _unfit(self, row: Any, before: Held | None, why: str) -> Job | Ended:
         """Decide for a person of whom no record can be made: what was sent before is taken back."""
