@@ -71,7 +71,10 @@ def list_accounts(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> dict[str, Any]:
-    """Return accounts, oldest first, with what may be used of each for the purpose."""
+    """Return accounts, oldest first, with what may be used of each for the purpose.
+
+    Those that nobody whose data may be used speaks of are left out, so a page may be short.
+    """
     wanted = state_purpose(caller, stated_once(purpose, stated))
     found, following = accounts.page(session, wanted, kind=kind, cursor=cursor, limit=limit)
     return {"data": [summary.account(one) for one in found], "next_cursor": following}
@@ -92,7 +95,7 @@ def read_account(
 ) -> Response:
     """Return what is said of an account by the people whose data may be used for the purpose."""
     wanted = state_purpose(caller, stated_once(purpose, stated))
-    [view] = accounts.views(session, [accounts.find(session, ref)], wanted)
+    view = accounts.seen(session, ref, wanted)
     return unless.answer(summary.account(view))
 
 
@@ -111,7 +114,7 @@ def read_traits(
 ) -> Response:
     """Return each trait with its value and the source, time, event and identifier that set it."""
     wanted = state_purpose(caller, stated_once(purpose, stated))
-    [view] = accounts.views(session, [accounts.find(session, ref)], wanted)
+    view = accounts.seen(session, ref, wanted)
     found = summary.account(view)
     return unless.answer({**found, "traits": summary.with_provenance(view.traits)})
 
@@ -133,7 +136,7 @@ def list_members(
 ) -> dict[str, Any]:
     """Return who is in an account, since when, and the call that says so; a page may be short."""
     wanted = state_purpose(caller, stated_once(purpose, stated))
-    account = accounts.find(session, ref)
+    account = accounts.seen(session, ref, wanted).account
     found, following = accounts.members(
         session, account, wanted, cursor=cursor, limit=limit, past=past
     )

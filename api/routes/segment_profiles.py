@@ -47,9 +47,7 @@ def _seen(session: Db, caller: Reader, space: Space, ref: Ref) -> View:
 
 
 def _account(session: Db, caller: Reader, space: Space, ref: GroupRef) -> accounts.AccountView:
-    purpose = state_purpose(caller, space)
-    [view] = accounts.views(session, [accounts.find(session, ref)], purpose)
-    return view
+    return accounts.seen(session, ref, state_purpose(caller, space))
 
 
 Seen = Annotated[View, Depends(_seen)]
@@ -303,7 +301,8 @@ def account_external_ids(view: Account, request: Request) -> dict[str, Any]:
 def account_metadata(view: Account) -> dict[str, Any]:
     """Return when an account was spoken of first."""
     created = view.account.first_seen_at.isoformat()
-    return {"metadata": {"created_at": created, "expires_at": None}, "withheld": []}
+    metadata = {"created_at": created, "expires_at": None}
+    return {"metadata": metadata, "withheld": list(view.withheld)}
 
 
 @router.get(f"{GROUP}/links", summary="Get an account's linked users", responses=ACCOUNT_READ)

@@ -84,12 +84,24 @@ def _spoken_of() -> sa.ColumnElement[bool]:
     return sa.or_(member.exists(), trait.exists())
 
 
+def seen(session: Session, reference: str, purpose: str) -> AccountView:
+    """Return what may be used of one account for the purpose.
+
+    Raises AccountNotFound, also where nobody who speaks of it may be used; PurposeNotFound.
+    """
+    found = views(session, [find(session, reference)], purpose)
+    if not found:
+        raise AccountNotFound("no account is known by this reference")
+    return found[0]
+
+
 def page(
     session: Session, purpose: str, *, kind: str | None, cursor: str | None, limit: int
 ) -> tuple[list[AccountView], str | None]:
     """Return a page of the accounts with what may be used of them for the purpose, oldest first.
 
-    Raises CursorInvalid, PurposeNotFound.
+    Those that nobody who may be used speaks of are passed over, so a page may be short. Raises
+    CursorInvalid, PurposeNotFound.
     """
     after = cursors.decode(cursor, int)[0] if cursor else 0
     query = sa.select(Account).where(Account.id > after, _spoken_of()).order_by(Account.id)
@@ -101,8 +113,9 @@ def page(
 
 
 def views(session: Session, accounts: Sequence[Account], purpose: str) -> list[AccountView]:
-    """Return what may be used of these accounts for the purpose, in three statements or four.
+    """Return what may be used of these accounts for the purpose, in six statements or fewer.
 
+    Left out are accounts that nobody who may be used speaks of: who is where is somebody's data.
     Notes what is denied. Raises PurposeNotFound.
     """
     known = consent.catalogue.purpose(session, purpose)
@@ -118,7 +131,28 @@ def views(session: Session, accounts: Sequence[Account], purpose: str) -> list[A
     by_account: dict[int, list[sa.Row[Any]]] = defaultdict(list)
     for row in rows:
         by_account[row.account_id].append(row)
-    return [_view(account, purpose, by_account[account.id], decided, rules) for account in accounts]
+    told = {row.account_id for row in rows if _may(decided, row.identifier_id)}
+    told |= _with_members(session, known, {account.id for account in accounts} - told)
+    return [
+        _view(account, purpose, by_account[account.id], decided, rules)
+        for account in accounts
+        if account.id in told
+    ]
+
+
+def _with_members(session: Session, known: consent.Purpose, accounts: Collection[int]) -> set[int]:
+    """Return those of these accounts that somebody who may be used for the purpose is or was in."""
+    if not accounts:
+        return set()
+    rows = session.execute(
+        statement("app.profiles", "account_spoken_by"),
+        {"accounts": sorted(accounts), "purpose": known.key},
+    ).all()
+    subjects = {getattr(row, unit(known)) for row in rows}
+    inside = {row.identifier_id for row in rows}
+    allowed = {p.identifier_id for p in _decided(session, known, subjects, inside) if p.allowed}
+    reads.saw(session, allowed, purpose=known.key)
+    return {row.account_id for row in rows if row.identifier_id in allowed}
 
 
 def _view(

@@ -138,6 +138,35 @@ def test_only_what_people_allow_is_told_and_a_merge_makes_one_member_of_two(read
     assert reader.members("account:acme") == [reader.profile("ada")]
 
 
+def test_an_account_that_only_people_speak_of_who_refuse_is_not_told(reader: Reader) -> None:
+    """Whether they gave it traits or are only in it; one who agrees is enough."""
+    reader.world.send(
+        group("ada", "acme", 1, agrees=False, plan="free"),
+        group("ada", "bare", 1, agrees=False),
+        group("bob", "open", 1),
+    )
+    ways = ("account:{}", "account:{}/traits", "account:{}/members")
+    segments = "spaces/marketing.email/collections/accounts/profiles/account:{}/"
+
+    def told(key: str) -> bool:
+        paths = [f"accounts/{way.format(key)}" for way in ways]
+        paths += [segments.format(key) + part for part in ("external_ids", "metadata", "links")]
+        answers = [reader.get(path) for path in paths]
+        assert all(answer == 404 for answer in answers) or 404 not in answers
+        return 404 not in answers
+
+    def listed() -> list[str]:
+        return [one["id"] for one in reader.get("accounts")["data"]]
+
+    assert (told("acme"), told("bare"), told("open")) == (False, False, True)
+    assert listed() == ["open"]
+    reader.world.send(group("eve", "acme", 2), group("eve", "bare", 2))
+    assert (told("acme"), told("bare")) == (True, True)
+    assert sorted(listed()) == ["acme", "bare", "open"]
+    metadata = reader.get(segments.format("acme") + "metadata")
+    assert metadata["withheld"] == reader.get("accounts/account:acme")["withheld"]
+
+
 def test_nothing_of_an_erased_person_is_left_in_accounts(reader: Reader) -> None:
     world = reader.world  # noqa: F811 -- of the reader
     address = "ada.lovelace@example.org"
