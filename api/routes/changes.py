@@ -34,17 +34,14 @@ def read_changes(
     """Return changes after a cursor; ask again with `next_cursor`.
 
     The feed names profiles and says what happened; it carries no traits. Read those with the
-    purpose they are for. Segments and consents are told only to clients registered for the
-    purpose they are about, so a page may be shorter than `limit`, or empty: `next_cursor` moves.
+    purpose they are for. Segments, journeys and consents are told only to clients registered
+    for the purpose they are about, journeys while the person allows it, so a page may be shorter
+    than `limit`, or empty: `next_cursor` moves.
     `sequence` (of CloudEvents) is a text that sorts as the feed does.
     """
     wanted = [t.strip() for t in (types or "").split(",") if t.strip()]
     rows, following = changes.read(session, after=after, types=wanted, limit=limit)
-    told = [
-        (row, data)
-        for row in rows
-        if (data := changes.visible(row.type, row.data, caller.purposes)) is not None
-    ]
+    told = changes.told(session, rows, caller.purposes)
     reads.saw_profiles(session, {row.profile_id for row, _ in told}, purpose=None)
     return {
         "data": [

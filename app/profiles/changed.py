@@ -38,9 +38,7 @@ def page(
     """
     rows, following = changes.read(session, after=after, types=(), limit=limit)
     seen: dict[str, str] = {}
-    for row in rows:
-        if changes.visible(row.type, row.data, purposes) is None:
-            continue
+    for row, _ in changes.told(session, rows, purposes):
         for profile in (str(row.profile_id), row.data.get("other_profile_id")):
             if profile is not None:
                 seen.pop(profile, None)

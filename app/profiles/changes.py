@@ -1,6 +1,7 @@
 """The change feed: one ordered stream of what happened to profiles."""
 
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,9 +11,12 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+import consent
 from app import cursors
+from app.consents.permission import permissions
 from app.db import statement
 from app.errors import CursorInvalid
+from identity import people
 
 TYPES = (
     "profile.created",
@@ -99,13 +103,44 @@ def _place(after: str | None) -> tuple[int, int]:
     return transaction, last
 
 
-def visible(kind: str, data: dict[str, Any], purposes: Collection[str]) -> dict[str, Any] | None:
-    """Return what a reader registered for these purposes may learn of a change, or None.
+def told(
+    session: Session, rows: Sequence[sa.Row[Any]], purposes: Collection[str]
+) -> list[tuple[sa.Row[Any], dict[str, Any]]]:
+    """Return the changes that a reader registered for these purposes may learn of, and what.
 
     Who is in a segment or has left the target of a journey, and what somebody agreed to, is told
     only to those who may state the purpose it is about; that a profile changed, merged or split is
-    told to every reader.
+    told to every reader. How somebody left a journey is told no more once they do not allow it.
     """
+    seen = [(row, _visible(row.type, row.data, purposes)) for row in rows]
+    left = _disallowed(session, [row for row, data in seen if data and _about_way(row)])
+    return [(row, data) for row, data in seen if data is not None and row.id not in left]
+
+
+def _about_way(row: sa.Row[Any]) -> bool:
+    return str(row.type).startswith("journey.")
+
+
+def _disallowed(session: Session, rows: Iterable[sa.Row[Any]]) -> set[int]:
+    """Return which of these changes are about somebody who does not allow their purpose now."""
+    by_purpose: dict[str, dict[int, int]] = defaultdict(dict)
+    for row in rows:
+        by_purpose[row.data["purpose"]][row.id] = row.person_id
+    known = consent.catalogue.purposes(session) if by_purpose else {}
+    gone: set[int] = set()
+    for key, subjects in by_purpose.items():
+        allowed: set[int] = set()
+        now = {subject: subject for subject in subjects.values()}
+        if key in known:
+            if known[key].link_confidence == "probable":  # who was merged since is another person
+                now = people.people_of(session, set(now))
+            decided = permissions(session, known[key], set(now.values()))
+            allowed = {one.person_id for one in decided if one.allowed}
+        gone |= {change for change, subject in subjects.items() if now.get(subject) not in allowed}
+    return gone
+
+
+def _visible(kind: str, data: dict[str, Any], purposes: Collection[str]) -> dict[str, Any] | None:
     if kind.startswith(("segment.", "journey.")):
         return data if data.get("purpose") in purposes else None
     if kind == "consent.changed":

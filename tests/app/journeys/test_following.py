@@ -172,3 +172,32 @@ def test_a_profile_says_where_it_stands_and_what_others_did_next(
         ("skipped", "B")
     ]
     assert (other["target"]["state"], other["target"]["expected"]) == ("completed", None)
+
+
+def test_the_feed_tells_nothing_of_the_way_of_who_has_withdrawn(world: World) -> None:
+    bea, device = {"userId": "bea"}, {"anonymousId": "d-1"}
+    for who in (ADA, bea, device):
+        world.track(who, "A", 3.0)
+    world.settle()
+    assert world.look() == [("late", "A", "B")] * 3
+
+    def told() -> int:
+        url = "/v1/changes?types=journey.deviated"
+        page = world.server.get(url, headers=world.header).json()["data"]
+        return len(page)
+
+    assert told() == 3
+    identify = {**device, **bea, "context": YES, "writeKey": world.key}
+    world.server.post("/v1/identify", json=identify).raise_for_status()
+    world.settle()
+    assert told() == 3  # of bea and what was her device
+    for user, left in (("ada", 2), ("bea", 0)):
+        withdrawn = {
+            "subject": {"namespace": "user_id", "value": user},
+            "decisions": [{"purpose": PURPOSE, "state": "withdrawn"}],
+            "evidence": {"method": "test"},
+        }
+        world.post("/v1/consents", withdrawn)
+        world.settle()
+        assert told() == left
+    assert len(world.told()) == 3  # as it is kept
