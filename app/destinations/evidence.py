@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import consent
+from app.access import reads
 from app.db import statement
 from app.destinations.manifest import GIVEN, MOST
 from app.destinations.outbox import ENTERED
@@ -36,6 +37,7 @@ def sends(
     if person is None:
         return []
     members = {member.identifier_id for member in people.members(session, [person])}
+    reads.saw(session, members, purpose=None)
     asked: sa.ColumnElement[Any] = sa.cast(sorted(members), Disclosure.identifier_ids.type)
     query = sa.select(Disclosure).where(
         Disclosure.identifier_ids.overlap(asked), Disclosure.decided_at <= until

@@ -40,6 +40,7 @@ TOLD: dict[str, set[str]] = {
     "GET /v1/consents/decision": {"ada"},
     "GET /v1/consents/denied-uses": {"ada"},
     "GET /v1/consents/restrictions": {"ada"},
+    "GET /v1/consents/sends": {"ada"},
     "GET /v1/segments/{key}/members": EVERYBODY,
     "GET /v1/segments/{key}/history": EVERYBODY,
     "GET /v1/segments/{key}/explain/{ref}": {"ada"},

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 import consent
 from api.cli.root import app
+from app.access.tables import PersonRead
 from app.consents.record import record
 from app.db import Sessions
 from app.destinations import evidence, manifest, outbox
@@ -168,6 +169,9 @@ def test_61_it_is_proved_over_http_too_for_who_may_read_consents_and_the_ledger(
     assert server.get("/v1/consents/send-proof", params=other, headers=header).status_code == 404
     alone = token("consents:read")
     assert server.get("/v1/consents/send-proof", params=asked, headers=alone).status_code == 403
+    with world.sessions() as session:
+        noted = set(session.scalars(sa.select(PersonRead.operation)))
+    assert noted >= {f"GET {path}", "GET /v1/consents/send-proof"}
 
 
 def environment(settings: Settings) -> dict[str, str]:
