@@ -62,7 +62,10 @@ def deliver(sessions: Sessions, client: httpx.Client) -> int:
     with in_use.held(sessions, concerned):
         try:
             with sessions.begin() as session:
-                destination = session.get(Destination, claim.destination_id)
+                # Shared with whoever queues, not with who would move it before records are begun.
+                destination = session.get(
+                    Destination, claim.destination_id, with_for_update={"read": True}
+                )
                 if destination is None:  # removed meanwhile, and its messages with it
                     return len(claim.rows)
                 setup = setup_of(destination, claim.kind)

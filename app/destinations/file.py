@@ -68,6 +68,7 @@ class File(Kind):
     about = "CSV or Parquet files of who may be had now, in a directory or an S3-compatible store."
     settings = FileSettings
     secrets = FileSecrets
+    places = frozenset({"directory", "bucket", "prefix", "endpoint", "format", "parts"})
     batch = 1_000
 
     def address(self, settings: Any) -> str:

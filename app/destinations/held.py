@@ -87,6 +87,12 @@ def put(
     return displaced
 
 
+def any_of(session: Session, destination_id: int) -> bool:
+    """Say whether a receiver holds a record of anybody, or what was emptied and is still there."""
+    mine = sa.select(HeldRecord.id).where(HeldRecord.destination_id == destination_id)
+    return session.scalar(mine.limit(1)) is not None
+
+
 def begin(
     session: Session, destination_id: int, row: sa.Row[Any], known: Held, *, at: datetime
 ) -> None:

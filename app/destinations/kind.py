@@ -146,6 +146,8 @@ class Kind(ABC):
     secrets: ClassVar[type[Options]] = NoSecrets
     #: Whether the receiver is shown the secrets, so that nobody may move them to another address.
     secrets_are_sent: ClassVar[bool] = True
+    #: Settings that say where records are: they stay while any is there.
+    places: ClassVar[frozenset[str]] = frozenset({"url"})
     #: Whether the receiver keeps a record of each person, which follows every change.
     holds_records: ClassVar[bool] = True
     #: Most records in one batch.

@@ -69,8 +69,11 @@ def parse(value: Any, kind: Kind, settings: Any, segments: Iterable[str]) -> dic
         raise DefinitionInvalid(pointed(error, "mapping")) from error
     if found and not kind.holds_records:
         raise DefinitionInvalid(f"#/mapping: a {kind.name} is sent no fields")
-    if len(found) > MOST or any(not 0 < len(name) <= LONGEST for name in found):
-        raise DefinitionInvalid(f"#/mapping: at most {MOST} fields, of names up to {LONGEST}")
+    usable = all(0 < len(name) <= LONGEST and name.isprintable() for name in found)
+    if len(found) > MOST or not usable:
+        raise DefinitionInvalid(
+            f"#/mapping: at most {MOST} fields, of printable names up to {LONGEST}"
+        )
     targets = kind.targets(settings)
     for name, source in found.items():
         if name not in targets and not kind.open_targets:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 import consent
-from app.destinations import kinds, mapping, seal
+from app.destinations import held, kinds, mapping, seal
 from app.destinations.kind import Kind, Options
 from app.destinations.tables import Delivery, Destination
 from app.errors import DefinitionInvalid, DestinationExists, DestinationNotFound
@@ -86,20 +86,25 @@ def change(
 ) -> None:
     """Change what is given. Settings and the mapping are replaced whole, secrets one by one.
 
-    For another address all secrets are given anew. Enabling forgets why it was disabled; it needs
-    its purpose to be in the catalogue. Raises DefinitionInvalid, PurposeNotFound,
-    DestinationKeyUnusable.
+    For another address all secrets are given anew. Where records are (`Kind.places`) stays as long
+    as any is held: they could not be taken back, and the ids of one receiver mean others at the
+    next. Enabling forgets why it was disabled; it needs its purpose to be in the catalogue. Raises
+    DefinitionInvalid, PurposeNotFound, DestinationKeyUnusable.
     """
     kind = kinds.of(destination.kind)
-    if settings is None:
-        settings = destination.settings or {"url": destination.url}
-    checked = _settings(kind, settings, destination.segments)
+    before = destination.settings or {"url": destination.url}
+    checked = _settings(kind, before if settings is None else settings, destination.segments)
     address = _address(kind, checked)
     moved = urlsplit(address)[:2] != urlsplit(destination.url)[:2]
     anew = moved and kind.secrets_are_sent
     if anew and secrets is None:
         raise DefinitionInvalid("#/secrets: another address is given its secrets anew")
-    destination.settings, destination.url = checked.model_dump(mode="json"), address
+    after = checked.model_dump(mode="json")
+    # A setting that its kind had not when it was stored has not changed.
+    elsewhere = sorted(n for n in kind.places & after.keys() if before.get(n, after[n]) != after[n])
+    if elsewhere:
+        _leave(session, destination, elsewhere[0])
+    destination.settings, destination.url = after, address
     if secrets is not None:  # of the address before, another one is sent none, so all are given
         both = {**({} if anew else seal.open_all(destination.secret)), **secrets}
         opened = _options(kind.secrets, both, "secrets")
@@ -115,6 +120,15 @@ def change(
             destination.why_disabled = None
         destination.enabled = enabled
     session.flush()
+
+
+def _leave(session: Session, destination: Destination, setting: str) -> None:
+    """Check that nothing is left behind; after the batch that is being decided (`deliver`)."""
+    session.refresh(destination, with_for_update=True)
+    if held.any_of(session, destination.id):
+        raise DefinitionInvalid(
+            f"#/settings/{setting}: records are held there; another place is another destination"
+        )
 
 
 def made_secrets(destination: Destination) -> dict[str, str]:

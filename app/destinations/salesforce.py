@@ -67,6 +67,7 @@ class Salesforce(Kind):
     about = "Contacts, leads or another object in Salesforce, by an external id."
     settings = SalesforceSettings
     secrets = SalesforceSecrets
+    places = frozenset({"url", "object", "external_id"})
     template: ClassVar[Mapping[str, Any]] = {
         "LastName": {"trait": "last_name"},
         "FirstName": {"trait": "first_name"},

@@ -183,6 +183,30 @@ def test_secrets_are_sealed_shown_nowhere_and_not_moved_to_another_address(
     people.patch(path, {**moved, "secrets": {"write_key": "another"}})
 
 
+def test_where_records_are_stays_while_any_is_held(people: World, receiver: Receiver) -> None:
+    people.people("ada", plan="pro", city="Lyon")
+    elsewhere = {"settings": {"url": "https://elsewhere.test/"}, "secrets": {"write_key": "a"}}
+    number = there(people, receiver.url)
+    file = people.destination(kind="file", name="files", segments=["pros"],
+                              settings={"directory": "crm", "parts": 2})["id"]  # fmt: skip
+    people.deliver()
+    moves = [
+        (file, {"settings": {"directory": "crm", "parts": 3}}, "parts"),
+        (file, {"settings": {"directory": "crm", "parts": 2, "format": "parquet"}}, "format"),
+        (file, {"settings": {"directory": "else", "parts": 2}, "secrets": {}}, "directory"),
+        (number, elsewhere, "url"),
+    ]
+    for one, wanted, said in moves:
+        refused = people.server.patch(f"/v1/destinations/{one}", json=wanted, headers=people.header)
+        assert (refused.status_code, f"#/settings/{said}" in refused.text) == (422, True)
+    same = {"settings": {"directory": "crm", "parts": 2}}
+    people.patch(f"/v1/destinations/{file}", same)
+    people.identify("ada", plan="free")
+    people.settle()
+    for one, wanted, _ in moves[:3]:
+        people.patch(f"/v1/destinations/{one}", wanted)
+
+
 def test_what_a_kind_cannot_use_is_refused_with_a_pointer(people: World) -> None:
     people.segment("pros", PROS)
     known = {"kind": "segment", "secrets": {"write_key": "w"}}
@@ -191,6 +215,15 @@ def test_what_a_kind_cannot_use_is_refused_with_a_pointer(people: World) -> None
         ({"kind": "segment", "secrets": {}}, "#/secrets/write_key"),
         ({**known, "settings": {"x": 1}}, "#/settings/x"),
         ({**known, "mapping": {"a": {}}}, "#/mapping/a"),
+        ({**known, "mapping": {"a\nb": {"value": 1}}}, "#/mapping"),
+        (
+            {
+                "kind": "postgres",
+                "settings": {"host": "h", "database": "d", "user": "u"},
+                "secrets": {"password": ""},
+            },
+            "#/secrets/password",
+        ),
         ({"kind": "webhook", "url": "ftp://x/"}, "#/settings/url"),
         ({"kind": "webhook", "url": "http://[::1"}, "#/settings"),
         ({"kind": "webhook", "url": "https:///x"}, "#/settings"),
