@@ -1,5 +1,6 @@
 """Reads and rewrites the parts of `file.py`, in a directory or an S3-compatible store, by Arrow."""
 
+import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -70,8 +71,8 @@ def _read(store: pa.fs.FileSystem, path: str, kind: str) -> list[dict[str, Any]]
     if kind == "parquet":
         table = pa.parquet.read_table(io.BytesIO(content))
     else:
-        header = content.partition(b"\n")[0].decode()
-        names = pa.csv.read_csv(io.BytesIO(header.encode() + b"\n")).column_names
+        # Of names only the header says all: one may be quoted, with a line break in it.
+        names = next(csv.reader(io.TextIOWrapper(io.BytesIO(content), "utf-8", newline="")))
         options = pa.csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True,
             null_values=[""], quoted_strings_can_be_null=False,

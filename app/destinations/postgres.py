@@ -5,6 +5,7 @@ withdraws or is erased is deleted; a record that comes again ends in the same ro
 """
 
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -27,6 +28,11 @@ OWN: dict[str, sa.types.TypeEngine[Any]] = {
     "updated_at": TIMESTAMP(timezone=True),
 }
 LONGEST_NAME = 63
+#: What is wrong with one record. All else (timeouts, deadlocks, lost connections) passes, and the
+#: batch is tried again.
+OF_THE_RECORD = (
+    sa.exc.DataError, sa.exc.IntegrityError, sa.exc.NotSupportedError, sa.exc.ProgrammingError,
+)  # fmt: skip
 
 
 class PostgresSettings(Options):
@@ -46,7 +52,8 @@ class PostgresSettings(Options):
 class PostgresSecrets(Options):
     """What the database knows us by."""
 
-    password: str = Field(max_length=500)
+    #: Of an empty one libpq would take another: PGPASSWORD, or one of the server's password file.
+    password: str = Field(min_length=1, max_length=500)
 
 
 class Postgres(Kind):
@@ -56,6 +63,7 @@ class Postgres(Kind):
     about = "A row for each person in a PostgreSQL table, made as needed, deleted with consent."
     settings = PostgresSettings
     secrets = PostgresSecrets
+    places = frozenset({"host", "port", "database", "tables", "table"})
     batch = 500
 
     def address(self, settings: Any) -> str:
@@ -101,6 +109,7 @@ def _connected(setup: Setup, wire: Wire) -> Iterator[sa.Connection]:
             **({"hostaddr": address} if address else {}),
             "sslmode": "verify-full" if settings.tls else "prefer",
             **({"sslrootcert": "system"} if settings.tls else {}),
+            "passfile": os.devnull,
             "connect_timeout": db.CONNECT_SECONDS,
             "options": "-c timezone=UTC -c statement_timeout=20s -c lock_timeout=5s",
             "application_name": "parcours",
@@ -153,7 +162,9 @@ def _write(connection: sa.Connection, table: sa.Table, record: Record) -> Outcom
             connection.execute(
                 upsert.on_conflict_do_update(index_elements=["profile_id"], set_=changed)
             )
-    except (sa.exc.DataError, sa.exc.ProgrammingError, sa.exc.StatementError) as error:
+    except sa.exc.StatementError as error:
+        if isinstance(error, sa.exc.DBAPIError) and not isinstance(error, OF_THE_RECORD):
+            raise
         return Outcome("refused", _why(error))
     return Outcome("taken", remote=record.profile_id)
 

@@ -9,9 +9,12 @@ from typing import Any
 from uuid import uuid4
 
 import duckdb
+import pyarrow.fs
 import pytest
 import sqlalchemy as sa
 
+from app.destinations import file_parts, postgres
+from app.destinations.kind import Record
 from app.privacy import requests as privacy_requests
 from app.privacy import run
 from app.settings import Settings
@@ -199,3 +202,32 @@ def test_a_store_that_cannot_be_reached_or_a_field_it_cannot_have_says_so(
     people.now()
     people.settle()
     assert ("profile.updated", "failed", "DataError 22P02") in people.outcomes(once["id"])
+
+
+def test_a_name_with_a_line_break_from_before_does_not_freeze_its_file(tmp_path: Path) -> None:
+    store, path = pyarrow.fs.LocalFileSystem(), f"{tmp_path}/part-000.csv"
+    for n in ("1", "2"):
+        row = {"profile_id": n, "identifiers": "{}", "segments": "[]", "updated_at": n}
+        file_parts.rewrite(store, path, "csv", {n: {**row, 'a\n"b': f"x\n{n}"}})
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        assert [row['a\n"b'] for row in csv.DictReader(file)] == ["x\n1", "x\n2"]
+    file_parts.rewrite(store, path, "csv", {"1": None})
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        assert [row["profile_id"] for row in csv.DictReader(file)] == ["2"]
+
+
+def test_what_passes_by_itself_at_a_database_is_no_fault_of_the_record(warehouse: str) -> None:
+    engine = sa.create_engine(sa.make_url(warehouse).set(drivername="postgresql+psycopg"))
+    settings = postgres.PostgresSettings(host="h", database="d", user="u")
+    record = Record("m", "segment.entered", datetime.now(UTC), str(uuid4()), "hold")
+    try:
+        with engine.begin() as first:
+            table = postgres._table(first, settings)
+            assert postgres._write(first, table, record).state == "taken"
+        with engine.begin() as other, engine.begin() as mine:
+            other.execute(sa.select(table).with_for_update())
+            mine.execute(sa.text("SET LOCAL lock_timeout = '100ms'"))
+            with pytest.raises(sa.exc.OperationalError):
+                postgres._write(mine, table, record)
+    finally:
+        engine.dispose()
