@@ -165,6 +165,8 @@ def list_rejected_events(
         limit=min(limit, MOST_WITH_PAYLOAD) if include else limit,
         payload=include is not None,
     )
+    if include:
+        rejected.saw(session, rows)
     names = rejected.source_names(session, {row.source_id for row in rows})
     return _answer(
         {
@@ -253,6 +255,7 @@ def replay_rejected_events(
 def read_rejected_event(session: Db, caller: Admin, rejected_id: int) -> Response:
     """Return one rejected event with what was sent, as far as it is kept."""
     row = rejected.find(session, rejected_id)
+    rejected.saw(session, [row])
     name = rejected.source_names(session, {row.source_id}).get(row.source_id, "")
     return _answer(shown(row, name))
 

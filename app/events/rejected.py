@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, defer
 
 import consent
+from app.access import reads
 from app.access.sources import SourceSettings
 from app.access.tables import Source
 from app.db import statement
@@ -27,6 +28,7 @@ from app.plans.special import Labels
 from app.suppression import mentions
 from app.suppression.gate import Gate
 from consent.resolve import UNCONDITIONAL
+from identity.identifiers import NAMESPACES
 
 #: Rows that one statement of the clean-up removes, so that no lock is held for long.
 AT_ONCE = 10_000
@@ -204,6 +206,22 @@ def page(
         query = query.options(defer(RejectedEvent.payload))
     rows = list(session.scalars(query.order_by(RejectedEvent.id.desc()).limit(limit + 1)))
     return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
+
+
+def saw(session: Session, rows: Iterable[RejectedEvent]) -> None:
+    """Note that what was sent was looked at, of whom it names by an identifier that is known.
+
+    Looked for are values of the namespaces that ship, anywhere in it.
+    """
+    found = {one for row in rows for one in mentions.named(row.payload or "", NAMESPACES)}
+    if found:
+        namespaces, values = zip(*sorted(found), strict=True)
+        query = sa.text(
+            "SELECT i.id FROM unnest(CAST(:namespaces AS text[]), CAST(:values AS text[]))"
+            " AS said(namespace, value) JOIN identity.identifier i USING (namespace, value)"
+        )
+        known = session.scalars(query, {"namespaces": list(namespaces), "values": list(values)})
+        reads.saw(session, known, purpose=None)
 
 
 def number(session: Session, wanted: Wanted) -> int:

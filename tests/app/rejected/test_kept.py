@@ -12,8 +12,9 @@ import msgspec
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
+from app import pipeline
 from app.access import sources
-from app.access.tables import Source
+from app.access.tables import PersonRead, Source
 from app.db import Sessions
 from app.events import envelope, kept, rejected
 from app.events.body import to_message
@@ -298,6 +299,29 @@ def test_only_who_administers_sources_may_read_and_the_list_leaves_out_what_was_
                 method, f"/v1/rejected-events{path}", headers=headers, json={"event": {}}
             )
             assert answer.status_code == status, (method, path)
+
+
+def test_who_reads_what_was_sent_is_noted_with_whom_it_names(
+    sessions: Sessions, send: Send, call: Call
+) -> None:
+    """Not who is listed without it, nor whom nobody knows."""
+    send({**NAMELESS, "event": "Seen"}, {**NAMELESS, "userId": "u-2", "event": "Seen"})
+    with sessions.begin() as session:
+        pipeline.step(session)
+    send(NAMELESS, {"type": "track", "properties": {"friend": "u-2"}}, {"userId": "stranger"})
+    rows = call("GET").json()["data"]
+    listed(call)
+    for row in rows:
+        call("GET", f"/{row['id']}")
+    with sessions() as session:
+        known = session.execute(sa.text("SELECT id, value FROM identity.identifier"))
+        names = {row.id: row.value for row in known}
+        notes = session.scalars(sa.select(PersonRead).order_by(PersonRead.id)).all()
+    assert [(note.operation, {names[i] for i in note.identifier_ids}) for note in notes] == [
+        ("GET /v1/rejected-events", {"u-1", "u-2"}),
+        ("GET /v1/rejected-events/{rejected_id}", {"u-2"}),
+        ("GET /v1/rejected-events/{rejected_id}", {"u-1"}),
+    ]
 
 
 def test_what_is_old_goes_and_what_is_younger_stays(
