@@ -14,6 +14,9 @@ from pydantic import Field
 from app.destinations.kind import LATER, Kind, Options, Outcome, Record, Setup, Target, by_status
 from app.destinations.wire import Answer, Call, Wire, basic
 
+#: Contacts with an address like the one looked for of which that one is picked.
+LIKE = 30
+
 
 class MauticSettings(Options):
     """Where Mautic is, and what becomes of who leaves."""
@@ -149,13 +152,14 @@ class _Sending:
         """Return the ids of contacts; of those that Mautic has not told it, by their address."""
         known = {r.message_id: _id(r) for r in records if _id(r)}
         asked = [r for r in records if not _id(r) and r.remote]
-        calls = [self._call("GET", f"?search={_search(r)}&limit=1&minimal=1", None) for r in asked]
+        calls = [self._call("GET", f"?search={_search(r)}&limit={LIKE}", None) for r in asked]
         for record, answer in zip(asked, self._wire.send_all(calls), strict=True):
             said = answer.json()
             listed = said.get("contacts") if isinstance(said, dict) else None
             rows = listed.values() if isinstance(listed, dict) else listed or []
             for row in rows:
-                known[record.message_id] = str(row["id"])
+                if _address_of(row) == _address(record).casefold():
+                    known[record.message_id] = str(row["id"])
         return known
 
     def _batch(
@@ -189,9 +193,21 @@ def _id(record: Record) -> str:
     return "" if remote.startswith("email:") else remote
 
 
+def _address(record: Record) -> str:
+    return (record.remote or "").removeprefix("email:")
+
+
 def _search(record: Record) -> str:
-    address = (record.remote or "").removeprefix("email:")
-    return quote(f"email:{address}", safe="")
+    return quote(f"email:{_address(record)}", safe="")
+
+
+def _address_of(row: Any) -> str:
+    """Return the address of a contact that was found. The search is for what is like an address
+    (`_` stands for any character), and would find others.
+    """
+    fields = row.get("fields") if isinstance(row, dict) else None
+    every = fields.get("all") if isinstance(fields, dict) else None
+    return str(every.get("email") or "").casefold() if isinstance(every, dict) else ""
 
 
 def _contact(setup: Setup, record: Record) -> dict[str, Any]:

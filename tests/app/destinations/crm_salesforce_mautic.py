@@ -1,5 +1,6 @@
 """Salesforce's and Mautic's published APIs for contacts, as servers of a test."""
 
+import re
 from base64 import b64encode
 from typing import Any
 
@@ -149,9 +150,13 @@ class MauticApi(Crm):
             return 200, {}, {"contact": {"id": int(number)}}
         if method == "GET":
             email = query["search"].removeprefix("email:")
-            there = self.by_email(email)
-            rows = {there: {"id": int(there)}} if there else {}
-            return 200, {}, {"total": len(rows), "contacts": rows}
+            like = re.compile(re.escape(email).replace("_", ".").replace("%", ".*"), re.IGNORECASE)
+            found = {n: c for n, c in self.contacts.items() if like.fullmatch(c.get("email", ""))}
+            rows = {
+                n: {"id": int(n), "fields": {"core": {}, "all": {"id": n, "email": c["email"]}}}
+                for n, c in list(found.items())[: int(query.get("limit", 30))]
+            }
+            return 200, {}, {"total": len(found), "contacts": rows}
         if method == "DELETE":
             assert path == "/batch/delete"
             ids = query["ids"].split(",")

@@ -170,6 +170,24 @@ def test_what_arrived_is_taken_back_though_the_answer_was_lost(
     assert people.outcomes(number, state="delivered")[-1][0] == "segment.exited"
 
 
+def test_mautic_finds_what_is_like_an_address_and_only_that_contact_is_deleted(
+    people: World,
+) -> None:
+    with serving(MauticApi()) as crm:
+        crm.contacts["1"] = {"email": "adaXl@mail.net", "tags": set(), "firstname": "Other"}
+        join(people, "ada_l")
+        register(people, crm, on_leave="delete")
+        crm.lost = True
+        people.deliver()
+        crm.lost = False
+        assert len(crm.contacts) == 2
+        people.say("ada_l", "withdrawn", "marketing.email")
+        people.work()
+        people.now()
+        people.settle()
+        assert [one["email"] for one in crm.contacts.values()] == ["adaXl@mail.net"]
+
+
 @pytest.mark.long
 def test_who_leaves_is_deleted_where_that_is_asked_for(people: World, crm: Crm) -> None:
     join(people, "ada", "bob")
