@@ -18,6 +18,15 @@ from app.settings import Settings
 #: Transports are kept by host: connections are shared by address, and two hosts at one address
 #: must not share one that was made for the other's certificate.
 MOST_HOSTS = 64
+#: Whose last 32 bits are an address of IPv4 (RFC 6052).
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+#: In which one of IPv4 is wrapped somehow, for one network's own use or of old: translated locally
+#: (RFC 8215) and by SIIT (RFC 2765), and compatible (RFC 4291).
+TRANSLATED = (
+    ipaddress.ip_network("64:ff9b:1::/48"),
+    ipaddress.ip_network("::ffff:0:0:0/96"),
+    ipaddress.ip_network("::/96"),
+)
 
 
 class AddressForbidden(httpx.TransportError):
@@ -90,8 +99,10 @@ def _public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
         inner = address.ipv4_mapped or address.sixtofour
         if address.teredo is not None:
             inner = address.teredo[1]
-        if inner is None and address in ipaddress.ip_network("64:ff9b::/96"):
+        if inner is None and address in NAT64:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             return _public(inner)
+        if address.is_site_local or any(address in network for network in TRANSLATED):
+            return False
     return address.is_global and not address.is_multicast
