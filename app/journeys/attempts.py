@@ -11,6 +11,7 @@ from app.journeys.cascade import Walk, any_order, in_order
 from app.journeys.funnel_request import FunnelRequest, microseconds_of
 from app.journeys.open_time import opened
 from app.journeys.predicate import (
+    OF_TRAITS,
     POSITION,
     Parameters,
     json_pointer,
@@ -163,10 +164,11 @@ def _held(request: FunnelRequest, parameters: Parameters) -> str:
 
 
 def _value(request: FunnelRequest, parameters: Parameters) -> str:
-    """The value of the breakdown's property as JSON text; NULL where it is missing or null."""
+    """The value of the breakdown's property as JSON text; NULL where it is missing, or a trait."""
     path = (request.breakdown.prop if request.breakdown else None) or ""
     found = f"json_extract(properties, {parameters.bind(json_pointer(path))})"
-    return f"CASE WHEN coalesce(json_type({found}) <> 'NULL', false) THEN {found}::VARCHAR END"
+    there = f"NOT {OF_TRAITS} AND coalesce(json_type({found}) <> 'NULL', false)"
+    return f"CASE WHEN {there} THEN {found}::VARCHAR END"
 
 
 def _by_step(request: FunnelRequest) -> bool:

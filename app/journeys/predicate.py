@@ -10,6 +10,9 @@ from app.journeys.definition import Match, Scalar
 
 _COMPARISON = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: Whether what an event says are traits, of people or accounts: those are asked for as traits, by
+#: who may read them, and no label is made of them.
+OF_TRAITS = "type IN ('identify', 'group')"
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ from app.journeys.definition import Journey, Touchpoint
 from app.journeys.funnel_request import microseconds_of
 from app.journeys.paths_request import CUT, Anchor, PathsRequest, Property
 from app.journeys.predicate import (
+    OF_TRAITS,
     POSITION,
     Parameters,
     json_pointer,
@@ -46,7 +47,8 @@ def label_of(request: PathsRequest, parameters: Parameters) -> str:
 
 def _part(part: str | Property, journey: Journey | None, parameters: Parameters) -> str:
     if isinstance(part, Property):
-        return f"json_extract_string(properties, {parameters.bind(json_pointer(part.prop))})"
+        found = f"json_extract_string(properties, {parameters.bind(json_pointer(part.prop))})"
+        return f"CASE WHEN NOT {OF_TRAITS} THEN {found} END"
     if part == "event" or journey is None:
         return "name"
     branches = " ".join(

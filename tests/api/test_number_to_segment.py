@@ -243,3 +243,20 @@ def test_who_asks_by_a_traits_values_must_be_allowed_to_read_it(
     elsewhere = token("journeys:read", "profiles:read", purposes=(OTHER,))
     answer = server.post(f"/v1/analyses/{kind}", json=asked, headers=elsewhere)
     assert answer.json()["code"] == "purpose-not-allowed"
+
+
+def test_no_label_is_made_of_what_people_told_of_themselves(
+    server: TestClient, header: dict[str, str]
+) -> None:
+    """Traits come in events too: these are asked for as traits, and not as properties."""
+    rows = ask(server, header, breakdown={"prop": "country", "value": "last"})["result"][
+        "breakdown"
+    ]
+    assert {row["value"]: row["steps"] for row in rows} == {None: [6, 2]}
+    for kind, asked in (
+        ("paths", {"label": [{"prop": "country"}]}),
+        ("attribution", {"label": [{"prop": "country"}], "conversion": STEPS[1]}),
+    ):
+        answer = server.post(f"/v1/analyses/{kind}", json=asked, headers=header)
+        assert answer.status_code == 200, answer.text
+        assert not [one for one in ("FR", "DE", "ÇA") if f'"{one}"' in answer.text]
