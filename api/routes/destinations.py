@@ -13,6 +13,7 @@ from api.deps import Cursor, Db, Limit
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
 from app import cursors, work
+from app.access import reads
 from app.destinations import describe, kinds, outbox, registry, syncing
 from app.destinations.tables import Destination
 from app.errors import (
@@ -316,7 +317,7 @@ def delete_destination(session: Db, caller: Writer, destination_id: Id) -> None:
 @router.get(
     "/{destination_id}/deliveries",
     summary="List deliveries",
-    responses=documented(*AUTH, DestinationNotFound, CursorInvalid),
+    responses=documented(*AUTH, DestinationNotFound, CursorInvalid, PurposeNotAllowed),
 )
 def list_deliveries(
     session: Db,
@@ -326,9 +327,14 @@ def list_deliveries(
     cursor: Cursor = None,
     state: Literal["waiting", "delivered", "dropped", "failed"] | None = None,
 ) -> dict[str, Any]:
-    """Return what was delivered, waits, was dropped or failed, each with its reason."""
+    """Return what was delivered, waits, was dropped or failed, each with its reason.
+
+    It tells who is in a segment: the client must be registered for the destination's purpose.
+    """
+    purpose = state_purpose(caller, registry.find(session, destination_id).purpose)
     after = cursors.decode(cursor, int)[0] if cursor else 0
     rows = registry.deliveries(session, destination_id, after=after, limit=limit, state=state)
+    reads.saw_profiles(session, {row.profile_id for row in rows}, purpose=purpose)
     return {
         "data": [
             {
