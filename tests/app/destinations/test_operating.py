@@ -9,7 +9,11 @@ import sqlalchemy as sa
 
 from app.destinations import outbox, seal
 from app.destinations.tables import Destination
+from app.privacy import requests as privacy_requests
+from app.privacy import run
 from app.profiles import computing
+from app.settings import Settings
+from identity import identifiers
 from tests.app.destinations.world import World
 from tests.end_to_end.conftest import Receiver
 
@@ -81,6 +85,23 @@ def test_what_was_refused_is_sent_again_unless_something_later_has_overtaken_it(
         assert before == set(session.scalars(sa.text("SELECT message_id FROM app.delivery")))
     last = json.loads(receiver.received[-1].body)["batch"]
     assert {call["userId"] for call in last} == {"ada", "bob"}
+
+
+def test_who_is_erased_while_it_waits_to_be_sent_again_is_known_to_have_been_sent(
+    people: World, receiver: Receiver, settings: Settings
+) -> None:
+    people.people("ada", plan="pro", city="Lyon")
+    receiver.answers = [400]
+    number = there(people, receiver.url)
+    people.deliver()
+    assert people.post(f"/v1/destinations/{number}/replay") == {"queued": 1}
+    with people.sessions.begin() as session:
+        request = privacy_requests.open_(
+            session, settings, kind="erasure", identifiers=[identifiers.parse("user_id:ada")],
+            by="test", now=datetime.now(UTC), attested="a test",
+        ).id  # fmt: skip
+    run.at_once(people.sessions, settings, request)
+    assert [row[0] for row in people.outcomes(number)] == ["profile.erased"]
 
 
 def test_a_sync_sends_only_differences_and_a_full_one_everything(
@@ -249,6 +270,7 @@ def test_what_sends_or_shows_is_for_who_may_know_people_for_its_purpose_and_none
         ("POST", f"{path}/dry-run", None),
         ("POST", f"{path}/sync", None),
         ("POST", f"{path}/replay", None),
+        ("GET", f"{path}/deliveries", None),
         ("PATCH", path, {"mapping": {"email": {"identifier": "email"}}}),
         ("PATCH", path, {"enabled": True}),
     ):
@@ -267,6 +289,15 @@ def test_what_sends_or_shows_is_for_who_may_know_people_for_its_purpose_and_none
     refused = people.server.patch(path, json={"enabled": True}, headers=gone)
     assert refused.status_code == 404
     assert people.get(path)["enabled"] is False
+
+
+def test_who_reads_of_whom_something_was_sent_is_noted(people: World, receiver: Receiver) -> None:
+    people.people("ada", plan="pro", city="Lyon")
+    number = there(people, receiver.url)
+    people.outcomes(number)
+    notes = people.get("/v1/reads", subject="user_id:ada")["data"]
+    said = {(note["operation"], note["purpose"]) for note in notes}
+    assert ("GET /v1/destinations/{destination_id}/deliveries", "marketing.email") in said
 
 
 def test_the_kinds_say_what_they_need(people: World) -> None:
