@@ -16,7 +16,7 @@ import httpx
 from pydantic import Field
 
 from app.destinations.kind import Kind, Options, Outcome, Record, Setup
-from app.destinations.wire import Wire
+from app.destinations.wire import NOT_TRIED, Wire
 from app.settings import Settings
 
 #: Columns that every file has; a field may not be called so.
@@ -103,6 +103,9 @@ class File(Kind):
             parts[_part(setup.settings, record.profile_id)].append(n)
         outcomes: dict[int, Outcome] = {}
         for name, numbers in parts.items():
+            if wire.late:
+                outcomes |= dict.fromkeys(numbers, Outcome("again", NOT_TRIED))
+                continue
             wrong = {n for n in numbers if any(one in OWN for one in records[n].fields)}
             rows = {
                 records[n].profile_id: _row(records[n]) if records[n].intent == "hold" else None

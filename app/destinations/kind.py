@@ -9,7 +9,8 @@
    others in as well (custom fields). `template` is the mapping an operator begins with.
 4. `preview(setup, records)`: what would be sent, as JSON: the dry run. Touches no network.
 5. `send(setup, records, wire)`: send one batch and return an `Outcome` for each record, in order.
-   HTTP goes through `wire`, which never raises; another way (files, a database) may ignore it.
+   HTTP goes through `wire`, which never raises; another way (files, a database) asks it only
+   whether time is over (`late`), and leaves the rest to the next batch (`again`, `NOT_TRIED`).
    Sending the same record again must do no harm: a crash between sending and noting repeats it.
 
 **A kind decides nothing.** The common part (`deciding.py`, `deliver.py`) has asked consent a moment

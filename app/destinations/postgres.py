@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP, insert
 
 from app import db
 from app.destinations.kind import Kind, Options, Outcome, Record, Setup
-from app.destinations.wire import Wire
+from app.destinations.wire import NOT_TRIED, Wire
 
 NAME = r"^[a-z_][a-z0-9_]{0,62}$"
 #: Columns that every row has; a field may not be called so.
@@ -84,7 +84,10 @@ class Postgres(Kind):
         try:
             with _connected(setup, wire) as connection:
                 table = _table(connection, setup.settings)
-                return [_write(connection, table, record) for record in records]
+                return [
+                    Outcome("again", NOT_TRIED) if wire.late else _write(connection, table, record)
+                    for record in records
+                ]
         except (sa.exc.DBAPIError, httpx.HTTPError, OSError) as error:  # all of it is rolled back
             return [Outcome("again", _why(error))] * len(records)
 

@@ -94,6 +94,11 @@ class Wire:
         """How long to wait before the next request, in seconds."""
         return max(0.0, self._next - time.monotonic())
 
+    @property
+    def late(self) -> bool:
+        """Say whether the time of the batch is over, for kinds that send by something else."""
+        return time.monotonic() >= self._until
+
     def send(self, call: Call) -> Answer:
         """Send one request. Never raises for what a receiver or the network does."""
         if not self._turn():

@@ -9,12 +9,14 @@ from typing import Any
 from uuid import uuid4
 
 import duckdb
+import httpx
 import pyarrow.fs
 import pytest
 import sqlalchemy as sa
 
-from app.destinations import file_parts, postgres
-from app.destinations.kind import Record
+from app.destinations import file, file_parts, postgres
+from app.destinations.kind import Kind, Record, Setup
+from app.destinations.wire import NOT_TRIED, Wire
 from app.privacy import requests as privacy_requests
 from app.privacy import run
 from app.settings import Settings
@@ -37,8 +39,8 @@ Read = Callable[[], Rows]
 def _csv(folder: Path) -> Rows:
     rows: Rows = {}
     for path in sorted(folder.glob("*.csv")):
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
+        with path.open(encoding="utf-8", newline="") as opened:
+            for row in csv.DictReader(opened):
                 visits = row.get("visits")
                 rows[row["profile_id"]] = {
                     **row,
@@ -209,11 +211,11 @@ def test_a_name_with_a_line_break_from_before_does_not_freeze_its_file(tmp_path:
     for n in ("1", "2"):
         row = {"profile_id": n, "identifiers": "{}", "segments": "[]", "updated_at": n}
         file_parts.rewrite(store, path, "csv", {n: {**row, 'a\n"b': f"x\n{n}"}})
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        assert [row['a\n"b'] for row in csv.DictReader(file)] == ["x\n1", "x\n2"]
+    with Path(path).open(encoding="utf-8", newline="") as opened:
+        assert [row['a\n"b'] for row in csv.DictReader(opened)] == ["x\n1", "x\n2"]
     file_parts.rewrite(store, path, "csv", {"1": None})
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        assert [row["profile_id"] for row in csv.DictReader(file)] == ["2"]
+    with Path(path).open(encoding="utf-8", newline="") as opened:
+        assert [row["profile_id"] for row in csv.DictReader(opened)] == ["2"]
 
 
 def test_what_passes_by_itself_at_a_database_is_no_fault_of_the_record(warehouse: str) -> None:
@@ -231,3 +233,27 @@ def test_what_passes_by_itself_at_a_database_is_no_fault_of_the_record(warehouse
                 postgres._write(mine, table, record)
     finally:
         engine.dispose()
+
+
+@pytest.mark.parametrize("kind", [file.File(), postgres.Postgres()], ids=["file", "postgres"])
+def test_what_a_batch_has_no_time_for_is_left_to_the_next(
+    kind: Kind, settings: Settings, warehouse: str
+) -> None:
+    """Another worker would take the destination, and both would write."""
+    url = sa.make_url(warehouse)
+    options: dict[str, Any] = {"directory": "late"}
+    secrets = {}
+    if kind.name == "postgres":
+        options = {"host": url.query["host"], "database": url.database, "user": url.username,
+                   "tls": False}  # fmt: skip
+        secrets = {"password": "x"}
+    setup = Setup(1, "there", "", "p", ("s",), kind.settings(**options), kind.secrets(**secrets))
+    file.use(settings)
+    records = [
+        Record(str(n), "segment.entered", datetime.now(UTC), str(uuid4()), "hold") for n in range(3)
+    ]
+    with httpx.Client() as client:
+        late = kind.send(setup, records, Wire(client, seconds=0))
+        taken = kind.send(setup, records, Wire(client))
+    assert {(o.state, o.reason) for o in late} == {("again", NOT_TRIED)}
+    assert {o.state for o in taken} == {"taken"}
