@@ -28,12 +28,17 @@ def store(setup: Setup, wire: Wire, home: Sequence[Path]) -> tuple[pa.fs.FileSys
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return pa.fs.LocalFileSystem(), f"{folder}/"
     place = urlsplit(settings.endpoint)
-    wire.address(place.hostname or "", place.port or 443)
+    address, netloc = wire.address(place.hostname or "", place.port or 443), place.netloc
+    if address and place.scheme == "http":
+        # Arrow looks a name up once more, which may answer otherwise then (DNS rebinding). Over TLS
+        # that wins nothing: nobody inside has a certificate for the name.
+        netloc = f"[{address}]" if ":" in address else address
+        netloc += f":{place.port or 80}"
     store = pa.fs.S3FileSystem(
         access_key=setup.secrets.access_key_id,
         secret_key=setup.secrets.secret_access_key,
         region=settings.region,
-        endpoint_override=place.netloc,
+        endpoint_override=netloc,
         scheme=place.scheme,
         connect_timeout=5,
         request_timeout=20,

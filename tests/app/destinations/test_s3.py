@@ -14,6 +14,7 @@ import httpx
 import pyarrow.fs
 import pytest
 
+from app.destinations import wire
 from app.destinations.file import File, FileSecrets, FileSettings
 from app.destinations.guard import Guard
 from app.destinations.kind import Record, Setup
@@ -99,3 +100,14 @@ def test_a_bucket_that_is_not_there_and_an_address_inside_are_said_so(store: str
     with httpx.Client(transport=Guard()) as client:
         [one] = File().send(_setup(store, bucket="cdp"), [_record(1)], Wire(client))
         assert (one.state, one.reason) == ("again", "AddressForbidden")
+
+
+def test_the_connection_goes_to_the_address_that_was_looked_at(
+    store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that nobody knows, taken for public at an address of this machine."""
+    monkeypatch.setattr(wire, "public_address", lambda _host, _port: "127.0.0.1")
+    named = store.replace("127.0.0.1", "store.test")
+    with httpx.Client(transport=Guard()) as client:
+        [one] = File().send(_setup(named, bucket="cdp", prefix="x/"), [_record(1)], Wire(client))
+    assert one.state == "taken"
