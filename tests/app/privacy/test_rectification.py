@@ -10,7 +10,7 @@ from app.lake import copy
 from app.profiles import read, timeline
 from app.profiles.changes import read as news
 from identity import people
-from tests.app.privacy.conftest import World
+from tests.app.privacy.conftest import GIVEN, World
 from tests.app.privacy.test_erasure import SENT, ada, bob, parquet
 from tests.app.privacy.test_erasure_steps import destination
 
@@ -100,3 +100,39 @@ def test_77_any_other_trait_is_put_right_too(world: World) -> None:
 def test_77_a_rectification_needs_what_is_right(world: World) -> None:
     with pytest.raises(PrivacyRequestInvalid):
         world.ask("rectification", "user_id:ada-1815", details={"trait": "email"})
+
+
+def test_77_what_a_wrong_address_said_of_accounts_is_the_persons_and_goes_with_them(
+    world: World,
+) -> None:
+    ada(world)
+    world.send(
+        {"type": "group", "anonymousId": "anon-ada-77", "groupId": "acme",
+         "traits": {"plan": "team"},
+         "timestamp": "2026-03-02T00:00:00Z", "context": GIVEN}
+    )  # fmt: skip
+    with world.sessions.begin() as session:
+        wrong = people.find_identifier(session, "email", "adalovelace@gmail.com")
+        # What a call that bore the address alone leaves, older and newer than the device's.
+        for table, columns, changed in (
+            ("account_member", "refused, joined_message_id, joined_source_id, seen_at, joined_at",
+             "refused, 'older', joined_source_id, seen_at, joined_at - interval '1 day'"),
+            ("account_trait", "key, refused, received_at, source_seq, event_id, message_id,"
+             " source_id, value, occurred_at",
+             "key, refused, received_at, source_seq, event_id, message_id, source_id,"
+             " '\"solo\"', occurred_at + interval '1 day'"),
+        ):  # fmt: skip
+            session.execute(
+                sa.text(
+                    f"INSERT INTO app.{table} (account_id, identifier_id, {columns})"  # noqa: S608 -- constants
+                    f" SELECT account_id, :wrong, {changed} FROM app.{table}"
+                ),
+                {"wrong": wrong},
+            )
+    world.ask("rectification", "user_id:ada-1815", details=RIGHT)
+    with world.sessions() as session:
+        kept = people.find_identifier(session, "anonymous_id", "anon-ada-77")
+        member = sa.text("SELECT identifier_id, joined_message_id FROM app.account_member")
+        assert session.execute(member).all() == [(kept, "older")]
+        told = sa.text("SELECT identifier_id, value FROM app.account_trait")
+        assert session.execute(told).all() == [(kept, "solo")]
