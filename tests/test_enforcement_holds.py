@@ -26,8 +26,8 @@ DECISIONS = {
     ),
     "test_e4_read": (
         "app/profiles/read.py",
-        "p.identifier_id for p in decisions if p.allowed)),\n        _withheld",
-        "p.identifier_id for p in decisions)),\n        _withheld",
+        "p.identifier_id for p in decisions if p.allowed)),\n        withheld",
+        "p.identifier_id for p in decisions)),\n        withheld",
     ),
     "test_e4_compute": (
         "app/profiles/computed_sql.py", "FROM permission WHERE allowed", "FROM permission"
