@@ -1,5 +1,6 @@
 """A wrong merge is undone: both profiles answer exactly as before it, byte for byte."""
 
+import re
 from time import monotonic
 from typing import Any
 
@@ -100,6 +101,9 @@ def shopper(sender: Sender, user: str, *, first_name: str, last_name: str, day: 
     sender.settled()
 
 
+COUNTED = re.compile(rb'"next_counted_at":(null|"[^"]*")')
+
+
 def answers(client: httpx.Client, references: list[str]) -> Answers:
     """The raw bytes of every read of these people, for every purpose."""
     found: Answers = {}
@@ -110,7 +114,8 @@ def answers(client: httpx.Client, references: list[str]) -> Answers:
         for address, purpose in wanted:
             answer = client.get(address, params={"purpose": purpose} if purpose else {})
             assert answer.status_code == 200, answer.text
-            found[f"{address} for {purpose}"] = answer.content
+            # When everybody's next steps were counted last has to do with no merge.
+            found[f"{address} for {purpose}"] = COUNTED.sub(b"", answer.content)
     return found
 
 

@@ -56,10 +56,11 @@ def _csv(folder: Path) -> Rows:
 def _parquet(folder: Path) -> Rows:
     if not list(folder.glob("*.parquet")):
         return {}
-    found = duckdb.sql(f"FROM read_parquet('{folder}/*.parquet', union_by_name = true)")
-    assert found is not None
-    names = found.columns
-    rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    with duckdb.connect() as connection:  # the one of the module is everybody's
+        found = connection.sql(f"FROM read_parquet('{folder}/*.parquet', union_by_name = true)")
+        assert found is not None
+        names = found.columns
+        rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
     return {
         row["profile_id"]: {
             **row,
