@@ -58,6 +58,10 @@ def server_url() -> Iterator[str]:
     # Not in pytest's own directory: each further pytest on the machine shuts that to all but its
     # user, and as root PostgreSQL runs under another account, which then panics.
     with TemporaryDirectory(prefix="parcours-tests-") as home, embedded(Path(home)) as url:
+        # Only a crash of the machine could tell, and each test that clones a database waits for the
+        # disk otherwise. Tests of kills and full disks start a product of their own.
+        _execute(url, "ALTER SYSTEM SET fsync = off")
+        _execute(url, "SELECT pg_reload_conf()")
         yield url
 
 
