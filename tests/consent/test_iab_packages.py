@@ -57,8 +57,8 @@ def test_one_changed_bit_makes_an_error_or_what_the_other_decoder_reads() -> Non
 def test_one_changed_bit_of_any_string_makes_an_error_or_what_the_other_decoder_reads(
     record_property: Measure,
 ) -> None:
-    # Every bit takes a quarter of an hour of one core: CI looks at every eighth, of each string from another
-    # place on, and PARCOURS_EVERY_BIT=1 at all.
+    # Every bit takes a quarter of an hour of one core: CI looks at every eighth, of each string
+    # from another place on, and PARCOURS_EVERY_BIT=1 at all.
     tried, decoded = compare_flips(
         strings.written(EACH), 1 if os.environ.get("PARCOURS_EVERY_BIT") else 8
     )
