@@ -44,7 +44,9 @@ class Vendors:
         if self.ranges:
             yield from sorted({v for first, last in self.ranges for v in range(first, last + 1)})
         else:
-            yield from (v for v in range(1, self.size + 1) if v in self)
+            # As text: a shift of the whole field per vendor took 8 times as long.
+            bits = format(self.field, f"0{self.size}b")
+            yield from (v for v, bit in enumerate(bits, 1) if bit == "1")
 
 
 @dataclass(frozen=True, slots=True)

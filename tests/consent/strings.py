@@ -4,6 +4,7 @@ Vectors of research/consent.md section 4, each with its source and licence there
 """
 
 import json
+import re
 import subprocess
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -162,7 +163,8 @@ def vendors(found: Vendors | None) -> list[list[int]]:
         return []
     if found.ranges:
         return runs(found.ranges)
-    return runs((v, v) for v in found)
+    bits = format(found.field, f"0{found.size}b")
+    return [[run.start() + 1, run.end()] for run in re.finditer("1+", bits)]
 
 
 def runs(ranges: Iterable[tuple[int, int]]) -> list[list[int]]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
+from consent.signals import tcf
 from consent.signals.acceptance import FIRST_CMP
 from tests.consent import strings
 from tests.consent.strings import Read, comparable, read_by_iab, read_by_us
@@ -28,6 +29,13 @@ def test_both_read_the_same_out_of_more_than_two_hundred_strings(
         assert theirs is not None, text
         assert read_by_us(kind, text) == comparable(kind, theirs), text
     record_property("strings read alike", len(made))
+
+
+def test_a_walk_over_vendors_yields_those_that_are_in() -> None:
+    for text in [text for kind, text in strings.written(EACH) if kind == "tcf"]:
+        for found in filter(None, (tcf.decode(text).vendors, tcf.decode(text).legitimate_vendors)):
+            last = max(found.size, *(last for _, last in found.ranges), 0)
+            assert list(found) == [v for v in range(last + 2) if v in found], text
 
 
 def test_no_beginning_of_a_string_grants_more_than_the_whole(record_property: Measure) -> None:
