@@ -3,7 +3,7 @@
 import csv
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -12,6 +12,7 @@ from api.cli.session import AsJson, DataDir, err, opened, settings, show
 from app.journeys import catalogue
 from app.journeys.answer_rows import Row, rows
 from app.journeys.asked import DEFAULT_PURPOSE, FORMS
+from app.journeys.telling import told
 
 #: What a console shows of a table that is wider than it.
 COLUMNS = {
@@ -28,6 +29,10 @@ COLUMNS = {
 }
 
 
+#: A picture, a specification, and tables.
+SUFFIXES = (".svg", ".json", ".csv", ".parquet", ".xlsx")
+
+
 def analyse(
     kind: Annotated[str, typer.Argument(help=f"{', '.join(FORMS)}.")],
     question: Annotated[
@@ -39,9 +44,12 @@ def analyse(
         Path | None,
         typer.Option(
             help="Write it: a picture (.svg), a Vega-Lite specification (.json),"
-            " or its table (.csv, .parquet)."
+            " or its table (.csv, .parquet, .xlsx)."
         ),
     ] = None,
+    language: Annotated[
+        Literal["fr", "en"], typer.Option(help="Of sentences and titles on the console.")
+    ] = "en",
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -50,40 +58,42 @@ def analyse(
 
     if kind not in FORMS:
         raise ValueError(f"there is no analysis {kind!r}; there are {', '.join(FORMS)}")
-    if out is not None and out.suffix not in (".svg", ".json", ".csv", ".parquet"):
-        raise ValueError(f"{out}: a picture is .svg, a specification .json, a table .csv, .parquet")
+    if out is not None and out.suffix not in SUFFIXES:
+        raise ValueError(f"{out}: what is written ends with one of {', '.join(SUFFIXES)}")
     said = json_file.read(question) if question else {}
-    if journey is not None:
-        said["journey"] = journey
+    options = {"journey": journey, "purpose": purpose}
+    said |= {name: value for name, value in options.items() if value is not None}
     asked = FORMS[kind].model_validate(said)
     configuration = settings(data_dir)
     with opened(configuration) as sessions:
         with sessions() as session:
-            found = catalogue.find(session, asked.journey)[1] if asked.journey else None
+            found, called = catalogue.pinned(session, asked.journey)
         own = found.purpose if found else DEFAULT_PURPOSE
         answer = analyses.ask(
             sessions,
             configuration.lake_dir,
             kind,
-            asked.question(found),
-            purpose=purpose or asked.purpose or own,
+            asked.model_copy(update={"journey": called}).question(found),
+            purpose=asked.purpose or own,
             as_of=asked.as_of,
         )
     if out is not None:
         _write(answer, out)
         err.print(f"wrote {out}", highlight=False)
     if as_json or out is None:
-        _print(answer, as_json)
+        _print(answer, language, as_json)
 
 
 def _write(answer: dict[str, Any], out: Path) -> None:
-    from app.journeys import pictures, vega  # noqa: PLC0415  # for drawing alone
+    from app.journeys import answer_book, pictures, vega  # noqa: PLC0415  # for drawing alone
 
     if out.suffix == ".svg":
         out.write_text(pictures.draw(answer), encoding="utf-8")
     elif out.suffix == ".json":
         drawn = vega.specification(answer)
         out.write_text(json.dumps(drawn, ensure_ascii=False, indent=2), encoding="utf-8")
+    elif out.suffix == ".xlsx":
+        out.write_bytes(answer_book.write(answer))
     else:
         _write_table(rows(answer), out)
 
@@ -113,9 +123,15 @@ def csv_cell(value: Any) -> Any:
     return value
 
 
-def _print(answer: dict[str, Any], as_json: bool) -> None:
+def _print(answer: dict[str, Any], language: Literal["fr", "en"], as_json: bool) -> None:
     if as_json:
         show(answer, True)
+        return
+    if "summary" in answer["result"]:
+        for line in told(answer, language):
+            typer.echo(line)
+        for warning in answer["warnings"]:
+            err.print(warning, highlight=False)
         return
     table, result = rows(answer), answer["result"]
     names = COLUMNS.get(answer["kind"]) or list(table[0] if table else ())

@@ -29,6 +29,7 @@ from app.journeys.asked import (
     Asked,
     AttributionIn,
     ConformanceIn,
+    FindingsIn,
     FunnelIn,
     MatrixIn,
     PathsIn,
@@ -306,6 +307,18 @@ def create_segment_of_number(
     }
 
 
+@router.post("/findings", summary="Find what is worth knowing", responses=documented(*ERRORS))
+def compute_findings(
+    request: Request, settings: Configuration, caller: Reader, wanted: FindingsIn
+) -> dict[str, Any]:
+    """Say in French and English what the other analyses find, the weightiest first.
+
+    Each sentence has its figures, its interval and the request that gives them again. All tests
+    are corrected together; where data is thin nothing is claimed, and `summary` says so.
+    """
+    return answer(request, settings, caller, "findings", wanted)
+
+
 def answer(
     request: Request, settings: Configuration, caller: Caller, kind: str, wanted: Asked
 ) -> dict[str, Any]:
@@ -317,11 +330,11 @@ def answer(
 
     sessions = request.app.state.sessions
     with sessions() as session:
-        journey = catalogue.find(session, wanted.journey)[1] if wanted.journey else None
+        journey, called = catalogue.pinned(session, wanted.journey)
         own = journey.purpose if journey else DEFAULT_PURPOSE
         purpose = state_purpose(caller, wanted.purpose or own)
     try:
-        question = wanted.question(journey)
+        question = wanted.model_copy(update={"journey": called}).question(journey)
     except ValidationError as error:
         raise DefinitionInvalid(str(error.errors()[0]["msg"])) from None
     asked = analyses.traits(kind, question)

@@ -17,7 +17,7 @@ from app.errors import (
     PurposeNotAllowed,
     SegmentNotFound,
 )
-from app.journeys import catalogue, workbook
+from app.journeys import catalogue, sheet_cells, workbook
 from app.journeys.definition import Persona
 from app.journeys.difference import difference
 from app.journeys.templates import TEMPLATES
@@ -26,7 +26,7 @@ from consent.errors import PurposeNotFound
 
 router = APIRouter(tags=["journeys"])
 
-WORKBOOK = {"content": {workbook.MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
+WORKBOOK = {"content": {sheet_cells.MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
 
 
 @router.get(
@@ -49,7 +49,7 @@ def import_map(
     session: Db,
     caller: Writer,
     response: Response,
-    content: Annotated[bytes, Body(media_type=workbook.MEDIA_TYPE)],
+    content: Annotated[bytes, Body(media_type=sheet_cells.MEDIA_TYPE)],
     if_match: IfMatch = None,
 ) -> dict[str, Any]:
     """Save the definition of a workbook (XLSX), as it is exported, as the next version of its key.
@@ -73,7 +73,7 @@ def export_map(session: Db, caller: Reader, key: str) -> Response:
     version, journey = catalogue.find(session, key)
     name = f'attachment; filename="{version.key.replace(":", "-")}-{version.version}.xlsx"'
     headers = {"Content-Disposition": name, "ETag": f'"{version.definition_hash}"'}
-    return Response(workbook.write(journey), media_type=workbook.MEDIA_TYPE, headers=headers)
+    return Response(workbook.write(journey), media_type=sheet_cells.MEDIA_TYPE, headers=headers)
 
 
 @router.get(

@@ -11,71 +11,12 @@ from sqlalchemy.orm import Session
 import consent
 from app.consents.permission import permissions
 from app.db import Sessions
-from app.journeys import attributes, attribution, conformance, envelope, matrix, questions, switches
-from app.journeys import funnel as funnels
-from app.journeys import paths as ways
-from app.journeys.attribution_request import AttributionQuery
-from app.journeys.conformance_request import ConformanceQuery
-from app.journeys.funnel_answer import caveats
-from app.journeys.funnel_request import FunnelRequest
-from app.journeys.kind import Kind
-from app.journeys.matrix_request import MatrixQuery
-from app.journeys.over_time import KINDS as OVER_TIME
-from app.journeys.paths_request import PathsRequest
-from app.journeys.places import KINDS as PLACES
-from app.journeys.switches_request import SwitchesQuery
-from app.journeys.time_to_convert import time_to_convert
+from app.journeys import attributes, envelope, questions
+from app.journeys.kinds import KINDS, Kind
 from app.lake.copy import copy_new
 from app.lake.duckdb_engine import Lake, open_lake
 from app.segments import lists
 from identity import people
-
-KINDS: dict[str, Kind] = {
-    **PLACES,
-    **OVER_TIME,
-    "funnel": Kind(
-        FunnelRequest,
-        lambda c, r, at: funnels.funnel(c, r, as_of=at),
-        lambda c, r, at, number: funnels.behind(c, r, as_of=at, number=number),
-        caveats,
-        attributes=funnels.attributes,
-    ),
-    "time-to-convert": Kind(
-        FunnelRequest,
-        lambda c, r, at: time_to_convert(c, r, as_of=at),
-        lambda c, r, at, number: funnels.behind(c, r, as_of=at, number=number),
-        caveats,
-        attributes=funnels.attributes,
-    ),
-    "paths": Kind(
-        PathsRequest,
-        lambda c, r, at: ways.paths(c, r, as_of=at),
-        lambda c, r, at, number: ways.people(c, r, as_of=at, number=number),
-    ),
-    "switches": Kind(
-        SwitchesQuery,
-        lambda c, r, at: switches.switches(c, r, as_of=at),
-        lambda c, r, at, number: switches.people(c, r, as_of=at, number=number),
-        spelling=False,
-    ),
-    "matrix": Kind(
-        MatrixQuery,
-        lambda c, r, at: matrix.matrix(c, r.journey, as_of=at, range=r.range),
-        lambda c, r, at, number: matrix.people(c, r, as_of=at, number=number),
-        spelling=False,
-    ),
-    "conformance": Kind(
-        ConformanceQuery,
-        lambda c, r, at: conformance.conformance(c, r, as_of=at),
-        lambda c, r, at, number: conformance.people(c, r, as_of=at, number=number),
-        spelling=False,
-    ),
-    "attribution": Kind(
-        AttributionQuery,
-        lambda c, r, at: attribution.attribution(c, r, as_of=at),
-        lambda c, r, at, number: attribution.people(c, r, as_of=at, number=number),
-    ),
-}
 
 
 def ask(
@@ -98,7 +39,7 @@ def ask(
     with sessions.begin() as session, open_lake(session, directory, purpose) as lake:
         seen = _look(session, lake, analysis, request, purpose, moment)
         warnings = envelope.check(lake, request, moment) if analysis.spelling else []
-        result = analysis.compute(lake.connection, request, moment)
+        result = analysis.compute(lake.connection, request, as_of=moment)
         answer = envelope.wrap(
             session,
             lake,
@@ -183,7 +124,7 @@ def _opened(
     request = analysis.request.model_validate(asked.definition)
     with open_lake(session, directory, asked.purpose) as lake:
         seen = _look(session, lake, analysis, request, asked.purpose, asked.as_of)
-        found = analysis.behind(lake.connection, request, asked.as_of, number)
+        found = analysis.behind(lake.connection, request, as_of=asked.as_of, number=number)
     allowed, withheld = _nameable(session, asked.purpose, found)
     warnings = []
     if seen.fingerprint != asked.fingerprint:

@@ -8,9 +8,11 @@ from app.journeys.asked_over_time import FORMS as OVER_TIME
 from app.journeys.asked_over_time import AskedOverTime
 from app.journeys.asked_places import FORMS as PLACES
 from app.journeys.asked_places import AskedPlaces
+from app.journeys.asking import ASIDE, Asking
 from app.journeys.attribution_request import AttributionChoices, AttributionQuery
 from app.journeys.conformance_request import ConformanceQuery
 from app.journeys.definition import Frozen, Journey
+from app.journeys.findings_request import FindingsChoices, FindingsQuery
 from app.journeys.funnel_request import Duration, FunnelRequest, Instant, TimeRange
 from app.journeys.matrix_request import MatrixQuery
 from app.journeys.paths_request import PathsChoices, PathsRequest
@@ -18,9 +20,6 @@ from app.journeys.switches_request import HUMAN, REPEAT_WITHIN, SwitchesQuery
 
 #: What an analysis is for when neither it nor its journey says otherwise.
 DEFAULT_PURPOSE = "analytics.audience"
-
-#: What only the asking needs: the rest is the question, and makes its `definition_hash`.
-_ASIDE = {"journey", "purpose", "as_of"}
 
 
 class FunnelIn(FunnelRequest):
@@ -147,6 +146,28 @@ class ConformanceIn(Frozen):
         return ConformanceQuery.model_validate({**_said(self), "journey": journey})
 
 
+class FindingsIn(FindingsChoices, Asking):
+    """Findings of a saved journey, or of what leads from an entry to an outcome."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "journey": "retail-purchase",
+                "range": {"from": "2026-05-01", "to": "2026-06-01"},
+                "window": "P7D",
+            }
+        }
+    )
+
+    journey: str | None = None
+
+    def question(self, journey: Journey | None) -> FindingsQuery:
+        """Return what to look for; raises ValidationError without a journey, entry and outcome."""
+        own = journey.purpose if journey else DEFAULT_PURPOSE
+        named = {"journey": journey, "called": self.journey, "purpose": self.purpose or own}
+        return FindingsQuery.model_validate({**self.said(), **named})
+
+
 Asked = (
     FunnelIn
     | PathsIn
@@ -154,6 +175,7 @@ Asked = (
     | SwitchesIn
     | AttributionIn
     | ConformanceIn
+    | FindingsIn
     | AskedPlaces
     | AskedOverTime
 )
@@ -169,8 +191,9 @@ FORMS: dict[str, type[Asked]] = {
     "switches": SwitchesIn,
     "attribution": AttributionIn,
     "conformance": ConformanceIn,
+    "findings": FindingsIn,
 }
 
 
 def _said(asked: Asked) -> dict[str, Any]:
-    return asked.model_dump(by_alias=True, exclude=_ASIDE, exclude_unset=True)
+    return asked.model_dump(by_alias=True, exclude=ASIDE, exclude_unset=True)

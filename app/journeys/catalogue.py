@@ -120,3 +120,14 @@ def _last(session: Session, key: str) -> JourneyVersion | None:
         .order_by(JourneyVersion.version.desc())
         .limit(1)
     )
+
+
+def pinned(session: Session, key: str | None) -> tuple[Journey | None, str | None]:
+    """Return the journey that a question names and that name with its version, if it names one.
+
+    Raises JourneyNotFound.
+    """
+    if not key:
+        return None, None
+    row, journey = find(session, key)
+    return journey, f"{row.key}@{row.version}"

@@ -82,12 +82,17 @@ class PlaceLoss(Frozen):
 
 
 class SwitchLoss(Frozen):
-    """Changes from one channel to another, and how many led to no later stage in time."""
+    """Changes from one channel to another, and how many led to no later stage in time.
+
+    `profiles` changed so, and `stalled_profiles` once or more without coming further.
+    """
 
     source: str
     target: str
     n: int
     stalled: int
+    profiles: int
+    stalled_profiles: int
     rate: float | None
     lower: float | None
     rupture: bool
@@ -133,7 +138,9 @@ def drop_off(
                 GROUP BY stage) x),
             (SELECT list(x) FROM (SELECT point, {ways} FROM left_by GROUP BY point) x),
             (SELECT list(x ORDER BY channel, next_channel) FROM (
-                SELECT channel, next_channel, count(*) AS n, count(*) FILTER (stalled) AS stalled
+                SELECT channel, next_channel, count(*) AS n, count(*) FILTER (stalled) AS stalled,
+                    count(DISTINCT person_id) AS profiles,
+                    count(DISTINCT person_id) FILTER (stalled) AS stalled_profiles
                 FROM switch GROUP BY channel, next_channel) x), {staked}""",
         parameters.values,
     ).fetchone()
@@ -344,6 +351,8 @@ def _switches(query: DropOffQuery, rows: Any) -> tuple[tuple[SwitchLoss, ...], f
                 target=target,
                 n=one["n"],
                 stalled=one["stalled"],
+                profiles=one["profiles"],
+                stalled_profiles=one["stalled_profiles"],
                 rate=_rate(one["stalled"], one["n"]),
                 lower=lower,
                 rupture=lower is not None and lower > limit,

@@ -1,6 +1,7 @@
-"""Tests of whether groups differ; all two-sided, with SciPy's distributions. Pure.
+"""Tests of whether groups differ (two-sided), and of a share against a limit; pure.
 
-SciPy is loaded when the first p-value is asked for: it takes a second, and 60 MB.
+With SciPy's distributions: it is loaded when the first p-value is asked for, for it takes a
+second, and 60 MB.
 """
 
 from collections.abc import Sequence
@@ -36,6 +37,16 @@ def shares(k1: int, n1: int, k2: int, n2: int) -> Verdict:
     pooled = successes / total
     z = (k1 / n1 - k2 / n2) / sqrt(pooled * (1 - pooled) * (1 / n1 + 1 / n2))
     return Verdict("z", z, float(2 * stats.norm.sf(abs(z))))
+
+
+def above(k: int, n: int, limit: float) -> Verdict:
+    """Test whether a share k / n is above a limit: the exact binomial test, one-sided.
+
+    No share is above a limit of 1 or more: p is 1.
+    """
+    from scipy import stats  # noqa: PLC0415  # see above
+
+    return Verdict("binomial_exact", None, float(stats.binom.sf(k - 1, n, min(limit, 1.0))))
 
 
 def homogeneity(counts: Sequence[tuple[int, int]]) -> Verdict | None:

@@ -7,7 +7,6 @@ formula, and what XML cannot hold is written as Excel does, _x0001_.
 """
 
 import json
-import re
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
@@ -16,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from app.errors import DefinitionInvalid, MapUnreadable
-from app.journeys.definition import Journey, Label, LocalizedText
+from app.journeys.definition import Journey
+from app.journeys.sentences import text
+from app.journeys.sheet_cells import LONGEST, put, widen, writable, written
 
 # openpyxl is loaded when a map is written or read: it loads NumPy, which most servers never need.
 if TYPE_CHECKING:
     from openpyxl.worksheet.worksheet import Worksheet
 
-MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 #: The lists of a definition that are sheets; the rest are rows of the first sheet.
 SHEETS = {
     "stages": "Stages",
@@ -37,14 +37,10 @@ NAMES = ("id", "stage", "channel", "key", "segment")
 FIRST, SHOWN = "Journey", "Map"
 #: The title of a column whose cells are JSON ends with this.
 JSON = " (JSON)"
-#: Excel takes no more characters in a cell.
-LONGEST_CELL = 32_767
 #: Bytes of a workbook, unpacked; one of 5,000 touchpoints has some 3 million.
 LARGEST = 30_000_000
 #: Rows that are read of a sheet, and columns.
 MOST_ROWS, MOST_COLUMNS = 20_000, 200
-_UNWRITABLE = re.compile(r"[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)")
-_WRITTEN = re.compile(r"_x([0-9A-Fa-f]{4})_")
 
 
 def write(journey: Journey) -> bytes:
@@ -113,12 +109,10 @@ def _stated(content: bytes) -> dict[str, Any]:
 
 
 def _fill(sheet: "Worksheet", items: Sequence[Mapping[str, Any]]) -> None:
-    from openpyxl.utils import get_column_letter  # noqa: PLC0415  # see above
-
     flat = [dict(_cells(item)) for item in items]
     titles = list(dict.fromkeys(title for row in flat for title in row))
     for column, title in enumerate(titles, 1):
-        sheet.column_dimensions[get_column_letter(column)].width = 24
+        widen(sheet, column, 24)
         _put_cell(sheet, 1, column, title, bold=True)
         for row, item in enumerate(flat, 2):
             _put_cell(sheet, row, column, item.get(title))
@@ -136,28 +130,18 @@ def _cells(item: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
 
 
 def _put_cell(sheet: "Worksheet", row: int, column: int, value: Any, *, bold: bool = False) -> None:
-    from openpyxl.styles import Alignment, Font  # noqa: PLC0415  # see above
-
-    if value is None:
-        return
     if isinstance(value, str):
-        value = _UNWRITABLE.sub(lambda found: f"_x{ord(found[0]):04X}_", value)
-        if len(value) > LONGEST_CELL:
+        value = writable(value)
+        if len(value) > LONGEST:
             raise MapUnreadable(f"a text of {len(value):,} characters is too long for a cell")
-    cell = sheet.cell(row, column, value)
-    if isinstance(value, str):
-        cell.data_type = "s"  # "=1+1" too
-    cell.font = Font(bold=bold)
-    cell.alignment = Alignment(wrap_text=True, vertical="top")
+    put(sheet, row, column, value, bold=bold)
 
 
 def _show(sheet: "Worksheet", journey: Journey) -> None:
-    from openpyxl.utils import get_column_letter  # noqa: PLC0415  # see above
-
     stages = sorted(journey.stages, key=lambda stage: stage.order)
-    sheet.column_dimensions["A"].width = 16
+    widen(sheet, 1, 16)
     for column, stage in enumerate(stages, 2):
-        sheet.column_dimensions[get_column_letter(column)].width = 28
+        widen(sheet, column, 28)
         _put_cell(sheet, 1, column, text(stage.name, stage.id), bold=True)
     for row, channel in enumerate(journey.channels, 2):
         _put_cell(sheet, row, 1, text(channel.name, channel.id), bold=True)
@@ -167,16 +151,8 @@ def _show(sheet: "Worksheet", journey: Journey) -> None:
                 for point in journey.touchpoints
                 if (point.stage, point.channel) == (stage.id, channel.id)
             ]
-            _put_cell(sheet, row, column, "\n".join(there)[:LONGEST_CELL] or None)
+            _put_cell(sheet, row, column, "\n".join(there)[:LONGEST] or None)
     sheet.freeze_panes = "B2"
-
-
-def text(label: Label | None, otherwise: str, language: str = "en") -> str:
-    """Return a label in a language, or in the other one."""
-    if isinstance(label, LocalizedText):
-        both = {"en": label.en, "fr": label.fr}
-        return both[language] or label.en or label.fr or otherwise
-    return label or otherwise
 
 
 def _rows(sheet: Any) -> list[dict[str, Any]]:
@@ -215,4 +191,4 @@ def _put(item: dict[str, Any], title: str, value: Any, where: str) -> None:
 def _text(value: object) -> object:
     if not isinstance(value, str):
         return value
-    return _WRITTEN.sub(lambda found: chr(int(found[1], 16)), value)
+    return written(value)

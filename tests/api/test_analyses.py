@@ -87,6 +87,7 @@ def test_every_answer_has_the_envelope_and_opens_to_its_people(
         "lifecycle": ({"activity": ORDERED, "unit": "week"}, f"new:{MONDAY}", 1),
         "stickiness": ({"activity": ORDERED}, "active:1", 1),
         "anomalies": ({"match": ORDERED}, f"at:{TODAY}", 1),
+        "findings": (journey, 'of:["matrix","cell:[\\"look\\",\\"web\\"]"]', 2),
         "drivers": (
             {
                 "entry": {"event": "Viewed <b>"},
@@ -127,6 +128,30 @@ def test_every_answer_has_the_envelope_and_opens_to_its_people(
         assert server.get(url, params={"bucket": bucket}, headers=stranger).status_code == 403
 
 
+def test_a_finding_quotes_a_request_that_gives_it_again_and_is_told_on_a_console(
+    server: TestClient, header: dict[str, str], settings: Settings, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("PARCOURS_DATABASE_URL", settings.database_url or "")
+    waiting = {**JOURNEY, "stages": [*JOURNEY["stages"], {"id": "wait", "order": 3}]}
+    server.post("/v1/journeys", json=waiting, headers=header).raise_for_status()
+    said = server.post("/v1/analyses/findings", json={"journey": "shop"}, headers=header).json()
+    [finding] = said["result"]["findings"]
+    server.post("/v1/journeys", json=JOURNEY, headers=header).raise_for_status()
+    evidence = finding["evidence"]
+    assert evidence["request"]["journey"] == "shop@2"
+    again = server.post(evidence["path"], json=evidence["request"], headers=header).json()
+    assert again["definition_hash"] == evidence["definition_hash"]
+    assert evidence["at"] == "/stages/2"
+    assert again["result"]["stages"][2]["id"] == finding["about"]["stage"] == "wait"
+    command = ["analyse", "findings", "--journey", "shop@2", "--data-dir", str(tmp_path)]
+    for language, words in (("fr", "n’a aucun point de contact"), ("en", "has no touchpoint")):
+        run = CliRunner().invoke(command_line, [*command, "--language", language])
+        assert run.exit_code == 0, run.output
+        assert words in run.stdout
+        assert '"journey": "shop@2"' in run.stdout
+
+
 def test_what_may_be_counted_and_not_named_is_withheld(
     server: TestClient, header: dict[str, str]
 ) -> None:
@@ -165,6 +190,8 @@ REFUSED: list[tuple[str, Any, int, str | None]] = [
         "segment-not-found",
     ),
     ("compare", {**COMPARE, "outcomes": []}, 422, None),
+    ("findings", {"entry": ORDERED}, 422, "definition-invalid"),
+    ("findings", {"journey": "nowhere"}, 404, "journey-not-found"),
 ]
 
 

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from api.routes.journeys import EXAMPLE
 from app import pipeline
 from app.db import Sessions
-from app.journeys import workbook
+from app.journeys import sheet_cells
 
 Token = Callable[..., dict[str, str]]
 KEY = EXAMPLE["key"]
@@ -77,8 +77,8 @@ def test_67_a_workbook_comes_back_as_the_same_version(
 ) -> None:
     server.post("/v1/journeys", json=EXAMPLE, headers=editor)
     sent = server.get(f"/v1/journeys/{KEY}/map.xlsx", headers=editor)
-    assert sent.headers["Content-Type"] == workbook.MEDIA_TYPE
-    kind = {**editor, "Content-Type": workbook.MEDIA_TYPE}
+    assert sent.headers["Content-Type"] == sheet_cells.MEDIA_TYPE
+    kind = {**editor, "Content-Type": sheet_cells.MEDIA_TYPE}
     again = server.post("/v1/journey-maps", content=sent.content, headers=kind)
     assert (again.status_code, again.json()["version"]) == (201, 1)
     assert again.headers["ETag"] == sent.headers["ETag"]

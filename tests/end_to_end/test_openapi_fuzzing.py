@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, Phase
 from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
 
-from app.journeys import workbook
+from app.journeys import sheet_cells
 from tests.end_to_end.conftest import Measure
 from tests.end_to_end.product import Product, Sender
 
-schemathesis.serializer.alias(workbook.MEDIA_TYPE, "application/octet-stream")
+schemathesis.serializer.alias(sheet_cells.MEDIA_TYPE, "application/octet-stream")
 
 #: Examples of each operation and kind; FUZZ_EXAMPLES=200 for a long run by hand.
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "6"))

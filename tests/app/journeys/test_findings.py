@@ -1,0 +1,267 @@
+"""Findings: what is planted is told, with figures that come again; what is not is not."""
+
+import random
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import duckdb
+import pytest
+from pydantic import ValidationError
+
+from app.errors import BucketInvalid
+from app.journeys.asked import FORMS, FindingsIn
+from app.journeys.definition import Journey, LocalizedText
+from app.journeys.findings import people
+from app.journeys.findings_answer import Finding, FindingsResult
+from app.journeys.findings_request import FindingsQuery
+from app.journeys.kinds import KINDS
+from app.journeys.sentences import (
+    Between,
+    Figure,
+    Name,
+    Points,
+    Probability,
+    Share,
+    number,
+    sentence,
+    shown,
+)
+
+History = Callable[[Sequence[Mapping[str, Any]]], duckdb.DuckDBPyConnection]
+START = datetime(2026, 1, 5, tzinfo=UTC)
+LATER = START + timedelta(days=365)
+JOURNEY: dict[str, Any] = {
+    "key": "loan",
+    "name": "Loan",
+    "stages": [
+        {"id": "ask", "order": 1, "name": {"fr": "Je demande", "en": "I ask"}},
+        {"id": "file", "order": 2},
+        {"id": "wait", "order": 3},
+        {"id": "sign", "order": 4},
+    ],
+    "channels": [{"id": "web", "effort_rank": 1}, {"id": "phone", "effort_rank": 2}],
+    "touchpoints": [
+        {"id": "page", "stage": "ask", "channel": "web", "match": {"event": "page"}},
+        {"id": "call", "stage": "ask", "channel": "phone", "match": {"event": "call"}},
+        {"id": "form", "stage": "file", "channel": "web", "match": {"event": "form"}},
+        {"id": "help", "stage": "file", "channel": "phone", "match": {"event": "help"}},
+        {"id": "deed", "stage": "sign", "channel": "phone", "match": {"event": "deed"}},
+    ],
+    "target": {"nodes": ["page", "form", "deed"]},
+}
+#: 600 come through, of whom 100 see the map's page twice; 300 leave at the page, 100 after a call.
+WAYS: Sequence[tuple[int, Sequence[tuple[str, float]]]] = [
+    (500, [("page", 0), ("form", 24), ("deed", 240)]),
+    (100, [("page", 0), ("page", 1), ("form", 24), ("deed", 240)]),
+    (300, [("page", 0)]),
+    (100, [("page", 0), ("call", 1)]),
+]
+
+
+def rows(ways: Any = WAYS) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    person = 0
+    for n, events in ways:
+        for _ in range(n):
+            person += 1
+            found += [
+                {"person_id": person, "name": name, "occurred_at": START + timedelta(hours=at)}
+                for name, at in events
+            ]
+    return found
+
+
+def query(**more: Any) -> FindingsQuery:
+    asked = FindingsIn.model_validate({"journey": "loan@1", "observe": "P2D", **more})
+    return asked.question(Journey.model_validate(JOURNEY))
+
+
+def ask(connection: duckdb.DuckDBPyConnection, asked: FindingsQuery) -> FindingsResult:
+    found = KINDS["findings"].compute(connection, asked, as_of=LATER)
+    assert isinstance(found, FindingsResult)
+    return found
+
+
+@pytest.fixture(scope="module")
+def lake(history: History) -> duckdb.DuckDBPyConnection:
+    return history(rows())
+
+
+@pytest.fixture(scope="module")
+def told(lake: duckdb.DuckDBPyConnection) -> FindingsResult:
+    """All that is found, nothing left out."""
+    return ask(lake, query(each=50))
+
+
+def of(result: FindingsResult, kind: str) -> list[Finding]:
+    return [one for one in result.findings if one.kind == kind]
+
+
+def test_what_is_planted_is_told_in_both_languages(told: FindingsResult) -> None:
+    [drop] = of(told, "stage_drop_off")
+    assert (drop.about, drop.k, drop.n) == ({"stage": "ask"}, 400, 1000)
+    assert drop.text.fr == (
+        "À l’étape «\u00a0Je demande\u00a0», 400 personnes sur 1\u202f000 s’arrêtent, soit"
+        " 40,0\u202f%, contre 10,0\u202f% admis (intervalle à 95\u202f%\u00a0: 37,0\u202f% à"
+        " 43,1\u202f%\u202f; q < 0,001)."
+    )
+    assert drop.text.en == (
+        "At the stage “I ask”, 400 of 1,000 people leave, which is 40.0%, where 10.0% are"
+        " accepted (95% interval: 37.0% to 43.1%; q < 0.001)."
+    )
+    # Nobody who called came through, and all who filled in the form did.
+    assert {one.about["feature"] for one in of(told, "driver")} >= {"call"}
+    [path] = of(told, "winning_path")
+    assert (path.k, path.n, list(path.about.values())) == (600, 600, ["page", "form", "deed"])
+    assert [one.about for one in of(told, "stage_without_touchpoint")] == [{"stage": "wait"}]
+    [unseen] = of(told, "planned_not_observed")
+    assert (unseen.about, unseen.k, unseen.n) == ({"stage": "file", "channel": "phone"}, 0, 600)
+    assert {one.analysis for one in told.looked if one.why_not} == {
+        "moments-of-truth", "voice", "compare",
+    }  # fmt: skip
+
+
+def test_the_weightiest_comes_first_and_facts_last(
+    lake: duckdb.DuckDBPyConnection, told: FindingsResult
+) -> None:
+    tested = [one for one in told.findings if one.q is not None]
+    assert [one.people for one in tested] == sorted((one.people for one in tested), reverse=True)
+    assert list(told.findings[: len(tested)]) == tested
+    assert all(one.q is not None and one.p is not None and one.p <= one.q < 0.05 for one in tested)
+    assert sum(one.tested for one in told.looked) == told.tested
+    assert sum(one.found for one in told.looked) == told.found
+    fewer = ask(lake, query(each=1))
+    assert (fewer.found, fewer.tested) == (told.found, told.tested)
+    assert len({one.kind for one in fewer.findings}) == len(fewer.findings)
+
+
+def test_every_figure_comes_again_by_the_request_that_is_quoted(
+    lake: duckdb.DuckDBPyConnection, told: FindingsResult
+) -> None:
+    assert len({one.evidence.path for one in told.findings}) >= 4
+    for one in told.findings:
+        kind = one.evidence.path.removeprefix("/v1/analyses/")
+        asked = FORMS[kind].model_validate(one.evidence.request)
+        question = asked.question(Journey.model_validate(JOURNEY))
+        assert asked.purpose == "analytics.audience"
+        assert asked.as_of == LATER
+        answer = KINDS[kind].compute(lake, question, as_of=LATER).model_dump(by_alias=True)
+        assert answer["definition_hash"] == one.evidence.definition_hash
+        place: Any = answer
+        for part in one.evidence.at.split("/")[1:]:
+            place = place[int(part) if part.isdigit() else part]
+        shares = place.values() if isinstance(place, dict) else [place]
+        if one.share and one.kind not in ("observed_not_planned",):
+            assert any(
+                isinstance(v, float) and v == pytest.approx(one.share, abs=1e-9) for v in shares
+            ), (one.kind, place)
+        if one.bucket is not None:
+            behind = people(lake, query(each=50), as_of=LATER, number=one.bucket)
+            assert len(behind) == (one.n if one.kind == "driver" else one.k)
+
+
+def test_the_same_events_give_the_same_bytes(told: FindingsResult, history: History) -> None:
+    events = [{**row, "event_id": k, "source_seq": k} for k, row in enumerate(rows())]
+    random.Random(7).shuffle(events)  # noqa: S311 - a reproducible order, not a secret
+    again = ask(history(events), query(each=50))
+    assert again.model_dump_json() == told.model_dump_json()
+
+
+def test_of_thin_data_nothing_is_claimed_and_that_is_said(history: History) -> None:
+    thin = history(rows([(10, WAYS[0][1]), (19, WAYS[2][1])]))
+    result = ask(thin, query())
+    assert {one.kind for one in result.findings} == {"stage_without_touchpoint"}
+    assert result.tested == 0
+    assert result.too_few > 0
+    empty = FindingsIn.model_validate({"entry": {"event": "page"}, "outcome": {"event": "deed"}})
+    for connection in (thin, history([])):
+        nothing = ask(connection, empty.question(None))
+        assert (nothing.findings, nothing.tested) == ((), 0)
+        assert nothing.summary.fr is not None
+        assert nothing.summary.fr.startswith("Trop peu de données\u00a0: aucun groupe n’atteint 30")
+
+
+@pytest.mark.long
+def test_where_nothing_differs_hardly_anything_is_told(history: History) -> None:
+    asked = {"entry": {"event": "page"}, "outcome": {"event": "deed"}, "observe": "P1D"}
+    question = FindingsIn.model_validate({**asked, "window": "P9D"}).question(None)
+    wrong = 0
+    for seed in range(20):
+        draw = random.Random(seed)  # noqa: S311 - a reproducible draw, not a secret
+        ways = []
+        for _ in range(300):
+            did = [(f"f{k}", 1.0 + k) for k in range(10) if draw.random() < 0.4]
+            ends = [("deed", 30.0)] if draw.random() < 0.5 else []
+            ways.append((1, [("page", 0.0), *did, *ends]))
+        result = ask(history(rows(ways)), question)
+        assert result.tested >= 10
+        wrong += bool(of(result, "driver"))
+    # 1 in 20 is what the correction bears; 4 or more of 20 would come by chance 1.6 times in 100.
+    assert wrong <= 3
+
+
+def test_a_change_between_periods_is_told_and_the_period_before_is_as_long(
+    history: History,
+) -> None:
+    def month(first: int, came: int, n: int, at: int) -> list[dict[str, Any]]:
+        return [
+            {"person_id": first + k, "name": name,
+             "occurred_at": START + timedelta(days=at, hours=h)}
+            for k in range(n)
+            for name, h in [("page", 0), *([("deed", 5)] if k < came else [])]
+        ]  # fmt: skip
+
+    events = history([*month(0, 200, 400, 1), *month(1000, 100, 400, 31)])
+    now = {"from": (START + timedelta(days=30)).isoformat(),
+           "to": (START + timedelta(days=60)).isoformat()}  # fmt: skip
+    asked = {"entry": {"event": "page"}, "outcome": {"event": "deed"}, "window": "P7D"}
+    question = FindingsIn.model_validate({**asked, "range": now}).question(None)
+    [change] = of(ask(events, question), "change")
+    assert (change.reference, change.share, change.difference) == (0.5, 0.25, -0.25)
+    assert change.text.fr is not None
+    assert "passe de 50,0\u202f% (400 personnes) à 25,0\u202f% (400), soit \u221225,0 points" in (
+        change.text.fr
+    )
+
+
+def test_a_bucket_of_no_analysis_and_a_question_without_ends_are_refused(
+    lake: duckdb.DuckDBPyConnection,
+) -> None:
+    for name in ("of:drop-off", 'of:["voice","all:1"]', 'of:["drop-off",1]', "step:1"):
+        with pytest.raises(BucketInvalid):
+            people(lake, query(), as_of=LATER, number=name)
+    with pytest.raises(ValidationError, match="entry and outcome"):
+        FindingsIn.model_validate({"entry": {"event": "page"}}).question(None)
+
+
+def test_numbers_are_written_as_each_language_writes_them() -> None:
+    both: dict[Figure, tuple[str, str]] = {
+        1_234_567: ("1\u202f234\u202f567", "1,234,567"),
+        -0.04: ("0,0", "0.0"),
+        Share(0.4789): ("47,9\u202f%", "47.9%"),
+        Points(-0.031): ("\u22123,1 points", "\u22123.1 points"),
+        Points(0.031): ("+3,1 points", "+3.1 points"),
+        Between(Points(-0.05), Points(0.1)): ("\u22125,0 à +10,0 points",
+                                              "\u22125.0 to +10.0 points"),
+        Probability(1e-9): ("< 0,001", "< 0.001"),
+        Probability(0.03): ("= 0,030", "= 0.030"),
+        datetime(2026, 5, 1).date(): ("1er mai 2026", "1 May 2026"),
+        datetime(2026, 12, 31).date(): ("31 décembre 2026", "31 December 2026"),
+        Name(LocalizedText(fr="Panier"), "cart"): ("«\u00a0Panier\u00a0»", "“Panier”"),
+    }  # fmt: skip
+    for figure, (french, english) in both.items():
+        assert (shown(figure, "fr"), shown(figure, "en")) == (french, english)
+    assert number(1234.5, 1, "fr") == "1\u202f234,5"
+    # What people call things is no template.
+    said = sentence("{name} : {n}", "{name}: {n}", name=Name("{n} {0}", ""), n=3)
+    assert (said.fr, said.en) == ("«\u00a0{n} {0}\u00a0»\u00a0: 3", "“{n} {0}”: 3")
+
+
+def test_no_french_sentence_has_a_plain_space_where_a_line_must_not_break(
+    told: FindingsResult,
+) -> None:
+    for text in [one.text.fr for one in told.findings] + [told.summary.fr]:
+        assert text is not None
+        assert not re.search(r" [:;%»]|« |\d\.\d", text), text
