@@ -1,6 +1,7 @@
 """One real PostgreSQL for all tests, migrated once per worker; nothing survives a test."""
 
 import os
+import shutil
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -57,7 +58,12 @@ def server_url() -> Iterator[str]:
         return
     # Not in pytest's own directory: each further pytest on the machine shuts that to all but its
     # user, and as root PostgreSQL runs under another account, which then panics.
-    with TemporaryDirectory(prefix="parcours-tests-") as home, embedded(Path(home)) as url:
+    # In memory where there is room: to clone a database, as a thousand tests do, took .2 instead of
+    # 2.8 s beside other work that writes to the disk.
+    with (
+        TemporaryDirectory(prefix="parcours-tests-", dir=_in_memory()) as home,
+        embedded(Path(home)) as url,
+    ):
         # Only a crash of the machine could tell, and each test that clones a database waits for the
         # disk otherwise. Tests of kills and full disks start a product of their own.
         _execute(url, "ALTER SYSTEM SET fsync = off")
@@ -83,7 +89,7 @@ def template(server_url: str) -> Iterator[str]:
 def database_url(server_url: str, template: str) -> Iterator[str]:
     """The address of a database of the test's own, for commits, locks and NOTIFY."""
     name = f"test_{uuid4().hex[:12]}"
-    _execute(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    _clone(server_url, template, name)
     yield _named(server_url, name)
     _execute(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
 
@@ -100,7 +106,7 @@ def sessions(database_url: str) -> Iterator[Sessions]:
 def kept_engine(server_url: str, template: str) -> Iterator[sa.Engine]:
     """One engine on one migrated database, for tests that roll back."""
     name = f"kept_{uuid4().hex[:12]}"
-    _execute(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    _clone(server_url, template, name)
     engine = db.engine(_named(server_url, name))
     yield engine
     engine.dispose()
@@ -167,6 +173,19 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("../shared is not here")
     return SHARED
+
+
+def _in_memory() -> str | None:
+    """A folder whose files are in memory; None where there is none with 8 GB left."""
+    folder = Path("/dev/shm")  # noqa: S108  # only to make a folder of the tests' own in it
+    if folder.is_dir() and shutil.disk_usage(folder).free > 8 * 1024**3:
+        return str(folder)
+    return None
+
+
+def _clone(url: str, template: str, name: str) -> None:
+    # By files: half the time of copying 12 MB through the log, which is for larger templates.
+    _execute(url, f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
 
 
 def _named(url: str, database: str) -> str:

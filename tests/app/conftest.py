@@ -64,7 +64,7 @@ def keep(session: Session, named: Named) -> dict[str, int]:
 def matched_template(server_url: str, template: str) -> Iterator[str]:
     """The name of a database of matched people, for others to be cloned from."""
     name = f"matched_{uuid4().hex[:12]}"
-    _execute(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    _execute(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
     engine = db.engine(_named(server_url, name))
     sessions = db.sessions(engine)
     with sessions.begin() as session:
@@ -80,7 +80,9 @@ def matched_template(server_url: str, template: str) -> Iterator[str]:
 def matched_url(server_url: str, matched_template: str) -> Iterator[str]:
     """The address of a copy of it, for one test."""
     name = f"test_{uuid4().hex[:12]}"
-    _execute(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{matched_template}"')
+    _execute(
+        server_url, f'CREATE DATABASE "{name}" TEMPLATE "{matched_template}" STRATEGY FILE_COPY'
+    )
     yield _named(server_url, name)
     _execute(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
 
@@ -89,7 +91,9 @@ def matched_url(server_url: str, matched_template: str) -> Iterator[str]:
 def matched_engine(server_url: str, matched_template: str) -> Iterator[sa.Engine]:
     """One engine on a copy of it, for tests that roll back."""
     name = f"kept_{uuid4().hex[:12]}"
-    _execute(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{matched_template}"')
+    _execute(
+        server_url, f'CREATE DATABASE "{name}" TEMPLATE "{matched_template}" STRATEGY FILE_COPY'
+    )
     engine = db.engine(_named(server_url, name))
     yield engine
     engine.dispose()

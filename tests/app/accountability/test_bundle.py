@@ -72,7 +72,7 @@ def kept(
     server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Kept]:
     name = "bundle_" + hashlib.sha256(str(tmp_path_factory.getbasetemp()).encode()).hexdigest()[:12]
-    _execute(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    _execute(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
     made = Kept(_named(server_url, name), tmp_path_factory.mktemp("home"))
     yield made
     made.job.keystore.close()
