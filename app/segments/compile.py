@@ -83,7 +83,7 @@ def _statement(
         " FROM permission WHERE allowed"
         f"), subject AS (SELECT DISTINCT person_id FROM allowed{asked}"
         "), basis AS (SELECT person_id, array_agg(identifier_id ORDER BY identifier_id)"
-        f" AS identifier_ids FROM allowed GROUP BY person_id){compiler.counted()}"
+        f" AS identifier_ids FROM allowed GROUP BY person_id){compiler.passes()}"
     )
     source = f" FROM subject{''.join(compiler.joins)}"
     values |= {

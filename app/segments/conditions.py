@@ -3,8 +3,8 @@
 
 Joins and not `IN`, which PostgreSQL hashes only as far as memory goes; and full ones, which it
 cannot carry out row by row: guessing one person where there are 2,000, it went through the events
-of a sequence 2,000 times. Conditions that several rules share are joined once, and all counts of
-events are made in one pass over the events.
+of a sequence 2,000 times. Conditions that several rules share are joined once, and one pass over
+the events feeds all sequences and counts; of everybody the counts have a pass of their own.
 """
 
 import json
@@ -29,6 +29,7 @@ from app.segments.definition import (
     Not,
     Rule,
     Sequence,
+    Step,
     Trait,
 )
 from app.segments.golden import latest_first, values
@@ -69,8 +70,10 @@ class Compiler(Values):
         self.decisions: dict[str, str] = {}
         self._joined: dict[str, str] = {}
         self._counts: dict[str, str] = {}
-        self._names: set[str] = set()
-        self._windows: list[float | None] = []
+        self._counted = Pass()
+        #: Which events are whose of `happened`: the column of each test.
+        self._tests: dict[str, str] = {}
+        self._happened = Pass()
 
     def condition(self, rule: Rule) -> str:
         """Return a rule as a condition, true or false and never null."""
@@ -93,8 +96,7 @@ class Compiler(Values):
         if isinstance(rule, Computed):
             return self._computed(rule)
         if isinstance(rule, Sequence):
-            went = f"SELECT DISTINCT person_id FROM ({sequence.people(rule, self, self.ago)}) s"
-            return self._among(_key(rule), lambda: went)
+            return self._sequence(rule)
         if isinstance(rule, Listed):
             return self._listed(rule)
         if isinstance(rule, Consent):
@@ -202,16 +204,23 @@ class Compiler(Values):
         )
         return self._among(_key(rule), lambda: met)
 
+    def _sequence(self, rule: Sequence) -> str:
+        for step in (*rule.sequence, *rule.without):
+            self._happened.add(step.event, rule.since_days)
+        went = sequence.people(rule, self._tested, self.bind, self.ago)
+        return self._among(_key(rule), lambda: f"SELECT DISTINCT person_id FROM ({went}) s")
+
     def _behaviour(self, rule: Behaviour) -> str:
         key = _key(rule, exclude={"count"})
         if key not in self._counts:
-            conditions = [f"e.name = {self.bind(rule.event)}"]
-            if rule.within_days is not None:
-                conditions.append(f"e.occurred_at >= {self.ago(rule.within_days)}")
-            conditions += [self.property(p) for p in rule.where]
-            self._counts[key] = " AND ".join(conditions)
-            self._names.add(rule.event)
-            self._windows.append(rule.within_days)
+            within = rule.within_days
+            lately = "" if within is None else f"e.occurred_at >= {self.ago(within)} AND "
+            if self.everybody:
+                self._counts[key] = lately + self._which(rule)
+                self._counted.add(rule.event, within)
+            else:
+                self._counts[key] = lately + "e." + self._tested(rule)
+                self._happened.add(rule.event, within)
         place = list(self._counts).index(key)
         count = f"coalesce({self._join('counted', lambda: 'SELECT * FROM counted')}.c{place}, 0)"
         bounds = " AND ".join(
@@ -225,41 +234,93 @@ class Compiler(Values):
         )
         return f"({bounds})"
 
+    def _tested(self, step: Step | Behaviour) -> str:
+        """Return the column of `happened` that says which events are these."""
+        key = _key(step, include={"event", "where"})
+        if key not in self._tests:
+            name = f"b{len(self._tests)}"
+            self._tests[key] = f"({self._which(step)}) AS {name}"
+        return f"b{list(self._tests).index(key)}"
+
+    def _which(self, step: Step | Behaviour) -> str:
+        """Return a condition on `e`, an event: its name and its properties."""
+        named = f"e.name = {self.bind(step.event)}"
+        return " AND ".join([named, *map(self.property, step.where)])
+
     def ago(self, days: float) -> str:
         """Return the moment so many days before now; as a value, or each row would work it out."""
         return f"CAST({self.bind(Ago(days))} AS timestamptz)"
 
-    def counted(self) -> str:
-        """Return the one pass over the events that makes all counts, as a part of WITH.
+    def passes(self) -> str:
+        """Return the passes over the events, as parts of WITH: what happened, and the counts.
 
         Of everybody it counts by identifier before it looks whose that is: it joins a tenth of the
         rows, and several processes can share the pass.
         """
+        happened = self._everything() if self._tests else ""
         if not self._counts:
-            return ""
+            return happened
         columns = ", ".join(
             f"count(*) FILTER (WHERE {which}) AS c{n}"
             for n, which in enumerate(self._counts.values())
         )
-        names = self.bind(sorted(self._names))
-        where = f"e.name = ANY(CAST({names} AS text[])) AND NOT (:purpose = ANY(e.refused))"
-        bounded = [days for days in self._windows if days is not None]
-        if len(bounded) == len(self._windows):
-            where += f" AND e.occurred_at >= {self.ago(max(bounded))}"
         if not self.everybody:
             return (
-                f", counted AS (SELECT a.person_id, {columns} FROM allowed a"
-                f" JOIN app.event e ON e.identifier_id = a.identifier_id WHERE {where}"
-                " GROUP BY a.person_id)"
+                f"{happened}, counted AS (SELECT e.person_id, {columns} FROM happened e"
+                " GROUP BY e.person_id)"
             )
         sums = ", ".join(f"sum(n.c{i}) AS c{i}" for i in range(len(self._counts)))
         return (
-            f", counted AS (SELECT a.person_id, {sums} FROM allowed a"
-            f" JOIN (SELECT e.identifier_id, {columns} FROM app.event e WHERE {where}"
+            f"{happened}, counted AS (SELECT a.person_id, {sums} FROM allowed a"
+            f" JOIN (SELECT e.identifier_id, {columns} FROM app.event e"
+            f" WHERE {self._of(self._counted)}"
             " GROUP BY e.identifier_id) n ON n.identifier_id = a.identifier_id"
             " GROUP BY a.person_id)"
         )
 
+    def _everything(self) -> str:
+        """Return the pass that feeds sequences: events with what they are, numbered from the last.
 
-def _key(rule: Behaviour | Sequence | Group, exclude: set[str] | None = None) -> str:
-    return json.dumps(rule.model_dump(mode="json", exclude=exclude), sort_keys=True)
+        Each sequence used to read the events itself: of nine passes of fifty segments, six.
+        """
+        tests = ", ".join(self._tests.values())
+        return (
+            ", happened AS MATERIALIZED (SELECT *, row_number() OVER (PARTITION BY person_id"
+            " ORDER BY at DESC, place DESC, received_at DESC, id DESC) AS nth"
+            " FROM (SELECT a.person_id, e.occurred_at, least(e.occurred_at, e.received_at) AS at,"
+            " coalesce(e.source_seq, 4611686018427387903) AS place, e.received_at, e.id,"
+            f" {tests} FROM allowed a JOIN app.event e ON e.identifier_id = a.identifier_id"
+            f" WHERE {self._of(self._happened)}) h)"
+        )
+
+    def _of(self, one: "Pass") -> str:
+        """Return which events a pass looks at."""
+        names = self.bind(sorted(one.names))
+        where = f"e.name = ANY(CAST({names} AS text[])) AND NOT (:purpose = ANY(e.refused))"
+        if one.days is not None:  # what counts from no earlier happened no earlier
+            where += f" AND e.occurred_at >= {self.ago(one.days)}"
+        return where
+
+
+class Pass:
+    """Which events one pass looks at: their names, and how far back (None: to the first)."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self.names: set[str] = set()
+        self.days: float | None = 0
+
+    def add(self, name: str, days: float | None) -> None:
+        """Have it look at these too."""
+        self.names.add(name)
+        self.days = None if self.days is None or days is None else max(self.days, days)
+
+
+def _key(
+    rule: Behaviour | Sequence | Group | Step,
+    exclude: set[str] | None = None,
+    include: set[str] | None = None,
+) -> str:
+    return json.dumps(
+        rule.model_dump(mode="json", exclude=exclude, include=include), sort_keys=True
+    )
