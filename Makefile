@@ -72,10 +72,12 @@ bench: setup ## Measure; each figure as a ratio to a limit of the same run.
 	@$(BIN)/python -m benchmarks.stitch --set web
 	@$(BIN)/python -m benchmarks.ledger
 	@$(BIN)/python -m benchmarks.decisions
+	@$(BIN)/python -m benchmarks.journeys
 
 bench-scale: setup ## Measure a million people: an hour.
 	@$(BIN)/python -m benchmarks.graph --people 1000000
 	@$(BIN)/python -m benchmarks.matching --people 1000000 --alone
+	@$(BIN)/python -m benchmarks.journeys --millions 1 3 10
 
 quality: setup ## Measure identity resolution on labelled sets, beside rivals; write docs/quality.md.
 	@$(BIN)/python -m benchmarks.quality

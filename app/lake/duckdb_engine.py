@@ -1,8 +1,7 @@
 # ruff: noqa: S608 - only names of our own files become text
 """Opens the lake for one purpose: the events of people who allow it, as a view."""
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,8 +11,28 @@ import duckdb
 import pyarrow as pa
 from sqlalchemy.orm import Session
 
-from app.consents.permission import Permission, permissions
+from app.consents.everybody import Everybody, everybody
 from app.lake import copy
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What an open lake shows: the people of a purpose, the files, and what is gone from them.
+
+    While nothing changes in the database, each look returns the same `people` and equal lists.
+    """
+
+    people: Everybody
+    removed: tuple[int, ...]
+    files: tuple[Path, ...]
+
+    def same(self, other: "Basis") -> bool:
+        """Say whether a lake opened on the other one shows the same events of the same people."""
+        return (
+            self.people is other.people
+            and self.files == other.files
+            and self.removed == other.removed
+        )
 
 
 @dataclass(frozen=True)
@@ -21,7 +40,7 @@ class Lake:
     """An open lake: the connection, and who was left out of it for which reason."""
 
     connection: duckdb.DuckDBPyConnection
-    excluded: dict[str, int]
+    excluded: Mapping[str, int]
 
     @cached_property
     def profiles(self) -> int:
@@ -38,6 +57,13 @@ class Lake:
         return int(row[0]) if row else 0
 
 
+def basis(session: Session, directory: Path, purpose: str) -> Basis:
+    """Return what the lake shows for a purpose at this moment; raises PurposeNotFound."""
+    people = everybody(session, purpose)
+    gone, files = copy.listing(session, directory)
+    return Basis(people, tuple(gone), tuple(files))
+
+
 @contextmanager
 def open_lake(session: Session, directory: Path, purpose: str) -> Iterator[Lake]:
     """Yield the lake as seen for a purpose, by the people as they are resolved at this moment.
@@ -46,20 +72,26 @@ def open_lake(session: Session, directory: Path, purpose: str) -> Iterator[Lake]
     person it belongs to now; merges, splits and withdrawals need no rewrite of any file. An event
     whose own stamp refused the purpose is never in it; `stamped_event` has it too, marked.
     """
-    decisions = permissions(session, purpose, use="analyse")
-    gone, files = copy.listing(session, directory)
+    with opened(basis(session, directory, purpose), purpose) as lake:
+        yield lake
+
+
+@contextmanager
+def opened(shown: Basis, purpose: str) -> Iterator[Lake]:
+    """Yield the lake that a basis shows, as `open_lake` does."""
+    gone = pa.table({"event_id": pa.array(shown.removed, pa.int64())})
     with duckdb.connect(config={"threads": 2}) as connection:
-        connection.register("person", _people(decisions))
-        connection.register("removed", pa.table({"event_id": pa.array(gone, pa.int64())}))
+        connection.register("person", _people(shown.people))
+        connection.register("removed", gone)
         connection.execute("CREATE TABLE asked AS SELECT $1 AS purpose", [purpose])
-        connection.execute(_view(files, removed=bool(gone)))
+        connection.execute(_view(shown.files, removed=bool(shown.removed)))
         connection.execute(
             "CREATE VIEW event AS SELECT * EXCLUDE (stamped) FROM stamped_event WHERE NOT stamped"
         )
-        yield Lake(connection, _excluded(decisions))
+        yield Lake(connection, shown.people.excluded)
 
 
-def _view(files: list[Path], *, removed: bool) -> str:
+def _view(files: Sequence[Path], *, removed: bool) -> str:
     if not files:
         return (
             "CREATE VIEW stamped_event AS SELECT 0::BIGINT person_id, 0::BIGINT event_id,"
@@ -79,18 +111,7 @@ def _view(files: list[Path], *, removed: bool) -> str:
     )
 
 
-def _people(decisions: list[Permission]) -> pa.Table:
-    allowed = [d for d in decisions if d.allowed]
+def _people(found: Everybody) -> pa.Table:
     return pa.table(
-        {
-            "identifier_id": pa.array([d.identifier_id for d in allowed], pa.int64()),
-            "person_id": pa.array([d.person_id for d in allowed], pa.int64()),
-        }
+        {"identifier_id": pa.array(found.identifiers), "person_id": pa.array(found.people)}
     )
-
-
-def _excluded(decisions: list[Permission]) -> dict[str, int]:
-    """Count the people of whom nothing may be used, by reason."""
-    allowed = {d.person_id for d in decisions if d.allowed}
-    reasons = {d.person_id: d.reason for d in decisions if d.person_id not in allowed}
-    return dict(sorted(Counter(reasons.values()).items()))
