@@ -179,8 +179,11 @@ class Worker:
         compact(self._sessions, self._settings.lake_dir)
 
     def _segments(self) -> None:
-        with exclusively(self._sessions, "segments") as mine:
-            if mine and pipeline.refresh_all(self._sessions, only_due=True):
+        more = True
+        while more and not self._stop.is_set():
+            with exclusively(self._sessions, "segments") as mine:
+                more = mine and pipeline.refresh_next(self._sessions)
+            if more:
                 self._send.set()
 
     def _held(self) -> None:

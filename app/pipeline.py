@@ -9,7 +9,7 @@ goes through exactly once.
 """
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -120,31 +120,43 @@ def announce(session: Session, *deltas: segments.Delta, now: datetime) -> None:
         outbox.enqueue(session, delta, now=now)
 
 
-def refresh_all(sessions: Sessions, *, only_due: bool = False) -> bool:
-    """Look through everybody for every segment, or for those whose time has come; say whether any.
+def refresh_all(sessions: Sessions) -> None:
+    """Look through everybody for every segment."""
+    with sessions() as session:
+        groups = looking.due(session, now=None)
+    for group in groups:
+        _look(sessions, group)
+
+
+def refresh_next(sessions: Sessions) -> bool:
+    """Look through everybody for the segments that waited longest; say whether any was due.
 
     Windows pass and consents lapse although nothing happens. Those of one purpose are looked
     through together, with no segment locked, and who has moved is settled in small transactions:
-    steps of the pipeline go on meanwhile.
+    steps of the pipeline go on meanwhile. An erasure waits for one look, hence one at a time.
     """
-    with sessions.begin() as session:
-        groups = looking.due(session, now=datetime.now(UTC) if only_due else None)
-    for group in groups:
-        started, now = time.perf_counter(), datetime.now(UTC)
-        with sessions.begin() as session:
-            found = looking.look(session, group, now=now)
-        for first in range(0, len(found.people), looking.PORTION):
-            people = found.people[first : first + looking.PORTION]
-            with sessions.begin() as session:
-                moment = datetime.now(UTC)
-                deltas = refreshing.refresh(
-                    session, found.segments, now=moment, people=people, settled=True
-                )
-                announce(session, *deltas, now=moment)
-        spent = (time.perf_counter() - started) * 1000
-        with sessions.begin() as session:
-            looking.done(session, found, now=now, milliseconds=spent)
+    with sessions() as session:
+        groups = looking.due(session, now=datetime.now(UTC))
+    if groups:
+        _look(sessions, groups[0])
     return bool(groups)
+
+
+def _look(sessions: Sessions, group: Sequence[Segment]) -> None:
+    started, now = time.perf_counter(), datetime.now(UTC)
+    with sessions.begin() as session:
+        found = looking.look(session, group, now=now)
+    for first in range(0, len(found.people), looking.PORTION):
+        people = found.people[first : first + looking.PORTION]
+        with sessions.begin() as session:
+            moment = datetime.now(UTC)
+            deltas = refreshing.refresh(
+                session, found.segments, now=moment, people=people, settled=True
+            )
+            announce(session, *deltas, now=moment)
+    spent = (time.perf_counter() - started) * 1000
+    with sessions.begin() as session:
+        looking.done(session, found, now=now, milliseconds=spent)
 
 
 def after_move(session: Session, moved: Moved) -> None:

@@ -201,8 +201,8 @@ class Stream:
 
     def _look(self) -> None:
         while not self.stop.is_set():
-            pipeline.refresh_all(self.sessions, only_due=True)
-            self.stop.wait(5)
+            if not pipeline.refresh_next(self.sessions):
+                self.stop.wait(5)
 
     def _watch(self) -> None:
         with self.sessions() as session:

@@ -1,6 +1,6 @@
 """Erases one person from the tables, in one transaction that no writer and no job is beside."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -24,8 +24,9 @@ from identity import erasure as identities
 from identity import graph
 from identity.lock import lock
 
-#: The jobs that hold what they read in memory, in the order in which this waits for them.
-JOBS = ("pending", "pipeline", "segments", "journeys")
+#: The jobs that hold what they read in memory. Those that take seconds are waited for first, while
+#: nothing else is held: whoever waits for the others keeps everybody's events waiting.
+LONG_JOBS, JOBS = ("segments", "journeys"), ("pending", "pipeline")
 
 
 def erase(
@@ -60,8 +61,11 @@ def erase(
     else:
         line = None
     with sessions.begin() as session:
+        _wait(session, LONG_JOBS)
         in_use.wait(session, subject.ids)  # nothing of the person is on its way out any more
-        _alone(session)
+        _wait(session, JOBS)
+        lock(session)
+        suppression.write_lock(session)
         if erasure_id in consents.done(session):
             return None
         consents.begun(session, erasure_id, reason_ref=reason_ref, what=what)
@@ -82,14 +86,12 @@ def erase(
     return erased
 
 
-def _alone(session: Session) -> None:
-    """Wait until no job is at it and nobody writes, and keep them waiting."""
-    for job in JOBS:
+def _wait(session: Session, jobs: Sequence[str]) -> None:
+    """Wait until none of these jobs is at it, and keep them waiting."""
+    for job in jobs:
         session.execute(
             sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:job, 0))"), {"job": job}
         )
-    lock(session)
-    suppression.write_lock(session)
 
 
 def _from_tables(

@@ -33,7 +33,7 @@ class Look:
 
 
 def due(session: Session, *, now: datetime | None) -> list[list[Segment]]:
-    """Return the segments to be looked through whole, those of a purpose each.
+    """Return the segments to be looked through whole, those of a purpose each, who waited first.
 
     Those whose time has come, or all (None). For whom a window passes nothing else happens; and
     whatever a step missed is found here.
@@ -43,7 +43,8 @@ def due(session: Session, *, now: datetime | None) -> list[list[Segment]]:
         rest = timedelta(milliseconds=(segment.refresh_milliseconds or 0) * REST)
         if now is None or segment.tried_at is None or now - segment.tried_at >= max(PACE, rest):
             groups.setdefault(segment.purpose, []).append(segment)
-    return list(groups.values())
+    never = datetime.min.replace(tzinfo=UTC)
+    return sorted(groups.values(), key=lambda group: min(s.tried_at or never for s in group))
 
 
 def look(session: Session, listed: Sequence[Segment], *, now: datetime) -> Look:

@@ -166,5 +166,5 @@ def test_a_segment_that_nobody_looks_through_is_told_of(
         session.execute(sa.text("UPDATE app.segment SET tried_at = :late"), {"late": late})
     [reason] = reasons(server)
     assert reason.endswith("not looked through")
-    pipeline.refresh_all(sessions, only_due=True)
+    assert pipeline.refresh_next(sessions)
     assert reasons(server) == []
