@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from starlette.responses import Response
 
 from api.auth import state_purpose
@@ -10,6 +10,7 @@ from api.conditional import NOT_MODIFIED
 from api.deps import Cursor, Db, Limit
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
+from api.resource import Resource
 from api.routes.profiles import (
     READ,
     Reader,
@@ -24,7 +25,7 @@ from app.errors import AccountNotFound, CursorInvalid, PurposeNotAllowed, Purpos
 from app.profiles import accounts, summary
 from consent.errors import PurposeNotFound
 
-router = APIRouter(tags=["accounts"])
+router = Resource(tags=["accounts"])
 
 Ref = Annotated[
     str,

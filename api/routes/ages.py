@@ -3,20 +3,21 @@
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal, Self
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.auth import Caller, requires
 from api.deps import Db
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
+from api.resource import Resource
 from app.consents import ages as stated
 from app.errors import SubjectSuppressed
 from consent import ages
 from identity import identifiers
 from identity.errors import IdentifierInvalid
 
-router = APIRouter(prefix="/v1/ages", tags=["consent"])
+router = Resource(prefix="/v1/ages", tags=["consent"])
 AUTH = (InvalidToken, InsufficientScope, IdentifierInvalid)
 
 

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 
 from api.deps import Configuration
 from api.problems import documented
+from api.resource import Resource
 from api.routes.analyses import ERRORS, Reader, answer
 from app.journeys.asked_over_time import (
     AnomaliesIn,
@@ -16,7 +17,7 @@ from app.journeys.asked_over_time import (
     StickinessIn,
 )
 
-router = APIRouter(prefix="/v1/analyses", tags=["journeys"])
+router = Resource(prefix="/v1/analyses", tags=["journeys"])
 
 
 @router.post("/retention", summary="Compute how many come back", responses=documented(*ERRORS))

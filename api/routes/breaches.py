@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import Caller, requires, state_purpose
@@ -12,6 +12,7 @@ from api.deps import Db, Limit
 from api.errors import InsufficientScope, InvalidToken
 from api.moments import Moment
 from api.problems import documented
+from api.resource import Resource
 from app.accountability import breach, breach_draft
 from app.errors import (
     BreachNotFound,
@@ -26,7 +27,7 @@ from app.errors import (
 from consent import party
 from consent.errors import ControllerNotFound
 
-router = APIRouter(prefix="/v1/privacy/breaches", tags=["privacy"])
+router = Resource(prefix="/v1/privacy/breaches", tags=["privacy"])
 
 Reader = Annotated[Caller, requires("privacy:read")]
 Officer = Annotated[Caller, requires("privacy:process")]

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 
 import consent
@@ -12,6 +12,7 @@ from api.deps import Db
 from api.errors import InsufficientScope, InvalidToken
 from api.moments import Moment
 from api.problems import documented
+from api.resource import Resource
 from consent.errors import (
     AssessmentMissing,
     LawfulBasisFixed,
@@ -21,7 +22,7 @@ from consent.errors import (
     PurposeNotFound,
 )
 
-router = APIRouter(tags=["consent"])
+router = Resource(tags=["consent"])
 AUTH = (InvalidToken, InsufficientScope)
 KEY = r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)*$"
 

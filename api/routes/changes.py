@@ -2,17 +2,18 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api.auth import Caller, requires
 from api.deps import Configuration, Db, Limit
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
+from api.resource import Resource
 from app.access import reads
 from app.errors import CursorInvalid
 from app.profiles import changes
 
-router = APIRouter(tags=["changes"])
+router = Resource(tags=["changes"])
 
 
 @router.get(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from fastapi import APIRouter, Request, Security
+from fastapi import Request, Security
 from fastapi.responses import JSONResponse, Response
 from fastapi.security import HTTPBasic
 from msgspec import Raw
@@ -17,6 +17,7 @@ from api import write_key as keys
 from api.known_sources import Known
 from api.problems import documented, slug
 from api.request_body import TIMES, Held, read
+from api.resource import Resource
 from api.routes import calls
 from app.access.door import Door
 from app.errors import (
@@ -43,7 +44,7 @@ class WriteKey(HTTPBasic):
         """Leave the header alone: five other places are as good."""
 
 
-router = APIRouter(tags=["tracking"])
+router = Resource(tags=["tracking"])
 write_key = WriteKey(
     scheme_name="WriteKey",
     description="A source's write key as user name, without a password. It may also stand in the "

@@ -3,13 +3,14 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import Caller, requires
 from api.deps import Db
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
+from api.resource import Resource
 from app import work
 from app.errors import ComputedTraitInUse, ComputedTraitNotFound, DefinitionInvalid
 from app.profiles import computed_traits as traits
@@ -17,7 +18,7 @@ from app.profiles import computing
 from app.segments import uses
 from consent.errors import PurposeNotFound
 
-router = APIRouter(prefix="/v1/computed-traits", tags=["profiles"])
+router = Resource(prefix="/v1/computed-traits", tags=["profiles"])
 
 Reader = Annotated[Caller, requires("segments:read")]
 Writer = Annotated[Caller, requires("segments:write")]

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 import consent
@@ -14,6 +14,7 @@ from api.deps import Configuration, Db
 from api.errors import InsufficientScope, InvalidToken
 from api.moments import Moment
 from api.problems import documented
+from api.resource import Resource
 from app.access import sources
 from app.access.door import Door
 from app.consents import explain, record
@@ -31,7 +32,7 @@ from consent.errors import (
 from identity import identifiers
 from identity.errors import IdentifierInvalid
 
-router = APIRouter(tags=["consent"])
+router = Resource(tags=["consent"])
 AUTH = (InvalidToken, InsufficientScope)
 
 

@@ -3,12 +3,13 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api.auth import Caller, requires
 from api.deps import Db, Limit
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
+from api.resource import Resource
 from app.consents import denials
 from app.errors import ProfileNotFound
 from app.profiles import read
@@ -16,7 +17,7 @@ from consent import restrictions
 from identity import people
 from identity.errors import IdentifierInvalid
 
-router = APIRouter(tags=["consent"])
+router = Resource(tags=["consent"])
 
 Reader = Annotated[Caller, requires("consents:read")]
 Subject = Annotated[str, Query(examples=["user_id:u-42"])]

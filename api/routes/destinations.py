@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
@@ -12,6 +12,7 @@ from api.auth import Caller, requires, state_purpose
 from api.deps import Cursor, Db, Limit
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
+from api.resource import Resource
 from app import cursors, work
 from app.access import reads
 from app.destinations import describe, kinds, outbox, registry, syncing
@@ -27,7 +28,7 @@ from app.errors import (
 )
 from consent.errors import PurposeNotFound
 
-router = APIRouter(prefix="/v1/destinations", tags=["destinations"])
+router = Resource(prefix="/v1/destinations", tags=["destinations"])
 
 #: The database holds no greater id.
 GREATEST = 2**63 - 1

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
+from api.resource import Resource
 from api.routes.collect import private
 from consent.signals.stamp import UNIVERSAL
 
-router = APIRouter(tags=["tracking"])
+router = Resource(tags=["tracking"])
 
 #: Since when the signal counts as is described here (GPC specification, "lastUpdate").
 SINCE = "2026-11-28"

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
 from api.errors import ProblemTypeNotFound
 from api.problems import STATUS, WITHOUT_CLASS, documented, slug, title
+from api.resource import Resource
 
-router = APIRouter(tags=["operations"])
+router = Resource(tags=["operations"])
 
 READY = {
     "status": "ready",

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
@@ -11,6 +11,7 @@ from api.auth import Caller, requires
 from api.deps import Cursor, Db, Limit
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
+from api.resource import Resource
 from app import cursors, pipeline, work
 from app.errors import CursorInvalid, ProfileNotFound
 from app.identities import reviewing
@@ -23,7 +24,7 @@ from identity.errors import (
     RunNotFound,
 )
 
-router = APIRouter(prefix="/v1/identity", tags=["identity"])
+router = Resource(prefix="/v1/identity", tags=["identity"])
 
 Reader = Annotated[Caller, requires("identity:read")]
 Admin = Annotated[Caller, requires("identity:admin")]

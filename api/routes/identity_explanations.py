@@ -2,20 +2,21 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from api.auth import Caller, requires, state_purpose
 from api.deps import Configuration, Db
 from api.errors import InsufficientScope, InvalidToken
 from api.languages import Chosen
 from api.problems import documented
+from api.resource import Resource
 from api.routes.profiles import StatedHeader, StatedQuery, stated_once
 from app.errors import ProfileNotFound, PurposeNotAllowed, PurposeRequired
 from app.identities import explaining
 from identity import svg
 from identity.errors import IdentifierInvalid, NothingCompared
 
-router = APIRouter(prefix="/v1/identity", tags=["identity"])
+router = Resource(prefix="/v1/identity", tags=["identity"])
 
 Reader = Annotated[Caller, requires("identity:read")]
 Side = Annotated[

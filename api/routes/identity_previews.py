@@ -2,13 +2,14 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.auth import Caller, requires
 from api.deps import Configuration
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
+from api.resource import Resource
 from api.routes.identity_explanations import optional_purpose
 from api.routes.identity_rules import NamespaceIn, setting_of
 from api.routes.profiles import StatedHeader, StatedQuery
@@ -17,7 +18,7 @@ from app.identities import previewing
 from identity.errors import ModelNotFound, NamespaceRulesInvalid, PreviewTooLarge
 from identity.preview import Proposal
 
-router = APIRouter(prefix="/v1/identity", tags=["identity"])
+router = Resource(prefix="/v1/identity", tags=["identity"])
 
 Reader = Annotated[Caller, requires("identity:read")]
 #: Records that are scored anew while a caller waits.

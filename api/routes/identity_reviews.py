@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from api.auth import Caller, requires
@@ -12,6 +12,7 @@ from api.errors import InsufficientScope, InvalidToken
 from api.languages import Chosen
 from api.moments import Moment
 from api.problems import documented
+from api.resource import Resource
 from api.routes.identity_explanations import optional_purpose
 from api.routes.profiles import StatedHeader, StatedQuery
 from app.errors import CursorInvalid, PurposeNotAllowed, PurposeRequired
@@ -19,7 +20,7 @@ from app.identities import drifting, reviewing
 from identity import queue, recalibration
 from identity.errors import LabelsThin, RecalibrationNotFound, ReviewDecided, ReviewNotFound
 
-router = APIRouter(prefix="/v1/identity", tags=["identity"])
+router = Resource(prefix="/v1/identity", tags=["identity"])
 
 Reader = Annotated[Caller, requires("identity:read")]
 Reviewer = Annotated[Caller, requires("identity:review")]

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
@@ -10,13 +10,14 @@ from api.auth import Caller, requires
 from api.deps import Db
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
+from api.resource import Resource
 from app import sweeps
 from identity import namespaces, reviews, suspensions
 from identity import sweeps as sweep
 from identity.errors import NamespaceRulesInvalid, RunNotFound, SuspensionNotFound
 from identity.identifiers import Namespace
 
-router = APIRouter(prefix="/v1/identity", tags=["identity"])
+router = Resource(prefix="/v1/identity", tags=["identity"])
 
 Reader = Annotated[Caller, requires("identity:read")]
 Admin = Annotated[Caller, requires("identity:admin")]

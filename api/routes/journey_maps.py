@@ -3,11 +3,12 @@
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import Body, Query, Response
 
 from api.auth import Caller, state_purpose
 from api.deps import Db
 from api.problems import documented
+from api.resource import Resource
 from api.routes.journeys import AUTH, IfMatch, Reader, Writer, out, read_before
 from app.errors import (
     DefinitionInvalid,
@@ -24,7 +25,7 @@ from app.journeys.templates import TEMPLATES
 from app.segments import members, overlap
 from consent.errors import PurposeNotFound
 
-router = APIRouter(tags=["journeys"])
+router = Resource(tags=["journeys"])
 
 WORKBOOK = {"content": {sheet_cells.MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
 

@@ -2,19 +2,20 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Header, Response
+from fastapi import Body, Header, Response
 
 from api.auth import Caller, requires
 from api.deps import Db
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
+from api.resource import Resource
 from app.errors import JourneyChanged, JourneyNotFound
 from app.journeys import catalogue
 from app.journeys.definition import Journey
 from app.journeys.tables import JourneyVersion
 from consent.errors import PurposeNotFound
 
-router = APIRouter(tags=["journeys"])
+router = Resource(tags=["journeys"])
 
 Reader = Annotated[Caller, requires("journeys:read")]
 Writer = Annotated[Caller, requires("journeys:write")]

@@ -3,19 +3,20 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from fastapi.responses import Response
 
 from api.auth import Caller, requires
 from api.deps import Cursor, Db, Limit
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
+from api.resource import Resource
 from app import cursors
 from app.errors import CursorInvalid
 from consent.errors import CheckpointNotFound, LedgerEntryNotFound, LedgerEntryNotSealed
 from consent.ledger import LedgerCheckpoint, store
 
-router = APIRouter(tags=["ledger"])
+router = Resource(tags=["ledger"])
 
 Reader = Annotated[Caller, requires("ledger:read")]
 Size = Annotated[int | None, Query(ge=1, le=2**62, description="A size that was signed.")]

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Security
+from fastapi import Depends, Request, Security
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBasic
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from api.deps import Configuration, Db
 from api.oauth_server import AuthorizationServer, form_body, metadata
+from api.resource import Resource
 from app.access import keys
 
 EXAMPLE_CLIENT = "cl_6b1f0d2a9c3e4f5a7b8c"
@@ -105,7 +106,7 @@ _basic = ClientSecretBasic(
     scheme_name="ClientSecretBasic",
     description="`client_id` and `client_secret`; both may stand in the form instead.",
 )
-router = APIRouter(tags=["OAuth 2.0"])
+router = Resource(tags=["OAuth 2.0"])
 Body = Annotated[bytes, Depends(form_body)]
 Server = Annotated[AuthorizationServer, Depends(AuthorizationServer)]
 

@@ -3,18 +3,19 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from api.auth import Caller, requires
 from api.deps import Configuration, Db
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
 from api.request_body import whole
+from api.resource import Resource
 from app.errors import PrivacyRequestInvalid, PrivacyRequestNotFound, PrivacyRequestState
 from app.privacy import opendsr
 from identity.errors import IdentifierInvalid
 
-router = APIRouter(tags=["privacy"])
+router = Resource(tags=["privacy"])
 
 Officer = Annotated[Caller, requires("privacy:process")]
 AUTH = (InvalidToken, InsufficientScope)

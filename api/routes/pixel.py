@@ -5,18 +5,19 @@ import binascii
 import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Security
+from fastapi import Query, Request, Security
 from fastapi.responses import Response
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import Message
 
 from api import problems
+from api.resource import Resource
 from api.routes import collect
 from app.db import unavailable
 from app.errors import AppError, BodyUnreadable, DatabaseUnavailable, OverCapacity, StorageFull
 from app.events.envelope import TYPES
 
-router = APIRouter(tags=["tracking"])
+router = Resource(tags=["tracking"])
 
 #: A transparent GIF of one by one.
 GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import Caller, requires
@@ -11,13 +11,14 @@ from api.deps import Configuration, Cursor, Db, Limit
 from api.errors import InsufficientScope, InvalidToken
 from api.moments import Moment
 from api.problems import documented
+from api.resource import Resource
 from app.errors import CursorInvalid, SourceNotFound, TrackingPlanNotFound
 from app.events import body, envelope, planned
 from app.events.body import to_message
 from app.plans import arrivals, in_force, versions, violations
 from app.plans.check import Violation
 
-router = APIRouter(prefix="/v1/tracking-plans", tags=["tracking plans"])
+router = Resource(prefix="/v1/tracking-plans", tags=["tracking plans"])
 
 Admin = Annotated[Caller, requires("sources:admin")]
 AUTH = (InvalidToken, InsufficientScope)

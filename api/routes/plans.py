@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Response
+from fastapi import Header, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
@@ -10,6 +10,7 @@ from api.auth import Caller, requires
 from api.deps import Cursor, Db, Limit
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
+from api.resource import Resource
 from app import cursors
 from app.errors import (
     CursorInvalid,
@@ -25,7 +26,7 @@ from app.plans import versions
 from app.plans.definition import KEY, LONGEST_TITLE
 from app.plans.tables import TrackingPlan, TrackingPlanVersion
 
-router = APIRouter(prefix="/v1/tracking-plans", tags=["tracking plans"])
+router = Resource(prefix="/v1/tracking-plans", tags=["tracking plans"])
 
 Admin = Annotated[Caller, requires("sources:admin")]
 IfMatch = Annotated[

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import Caller, requires
@@ -12,6 +12,7 @@ from api.deps import Configuration, Db, Limit
 from api.errors import InsufficientScope, InvalidToken
 from api.moments import Moment
 from api.problems import documented
+from api.resource import Resource
 from app.errors import (
     IdentityNotShown,
     PrivacyRequestInvalid,
@@ -24,7 +25,7 @@ from app.privacy.subject import Subject
 from identity import erasure, identifiers
 from identity.errors import IdentifierInvalid
 
-router = APIRouter(prefix="/v1/privacy", tags=["privacy"])
+router = Resource(prefix="/v1/privacy", tags=["privacy"])
 
 Reader = Annotated[Caller, requires("privacy:read")]
 Officer = Annotated[Caller, requires("privacy:process")]

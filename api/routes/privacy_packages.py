@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from fastapi.params import Security
 from fastapi.security import APIKeyQuery
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,12 +13,13 @@ from api.auth import Caller, requires
 from api.deps import Configuration, Db
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
+from api.resource import Resource
 from app.errors import PackageNotFound, SuppressionKeyUnusable
 from app.privacy import lifting, package_store, token
 from identity import identifiers
 from identity.errors import IdentifierInvalid
 
-router = APIRouter(prefix="/v1/privacy", tags=["privacy"])
+router = Resource(prefix="/v1/privacy", tags=["privacy"])
 
 Officer = Annotated[Caller, requires("privacy:process")]
 AUTH = (InvalidToken, InsufficientScope)

@@ -8,13 +8,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import HTMLResponse, Response
 
 from api.auth import Caller, requires
 from api.deps import Configuration, Db
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
+from api.resource import Resource
 from app.accountability import bundle as bundles
 from app.accountability import html_page, markdown
 from app.accountability.processing import record_of_processing
@@ -22,7 +23,7 @@ from app.db import snapshot
 from app.errors import LedgerKeyUnusable
 from app.ledger.keystore import Keystore
 
-router = APIRouter(tags=["privacy"])
+router = Resource(tags=["privacy"])
 #: The page loads nothing and runs nothing.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 PAGE: dict[int | str, dict[str, Any]] = {

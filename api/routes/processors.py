@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Request, Security
+from fastapi import Depends, Header, Request, Security
 from fastapi.security import APIKeyHeader
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,6 +11,7 @@ from api.deps import Configuration, Db
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
 from api.request_body import whole
+from api.resource import Resource
 from app.destinations import guard, registry
 from app.errors import (
     CallbackNotSigned,
@@ -23,7 +24,7 @@ from app.errors import (
 )
 from app.privacy import forward, passing, processors
 
-router = APIRouter(tags=["privacy"])
+router = Resource(tags=["privacy"])
 
 Reader = Annotated[Caller, requires("privacy:read")]
 Officer = Annotated[Caller, requires("privacy:process")]

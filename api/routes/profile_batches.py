@@ -2,13 +2,14 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import state_purpose
 from api.deps import Db, Limit
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import STATUS, documented, slug
+from api.resource import Resource
 from api.routes.profiles import (
     PARTS,
     Part,
@@ -23,7 +24,7 @@ from app.profiles import changed, read
 from consent.errors import PurposeNotFound
 from identity.errors import IdentifierInvalid
 
-router = APIRouter(tags=["profiles"])
+router = Resource(tags=["profiles"])
 
 #: So many are decided and read in the statements, and nearly the time, of a page of the list.
 MOST = 100

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, get_args
 
-from fastapi import APIRouter, Depends, Header, Path, Query
+from fastapi import Depends, Header, Path, Query
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
@@ -15,6 +15,7 @@ from api.errors import InsufficientScope, InvalidToken
 from api.languages import Chosen
 from api.moments import Moment
 from api.problems import documented
+from api.resource import Resource
 from app.consents import explain
 from app.errors import CursorInvalid, ProfileNotFound, PurposeNotAllowed, PurposeRequired
 from app.identities import explaining
@@ -27,7 +28,7 @@ from identity import explain as identity_explain
 from identity import people
 from identity.errors import IdentifierInvalid
 
-router = APIRouter(prefix="/v1/profiles", tags=["profiles"])
+router = Resource(prefix="/v1/profiles", tags=["profiles"])
 
 Reader = Annotated[Caller, requires("profiles:read")]
 Ref = Annotated[

@@ -2,20 +2,21 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api.auth import Caller, requires
 from api.deps import Cursor, Db, Limit
 from api.errors import InsufficientScope, InvalidToken
 from api.moments import Moment
 from api.problems import documented
+from api.resource import Resource
 from app.access import reads
 from app.errors import CursorInvalid, ProfileNotFound
 from app.profiles import read
 from identity import people
 from identity.errors import IdentifierInvalid
 
-router = APIRouter(tags=["privacy"])
+router = Resource(tags=["privacy"])
 
 READ: dict[str, Any] = {
     "data": [

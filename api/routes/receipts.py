@@ -3,12 +3,13 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api.auth import Caller, requires
 from api.deps import Configuration, Db
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
+from api.resource import Resource
 from app.accountability import controller as controllers
 from app.accountability.controller import Controller
 from app.accountability.receipt import Format
@@ -21,7 +22,7 @@ from consent.errors import (
     ReceiptNotPossible,
 )
 
-router = APIRouter(tags=["consent"])
+router = Resource(tags=["consent"])
 
 Reader = Annotated[Caller, requires("consents:read")]
 Officer = Annotated[Caller, requires("privacy:process")]

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
-from fastapi import APIRouter, Body, Query
+from fastapi import Body, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
@@ -14,6 +14,7 @@ from api.deps import Configuration, Cursor, Db, Limit
 from api.errors import InsufficientScope, InvalidToken
 from api.moments import Moment
 from api.problems import documented
+from api.resource import Resource
 from app import cursors
 from app.access import sources
 from app.errors import (
@@ -28,7 +29,7 @@ from app.events import rejected
 from app.events.replay import Replayed, replay, replay_many
 from app.events.tables import RejectedEvent
 
-router = APIRouter(prefix="/v1/rejected-events", tags=["rejected events"])
+router = Resource(prefix="/v1/rejected-events", tags=["rejected events"])
 
 Admin = Annotated[Caller, requires("sources:admin")]
 AUTH = (InvalidToken, InsufficientScope)

@@ -2,19 +2,20 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import Caller, requires
 from api.deps import Db
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
+from api.resource import Resource
 from app.errors import RetentionRuleNotFound, SourceNotFound
 from app.events.envelope import TYPES
 from app.retention import rules
 from app.retention.tables import RetentionRule
 
-router = APIRouter(prefix="/v1/retention", tags=["sources"])
+router = Resource(prefix="/v1/retention", tags=["sources"])
 
 Admin = Annotated[Caller, requires("sources:admin")]
 AUTH = (InvalidToken, InsufficientScope)

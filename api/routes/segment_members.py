@@ -3,12 +3,13 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import state_purpose
 from api.deps import Cursor, Db, Limit
 from api.problems import documented
+from api.resource import Resource
 from api.routes.profiles import Ref, frame
 from api.routes.segments import AUTH, Reader, state_purposes
 from app.errors import (
@@ -24,7 +25,7 @@ from app.segments import members as segments
 from consent.errors import PurposeNotFound
 from identity.errors import IdentifierInvalid
 
-router = APIRouter(prefix="/v1/segments", tags=["segments"])
+router = Resource(prefix="/v1/segments", tags=["segments"])
 
 PREVIEW: dict[str, Any] = {
     "purpose": "marketing.email",

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import Depends, Path, Query, Request
 from sqlalchemy.orm import Session
 
 from api.auth import state_purpose
 from api.deps import Db
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
+from api.resource import Resource
 from api.routes.profiles import Reader
 from app import cursors
 from app.errors import AccountNotFound, CursorInvalid, ProfileNotFound, PurposeNotAllowed
@@ -27,7 +28,7 @@ from app.segments import stays
 from consent.errors import PurposeNotFound
 from identity.errors import IdentifierInvalid
 
-router = APIRouter(prefix="/v1/spaces/{space}/collections", tags=["segment profile api"])
+router = Resource(prefix="/v1/spaces/{space}/collections", tags=["segment profile api"])
 USER, GROUP = "/users/profiles/{ref}", "/accounts/profiles/{ref}"
 
 Space = Annotated[str, Path(description="The purpose that you state.", examples=["service.ops"])]

@@ -5,7 +5,7 @@ from hashlib import sha256
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Header, Response
+from fastapi import Header, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
@@ -13,6 +13,7 @@ from api.auth import Caller, requires, state_purpose
 from api.deps import Db
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
+from api.resource import Resource
 from app import pipeline, work
 from app.destinations import registry
 from app.errors import (
@@ -29,7 +30,7 @@ from app.segments.definition import Rule
 from app.segments.tables import Segment
 from consent.errors import PurposeNotFound
 
-router = APIRouter(prefix="/v1/segments", tags=["segments"])
+router = Resource(prefix="/v1/segments", tags=["segments"])
 
 Reader = Annotated[Caller, requires("segments:read")]
 Writer = Annotated[Caller, requires("segments:write")]

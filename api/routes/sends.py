@@ -5,13 +5,14 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import AwareDatetime
 
 from api.auth import Caller, requires
 from api.deps import Configuration, Db
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
+from api.resource import Resource
 from app.destinations import evidence
 from app.errors import LedgerKeyUnusable, SendNotFound
 from app.ledger.keystore import Keystore
@@ -19,7 +20,7 @@ from consent.errors import LedgerEntryNotSealed
 from identity import identifiers
 from identity.errors import IdentifierInvalid
 
-router = APIRouter(tags=["consent"])
+router = Resource(tags=["consent"])
 
 Subject = Annotated[str, Query(examples=["user_id:u-42"])]
 Until = Annotated[AwareDatetime | None, Query(description="Only what was sent until then.")]

@@ -3,19 +3,19 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
 from api.auth import Caller, requires, state_purpose
 from api.deps import Db
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
+from api.resource import Resource
 from app.accountability.change import Change
 from app.accountability.simulate import simulate as answer
 from app.errors import DefinitionInvalid, PurposeNotAllowed, SegmentNotFound, SourceNotFound
 from consent.errors import NoticeNotFound, PurposeNotFound
 
-router = APIRouter(tags=["consent"])
+router = Resource(tags=["consent"])
 
 
 class SimulationIn(Change):

@@ -5,7 +5,7 @@ from hashlib import sha256
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Body, Header, Response
+from fastapi import Body, Header, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
@@ -13,6 +13,7 @@ from api.auth import Caller, requires
 from api.deps import Configuration, Cursor, Db, Limit
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
+from api.resource import Resource
 from app import cursors
 from app.access import listing, sources, write_keys
 from app.access.definition import LONGEST_NAME, SourceDefinition
@@ -29,7 +30,7 @@ from app.events import tally
 from app.pending import state
 from consent.errors import PurposeNotFound
 
-router = APIRouter(prefix="/v1/sources", tags=["sources"])
+router = Resource(prefix="/v1/sources", tags=["sources"])
 
 Admin = Annotated[Caller, requires("sources:admin")]
 AUTH = (InvalidToken, InsufficientScope)

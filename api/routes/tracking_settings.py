@@ -3,17 +3,18 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from fastapi import APIRouter, Request, Security
+from fastapi import Request, Security
 from fastapi.responses import JSONResponse, Response
 
 from api import write_key as keys
 from api.forwarded import public_address
 from api.known_sources import KnownSources
 from api.problems import documented
+from api.resource import Resource
 from api.routes.collect import write_key as write_key_scheme
 from app.errors import SourceNotFound, UnknownWriteKey
 
-router = APIRouter(tags=["tracking"])
+router = Resource(tags=["tracking"])
 
 #: Fetched on every page load. Short, because a page learns of new categories no sooner.
 BRIEFLY = "max-age=300"

@@ -2,19 +2,20 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import Caller, requires
 from api.deps import Db
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
+from api.resource import Resource
 from app import work
 from app.errors import DefinitionInvalid, TraitRuleNotFound
 from app.profiles import trait_rules
 from app.profiles.survivorship import Name
 
-router = APIRouter(prefix="/v1/trait-rules", tags=["profiles"])
+router = Resource(prefix="/v1/trait-rules", tags=["profiles"])
 
 Reader = Annotated[Caller, requires("profiles:read")]
 Admin = Annotated[Caller, requires("identity:admin")]

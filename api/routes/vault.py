@@ -4,13 +4,14 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import Caller, requires
 from api.deps import Configuration, Db, Limit
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
+from api.resource import Resource
 from app.db import Sessions
 from app.errors import (
     LedgerKeyUnusable,
@@ -25,7 +26,7 @@ from app.privacy import vault, vault_openings
 from identity import identifiers
 from identity.errors import IdentifierInvalid
 
-router = APIRouter(prefix="/v1/privacy/vault", tags=["privacy"])
+router = Resource(prefix="/v1/privacy/vault", tags=["privacy"])
 
 Officer = Annotated[Caller, requires("proof:open")]
 AUTH = (InvalidToken, InsufficientScope)

@@ -3,17 +3,18 @@
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Body
+from fastapi import Body
 
 import consent
 from api.auth import Caller, requires
 from api.deps import Db
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
+from api.resource import Resource
 from consent.errors import VendorListInvalid
 from consent.vendors import VendorListVersion
 
-router = APIRouter(prefix="/v1/vendor-lists", tags=["consent"])
+router = Resource(prefix="/v1/vendor-lists", tags=["consent"])
 AUTH = (InvalidToken, InsufficientScope)
 EXAMPLE = {
     "vendorListVersion": 51,
