@@ -4,13 +4,14 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api.auth import Caller, requires, state_purpose
 from api.deps import Configuration, Cursor, Db, Limit
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
+from api.resource import Resource
 from app import cursors, pipeline, work
 from app.access import reads
 from app.errors import (
@@ -33,6 +34,7 @@ from app.journeys.asked import (
     FunnelIn,
     MatrixIn,
     PathsIn,
+    ReadinessIn,
     SwitchesIn,
 )
 from app.journeys.asked_places import CompareIn, DropOffIn, FrictionIn, MomentsIn, VoiceIn
@@ -40,7 +42,7 @@ from app.segments import members as segments
 from app.segments import refreshing
 from consent.errors import PurposeNotFound
 
-router = APIRouter(prefix="/v1/analyses", tags=["journeys"])
+router = Resource(prefix="/v1/analyses", tags=["journeys"])
 
 Reader = Annotated[Caller, requires("journeys:read")]
 Opener = Annotated[Caller, requires("journeys:read", "profiles:read")]
@@ -317,6 +319,18 @@ def compute_findings(
     are corrected together; where data is thin nothing is claimed, and `summary` says so.
     """
     return answer(request, settings, caller, "findings", wanted)
+
+
+@router.post("/readiness", summary="Say how ready the data is", responses=documented(*ERRORS))
+def compute_readiness(
+    request: Request, settings: Configuration, caller: Reader, wanted: ReadinessIn
+) -> dict[str, Any]:
+    """Say which feeds and channels are blind or silent, and which of five levels the data bears.
+
+    Each criterion has its figure, what it must be, and the request that gives it again. Identity
+    and consent are those of now.
+    """
+    return answer(request, settings, caller, "readiness", wanted)
 
 
 def answer(

@@ -16,6 +16,7 @@ from app.journeys.findings_request import FindingsChoices, FindingsQuery
 from app.journeys.funnel_request import Duration, FunnelRequest, Instant, TimeRange
 from app.journeys.matrix_request import MatrixQuery
 from app.journeys.paths_request import PathsChoices, PathsRequest
+from app.journeys.readiness_request import ReadinessChoices, ReadinessQuery
 from app.journeys.switches_request import HUMAN, REPEAT_WITHIN, SwitchesQuery
 
 #: What an analysis is for when neither it nor its journey says otherwise.
@@ -168,6 +169,20 @@ class FindingsIn(FindingsChoices, Asking):
         return FindingsQuery.model_validate({**self.said(), **named})
 
 
+class ReadinessIn(ReadinessChoices, Asking):
+    """How ready the data is, for a saved journey where one is named."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"journey": "retail-purchase"}})
+
+    journey: str | None = None
+
+    def question(self, journey: Journey | None) -> ReadinessQuery:
+        """Return what to look at."""
+        own = journey.purpose if journey else DEFAULT_PURPOSE
+        named = {"journey": journey, "called": self.journey, "purpose": self.purpose or own}
+        return ReadinessQuery.model_validate({**self.said(), **named})
+
+
 Asked = (
     FunnelIn
     | PathsIn
@@ -176,6 +191,7 @@ Asked = (
     | AttributionIn
     | ConformanceIn
     | FindingsIn
+    | ReadinessIn
     | AskedPlaces
     | AskedOverTime
 )
@@ -192,6 +208,7 @@ FORMS: dict[str, type[Asked]] = {
     "attribution": AttributionIn,
     "conformance": ConformanceIn,
     "findings": FindingsIn,
+    "readiness": ReadinessIn,
 }
 
 

@@ -20,12 +20,17 @@ from app.profiles.survivorship import LATEST
 from app.segments import members as segments
 from app.segments.golden import values
 from app.segments.tables import SegmentMember
+from identity import namespaces
 
 
 class Attribute(NamedTuple):
-    """A trait, or whether somebody is in a segment, by its key."""
+    """A trait, or whether somebody is in a segment, by its key; or how well people are covered.
 
-    kind: Literal["trait", "segment"]
+    Of `coverage` there are rows of the kinds `allowed`, `known` (allowed, and by more than a
+    device) and `left_out` (nothing of them is allowed; the label is why).
+    """
+
+    kind: Literal["trait", "segment", "coverage"]
     key: str
 
 
@@ -38,17 +43,9 @@ def bring(session: Session, lake: Lake, purpose: str, wanted: Collection[Attribu
     serves another purpose, and SegmentNotFound.
     """
     found = consent.catalogue.purpose(session, purpose)
-    if not found.linkable:
+    if not found.linkable and any(one.kind != "coverage" for one in wanted):
         raise DefinitionInvalid(f"{purpose} must not link, so it knows neither traits nor segments")
-    rows = [
-        (one.kind, one.key, person, said)
-        for one in sorted(set(wanted))
-        for person, said in (
-            _trait(session, found, one.key)
-            if one.kind == "trait"
-            else _segment(session, purpose, one.key)
-        )
-    ]
+    rows = [row for one in set(wanted) for row in _rows(session, found, one)]
     rows.sort()
     columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
     names = (("kind", pa.string()), ("key", pa.string()), ("person_id", pa.int64()),
@@ -56,6 +53,43 @@ def bring(session: Session, lake: Lake, purpose: str, wanted: Collection[Attribu
     table = {n: pa.array(c, t) for (n, t), c in zip(names, columns, strict=True)}
     lake.connection.register("attribute", pa.table(table))
     return blake2b(json.dumps(rows).encode(), digest_size=8).hexdigest()
+
+
+def _rows(
+    session: Session, purpose: consent.Purpose, one: Attribute
+) -> Iterable[tuple[str, str, int, str]]:
+    if one.kind == "coverage":
+        return _coverage(session, purpose)
+    said = (
+        _trait(session, purpose, one.key)
+        if one.kind == "trait"
+        else _segment(session, purpose.key, one.key)
+    )
+    return ((one.kind, one.key, person, label) for person, label in said)
+
+
+def _coverage(session: Session, purpose: consent.Purpose) -> Iterable[tuple[str, str, int, str]]:
+    """Everybody, by whether the purpose may know them, and whether they are more than a device."""
+    whose = unit(purpose) if purpose.linkable else "identifier_id"
+    devices = [one.rules.name for one in namespaces.list_all(session) if one.rules.owner_days]
+    rows = session.execute(
+        sa.text(
+            f"WITH permission AS ({decision(None).text})"
+            f" SELECT p.{whose} AS person_id, bool_or(p.allowed) AS allowed,"
+            " bool_or(p.allowed AND i.namespace <> ALL(CAST(:devices AS text[]))) AS known,"
+            " min(p.reason) FILTER (WHERE NOT p.allowed) AS reason"
+            " FROM permission p JOIN identity.identifier i ON i.id = p.identifier_id"
+            f" GROUP BY p.{whose}"
+        ),
+        {**parameters(purpose, None, use="analyse"), "devices": devices},
+    )
+    for row in rows:
+        if not row.allowed:
+            yield ("left_out", "", row.person_id, row.reason)
+            continue
+        yield ("allowed", "", row.person_id, "true")
+        if row.known:
+            yield ("known", "", row.person_id, "true")
 
 
 def _trait(session: Session, purpose: consent.Purpose, key: str) -> Iterable[tuple[int, str]]:

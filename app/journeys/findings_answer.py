@@ -56,12 +56,13 @@ class FindingsSemantics(Frozen):
 class Evidence(Frozen):
     """The request that gives the figures again: POST `request` to `path`.
 
-    `at` points (RFC 6901) at them in its `result`, whose `definition_hash` is told too.
+    `at` points (RFC 6901) at them in its `result`, whose `definition_hash` is told too where it is
+    another analysis.
     """
 
     path: str
     request: dict[str, Any]
-    definition_hash: str
+    definition_hash: str | None
     at: str
 
 

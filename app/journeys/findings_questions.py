@@ -120,10 +120,17 @@ def _ends(query: FindingsQuery) -> tuple[Match, Match] | None:
         if len(stages) < 2 and (entry is None or outcome is None):
             return None
         entry = entry or _at(query.journey, stages[0])
-        outcome = outcome or _at(query.journey, stages[-1])
+        outcome = outcome or last_stage(query.journey)
     if entry is None or outcome is None:
         return None
     return entry, outcome
+
+
+def last_stage(journey: Journey) -> Match:
+    """Return what is mapped to the last stage that has a touchpoint."""
+    staged = {point.stage for point in journey.touchpoints}
+    [*_, last] = (s.id for s in sorted(journey.stages, key=lambda s: s.order) if s.id in staged)
+    return _at(journey, last)
 
 
 def _at(journey: Journey, stage: str) -> Match:

@@ -23,6 +23,7 @@ from app.journeys import (
     moments_of_truth,
     paths,
     prediction,
+    readiness,
     retention,
     switches,
     voice,
@@ -43,6 +44,7 @@ from app.journeys.matrix_request import MatrixQuery
 from app.journeys.moments_request import MomentsQuery
 from app.journeys.paths_request import PathsRequest
 from app.journeys.prediction_request import PredictionQuery
+from app.journeys.readiness_request import ReadinessQuery
 from app.journeys.switches_request import SwitchesQuery
 from app.journeys.time_to_convert import time_to_convert
 
@@ -126,5 +128,12 @@ KINDS: dict[str, Kind] = {
         PredictionQuery, prediction.prediction, prediction.people, about=prediction.about
     ),
     "anomalies": Kind(AnomaliesQuery, anomalies.anomalies, anomalies.people),
+    "readiness": Kind(
+        ReadinessQuery,
+        readiness.readiness,
+        readiness.people,
+        spelling=False,
+        attributes=readiness.attributes,
+    ),
     "findings": Kind(FindingsQuery, findings.findings, findings.people),
 }

@@ -11,11 +11,11 @@ def told(answer: Mapping[str, Any], language: Language) -> Iterator[str]:
     """Yield the lines of an answer: each sentence, and below it the request that it rests on."""
     result = answer["result"]
     yield result["summary"][language]
-    for number, one in enumerate(result["findings"], 1):
+    for number, one in enumerate(result.get("findings") or result.get("criteria") or (), 1):
         evidence = one["evidence"]
         yield f"{number}. {one['text'][language]}"
         yield f"   POST {evidence['path']} {json.dumps(evidence['request'], ensure_ascii=False)}"
         yield f"   result{evidence['at']}"
-    for one in result["looked"]:
+    for one in result.get("looked", ()):
         if one["why_not"]:
             yield f"{one['analysis']}: {one['why_not'][language]}"

@@ -87,6 +87,7 @@ def test_every_answer_has_the_envelope_and_opens_to_its_people(
         "lifecycle": ({"activity": ORDERED, "unit": "week"}, f"new:{MONDAY}", 1),
         "stickiness": ({"activity": ORDERED}, "active:1", 1),
         "anomalies": ({"match": ORDERED}, f"at:{TODAY}", 1),
+        "readiness": (journey, "known:any", 2),
         "findings": (journey, 'of:["matrix","cell:[\\"look\\",\\"web\\"]"]', 2),
         "drivers": (
             {

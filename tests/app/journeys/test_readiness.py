@@ -1,0 +1,160 @@
+"""Readiness of data: each figure by hand, each level by what it asks for."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import duckdb
+import pytest
+
+from app.errors import BucketInvalid
+from app.journeys.asked import FORMS, ReadinessIn
+from app.journeys.definition import Journey
+from app.journeys.kinds import KINDS
+from app.journeys.readiness import people
+from app.journeys.readiness_answer import Criterion, ReadinessResult
+
+History = Callable[[Sequence[Mapping[str, Any]]], duckdb.DuckDBPyConnection]
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+SURVEY = {"instrument": "csat", "match": {"event": "rated"}}
+JOURNEY: dict[str, Any] = {
+    "key": "shop",
+    "name": "Shop",
+    "stages": [{"id": "look", "order": 1}, {"id": "buy", "order": 2}],
+    "channels": [{"id": "web"}, {"id": "phone"}, {"id": "mail"}, {"id": "fax"}],
+    "touchpoints": [
+        {"id": "page", "stage": "look", "channel": "web", "match": {"event": "page"}},
+        {"id": "call", "stage": "look", "channel": "phone", "match": {"event": "call"}},
+        {"id": "letter", "stage": "look", "channel": "mail", "match": {"event": "letter"}},
+        {"id": "order", "stage": "buy", "channel": "web", "match": {"event": "order"}},
+    ],
+}
+
+
+def event(person: int, name: str, days: float, source: str = "site", late: float = 0) -> Any:
+    at = NOW - timedelta(days=days)
+    received = at + timedelta(seconds=late)
+    return {"person_id": person, "name": name, "source": source, "occurred_at": at,
+            "received_at": received,
+            "properties": '{"score": 5}' if name == "rated" else None}  # fmt: skip
+
+
+def lake(history: History, events: Sequence[Any], known: int = 0, left: int = 0) -> Any:
+    connection = history(events)
+    everybody = sorted({one["person_id"] for one in events})
+    rows = [("allowed", one, "true") for one in everybody]
+    rows += [("known", one, "true") for one in everybody[:known]]
+    rows += [("left_out", 10_000 + k, "refused") for k in range(left)]
+    connection.execute("CREATE TABLE attribute (kind VARCHAR, key VARCHAR, person_id BIGINT,"
+                       " label VARCHAR)")  # fmt: skip
+    if rows:
+        connection.executemany("INSERT INTO attribute VALUES (?, '', ?, ?)", rows)
+    return connection
+
+
+def ask(connection: Any, journey: Mapping[str, Any] | None = JOURNEY, **more: Any) -> Any:
+    named = {"journey": "shop@1"} if journey else {}
+    asked = ReadinessIn.model_validate({**named, **more})
+    query = asked.question(Journey.model_validate(journey) if journey else None)
+    found = KINDS["readiness"].compute(connection, query, as_of=NOW)
+    assert isinstance(found, ReadinessResult)
+    return found
+
+
+def by_name(result: ReadinessResult) -> dict[str, Criterion]:
+    return {one.name: one for one in result.criteria}
+
+
+#: 120 people look, 60 of them buy, 40 call; letters are planned and never sent; 60 rate.
+EVENTS = [
+    *(event(p, "page", 100, late=30) for p in range(120)),
+    *(event(p, "page", 2, late=60) for p in range(120)),
+    *(event(p, "order", 1, late=60) for p in range(60)),
+    *(event(p, "call", 20, "centre") for p in range(40)),
+    *(event(p, "rated", 0.9, late=60) for p in range(60)),
+]
+
+
+def test_every_figure_is_what_a_person_counts(history: History) -> None:
+    connection = lake(history, EVENTS, known=90, left=30)
+    result = ask(connection, surveys=[SURVEY])
+    centre, site = result.feeds
+    assert (centre.source, centre.events, centre.silent, centre.delay_p95) == (
+        "centre", 40, True, None,
+    )  # fmt: skip
+    assert (site.events, site.profiles, site.silent, site.delay_p95) == (360, 120, False, 60.0)
+    assert [(one.channel, one.status, one.profiles, one.known) for one in result.channels] == [
+        ("web", "seen", 120, 90),
+        ("phone", "silent", 40, 40),
+        ("mail", "blind", 0, 0),
+        ("fax", "without_touchpoint", 0, 0),
+    ]
+    assert [(one.event, one.events) for one in result.unmapped] == [("rated", 60)]
+    assert (result.profiles, result.known, result.left_out) == (120, 90, {"refused": 30})
+    said = by_name(result)
+    values = {name: one.value for name, one in said.items()}
+    assert values == {
+        "feeds": 1.0, "mapped": 340 / 400, "channels": 1 / 3, "known": 0.75,
+        "several_channels": 40.0, "consent": 0.8, "prompt": 60 / 3600, "voice": 1 / 3,
+        "history": 100.0, "outcomes": 60.0, "target": 0.0,
+    }  # fmt: skip
+    assert {name for name, one in said.items() if not one.met} == {"channels", "voice", "target"}
+    assert result.level == 1
+    assert said["known"].text.fr == (
+        "oui\u00a0: 75,0\u202f% des personnes sont connues au-delà d’un appareil (au moins"
+        " 50,0\u202f%)\u202f; intervalle à 95\u202f%\u00a0: 66,6\u202f% à 81,9\u202f%."
+    )
+    assert result.summary.en == "Level 1 of 5: “collect”; 8 of 11 criteria are met."
+    for number, n in (("channel:phone", 40), ("known:any", 90), ("unknown:any", 30)):
+        asked = ReadinessIn.model_validate({"journey": "shop@1"})
+        query = asked.question(Journey.model_validate(JOURNEY))
+        assert len(people(connection, query, as_of=NOW, number=number)) == n
+    with pytest.raises(BucketInvalid):
+        people(connection, query, as_of=NOW, number="channel:fog")
+
+
+def test_each_level_falls_with_any_of_its_criteria(history: History) -> None:
+    journey = {
+        **JOURNEY,
+        "channels": JOURNEY["channels"][:2],
+        "touchpoints": [p for p in JOURNEY["touchpoints"] if p["id"] != "letter"],
+        "target": {"nodes": ["page", "order"]},
+    }
+    events = [*EVENTS, event(1, "call", 1, "centre")]
+    connection = lake(history, events, known=90, left=30)
+    best: dict[str, Any] = {"surveys": [SURVEY], "voice_share": 0.3}
+    assert ask(connection, journey, **best).level == 5
+    falls: list[tuple[dict[str, Any], int]] = [
+        ({"silent_after": "PT1S"}, 0), ({"mapped_share": 0.9}, 1), ({"known_share": 0.8}, 2),
+        ({"consent_share": 0.9}, 2), ({"least": 41}, 2), ({"prompt": "PT59S"}, 3),
+        ({"voice_share": 0.5}, 3), ({"surveys": []}, 3), ({"history": "P101D"}, 4),
+        ({"outcome": {"event": "call"}}, 4),
+    ]  # fmt: skip
+    for more, level in falls:
+        assert ask(connection, journey, **{**best, **more}).level == level, more
+
+
+def test_where_nothing_came_nothing_is_ready_and_no_share_is_invented(history: History) -> None:
+    for journey in (JOURNEY, None):
+        result = ask(lake(history, []), journey)
+        said = by_name(result)
+        assert (result.level, result.profiles, result.feeds) == (0, 0, ())
+        assert said["known"].value is None
+        assert said["known"].text.en is not None
+        assert said["known"].text.en.endswith("unknown for want of data.")
+
+
+def test_every_criterion_names_a_request_that_can_be_asked(history: History) -> None:
+    connection = lake(history, EVENTS, known=90)
+    for surveys in ([SURVEY], []):
+        result = ask(connection, surveys=surveys)
+        for one in result.criteria:
+            kind = one.evidence.path.removeprefix("/v1/analyses/")
+            asked = FORMS[kind].model_validate(one.evidence.request)
+            question = asked.question(Journey.model_validate(JOURNEY))
+            found = KINDS[kind].compute(connection, question, as_of=NOW).model_dump()
+            assert one.evidence.at.removeprefix("/") in found
+            if kind == "readiness":
+                assert found["criteria"] == result.model_dump()["criteria"]
+            if one.name == "mapped":
+                assert found["unmapped_share"] == pytest.approx(1 - (one.value or 0))
