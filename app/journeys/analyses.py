@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 import consent
 from app.consents.permission import permissions
 from app.db import Sessions
-from app.journeys import attributes, envelope, questions
+from app.journeys import attributes, envelope, questions, remembered
 from app.journeys.kinds import KINDS, Kind
 from app.lake.copy import copy_new
-from app.lake.duckdb_engine import Lake, open_lake
+from app.lake.duckdb_engine import Lake, basis, open_lake, opened
 from app.segments import lists
 from identity import people
 
@@ -30,25 +30,25 @@ def ask(
 ) -> dict[str, Any]:
     """Answer a question over the resolved people who allow the purpose, in the envelope.
 
-    `as_of` in the future is now. Raises PurposeNotFound, and DefinitionInvalid for a mistyped name
-    of an event below a `not`.
+    `as_of` in the future is now. An answer of now may be that of some seconds ago, which it says,
+    while nothing it rests on has changed (`remembered`). Raises PurposeNotFound, and
+    DefinitionInvalid for a mistyped name of an event below a `not`.
     """
     analysis, now = KINDS[kind], datetime.now(UTC)
-    moment = min(as_of or now, now)
+    at = None if as_of is None or as_of >= now else as_of
     copy_new(sessions, directory)
-    with sessions.begin() as session, open_lake(session, directory, purpose) as lake:
-        seen = _look(session, lake, analysis, request, purpose, moment)
-        warnings = envelope.check(lake, request, moment) if analysis.spelling else []
-        result = analysis.compute(lake.connection, request, as_of=moment)
+    with sessions.begin() as session:
+        found = _answered(session, directory, kind, request, purpose=purpose, as_of=at, now=now)
+        seen, moment = found.seen, found.as_of
         answer = envelope.wrap(
             session,
-            lake,
+            found.basis.people.excluded,
             seen,
             kind,
-            result,
+            found.result,
             purpose=purpose,
             as_of=moment,
-            warnings=[*analysis.caveats(request), *warnings],
+            warnings=[*analysis.caveats(request), *found.warnings],
         )
         questions.keep(
             session,
@@ -61,6 +61,35 @@ def ask(
             now=now,
         )
         return answer
+
+
+def _answered(
+    session: Session,
+    directory: Path,
+    kind: str,
+    request: BaseModel,
+    *,
+    purpose: str,
+    as_of: datetime | None,
+    now: datetime,
+) -> remembered.Answer:
+    """Return the answer that is remembered, or compute it; what traits say is not remembered."""
+    analysis = KINDS[kind]
+    shown = basis(session, directory, purpose)
+    asked = remembered.key(kind, request, purpose, as_of)
+    plain = not analysis.attributes(request)
+    known = remembered.find(session, asked, shown, now=now) if plain else None
+    if known is not None:
+        return known
+    moment = as_of or now
+    with opened(shown, purpose) as lake:
+        seen = _look(session, lake, analysis, request, purpose, moment)
+        warnings = envelope.check(lake, request, moment) if analysis.spelling else []
+        result = analysis.compute(lake.connection, request, as_of=moment)
+    answer = remembered.Answer(shown, moment, seen, result, warnings)
+    if plain:
+        remembered.keep(session, asked, answer)
+    return answer
 
 
 def profiles(

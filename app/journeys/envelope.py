@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -74,7 +75,7 @@ def check(lake: Lake, request: BaseModel, as_of: datetime) -> list[str]:
 
 def wrap(
     session: Session,
-    lake: Lake,
+    left_out: Mapping[str, int],
     seen: Seen,
     kind: str,
     result: BaseModel,
@@ -91,7 +92,7 @@ def wrap(
     consent.count_denials(
         session,
         use="journey",
-        denials=[(purpose, why, people) for why, people in lake.excluded.items()],
+        denials=[(purpose, why, people) for why, people in left_out.items()],
         at=datetime.now(UTC),
     )
     body = result.model_dump(mode="json", by_alias=True)
@@ -99,7 +100,7 @@ def wrap(
     body.pop("as_of")
     key = json.dumps([kind, digest, purpose, as_of.isoformat(), seen.fingerprint])
     waiting = stream.backlog(session, "lake").events
-    excluded = {f"consent:{why}": people for why, people in lake.excluded.items()}
+    excluded = {f"consent:{why}": people for why, people in left_out.items()}
     excluded |= {"events:in_the_future": seen.ahead} if seen.ahead else {}
     excluded |= {"events:refused_by_their_stamp": seen.stamped} if seen.stamped else {}
     return {
@@ -121,12 +122,12 @@ def wrap(
         "excluded": excluded,
         "sampling": 1.0,
         "result": body,
-        "warnings": [*_warnings(lake, seen, waiting, purpose), *warnings],
+        "warnings": [*_warnings(left_out, seen, waiting, purpose), *warnings],
     }
 
 
-def _warnings(lake: Lake, seen: Seen, waiting: int, purpose: str) -> list[str]:
-    denied = sum(lake.excluded.values())
+def _warnings(left_out: Mapping[str, int], seen: Seen, waiting: int, purpose: str) -> list[str]:
+    denied = sum(left_out.values())
     found = []
     if denied and not seen.profiles:
         found.append(
