@@ -12,6 +12,7 @@ from app.errors import DefinitionInvalid, JourneyNotFound, MapUnreadable
 from app.journeys import catalogue, workbook
 from app.journeys.definition import Journey
 from app.journeys.difference import difference
+from app.journeys.provenance import who_says
 from app.journeys.templates import TEMPLATES
 
 journey = typer.Typer(help="Maps of journeys.", no_args_is_help=True)
@@ -92,6 +93,20 @@ def diff(
         new = catalogue.find(session, key if after is None else f"{key}@{after}")[0].definition
     rows = [asdict(each) for each in difference(old, new)]
     show(rows, as_json, "path", "kind", "before", "after")
+
+
+@journey.command("provenance")
+def provenance(key: Key, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """List every field of a map with who says so, and since which version it is as it is."""
+    with opened(settings(data_dir)) as sessions, sessions() as session:
+        newest = catalogue.find(session, key)[0]
+        past = [
+            (one.version, one.created_at, one.definition)
+            for one in catalogue.versions(session, newest.key)
+            if one.version <= newest.version
+        ]
+    rows = [asdict(each) for each in who_says(past)]
+    show(rows, as_json, "path", "source", "by", "on", "n", "version")
 
 
 def _write(out: Path, found: Journey) -> None:

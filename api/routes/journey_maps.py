@@ -21,6 +21,7 @@ from app.errors import (
 from app.journeys import catalogue, sheet_cells, workbook
 from app.journeys.definition import Persona
 from app.journeys.difference import difference
+from app.journeys.provenance import who_says
 from app.journeys.templates import TEMPLATES
 from app.segments import members, overlap
 from consent.errors import PurposeNotFound
@@ -123,6 +124,27 @@ def compare_versions(
         "to": after.version,
         "data": [asdict(each) for each in found],
     }
+
+
+@router.get(
+    "/v1/journeys/{key}/provenance",
+    summary="Who says what of a journey",
+    responses=documented(*AUTH, JourneyNotFound),
+)
+def read_provenance(session: Db, caller: Reader, key: str) -> dict[str, Any]:
+    """Return every field of the map with who says so, and since which version it is as it is.
+
+    Declared (by whom, when), surveyed (among how many) or observed (by which request). What the
+    map does not state was declared by whoever saved that version, and `by` is null.
+    """
+    newest = catalogue.find(session, key)[0]
+    past = [
+        (one.version, one.created_at, one.definition)
+        for one in catalogue.versions(session, newest.key)
+        if one.version <= newest.version
+    ]
+    data = [{**asdict(one), "since": one.since.isoformat()} for one in who_says(past)]
+    return {"key": newest.key, "version": newest.version, "data": data}
 
 
 @router.get(

@@ -25,6 +25,7 @@ from pydantic import (
 
 from app.journeys.frozen import Frozen as Frozen  # part of every definition
 from app.journeys.frozen import Identifier as Identifier
+from app.journeys.provenance import LISTS, Provenance, check
 from app.journeys.target import Target
 
 MAX_NESTING = 12
@@ -292,7 +293,7 @@ class Journey(Frozen):
     orders, so that the furthest stage of a person is always one stage. `stage_rule` says which
     stage a person is at: the furthest ever reached, or the one of the latest event. `value` is
     what an arrival at the last stage is worth, `lost` are events after which somebody is gone,
-    `personae` are whom it is drawn for.
+    `personae` are whom it is drawn for, `provenance` says who says what of it.
     """
 
     key: Identifier
@@ -306,12 +307,16 @@ class Journey(Frozen):
     value: Amount | None = None
     lost: tuple[Match, ...] = Field(default=(), max_length=50)
     personae: tuple[Persona, ...] = Field(default=(), max_length=50)
+    provenance: tuple[Provenance, ...] = Field(default=(), max_length=5_000)
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
-        for field in ("stages", "channels", "touchpoints", "personae"):
+        for field in LISTS:
             _distinct(f"/{field}", "id", [part.id for part in getattr(self, field)])
         _distinct("/stages", "order", [stage.order for stage in self.stages])
+        lists = {part: {one.id: type(one).model_fields for one in getattr(self, part)}
+                 for part in LISTS}  # fmt: skip
+        check(self.provenance, lists, type(self).model_fields)
         if self.target is not None:
             self.target.check(
                 {point.id for point in self.touchpoints}, {channel.id for channel in self.channels}

@@ -29,11 +29,12 @@ SHEETS = {
     "channels": "Channels",
     "touchpoints": "Touchpoints",
     "personae": "Personae",
+    "provenance": "Provenance",
 }
 #: Sheets that a workbook may lack.
-OPTIONAL = ("personae",)
+OPTIONAL = ("personae", "provenance")
 #: What is text even where somebody typed a number.
-NAMES = ("id", "stage", "channel", "key", "segment")
+NAMES = ("id", "stage", "channel", "key", "segment", "by", "of")
 FIRST, SHOWN = "Journey", "Map"
 #: The title of a column whose cells are JSON ends with this.
 JSON = " (JSON)"

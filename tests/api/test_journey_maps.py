@@ -126,6 +126,48 @@ def test_68_a_persona_has_the_size_of_its_segment(
     assert server.get(f"/v1/journeys/{KEY}/personae", headers=without).status_code == 403
 
 
+def test_66_every_field_says_who_says_so(server: TestClient, editor: dict[str, str]) -> None:
+    server.post("/v1/journeys", json=EXAMPLE, headers=editor)
+    example: dict[str, Any] = dict(EXAMPLE)
+    point, stage = example["touchpoints"][0]["id"], example["stages"][0]["id"]
+    query = {"analysis": "matrix", "request": {"journey": KEY}}
+    stated = [
+        {"of": "", "source": "declared", "by": "workshop of the trades", "on": "2026-05-01"},
+        {"of": f"/touchpoints/{point}", "source": "surveyed", "n": 12},
+        {"of": f"/touchpoints/{point}/match", "source": "observed", "query": query},
+    ]
+    body = {**renamed("other"), "provenance": stated}
+    assert server.post("/v1/journeys", json=body, headers=editor).status_code == 201
+    answer = server.get(f"/v1/journeys/{KEY}/provenance", headers=editor).json()
+    said = {one["path"]: one for one in answer["data"]}
+    saved = server.get(f"/v1/journeys/{KEY}", headers=editor).json()
+    items = {
+        f"/{part}/{item['id']}/{field}"
+        for part in ("stages", "channels", "touchpoints")
+        for item in saved[part]
+        for field in item
+        if field != "id"
+    }
+    assert items <= said.keys()
+    assert said[f"/touchpoints/{point}/match"]["query"] == query
+    assert said[f"/touchpoints/{point}/stage"]["n"] == 12
+    assert (said[f"/stages/{stage}/order"]["by"], said[f"/stages/{stage}/order"]["on"]) == (
+        "workshop of the trades", "2026-05-01",
+    )  # fmt: skip
+    assert (said["/name"]["version"], said[f"/stages/{stage}/order"]["version"]) == (2, 1)
+    first = server.get(f"/v1/journeys/{KEY}@1/provenance", headers=editor).json()["data"]
+    assert {(one["source"], one["by"], one["version"]) for one in first} == {("declared", None, 1)}
+    for wrong in (
+        [{"of": "/touchpoints/nothing", "source": "surveyed", "n": 1}],
+        [{"of": f"/touchpoints/{point}/colour", "source": "surveyed", "n": 1}],
+        [{"of": "", "source": "declared", "by": "me"}],
+        [stated[0], stated[0]],
+    ):
+        refused = server.post("/v1/journeys", json={**body, "provenance": wrong}, headers=editor)
+        assert refused.status_code == 422, wrong
+    assert server.get("/v1/journeys/nobody/provenance", headers=editor).status_code == 404
+
+
 def test_templates_can_be_saved_as_they_are(server: TestClient, editor: dict[str, str]) -> None:
     found = server.get("/v1/journey-templates", headers=editor).json()["data"]
     assert len(found) > 1

@@ -50,6 +50,15 @@ def whole(**more: Any) -> dict[str, Any]:
             for s in range(STAGES)
             for c in range(CHANNELS)
         ],
+        "provenance": [
+            {"of": "", "source": "declared", "by": "=workshop", "on": "2026-05-01"},
+            {"of": "/touchpoints/t0-0/assessment", "source": "surveyed", "n": 12},
+            {
+                "of": "/stages/s1",
+                "source": "observed",
+                "query": {"analysis": "matrix", "request": {"journey": "whole"}},
+            },
+        ],
         "personae": [{"id": "loyal", "segment": "loyal-customers", "name": {"fr": "Fidèle"}}],
         **more,
     }
