@@ -26,7 +26,7 @@ from app.profiles import account_calls, accounts, computing
 from app.profiles.changes import News, publish
 from app.profiles.project import project
 from app.resolve import AGAIN, SPELLED, resolve
-from app.segments import looking, refreshing
+from app.segments import concerns, looking, refreshing
 from app.segments import members as segments
 from app.segments.tables import Segment
 from identity import people
@@ -70,17 +70,26 @@ def step(session: Session, *, limit: int = BATCH) -> Step:
         grouped = account_calls.project(session, events)
         listed = segments.list_all(session)
         followed = due.followed(session)
-        seen = {e.identifier_ids[0] for e in events} | grouped if listed or followed else set()
+        seen = {e.identifier_ids[0] for e in events} | grouped if followed else grouped
         asked = {t.identifier_id for t in touched}
         persons = people.people_of(session, seen | asked | changed)
         affected = {persons[i] for i in asked} | moved.people
         updated = computing.follow(session, affected, now=now, events=events)
         updated |= {persons[i] for i in changed}
         publish(session, _news(persons, updated, moved, touched), at=now)
-        concerned = set(persons.values()) | moved.people
         if listed:
-            concerned |= accounts.beside(session, affected)
-        advance(session, listed, concerned, moved, now=now)
+            asks = concerns.of_all(session, listed)
+            news = concerns.News(
+                whole=frozenset({*affected, *moved.created, *accounts.beside(session, affected)}),
+                events=computing.named_in(
+                    session, {n for one in asks.values() for n in one.events}, events
+                ),
+                traits={persons[i] for i in changed},
+                computed=updated,
+                groups={persons[i] for i in grouped},
+            )
+            for segments_asked, people_asked in concerns.portions(listed, asks, news):
+                advance(session, segments_asked, people_asked, moved, now=now)
         outbox.follow(session, affected | {persons[i] for i in changed}, now=now)
         if followed:
             due.mark(session, set(persons.values()) | moved.people, now=now)

@@ -51,7 +51,7 @@ def follow(
     if not listed:
         return set()
     changed: set[int] = set()
-    named = _named(session, {trait.definition["event"] for trait in listed}, events)
+    named = named_in(session, {trait.definition["event"] for trait in listed}, events)
     for trait in listed:
         concerned = {*people, *named.get(trait.definition["event"], ())}
         if concerned:
@@ -59,10 +59,10 @@ def follow(
     return changed
 
 
-def _named(
+def named_in(
     session: Session, names: Collection[str], events: Sequence[Outline]
 ) -> dict[str, set[int]]:
-    """Return whose events of these names are in a step."""
+    """Return whose events of these names are in a step that has not ended."""
     found: dict[str, set[int]] = {}
     if not events:
         return found

@@ -89,6 +89,12 @@ def _parts(rule: Rule, others: Mapping[str, Rule]) -> Iterator[Rule]:
             yield from _parts(others[part.segment], others)
 
 
+def parts_of_all(session: Session, rules: Sequence[Rule], purpose: str) -> list[list[Rule]]:
+    """Return everything in each of these rules of one purpose, and in segments that it names."""
+    others = rules_of(session, rules, purpose)
+    return [list(_parts(rule, others)) for rule in rules]
+
+
 def rules_of(session: Session, rules: Iterable[Rule], purpose: str) -> dict[str, Rule]:
     """Return the rules of all segments of the purpose, by key, where these are made of any."""
     if not any(True for rule in rules for _ in _members(rule)):

@@ -69,8 +69,8 @@ def test_a_number_too_large_stops_its_segment_and_no_other(
             ),
             {"huge": HUGE},
         )
-    said("bea")
-    said("ada")
+    said("bea", m=1)  # of another trait: steps ask whoever has news of one
+    said("ada", m=1)
     said("cleo", n=9)  # a step in which the rule is asked of nobody whose number is too large
     found = {key: segment(server, header, key) for key in ("rich", "buyers", "nested")}
     assert found["buyers"]["state"] == "fresh"
