@@ -108,6 +108,12 @@ def versions(session: Session, key: str) -> list[Purpose]:
     return found
 
 
+def ever_declared(session: Session, name: str) -> bool:
+    """Say whether any version of any purpose has ever declared something of this name."""
+    said = sa.exists().where(PurposeVersion.declared.has_key(name))
+    return bool(session.scalar(sa.select(said)))
+
+
 def announced(session: Session) -> dict[str, Purpose]:
     """Return the last version of every purpose, by key, whether or not its time has come."""
     return purposes(session, at=datetime.max.replace(tzinfo=UTC))

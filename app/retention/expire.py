@@ -12,7 +12,7 @@ from app.db import Sessions, exclusively, statement
 from app.events import partitions
 from app.lake import copy
 from app.profiles import computed_traits
-from app.retention import parts, purposes
+from app.retention import parts, purposes, special
 from app.retention.rules import MOST_DAYS
 from app.retention.tables import RetentionRule
 
@@ -30,6 +30,8 @@ class Expired:
     #: Of the purposes: events, and identifiers whose traits went.
     events_without_purpose: int = 0
     profiles_without_purpose: int = 0
+    #: Events whose values of special categories nobody may read any more.
+    without_special_values: int = 0
 
 
 def run(
@@ -45,8 +47,9 @@ def run(
 
     In small transactions, so that nobody waits, and each may be the last: a run that is cut short
     is taken up by the next. By a rule events go, and traits stay, since they say what is known and
-    not what happened; with `by_purpose` both go when no purpose keeps them. `rejected` is how long
-    rejected events are kept and may be replayed.
+    not what happened; with `by_purpose` both go when no purpose keeps them. Values of special
+    categories go in any case when nobody may read them. `rejected` is how long rejected events are
+    kept and may be replayed.
     """
     now = now or datetime.now(UTC)
     late = max(rejected, timedelta(seconds=LONGEST_PENDING))
@@ -57,6 +60,7 @@ def run(
         without = purposes.ByPurpose()
         try:
             events = sum(_partition(sessions, part, now, really=not dry_run) for part in due)
+            apart = special.run(sessions, dry_run=dry_run)
             if by_purpose:
                 without = purposes.run(sessions, late=late, now=now, dry_run=dry_run)
         finally:  # what is deleted must leave the files, whatever failed after it
@@ -65,7 +69,7 @@ def run(
             with sessions.begin() as session:
                 computed_traits.look_again(session)
         dropped = 0 if dry_run else partitions.drop_empty(sessions)
-        return Expired(events, dropped, files, without.events, without.profiles)
+        return Expired(events, dropped, files, without.events, without.profiles, apart)
 
 
 def _parts(sessions: Sessions, now: datetime, late: timedelta) -> list[int]:

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,8 @@ from fastapi.testclient import TestClient
 from app import pipeline
 from app.db import Sessions
 from app.plans import in_force, special, versions
+from app.retention import expire
+from consent import restrictions
 
 PURPOSE = "care.advice"
 PLAN: dict[str, Any] = {
@@ -160,6 +164,55 @@ def test_88_what_a_person_agreed_to_explicitly_is_read_for_that_purpose_alone(
     clinic.say("withdrawn")
     assert clinic.read()["data"] == []
     assert clinic.read()["withheld"][0]["reason"] == "withdrawn"
+
+
+def test_88_what_nobody_may_read_any_more_is_destroyed_within_an_hour_and_the_rest_stays(
+    clinic: Clinic, sessions: Sessions, tmp_path: Path
+) -> None:
+    def destroyed(*, dry_run: bool = False) -> int:
+        done = expire.run(sessions, tmp_path, rejected=timedelta(days=30), dry_run=dry_run,
+                          by_purpose=False)  # fmt: skip
+        assert done is not None
+        return done.without_special_values
+
+    def entries() -> list[dict[str, str]]:
+        told = "SELECT public FROM consent.ledger_statement WHERE public ? 'act'"
+        with sessions() as session:
+            return list(session.scalars(sa.text(told)))
+
+    clinic.say("given")
+    clinic.send(IDENTIFY, TRACK)
+    assert destroyed() == 0
+    assert clinic.where() == {"app.event"}
+
+    clinic.say("withdrawn")
+    with sessions.begin() as session:  # whoever wants the data kept for a claim (art. 18(1)(c))
+        restrictions.restrict(session, [("user_id", "ada")], "restriction", reason_ref="r",
+                              at=datetime.now(UTC))  # fmt: skip
+    assert destroyed() == 0
+    assert clinic.where() == {"app.event"}
+    with sessions.begin() as session:
+        restrictions.lift(session, "r", at=datetime.now(UTC))
+
+    assert destroyed(dry_run=True) == 2
+    assert clinic.where() == {"app.event"}
+    assert destroyed() == 2
+    assert clinic.where() == set()
+    assert destroyed() == 0
+    assert entries() == [{"act": "special_categories_destroyed", "events": "2"}]
+    [event, _] = clinic.read("service.operation", "/events")["data"]
+    assert event["properties"] == {"price": 12, "lab": {"n": [{}]}}
+    clinic.say("given")
+    assert clinic.read()["data"] == []
+
+    clinic.send(TRACK)  # what is told after that rests on the new consent
+    clinic.purpose("care.nurse", covers=("religion",))
+    assert destroyed() == 0
+    assert clinic.where() == {"app.event"}
+    body = {"key": PURPOSE, "version": 2, "explicit": True, "declared": {}}
+    clinic.server.post("/v1/purposes", json=body, headers=clinic.header).raise_for_status()
+    assert destroyed() == 1  # no purpose covers health any more
+    assert clinic.where() == set()
 
 
 def test_88_a_category_that_no_purpose_covers_is_never_kept(clinic: Clinic) -> None:
