@@ -1,6 +1,6 @@
 """How old people are, as far as it decides: children and teenagers."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
 from fastapi import Query
@@ -46,7 +46,8 @@ class AgeIn(BaseModel):
     def _one(self) -> Self:
         if (self.born is None) == (self.band is None):
             raise ValueError("say either when the person was born or the band")
-        if self.born is not None and not 1900 <= self.born.year <= datetime.now(UTC).year:
+        latest = datetime.now(UTC).date() + timedelta(days=1)  # it is tomorrow elsewhere
+        if self.born is not None and not date(1900, 1, 1) <= self.born <= latest:
             raise ValueError("nobody is that old, or not born yet")
         return self
 
@@ -78,12 +79,13 @@ def state_age(
     """State the age of a person, instead of what was stated before. In force from the answer on.
 
     A child's consent counts only with a guardian's; who is under 18 is kept out of purposes for
-    adults. Without a country the age of digital consent is 16.
+    adults. Without a country the age of digital consent is 16. `entry_id` is the statement's in the
+    ledger, which proves it.
     """
     who, now = identifiers.parse(wanted.subject), datetime.now(UTC)
     by = f"client:{caller.client_id}"
-    stated.state(session, *who, wanted.spans(now), stated_by=by, at=now)
-    return _shown(session, who)
+    entry = stated.state(session, *who, wanted.spans(now), stated_by=by, at=now)
+    return {"entry_id": str(entry), **_shown(session, who)}
 
 
 @router.get("", summary="Show what is known of somebody's age", responses=documented(*AUTH))

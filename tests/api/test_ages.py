@@ -139,6 +139,29 @@ def test_88_a_child_without_a_guardian_is_denied_every_purpose_on_consent(
     assert office.reason("profile.ads") == "given"
     assert office.state(band="child", born="2015-01-01") == 422
     assert office.state(born="1815-12-10") == office.state() == 422
+    unborn = today + timedelta(days=2)
+    assert office.state(born=unborn.isoformat()) == 422
+
+
+def test_88_what_was_stated_of_an_age_is_in_the_ledger_and_readable_by_nobody_else(
+    server: TestClient, sessions: Sessions, token: Token
+) -> None:
+    office = Office(server, sessions, token)
+    for age in ({"band": "child"}, {"band": "adult"}):  # what an operator who cheats would state
+        body = {"subject": "user_id:kim", **age}
+        answer = server.put("/v1/ages", json=body, headers=office.client).json()
+        with sessions() as session:
+            said = session.execute(
+                sa.text(
+                    "SELECT kind, public, namespace, value, CAST(body AS jsonb) AS body "
+                    "FROM consent.ledger_statement WHERE about = CAST(:about AS uuid)"
+                ),
+                {"about": answer["entry_id"]},
+            ).one()
+        assert (said.kind, said.public) == ("admin", {"act": "age_stated"})
+        assert (said.namespace, said.value) == ("user_id", "kim")
+        assert [one["band"] for one in said.body["bands"]] == ["child"] * (age["band"] == "child")
+        assert said.body["stated_by"].startswith("client:")
 
 
 @pytest.mark.parametrize(
