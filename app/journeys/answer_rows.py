@@ -56,6 +56,10 @@ def _table(kind: str, result: Mapping[str, Any]) -> list[Row]:  # noqa: C901 - a
                 for measure, groups in one[part].items()
                 for group in groups
             ]
+        case "findings":
+            return [_finding(one) for one in result["findings"]]
+        case "readiness":
+            return [_finding(one) for one in result["criteria"]]
         case "time-to-convert":
             return [{**result["converted"]}]
         case "conformance":
@@ -79,6 +83,13 @@ def _friction(point: Row) -> Row:
     kept = {k: v for k, v in point.items() if k not in ("components", "absent", "assessment")}
     declared = (point["assessment"] or {}).get("declared")
     return {**kept, "declared": declared, **parts}
+
+
+def _finding(one: Row) -> Row:
+    """Put both languages and the request beside the figures."""
+    words = {f"text_{language}": said for language, said in one["text"].items()}
+    apart = {k: v for k, v in one.items() if k not in ("text", "evidence")}
+    return {**words, **apart, **one["evidence"]}
 
 
 def _flat(row: Row) -> Row:

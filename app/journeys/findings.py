@@ -9,7 +9,9 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import duckdb
+from pydantic import ValidationError
 
+from app.errors import DefinitionInvalid
 from app.journeys import anomalies as anomaly
 from app.journeys import compare as comparison
 from app.journeys import conformance as conforming
@@ -85,7 +87,10 @@ class _Read(NamedTuple):
 def findings(
     connection: duckdb.DuckDBPyConnection, query: FindingsQuery, *, as_of: datetime
 ) -> FindingsResult:
-    """Look through all analyses over the view `event`. Read-only."""
+    """Look through all analyses over the view `event`. Read-only.
+
+    Raises DefinitionInvalid for what one of them would refuse.
+    """
     asked = questions(query, as_of)
     read = [
         _read(connection, query, analysis, said, as_of)
@@ -130,8 +135,16 @@ def people(
     if not isinstance(said, dict) or not isinstance(place[1], str):
         raise unknown(number, "of:[analysis,bucket]")
     source = SOURCES[place[0]]
-    question = source.form.model_validate(said).question(query.journey)
+    question = _question(source, query, said)
     return source.people(connection, question, as_of=as_of, number=place[1])
+
+
+def _question(source: Source, query: FindingsQuery, said: dict[str, Any]) -> Any:
+    """Return the question of a request; raises DefinitionInvalid for what it does not bear."""
+    try:
+        return source.form.model_validate(said).question(query.journey)
+    except ValidationError as error:
+        raise DefinitionInvalid(str(error.errors()[0]["msg"])) from None
 
 
 def _read(
@@ -142,7 +155,7 @@ def _read(
     as_of: datetime,
 ) -> _Read:
     source = SOURCES[analysis]
-    question = source.form.model_validate(said).question(query.journey)
+    question = _question(source, query, said)
     result = source.compute(connection, question, as_of=as_of)
     seen = list(source.read(query, result))
     evidence = Evidence(

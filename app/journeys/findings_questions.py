@@ -3,6 +3,9 @@
 from datetime import datetime
 from typing import Any
 
+from pydantic import ValidationError
+
+from app.errors import DefinitionInvalid
 from app.journeys.definition import Journey, LocalizedText, Match
 from app.journeys.findings_request import FindingsQuery
 from app.journeys.funnel_request import TimeRange
@@ -134,7 +137,17 @@ def last_stage(journey: Journey) -> Match:
 
 
 def _at(journey: Journey, stage: str) -> Match:
-    """What is mapped to a stage: what fits a touchpoint of it, and none of another one before."""
+    """What is mapped to a stage: what fits a touchpoint of it, and none of another one before.
+
+    Raises DefinitionInvalid where that is nested deeper than a match may be.
+    """
+    try:
+        return _mapped_to(journey, stage)
+    except ValidationError as error:
+        raise DefinitionInvalid(f"stage {stage}: {error.errors()[0]['msg']}") from None
+
+
+def _mapped_to(journey: Journey, stage: str) -> Match:
     found: list[Match] = []
     others: list[Match] = []
     for point in journey.touchpoints:

@@ -17,7 +17,7 @@ from app.journeys.buckets import bucket, parse, unknown
 from app.journeys.definition import definition_hash
 from app.journeys.findings_questions import last_stage
 from app.journeys.paths_request import PathsRequest
-from app.journeys.predicate import Parameters, known, microseconds, moment, sql
+from app.journeys.predicate import Parameters, known, microseconds, sql
 from app.journeys.readiness_answer import (
     LEVELS,
     ChannelSeen,
@@ -43,7 +43,9 @@ def readiness(
     """Look at every feed over the views `event` and `attribute`. Read-only."""
     parameters = Parameters()
     text = _labelled(query, as_of, parameters)
-    fresh = moment(as_of - query.silent_after, parameters)
+    # In whole microseconds: before the year 1 there is no datetime.
+    quiet = query.silent_after // timedelta(microseconds=1)
+    fresh = f"make_timestamptz({parameters.bind(microseconds(as_of) - quiet)}::BIGINT)"
     outcome = query.outcome or (last_stage(query.journey) if query.journey else None)
     came = sql(outcome, parameters) if outcome else "false"
     [row] = connection.execute(

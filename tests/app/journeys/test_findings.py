@@ -1,5 +1,6 @@
 """Findings: what is planted is told, with figures that come again; what is not is not."""
 
+import json
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +11,8 @@ import duckdb
 import pytest
 from pydantic import ValidationError
 
-from app.errors import BucketInvalid
+from app.errors import BucketInvalid, DefinitionInvalid
+from app.journeys.answer_rows import rows as rows_of
 from app.journeys.asked import FORMS, FindingsIn
 from app.journeys.definition import Journey, LocalizedText
 from app.journeys.findings import people
@@ -234,6 +236,29 @@ def test_a_bucket_of_no_analysis_and_a_question_without_ends_are_refused(
             people(lake, query(), as_of=LATER, number=name)
     with pytest.raises(ValidationError, match="entry and outcome"):
         FindingsIn.model_validate({"entry": {"event": "page"}}).question(None)
+
+
+def test_what_a_part_would_refuse_is_refused_as_a_definition(
+    lake: duckdb.DuckDBPyConnection,
+) -> None:
+    with pytest.raises(DefinitionInvalid, match="unknown nothing"):
+        ask(lake, query(readings=[{"touchpoints": ["nothing"], "late_after": "P1D"}]))
+    deep: dict[str, Any] = {"event": "call"}
+    for _ in range(10):
+        deep = {"not": deep}
+    points = [{**p, "match": deep} if p["id"] == "call" else p for p in JOURNEY["touchpoints"]]
+    turned = {**JOURNEY, "touchpoints": points[::-1]}
+    asked = FindingsIn.model_validate({"journey": "loan@1"})
+    with pytest.raises(DefinitionInvalid, match="stage ask"):
+        ask(lake, asked.question(Journey.model_validate(turned)))
+
+
+def test_a_table_of_findings_has_both_languages_and_the_request(told: FindingsResult) -> None:
+    table = rows_of({"kind": "findings", "result": told.model_dump(mode="json")})
+    assert len(table) == len(told.findings)
+    assert table[0]["text_fr"] == told.findings[0].text.fr
+    assert table[0]["path"] == told.findings[0].evidence.path
+    assert json.loads(table[0]["request"]) == told.findings[0].evidence.request
 
 
 def test_numbers_are_written_as_each_language_writes_them() -> None:
