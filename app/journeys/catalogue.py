@@ -1,10 +1,8 @@
 """Journey definitions: stored in versions that never change."""
 
-from collections.abc import Sequence
-
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import distinct_on
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased, defer
 
 import consent
 from app.errors import JourneyChanged, JourneyNotFound
@@ -17,6 +15,9 @@ from app.journeys.tables import JourneyVersion
 LONGEST_NUMBER = 10
 #: So many places that changed are named in an error.
 MOST_TOLD = 20
+#: So many definitions are kept as they were read; those of a company are a few dozen.
+MOST_KNOWN = 256
+_known: dict[str, Journey] = {}
 _LOCK = sa.text("SELECT pg_advisory_xact_lock(hashtext('journey'), hashtext(:key))")
 
 
@@ -63,7 +64,7 @@ def find(session: Session, key: str) -> tuple[JourneyVersion, Journey]:
         found = None
     if found is None:
         raise JourneyNotFound(key)
-    return found, Journey.model_validate(found.definition)
+    return found, _read(found)
 
 
 def versions(session: Session, key: str) -> list[JourneyVersion]:
@@ -96,21 +97,41 @@ def _since(session: Session, key: str, read: str, last: JourneyVersion | None) -
 
 def list_all(session: Session) -> list[tuple[JourneyVersion, Journey]]:
     """Return the newest version of every journey, by key."""
-    return [(row, Journey.model_validate(row.definition)) for row in _newest(session)]
+    return [(row, _read(row)) for row in session.scalars(_newest())]
 
 
 def of_purpose(session: Session, purpose: str) -> list[tuple[JourneyVersion, Journey]]:
     """Return the newest version of the journeys that serve a purpose, by key."""
-    rows = [row for row in _newest(session) if row.definition["purpose"] == purpose]
-    return [(row, Journey.model_validate(row.definition)) for row in rows]
+    newest = aliased(JourneyVersion, _newest().subquery())
+    rows = session.scalars(
+        sa.select(newest)
+        .where(newest.definition["purpose"].astext == purpose)
+        .options(defer(newest.definition))
+        .order_by(newest.key)
+    )
+    return [(row, _read(row)) for row in rows]
 
 
-def _newest(session: Session) -> Sequence[JourneyVersion]:
-    return session.scalars(
+def _read(row: JourneyVersion) -> Journey:
+    """Return the definition of a version: a map of 60 touchpoints takes milliseconds to read.
+
+    One is read once by each process, for equal hashes are equal definitions.
+    """
+    found = _known.get(row.definition_hash)
+    if found is None:
+        found = Journey.model_validate(row.definition)
+        if len(_known) >= MOST_KNOWN:
+            _known.clear()
+        _known[row.definition_hash] = found
+    return found
+
+
+def _newest() -> sa.Select[JourneyVersion]:
+    return (
         sa.select(JourneyVersion)
         .ext(distinct_on(JourneyVersion.key))
         .order_by(JourneyVersion.key, JourneyVersion.version.desc())
-    ).all()
+    )
 
 
 def _last(session: Session, key: str) -> JourneyVersion | None:
