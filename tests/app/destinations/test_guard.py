@@ -1,17 +1,24 @@
 """Addresses inside are not reached, whatever a name resolves to."""
 
+import json
+import re
 import socket
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 
+from app.db import Sessions
 from app.destinations import guard
 from app.destinations.wire import Call, Wire
+from app.privacy import opendsr
 from app.settings import Settings
+from app.suppression import gate
 
 INSIDE = (
     "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
@@ -73,3 +80,40 @@ def test_private_addresses_are_reached_where_the_operator_allows_them(tmp_path: 
     with guard.client(settings) as client:
         answer = Wire(client).send(Call("GET", "http://127.0.0.1:9/"))
     assert answer.error == "ConnectError"
+
+
+def test_nothing_in_the_server_reaches_out_by_a_client_of_its_own() -> None:
+    """What a caller registers, callbacks included, is reached through the guard or not at all."""
+    made = re.compile(r"httpx\.(Client|AsyncClient|get|post|put|request|stream)\(|urlopen\(")
+    root = Path(guard.__file__).parents[2]
+    places = [*(root / "app").rglob("*.py"), *(root / "api" / "routes").rglob("*.py")]
+    found = {p.name for p in places if made.search(p.read_text(encoding="utf-8"))}
+    assert len(places) > 100
+    assert found == {"guard.py"}
+
+
+def test_a_callback_of_opendsr_to_an_inner_address_is_never_sent(
+    sessions: Sessions, tmp_path: Path
+) -> None:
+    settings = Settings(data_dir=tmp_path)
+    gate.use(settings)
+    with socket.create_server(("127.0.0.1", 0)) as inside:
+        inside.settimeout(0.3)
+        port = inside.getsockname()[1]
+        body = {
+            "subject_request_id": str(uuid4()),
+            "subject_request_type": "access",
+            "submitted_time": "2026-11-28T10:00:00Z",
+            "subject_identities": [
+                {"identity_type": "email", "identity_value": "a@example.org",
+                 "identity_format": "raw"}
+            ],
+            "status_callback_urls": [f"https://127.0.0.1:{port}/", f"https://localhost:{port}/"],
+        }  # fmt: skip
+        wanted = opendsr.read(json.dumps(body).encode())
+        with sessions.begin() as session:
+            opendsr.open_(session, settings, wanted, client_id="c", now=datetime.now(UTC))
+        with guard.client(settings) as client:
+            assert opendsr.call_back(sessions, settings, client) == 0
+        with pytest.raises(TimeoutError):
+            inside.accept()
