@@ -43,7 +43,8 @@ def resolve(
     shown = graph.shown(session, _evidence(events))
     moved = graph.reconsider(session, shown.touched | minds | renamed | set(again), at=now)
     seen = {i for event in events for i in event.identifier_ids}
-    alone = graph.settle(session, seen.union(touched) - shown.linked)
+    linked = shown.linked | shown.touched  # who moves is settled by that
+    alone = graph.settle(session, seen.union(touched) - linked)
     return replace(moved, created=(*moved.created, *alone))
 
 

@@ -206,7 +206,7 @@ def _observe(sessions: Sessions, items: Sequence[Evidence], ids: Sequence[int]) 
     with sessions.begin() as session:
         seen = graph.shown(session, items)
         graph.reconsider(session, seen.touched, at=NOW)
-        graph.settle(session, set(ids) - seen.linked)
+        graph.settle(session, set(ids) - seen.linked - seen.touched)
 
 
 def merge(sessions: Sessions) -> None:

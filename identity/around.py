@@ -1,16 +1,15 @@
 """What is connected to some identifiers, as it stands in the tables: the input of a computation."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy.orm import Session
 
-from identity import namespaces
 from identity.components import People, resolve
 from identity.guards import Edge, Node, Standing, stand
-from identity.identifiers import Rules, namespace, rules_of
+from identity.identifiers import Namespace, Rules, namespace, rules_of
 from identity.statements import array, run
 
 
@@ -24,19 +23,21 @@ class Placed(NamedTuple):
     node: Node
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
-    """Identifiers as they stand in the tables, and pairs that must be apart."""
-
-    identifiers: list[Placed]
-    apart: list[tuple[int, int]]
-
-
 class Stored(NamedTuple):
     """A link, and why it is held in the tables."""
 
     held: str | None
     edge: Edge
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Identifiers and links as they stand in the tables, pairs that must be apart, and the rules."""
+
+    identifiers: list[Placed]
+    apart: list[tuple[int, int]]
+    links: list[Stored]
+    rules: Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,30 +59,32 @@ class Change:
 
 AS_IT_IS = Change()
 
-_nodes = msgspec.json.Decoder(tuple[list[Any], list[tuple[int, int]], list[int]]).decode
-_links = msgspec.json.Decoder(list[Any]).decode
+_Rows = list[tuple[Any, ...]]
+_read = msgspec.json.Decoder(tuple[list[Any], list[tuple[int, int]], list[int], list[Any], _Rows])
 
 
-def placed(session: Session, ids: Collection[int], around: Collection[int] = ()) -> Read:
-    """Return identifiers, and all that share a reach with those `around` which to look."""
-    values = {"ids": array(ids), "around": array(around)}
-    columns, apart, decided = _nodes(run(session, "nodes", values).scalar_one())
-    if columns[0] is None:  # nobody
-        return Read([], [])
-    known = set(decided)
-    columns.append([i in known for i in columns[4]])
-    nodes = map(Node, *columns[4:])
-    return Read(list(map(Placed, *columns[:4], nodes)), apart)
+def read(
+    session: Session,
+    ids: Collection[int] = (),
+    *,
+    around: Collection[int] = (),
+    most: int | None = None,
+) -> Read:
+    """Read identifiers, and all that share a reach with those `around` which to look.
 
-
-def stored(session: Session, ids: Collection[int], most: int) -> list[Stored]:
-    """Return the links that stand at these identifiers, some of them twice.
-
-    Of what was seen with more than `most` others only so many as it takes to know it.
+    And the links that stand at them: of what was seen with more than `most` others, and than the
+    rules in force have it, only so many as it takes to know it. Without `most` no links.
     """
-    values = {"ids": array(ids), "most": most}
-    held, *columns = _links(run(session, "edges", values).scalar_one())
-    return [] if held is None else list(map(Stored, held, map(Edge, *columns)))
+    values = {"ids": array(ids), "around": array(around), "most": most}
+    told = _read.decode(run(session, "around", values).scalar_one())
+    columns, apart, decided, (held, *links), rules = told
+    rows: list[Placed] = []
+    if columns[0] is not None:
+        known = set(decided)
+        columns.append([i in known for i in columns[4]])
+        rows = list(map(Placed, *columns[:4], map(Node, *columns[4:])))
+    stored = [] if held is None else list(map(Stored, held, map(Edge, *links)))
+    return Read(rows, apart, stored, {row[0]: Namespace(*row) for row in rules})
 
 
 @dataclass(slots=True)
@@ -111,25 +114,17 @@ class Around:
         return resolve(inner, edges, self.apart, self.rules, self.standing)
 
     def take(self, read: Read) -> set[int]:
-        """Take identifiers in, whose links follow; return those that are new here."""
-        taken = set()
+        """Take identifiers in, and all their links; return the ends of these that are not known."""
         same = self.change is AS_IT_IS
         self.apart += read.apart
         for row in read.identifiers:
             node = row.node if same else self.change.node(row.node)
             self.nodes[node.id] = node
-            if node.id in self.before:
-                continue
-            taken.add(node.id)
             self.before[node.id] = row.group, row.person, row.reach, node.closed
             if not row.settled:
                 self.fresh.add(node.id)
-        return taken
-
-    def connect(self, links: Iterable[Stored]) -> set[int]:
-        """Take links in; return their ends that are not known yet."""
         ends = {i for edge in self.change.more for i in (edge.left, edge.right)}
-        for link in links:
+        for link in read.links:
             edge = link.edge
             if edge.id in self.change.without:
                 continue
@@ -169,16 +164,17 @@ def around(session: Session, touched: Collection[int], change: Change = AS_IT_IS
 
     Whole reaches at once: breadth first, one query per step, took 5 s on a chain of 5,000.
     """
-    rules = namespaces.in_force(session) if change.rules is None else change.rules
-    found = Around(rules, change, edges={edge.id: edge for edge in change.more})
+    found = Around(change.rules or {}, change, edges={edge.id: edge for edge in change.more})
     found.held = dict.fromkeys(found.edges)
     most = max(r.most_links for r in (namespace("user_id"), *found.rules.values()))
     wanted = set(touched)
     while wanted:
-        inner = found.take(placed(session, (), wanted))
-        ends = found.connect(stored(session, inner, most))
+        here = read(session, around=wanted, most=most)
+        if change.rules is None:
+            found.rules = here.rules
+        ends = found.take(here)
         if ends:
-            far = (change.node(row.node) for row in placed(session, ends).identifiers)
+            far = (change.node(row.node) for row in read(session, ends).identifiers)
             found.nodes.update((node.id, node) for node in far)
         wanted = found.beyond()
     return found

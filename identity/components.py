@@ -37,6 +37,10 @@ class People:
     held: dict[int, str] = field(default_factory=dict)
     closed: dict[int, str] = field(default_factory=dict)
 
+    def place(self, i: int) -> tuple[int, int, int, str | None]:
+        """Return where an identifier belongs: group, person, reach, and why nobody's."""
+        return self.group[i], self.person[i], self.reach[i], self.closed.get(i)
+
 
 def resolve(
     nodes: Mapping[int, Node],
@@ -175,11 +179,12 @@ class _Clusters(Union):
             return None
         here, there = self.names[a], self.names[b]
         pairs = sum(here.values()) * sum(there.values())
-        against, left = 0, pairs
+        against, left, known, size = 0, pairs, self.against, len(self.labels)
         for one, n in here.items():
             for other, m in there.items():
                 left -= n * m
-                if self._contradict(one, other):
+                told = known.get(one * size + other)
+                if self._contradict(one, other) if told is None else told:
                     against += n * m
                     if against * 2 > pairs:
                         return "conflict"
@@ -188,11 +193,9 @@ class _Clusters(Union):
         return None
 
     def _contradict(self, one: int, other: int) -> bool:
-        pair = one * len(self.labels) + other
-        known = self.against.get(pair)
-        if known is None:
-            known = self.against[pair] = _contradict(self.labels[one], self.labels[other])
-        return known
+        found = _contradict(self.labels[one], self.labels[other])
+        self.against[one * len(self.labels) + other] = found
+        return found
 
 
 Name = tuple[str, str | None, str | None]
@@ -208,10 +211,11 @@ def _sum(one: dict[Key, int], other: dict[Key, int]) -> dict[Key, int]:
 
 
 def _voices(names: dict[int, int]) -> dict[int, int]:
-    if len(names) <= VOICES:
-        return names
-    loudest = sorted(names, key=lambda n: (-names[n], n))
-    return {name: names[name] for name in loudest[:VOICES]}
+    """Leave the most frequent names; of those as frequent the first. Mostly one has to go."""
+    while len(names) > VOICES:
+        least = min(names.values())
+        del names[max(name for name, n in names.items() if n == least)]
+    return names
 
 
 @lru_cache(100_000)  # the same names meet again at each link of their people

@@ -3,11 +3,12 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import msgspec
 from sqlalchemy.orm import Session
 
-from identity.around import AS_IT_IS, Around, Change, around
+from identity.around import AS_IT_IS, Change, around
 from identity.components import People
 from identity.evidence import Evidence, Shown, shown
 from identity.guards import Edge, Node
@@ -28,10 +29,9 @@ __all__ = [
     "identify",
     "imagine",
     "literal",
-    "move",
     "observe",
+    "place",
     "reconsider",
-    "record_moves",
     "rows_of",
     "set_link_consent",
     "settle",
@@ -108,10 +108,14 @@ def reconsider(session: Session, touched: Collection[int], *, at: datetime) -> M
     lock(session)
     found = around(session, touched)
     people = found.people()
-    _write_held(session, found.held, people)
-    _move(session, found, people)
+    held = {i: why for i in found.held if found.held[i] != (why := people.held.get(i))}
+    places = [
+        (i, *new)
+        for i, old in sorted(found.before.items())
+        if old != (new := people.place(i)) or i in found.fresh
+    ]
     before = {i: old[1] for i, old in found.before.items()}
-    return record_moves(session, before, found.fresh, people, at)
+    return place(session, people, held, places, before, found.fresh, at)
 
 
 def followed(session: Session, touched: Collection[int]) -> set[int]:
@@ -139,42 +143,37 @@ def imagine(session: Session, touched: Collection[int], change: Change = AS_IT_I
     return Imagined(nodes, found.edges, found.rules, before, found.people())
 
 
-def _write_held(session: Session, held: dict[int, str | None], people: People) -> None:
-    rows = [
-        {"id": i, "held": people.held.get(i)} for i in sorted(held) if held[i] != people.held.get(i)
-    ]
-    if rows:
-        run(session, "hold", {"rows": rows_of(rows)})
-
-
-def _move(session: Session, found: Around, people: People) -> None:
-    rows = []
-    for i, old in sorted(found.before.items()):
-        new = people.group[i], people.person[i], people.reach[i], people.closed.get(i)
-        if old != new or i in found.fresh:
-            rows.append((i, *new))
-    move(session, rows)
-
-
-def move(session: Session, rows: Sequence[tuple[int, int, int, int, str | None]]) -> None:
-    """Write where identifiers belong: id, group, person, reach, and why nobody's."""
-    if rows:
-        names = ("ids", "groups", "people", "reaches", "closed")
-        columns = map(literal, zip(*rows, strict=True))
-        run(session, "move", dict(zip(names, columns, strict=True)))
-
-
-def record_moves(
+def place(
     session: Session,
+    people: People,
+    held: Mapping[int, str | None],
+    places: Sequence[tuple[int, int, int, int, str | None]],
     before: Mapping[int, int],
     fresh: Collection[int],
-    people: People,
     at: datetime,
 ) -> Moved:
-    """Write down which people were joined or split; a brand-new identifier is neither.
+    """Write who people are now: only what is otherwise than it was.
 
-    `before` are the people of all identifiers of those concerned, of whom nobody knows the `fresh`.
+    `held` says why links are not followed, or that they are again; `places` are identifiers with
+    their group, person, reach, and why nobody's. `before` are the people of all identifiers of
+    those concerned, of whom nobody knows the `fresh`: who was joined or split is written down, and
+    a brand-new identifier is neither.
     """
+    moved, joins, parts = _moves(before, fresh, people)
+    if held or places:
+        names = ("ids", "groups", "people", "reaches", "closed")
+        columns = map(literal, zip(*places, strict=True)) if places else ("{}",) * len(names)
+        values = dict(zip(names, columns, strict=True))
+        why = [{"id": i, "held": held[i]} for i in sorted(held)]
+        rows = {"held": rows_of(why), "merged": rows_of(joins), "split": rows_of(parts)}
+        run(session, "place", {**values, **rows, "at": at})
+    return moved
+
+
+def _moves(
+    before: Mapping[int, int], fresh: Collection[int], people: People
+) -> tuple[Moved, list[dict[str, Any]], list[dict[str, Any]]]:
+    """Say which people were joined or split, and what of it is written down."""
     members: dict[int, dict[int, list[int]]] = {}
     for i, old in before.items():
         if i not in fresh:
@@ -191,16 +190,16 @@ def record_moves(
             else:
                 merged.append((new, old))
                 joins.append({"survivor_id": new, "absorbed_id": old, "absorbed": told})
-    for name, rows in (("keep_merges", joins), ("keep_splits", parts)):
-        if rows:
-            run(session, name, {"rows": rows_of(rows), "at": at})
     touched = {p for i in before for p in (before[i], people.person[i])}
     known = {people.person[i] for i in before if i not in fresh}
     created = {people.person[i] for i in fresh} - known - members.keys()
-    return Moved(tuple(sorted(created)), tuple(merged), tuple(split), frozenset(touched))
+    moved = Moved(tuple(sorted(created)), tuple(merged), tuple(split), frozenset(touched))
+    return moved, joins, parts
 
 
 def settle(session: Session, identifiers: Collection[int]) -> list[int]:
     """Note that these identifiers are people of whom somebody is told now; return the new ones."""
+    if not identifiers:
+        return []
     made = run(session, "settle", {"ids": array(identifiers)})
     return sorted(row.id for row in made)

@@ -198,9 +198,7 @@ def must_link(session: Session, one: int, other: int, *, by: str, at: datetime) 
     """
     lock(session)
     left, right = sorted((one, other))
-    apart = run(session, "let_together", {"one": left, "other": right})
-    details = {"by": by, "apart": apart.scalar_one()}
-    graph.observe(session, [graph.Evidence(left, right, "manual", "decision", at, details=details)])
+    run(session, "let_together", {"one": left, "other": right, "by": by, "at": at})
     return graph.reconsider(session, {left, right}, at=at)
 
 

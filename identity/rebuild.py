@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from identity import graph, namespaces
-from identity.around import Placed, placed, stored
+from identity.around import Placed, read
 from identity.components import People, resolve
 from identity.guards import Union
 from identity.identifiers import Rules
@@ -96,34 +96,31 @@ def _portions(components: Iterable[list[int]]) -> Iterator[list[int]]:
 
 
 def _compute(session: Session, ids: list[int], rules: Rules, *, check: bool) -> Rebuilt:
-    read = placed(session, ids)
-    nodes = {row.node.id: row.node for row in read.identifiers}
-    links = {link.edge.id: link for link in stored(session, ids, EVERY)}
-    people = resolve(nodes, [link.edge for link in links.values()], read.apart, rules)
-    held = {i: people.held.get(i) for i in links}
-    why = [{"id": i, "held": held[i]} for i, link in links.items() if link.held != held[i]]
+    found = read(session, ids, most=EVERY)
+    nodes = {row.node.id: row.node for row in found.identifiers}
+    links = {link.edge.id: link for link in found.links}
+    people = resolve(nodes, [link.edge for link in links.values()], found.apart, rules)
+    held = {i: why for i, link in links.items() if link.held != (why := people.held.get(i))}
     where = []
-    for row in read.identifiers:
+    for row in found.identifiers:
         i, old = row.node.id, (row.group, row.person, row.reach, row.node.closed)
-        new = people.group[i], people.person[i], people.reach[i], people.closed.get(i)
+        new = people.place(i)
         if old != new:
             where.append((i, *new))
     moved = graph.Moved()
     if not check:
-        if why:
-            session.execute(graph.statement("hold"), {"rows": graph.rows_of(why)})
-        graph.move(session, where)
-        moved = _moves(session, read.identifiers, people, {row[0] for row in where})
+        before, fresh = _concerned(found.identifiers, people, {row[0] for row in where})
+        moved = graph.place(session, people, held, where, before, fresh, datetime.now(UTC))
     count = len(set(people.person.values()))
-    return Rebuilt(len(nodes), count, len(where), len(why), moved)
+    return Rebuilt(len(nodes), count, len(where), len(held), moved)
 
 
-def _moves(
-    session: Session, rows: Sequence[Placed], people: People, changed: Collection[int]
-) -> graph.Moved:
-    """Write down who was joined or split, of the people that changed."""
+def _concerned(
+    rows: Sequence[Placed], people: People, changed: Collection[int]
+) -> tuple[dict[int, int], set[int]]:
+    """Return the identifiers of people that changed, with their people before, and who is new."""
     was = {row.node.id: row.person for row in rows}
     concerned = {p for i in changed for p in (was[i], people.person[i])}
     before = {i: p for i, p in was.items() if {p, people.person[i]} & concerned}
     fresh = {row.node.id for row in rows if row.node.id in before and not row.settled}
-    return graph.record_moves(session, before, fresh, people, datetime.now(UTC))
+    return before, fresh

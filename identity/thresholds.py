@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from identity import around, namespaces
+from identity import around
 from identity.components import resolve
 from identity.guards import Edge, Node
 from identity.identifiers import Rules
@@ -27,12 +27,10 @@ class Evidence:
 def evidence(session: Session) -> Evidence:
     """Read everything that people follow from but for the matches; it has to fit into memory."""
     ids = list(session.scalars(sa.text("SELECT id FROM identity.identifier")))
-    read = around.placed(session, ids)
+    read = around.read(session, ids, most=EVERY)
     nodes = {placed.node.id: placed.node for placed in read.identifiers}
-    links = around.stored(session, ids, EVERY)
-    edges = {link.edge.id: link.edge for link in links}  # each comes from both its ends
-    asserted = [edge for edge in edges.values() if edge.kind != "match"]
-    return Evidence(nodes, asserted, read.apart, namespaces.in_force(session))
+    asserted = [link.edge for link in read.links if link.edge.kind != "match"]
+    return Evidence(nodes, asserted, read.apart, read.rules)
 
 
 def people_at(known: Evidence, pairs: Iterable[ScoredPair], threshold: float) -> dict[int, int]:
