@@ -32,7 +32,7 @@ class Stored(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Identifiers and links as they stand in the tables, pairs that must be apart, and the rules."""
+    """Identifiers and links as the tables have them, pairs that must be apart, and the rules."""
 
     identifiers: list[Placed]
     apart: list[tuple[int, int]]
