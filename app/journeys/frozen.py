@@ -2,9 +2,16 @@
 
 import re
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    WrapSerializer,
+)
 
 Identifier = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_.:-]+$")]
 
@@ -44,6 +51,18 @@ def duration(value: object) -> object:
         raise ValueError(f"{value!r} is longer than a calendar") from None
 
 
+def _said(value: timedelta, usual: SerializerFunctionWrapHandler) -> Any:
+    """Write a duration as it may be read again: pydantic writes 400 days as P1Y35D."""
+    said = usual(value)
+    if not isinstance(said, str) or "Y" not in said:
+        return said
+    rest = value - timedelta(days=value.days)
+    return f"P{value.days}D" + (f"T{rest.seconds}.{rest.microseconds:06}S" if rest else "")
+
+
 Duration = Annotated[
-    timedelta, BeforeValidator(duration), Field(ge=timedelta(0), le=timedelta(days=36_500))
+    timedelta,
+    BeforeValidator(duration),
+    WrapSerializer(_said),
+    Field(ge=timedelta(0), le=timedelta(days=36_500)),
 ]

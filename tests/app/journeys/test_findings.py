@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from app.errors import BucketInvalid, DefinitionInvalid
 from app.journeys.answer_rows import rows as rows_of
 from app.journeys.asked import FORMS, FindingsIn
-from app.journeys.definition import Journey, LocalizedText
+from app.journeys.definition import Journey, LocalizedText, definition_hash
 from app.journeys.findings import people
 from app.journeys.findings_answer import Finding, FindingsResult
 from app.journeys.findings_request import FindingsQuery
@@ -251,6 +251,13 @@ def test_what_a_part_would_refuse_is_refused_as_a_definition(
     asked = FindingsIn.model_validate({"journey": "loan@1"})
     with pytest.raises(DefinitionInvalid, match="stage ask"):
         ask(lake, asked.question(Journey.model_validate(turned)))
+
+
+@pytest.mark.parametrize("window", ["P7D", "P365D", "P400DT1.500000S", "P36500D"])
+def test_a_question_with_a_long_window_can_be_asked_again(window: str) -> None:
+    asked = query(window=window)
+    again = FindingsQuery.model_validate(asked.model_dump(mode="json", by_alias=True))
+    assert (again, definition_hash(again)) == (asked, definition_hash(asked))
 
 
 def test_a_table_of_findings_has_both_languages_and_the_request(told: FindingsResult) -> None:
