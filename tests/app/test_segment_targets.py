@@ -13,7 +13,7 @@ from app.profiles import computed_traits, computing
 from app.segments import concerns, looking, members, refreshing
 from app.segments.tables import Segment
 
-MAIL, OTHER = "marketing.email", "analytics.audience"
+MAIL, OTHER, SERVICE = "marketing.email", "analytics.audience", "service.operation"
 A, B = {"event": "A"}, {"event": "B"}
 RULES: dict[str, Any] = {
     "a": A,
@@ -27,14 +27,17 @@ RULES: dict[str, Any] = {
     "spends": {"computed": "spent", "op": "gte", "value": 3},
     "agrees": {"consent": OTHER, "state": "allowed"},
     "one": {"identity": "deterministic"},
+    "newcomers": {"not": {**A, "count": {"gte": 2}}},
 }
+#: Of a purpose that needs no consent: no word of theirs tells of who is new.
+PURPOSES = {"newcomers": SERVICE}
 
 
 def test_steps_leave_nothing_for_a_look_through_everybody(
     server: TestClient, sessions: Sessions, write_key: str, token: Callable[..., dict[str, str]]
 ) -> None:
     """Events, traits, accounts, computed traits, consents, new people and merges, at random."""
-    header = token(purposes=(MAIL, OTHER))
+    header = token(purposes=(MAIL, OTHER, SERVICE))
     dice = random.Random(6)  # noqa: S311 -- a seeded test, no secret
     with sessions.begin() as session:
         computed_traits.put(
@@ -44,7 +47,8 @@ def test_steps_leave_nothing_for_a_look_through_everybody(
     while computing.advance(sessions):
         pass
     for key, rule in RULES.items():
-        body = {"key": key, "name": key, "purpose": MAIL, "rule": rule}
+        purpose = PURPOSES.get(key, MAIL)
+        body = {"key": key, "name": key, "purpose": purpose, "rule": rule}
         server.post("/v1/segments", json=body, headers=header).raise_for_status()
     entered: set[str] = set()
     for _ in range(40):
@@ -54,7 +58,9 @@ def test_steps_leave_nothing_for_a_look_through_everybody(
         _settle(sessions)
         with sessions.begin() as session:
             listed = members.list_all(session)
-            assert looking.look(session, listed, now=datetime.now(UTC)).people == ()
+            for purpose in (MAIL, SERVICE):
+                group = [segment for segment in listed if segment.purpose == purpose]
+                assert looking.look(session, group, now=datetime.now(UTC)).people == ()
             entered |= {s.key for s in listed if members.size(session, s)}
     assert entered == set(RULES)
 
