@@ -96,6 +96,7 @@ class Probe:
 class _Answer:
     writable: bool
     backlog: stream.Backlog
+    touched: int
     now: datetime
     worker: datetime | None
     failing: dict[str, datetime]
@@ -114,15 +115,18 @@ def _ask(sessions: Sessions) -> _Answer:
             )
         ).one()
         backlog = stream.backlog(session, "pipeline")
+        touched = work.waiting(session, stream.MOST_COUNTED)
         failing, stuck = work.failing(session), looking.stuck(session)
-        return _Answer(row.writable, backlog, row.now, row.worker, failing, stuck)
+        return _Answer(row.writable, backlog, touched, row.now, row.worker, failing, stuck)
 
 
 def _judge(health: Health, answer: _Answer) -> None:
     if not answer.writable:
         health.database = "read-only"
         health.faults.append("the database takes no writes")
-    health.backlog = answer.backlog.events
+    # Consents are mirrored from what was touched, of which one event leaves a row for each of its
+    # identifiers: with the last event read, half of that may still wait, and matching not see it.
+    health.backlog = max(answer.backlog.events, answer.touched)
     if answer.backlog.oldest is not None:
         health.oldest_seconds = max(0, (answer.now - answer.backlog.oldest).total_seconds())
         if health.oldest_seconds > LATE_SECONDS:

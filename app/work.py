@@ -89,6 +89,12 @@ def take(session: Session, limit: int) -> list[sa.Row[Any]]:
     return sorted(taken, key=lambda row: row.id)
 
 
+def waiting(session: Session, most: int) -> int:
+    """Return how much was touched and waits to be taken, counted up to so many."""
+    rows = sa.select(Touched.id).limit(most).subquery()
+    return session.scalar(sa.select(sa.func.count()).select_from(rows)) or 0
+
+
 def wake(session: Session) -> None:
     """Tell the worker, with this transaction's commit, that there is something to do."""
     session.execute(sa.text(f"NOTIFY {CHANNEL}"))

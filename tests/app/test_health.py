@@ -12,10 +12,11 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from api.main import create_app
-from app import db, health, work
+from app import db, health, pipeline, work
 from app.db import Sessions, unavailable
 from app.jobs import Worker
 from app.settings import Settings
+from identity import graph
 
 EVENT = {"event": "E", "userId": "ada", "messageId": "m-1"}
 
@@ -39,6 +40,21 @@ def test_ready_means_that_events_can_be_stored_and_a_worker_runs(
     said = server.get("/readyz").json()
     assert said["status"] == "degraded"
     assert "no worker for 1" in said["reasons"][0]
+
+
+def test_what_was_touched_is_backlog_until_the_pipeline_has_taken_it(
+    server: TestClient, sessions: Sessions
+) -> None:
+    with sessions.begin() as session:
+        ids = graph.identify(session, [("user_id", "ada"), ("user_id", "bob")]).values()
+        work.touch(session, [(i, "consent", {}) for i in ids])
+    assert server.get("/readyz").json()["backlog"] == 2
+    with sessions.begin() as session:
+        assert pipeline.step(session, limit=1).more
+    assert server.get("/readyz").json()["backlog"] == 1
+    with sessions.begin() as session:
+        pipeline.step(session)
+    assert server.get("/readyz").json()["backlog"] == 0
 
 
 def test_a_job_that_fails_is_a_worry_until_it_works_again(
