@@ -66,11 +66,11 @@ def attempts(request: FunnelRequest, as_of: datetime, parameters: Parameters) ->
         )
         source, spent = "clocked", "done - began"
     # A removal takes the whole person out, so it is spread over all that is left of them.
-    relations.append(f"""counted AS (
-        SELECT * REPLACE (
-            CASE WHEN bool_or(status = 'removed') OVER (PARTITION BY person_id)
-                THEN 'removed' ELSE status END AS status), {spent} AS spent
-        FROM {source})""")
+    spread = ""
+    if _removes(request):
+        spread = """REPLACE (CASE WHEN bool_or(status = 'removed') OVER (PARTITION BY person_id)
+            THEN 'removed' ELSE status END AS status)"""
+    relations.append(f"counted AS (SELECT * {spread}, {spent} AS spent FROM {source})")
     return "WITH RECURSIVE " + ",\n".join(relations)
 
 
@@ -239,9 +239,10 @@ def _best(request: FunnelRequest) -> list[str]:
         if request.ttc_from == "shortest"
         else ""
     )
+    removed = "WHEN bool_or(status = 'removed') OVER person THEN 'removed'"
     return [
         f"""chosen AS (
-        SELECT * REPLACE (CASE WHEN bool_or(status = 'removed') OVER person THEN 'removed'
+        SELECT * REPLACE (CASE {removed if _removes(request) else ""}
                 WHEN status = 'converted' THEN status
                 WHEN bool_or(status = 'in_progress') OVER person THEN 'in_progress'
                 ELSE status END AS status)
@@ -250,6 +251,11 @@ def _best(request: FunnelRequest) -> list[str]:
         QUALIFY row_number() OVER (
             PARTITION BY {_unit(request)} ORDER BY depth DESC, {shortest} entry_pos) = 1)"""
     ]
+
+
+def _removes(request: FunnelRequest) -> bool:
+    """Say whether an exclusion may take people out; else two windows over all are saved."""
+    return any(one.effect == "remove" for one in request.exclusions)
 
 
 def _every(walk: Walk) -> list[str]:

@@ -156,7 +156,15 @@ def _met(walk: Walk, k: int) -> str:
                 AND (NOT met OR x.pos < {n_pos} OR (x.pos = {n_pos} AND NOT n.fits)) AS barred
         FROM {source} {found}
         {required}
-        ASOF LEFT JOIN {walk.bars(k)} x ON {walk.same("a", "x")} AND a.pos < x.pos)"""
+        {_barred(walk, k)})"""
+
+
+def _barred(walk: Walk, k: int) -> str:
+    """The join of what bars the way to a step; of nothing, DuckDB would sort the attempts anew."""
+    if not walk.request.lost and not any(one.bars(k) for one in walk.request.exclusions):
+        return """CROSS JOIN (
+            SELECT NULL::BIGINT AS pos, NULL::BIGINT AS t, NULL::VARCHAR AS outcome) x"""
+    return f"ASOF LEFT JOIN {walk.bars(k)} x ON {walk.same('a', 'x')} AND a.pos < x.pos"
 
 
 def _optional(walk: Walk, step: int) -> bool:
