@@ -37,6 +37,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     app_errors.WriteKeyNotFound: HTTPStatus.NOT_FOUND,
     app_errors.ClientNotFound: HTTPStatus.NOT_FOUND,
     app_errors.CredentialNotFound: HTTPStatus.NOT_FOUND,
+    app_errors.RightsExceeded: HTTPStatus.FORBIDDEN,
     app_errors.UnknownWriteKey: HTTPStatus.UNAUTHORIZED,
     app_errors.BodyUnreadable: HTTPStatus.BAD_REQUEST,
     app_errors.BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

@@ -29,6 +29,10 @@ class ClientNotFound(AppError):
     """No such client."""
 
 
+class RightsExceeded(AppError):
+    """A client gives no rights that it does not have."""
+
+
 class CredentialNotFound(AppError):
     """The client has no such secret or key in use."""
 

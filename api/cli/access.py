@@ -12,7 +12,7 @@ from api.cli.options import GREATEST, duration
 from api.cli.session import AsJson, DataDir, opened, settings, show
 from api.routes.reads import members_of
 from app.access import clients, credentials, public_keys, reads, roles, tokens
-from app.access.tables import Client, ClientCredential
+from app.access.tables import Client
 
 client = typer.Typer(help="OAuth clients that read and administer.", no_args_is_help=True)
 
@@ -27,28 +27,6 @@ KeyFile = Annotated[
         dir_okay=False,
     ),
 ]
-
-
-def _client(row: Client) -> dict[str, Any]:
-    return {
-        "client_id": row.client_id,
-        "name": row.name,
-        "scopes": row.scopes,
-        "purposes": row.purposes,
-        "requests_per_second": row.requests_per_second,
-        "burst": row.burst,
-        "created_at": row.created_at,
-    }
-
-
-def _credential(row: ClientCredential) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "kind": "key" if row.public_jwk else "secret",
-        "hint": row.hint,
-        "created_at": row.created_at,
-        "expires_at": row.expires_at,
-    }
 
 
 def _add(session: Session, found: Client, key: Path | None, now: datetime) -> dict[str, Any]:
@@ -98,7 +76,7 @@ def list_roles(as_json: AsJson = False) -> None:
 def list_clients(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """List the clients."""
     with opened(settings(data_dir)) as sessions, sessions() as session:
-        rows = [_client(row) for row in clients.list_all(session)]
+        rows = [clients.describe(row) for row in clients.list_all(session)]
     show(rows, as_json, "client_id", "name", "scopes", "purposes", "requests_per_second")
 
 
@@ -108,7 +86,7 @@ def list_credentials(client_id: str, data_dir: DataDir = None, as_json: AsJson =
     with opened(settings(data_dir)) as sessions, sessions() as session:
         found = clients.find(session, client_id)
         rows = credentials.in_use(session, found, now=datetime.now(UTC))
-        shown = [_credential(row) for row in rows]
+        shown = [credentials.describe(row) for row in rows]
     show(shown, as_json, "id", "kind", "hint", "created_at", "expires_at")
 
 
@@ -188,7 +166,7 @@ def limit_client(
     with opened(settings(data_dir)) as sessions, sessions.begin() as session:
         found = clients.find(session, client_id)
         found.requests_per_second, found.burst = requests_per_second, burst
-        answer = _client(found)
+        answer = clients.describe(found)
     show(answer if as_json else [answer], as_json, "client_id", "requests_per_second", "burst")
 
 

@@ -1,16 +1,17 @@
 """Clients: the programs that read or administer, each with scopes, purposes and credentials."""
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.access import credentials
 from app.access.tables import Client, ClientAssertion, ClientCredential
-from app.errors import ClientNotFound, DefinitionInvalid
+from app.errors import ClientNotFound, DefinitionInvalid, RightsExceeded
 
 #: What each scope lets a client do, in the words of the OpenAPI document.
 MEANING: dict[str, str] = {
@@ -80,19 +81,51 @@ def list_all(session: Session) -> list[Client]:
     )
 
 
-def find(session: Session, client_id: str) -> Client:
-    """Return the client in use with this `client_id`; raises ClientNotFound.
+def list_page(session: Session, *, after: int, limit: int) -> list[Client]:
+    """Return clients in use in the order of their registration, those after an `id`."""
+    query = sa.select(Client).where(Client.removed_at.is_(None), Client.id > after)
+    return list(session.scalars(query.order_by(Client.id).limit(limit)))
+
+
+def check_within(
+    scopes: Collection[str],
+    purposes: Collection[str],
+    *,
+    own_scopes: Collection[str],
+    own_purposes: Collection[str],
+) -> None:
+    """Let rights be given only by who has them; raises RightsExceeded, which names the first."""
+    for what, wanted, own in (
+        ("scope", scopes, own_scopes),
+        ("purpose", purposes, own_purposes),
+    ):
+        for one in sorted(set(wanted).difference(own)):
+            raise RightsExceeded(f"the access token of this request lacks the {what} {one!r}")
+
+
+def describe(row: Client) -> dict[str, Any]:
+    """Return what may be told of a client; its secrets are not even known."""
+    return {
+        "client_id": row.client_id,
+        "name": row.name,
+        "scopes": row.scopes,
+        "purposes": row.purposes,
+        "requests_per_second": row.requests_per_second,
+        "burst": row.burst,
+        "created_at": row.created_at,
+    }
+
+
+def find(session: Session, client_id: str, *, lock: bool = False) -> Client:
+    """Return the client in use with this `client_id`, locked if wanted; raises ClientNotFound.
 
     Anybody may send a client_id, and PostgreSQL fails on text that holds a NUL: what cannot be
     an id of ours is not looked up.
     """
-    client = (
-        session.scalar(
-            sa.select(Client).where(Client.client_id == client_id, Client.removed_at.is_(None))
-        )
-        if client_id.isprintable()
-        else None
-    )
+    query = sa.select(Client).where(Client.client_id == client_id, Client.removed_at.is_(None))
+    if lock:
+        query = query.with_for_update()
+    client = session.scalar(query) if client_id.isprintable() else None
     if client is None:
         raise ClientNotFound(client_id)
     return client

@@ -53,6 +53,17 @@ def in_use(session: Session, client: Client, *, now: datetime) -> list[ClientCre
     return list(session.scalars(query.order_by(ClientCredential.id)))
 
 
+def describe(row: ClientCredential) -> dict[str, Any]:
+    """Return what tells a credential from others; `hint` is the end of a secret, or a `kid`."""
+    return {
+        "id": row.id,
+        "kind": "key" if row.public_jwk else "secret",
+        "hint": row.hint,
+        "created_at": row.created_at,
+        "expires_at": row.expires_at,
+    }
+
+
 def has_secret(session: Session, client: Client, secret: str) -> bool:
     """Say whether this is a secret of the client, in a time that tells nothing about it."""
     given = hash_key(secret)

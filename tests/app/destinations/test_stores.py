@@ -21,7 +21,7 @@ from app.privacy import requests as privacy_requests
 from app.privacy import run
 from app.settings import Settings
 from identity import identifiers
-from tests.app.destinations.world import World
+from tests.app.destinations.world import EMAIL, World
 from tests.conftest import _execute, _named
 
 PROS = {"trait": "plan", "op": "eq", "value": "pro"}
@@ -159,6 +159,72 @@ def test_a_store_holds_who_may_be_had_and_nobody_else(
     assert read().keys() == {dora}
     states = {state for _, state, _ in people.outcomes(made["id"])}
     assert states == {"delivered"}
+
+
+@pytest.mark.long
+def test_a_store_holds_record_by_record_what_it_should_after_a_merge_and_its_undo(
+    people: World, place: tuple[dict[str, Any], Read]
+) -> None:
+    wanted, read = place
+    people.segment("pros", PROS)
+    people.people("ada", "eve", plan="pro", visits=1, tags=["a"])
+    people.destination(segments=["pros"], mapping=MAPPING, **wanted)
+    people.settle()
+
+    def expected() -> Rows:
+        """What the product says of each who is in, in the columns of the destination."""
+        rows: Rows = {}
+        for one in people.get("/v1/segments/pros/members", purpose=EMAIL)["data"]:
+            whole = people.get(f"/v1/profiles/{one['profile_id']}", purpose=EMAIL)
+            known: dict[str, list[str]] = {}
+            for i in whole["identifiers"]:
+                known.setdefault(i["namespace"], []).append(i["value"])
+            traits = whole["traits"]
+            rows[one["profile_id"]] = {
+                "identifiers": {k: sorted(v) for k, v in known.items()},
+                "email": sorted(known.get("email", [""])), "name": traits.get("name") or "",
+                "visits": traits.get("visits"), "tags": traits.get("tags") or [],
+            }  # fmt: skip
+        return rows
+
+    def held() -> Rows:
+        rows: Rows = {}
+        for profile_id, row in read().items():
+            assert (row["segments"], row["is_pro"]) == (["pros"], True)
+            tags = row.get("tags") or []
+            known = {k: sorted(v) for k, v in row["identifiers"].items()}
+            assert (row["email"] or "") in known.get("email", [""])
+            rows[profile_id] = {
+                "identifiers": known, "email": known.get("email", [""]),
+                "name": row.get("name") or "",
+                "visits": None if row["visits"] is None else int(row["visits"]),
+                "tags": json.loads(tags) if isinstance(tags, str) else list(tags),
+            }  # fmt: skip
+        return rows
+
+    def rest() -> None:
+        for _ in range(2):
+            people.settle()
+            people.now()
+
+    before = held()
+    assert before == expected()
+    assert len(before) == 2
+    people.merge("eve", "dev-1", email="second@mail.net", visits=7, tags=["b", "c"])
+    rest()
+    merged = held()
+    assert merged == expected()
+    [eve] = [row for row in merged.values() if row["identifiers"].get("anonymous_id")]
+    assert eve["visits"] == 7
+    assert len(merged) == 2
+    people.undo()
+    rest()
+    undone = held()
+    assert undone == expected()
+    assert len(undone) == 3
+    assert {k: v for k, v in undone.items() if k in before} == before, "as if it had not been"
+    [device] = [row for k, row in undone.items() if k not in before]
+    assert device["identifiers"]["anonymous_id"] == ["dev-1"]
 
 
 def test_a_store_that_cannot_be_reached_or_a_field_it_cannot_have_says_so(
