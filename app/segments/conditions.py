@@ -285,7 +285,7 @@ class Compiler(Values):
     def _everything(self) -> str:
         """Return the pass that feeds sequences: events with what they are, numbered from the last.
 
-        Each sequence used to read the events itself: of nine passes of fifty segments, six.
+        Each sequence used to read the events itself: of the nine passes of fifty segments six.
         """
         tests = ", ".join(self._tests.values())
         return (
