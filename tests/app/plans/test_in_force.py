@@ -146,7 +146,9 @@ def test_publishing_under_load_loses_nothing_and_holds_within_two_seconds(
         time.sleep(1.0)
         publish("reject")
         published = time.monotonic()
-        time.sleep(3.0)
+        # Beside other work a request can take longer than this.
+        while time.monotonic() < published + 60 and answers[-1][0] < published + 2.5:
+            time.sleep(0.1)
         stop.set()
         for job in jobs:
             job.result()
