@@ -15,9 +15,13 @@ seconds stand beside the seconds, which say little of a machine that has other w
 import argparse
 import json
 import os
+import random
+import statistics
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,7 +36,7 @@ from app import db
 from app.access import clients, sources
 from app.db import Sessions
 from app.events import partitions
-from app.journeys import catalogue
+from app.journeys import catalogue, counting
 from app.journeys.definition import Journey
 from app.lake.copy import compact, copy_new
 from app.lake.duckdb_engine import open_lake
@@ -42,6 +46,8 @@ from benchmarks.ingest import listener
 
 PURPOSE = "analytics.audience"
 PEOPLE = 500_000
+#: Reads of one person, and those before them that are not counted.
+READS, WARM = 400, 40
 MILLION = 1_000_000
 CHANNELS = ("web", "app", "store", "phone")
 STAGES = {
@@ -143,6 +149,7 @@ def measure(sessions: Sessions, settings: Settings, millions: list[int], people:
     for size in millions:
         load(sessions, settings, size, millions[-1], people)
         beside = rival(sessions, settings)
+        counting.refresh(sessions, settings.lake_dir)
         print(f"{size} million events of {people:,} people\n{header}", flush=True)
         for kind, question in QUESTIONS.items():
             taken, answer = ask(sessions, settings, kind, question)
@@ -168,6 +175,7 @@ def measure(sessions: Sessions, settings: Settings, millions: list[int], people:
                 f"{taken.cpu:>7.2f}{taken.peak:>7.0f}{ratio}{grown}",
                 flush=True,
             )
+        standing(sessions, settings, people)
     print(f"load at the end {os.getloadavg()[0]:.1f}")
 
 
@@ -202,25 +210,29 @@ def load(sessions: Sessions, settings: Settings, size: int, most: int, people: i
     )
 
 
-def ask(
-    sessions: Sessions, settings: Settings, kind: str, question: dict[str, Any]
-) -> tuple[Taken, dict[str, Any]]:
-    """Ask a server that has just begun, thrice."""
+@contextmanager
+def server(sessions: Sessions, settings: Settings) -> Iterator[tuple[httpx.Client, int]]:
+    """Yield a client of a server that has just begun, and the server's process."""
     with (
         running(settings.home, free_port(8000), arguments=("--no-worker",)) as url,
         httpx.Client(base_url=url, trust_env=False, timeout=300) as client,
     ):
+        name, scopes = f"bench-{time.time_ns()}", ("journeys:read", "profiles:read")
         with sessions.begin() as session:
-            made, secret = clients.add(
-                session, f"bench-{time.time_ns()}", scopes=("journeys:read",), purposes=[PURPOSE]
-            )
+            made, secret = clients.add(session, name, scopes=scopes, purposes=[PURPOSE])
             client_id = made.client_id
-        token = client.post(
-            "/oauth/token", data={"grant_type": "client_credentials"}, auth=(client_id, secret)
-        ).json()["access_token"]
-        client.headers["Authorization"] = f"Bearer {token}"
+        grant = {"grant_type": "client_credentials"}
+        token = client.post("/oauth/token", data=grant, auth=(client_id, secret)).json()
+        client.headers["Authorization"] = f"Bearer {token['access_token']}"
+        yield client, listener(url)
+
+
+def ask(
+    sessions: Sessions, settings: Settings, kind: str, question: dict[str, Any]
+) -> tuple[Taken, dict[str, Any]]:
+    """Ask a server that has just begun, thrice."""
+    with server(sessions, settings) as (client, pid):
         now = datetime.now(UTC)
-        pid = listener(url)
         seconds, spent, answers = [], [], []
         for as_of in (now, now - timedelta(seconds=1), now - timedelta(seconds=1)):
             body = {**question, "purpose": PURPOSE, "as_of": as_of.isoformat()}
@@ -235,6 +247,28 @@ def ask(
             raise RuntimeError(f"{kind}: the same question had two answers")
         cold, following, again = seconds
         return Taken(cold, following, again, spent[1], _peak(pid)), answers[0]
+
+
+def standing(sessions: Sessions, settings: Settings, people: int) -> None:
+    """Ask where single people stand, and print it beside `SELECT 1` of the same moments."""
+    dice = random.Random(7)  # noqa: S311 -- a benchmark, no secret
+    answers, bare = [], []
+    with server(sessions, settings) as (client, pid), sessions() as session:
+        for n in range(WARM + READS):
+            began = time.perf_counter()
+            session.execute(sa.text("SELECT 1"))
+            bare.append(time.perf_counter() - began)
+            if n == WARM:
+                before = _cpu(sessions, pid)
+            path = f"/v1/profiles/user_id:u-{dice.randint(1, people)}/journeys"
+            began = time.perf_counter()
+            client.get(path, params={"purpose": PURPOSE}).raise_for_status()
+            answers.append(time.perf_counter() - began)
+        spent = (_cpu(sessions, pid) - before) / READS
+    for name, taken in (("a person's journeys", answers), ("SELECT 1", bare)):
+        p50, p99 = (statistics.quantiles(taken[WARM:], n=100)[k] * 1e3 for k in (49, 98))
+        print(f"{name:<22}p50 {p50:>6.1f} ms  p99 {p99:>6.1f} ms", flush=True)
+    print(f"a person's journeys take {spent * 1e3:.1f} ms of CPU, PostgreSQL's included")
 
 
 def rival(sessions: Sessions, settings: Settings) -> dict[str, dict[str, Any]]:
