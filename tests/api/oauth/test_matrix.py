@@ -230,7 +230,8 @@ def _a_person_a_journey_and_segments(
         rule = {"trait": "a", "op": "exists"}
         wanted = {"key": key, "name": purpose, "purpose": purpose, "rule": rule}
         made = server.post("/v1/segments", json=wanted, headers=bearer(token))
-        assert made.status_code == 201, made.text
+        # They are there already where the short form of this test ran before the whole one.
+        assert made.status_code in (201, 409), made.text
 
 
 def _key(purpose: str) -> str:
