@@ -146,7 +146,7 @@ def test_a_withdrawal_holds_in_the_lake_without_rewriting_a_file(
             sessions() as session,
             open_lake(session, settings.lake_dir, "analytics.audience") as lake,
         ):
-            return lake.events, lake.excluded
+            return lake.events, dict(lake.excluded)
 
     assert seen() == (1, {})
     withdrawn = {
