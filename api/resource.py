@@ -34,8 +34,10 @@ class Resource(APIRouter):
 
 
 def _path(scope: Scope) -> str:
-    path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", ""))
+    """The path as Starlette matches it: below the root, and before one newline at its end."""
+    path, root = str(scope["path"]), str(scope.get("root_path", ""))
+    below = path.removeprefix(root)
+    return (below if below.startswith("/") else path).removesuffix("\n")
 
 
 def _head(path: str) -> Head:

@@ -185,6 +185,7 @@ class Worker:
                 more = mine and pipeline.refresh_next(self._sessions)
             if more:
                 self._send.set()
+                self._beat("segments")  # one of many purposes is due at any time
 
     def _held(self) -> None:
         """Look whose computed traits have changed of whom a destination holds a record; and seal

@@ -24,6 +24,7 @@ from app.errors import (
     SegmentInUse,
     SegmentNotFound,
 )
+from app.profiles import history
 from app.segments import dependencies, names, refreshing, uses
 from app.segments import members as segments
 from app.segments.definition import Rule
@@ -169,6 +170,7 @@ def create_segment(
 
     One that cannot be computed is there all the same: `state` is `error`, `error` says why.
     """
+    history.wait_for_steps(session)  # one that does not know of it may be writing a trait
     segment = segments.create(
         session, key=wanted.key, name=wanted.name, purpose=wanted.purpose, rule=wanted.rule,
         by=caller.client_id,
@@ -258,6 +260,7 @@ def change_segment(
     Whoever no longer meets it leaves for the reason `definition_changed`; whoever meets both rules
     stays as they were. Sent again as it is, nothing happens. An archived one is taken up again.
     """
+    history.wait_for_steps(session)  # one that asks what the old rule is about may write a trait
     segment = _locked(session, key, if_match)
     anew = segments.change(
         session, segment, name=wanted.name, purpose=wanted.purpose, rule=wanted.rule,

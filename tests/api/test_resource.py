@@ -54,6 +54,8 @@ def test_the_same_router_answers_with_and_without_the_look_at_its_beginning(root
         "/v2/profiles/x",
         "*",
         "/V1/profiles/x",
+        "/v1/clients\n",
+        "/v1/clients\n\n",
     ]
     hits = 0
     near = [path[:-1] if n % 2 else path + "/" for n, path in enumerate(filled)]

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from typing import Any
 
@@ -143,3 +144,32 @@ def test_many_who_are_told_little_of_are_asked_about_apart_from_few_who_are_new(
     assert portions(set(), {2}) == [(["event"], {2})]
     assert portions({1}, {1}) == [(["event", "trait"], {1})]
     assert portions(set(), set()) == []
+
+
+def test_a_rule_changed_beside_a_step_that_it_did_not_concern_misses_nobody(
+    server: TestClient, sessions: Sessions, write_key: str, token: Callable[..., dict[str, str]]
+) -> None:
+    header = token(purposes=(MAIL,))
+    body = {"key": "s", "name": "s", "purpose": MAIL, "rule": A}
+    server.post("/v1/segments", json=body, headers=header).raise_for_status()
+    agrees = {"userId": "u", "context": {"consent": {"categoryPreferences": {MAIL: True}}}}
+
+    def send(**more: Any) -> None:
+        message = {"type": "identify", **agrees, **more}
+        server.post(
+            "/v1/batch", json={"batch": [message], "writeKey": write_key}
+        ).raise_for_status()
+
+    send(traits={"x": 1})
+    _settle(sessions)
+    send(traits={"plan": "gold"})
+    changed = {"name": "s", "purpose": MAIL, "rule": RULES["gold"]}
+    with ThreadPoolExecutor(1) as pool:
+        with sessions.begin() as session:
+            assert pipeline.step(session).events == 1
+            answer = pool.submit(server.put, "/v1/segments/s", json=changed, headers=header)
+            wait([answer], timeout=0.5)
+        answer.result().raise_for_status()
+    with sessions() as session:
+        [segment] = members.list_all(session)
+        assert members.size(session, segment) == 1

@@ -1,6 +1,7 @@
 -- What tells whether anything that permission.sql reads has changed: of each table how many rows
 -- there are, and a sum over those that transactions from :since on have written; a deletion changes
 -- the first, whatever is written the second. Records are deleted by erasures alone, which are noted.
+-- Another PostgreSQL that took over counts transactions anew, so one that started later is another.
 -- By time alone it may change at `until`: something lapses or begins. A null :since begins anew.
 WITH begun AS MATERIALIZED (
   SELECT coalesce(CAST(CAST(:since AS text) AS xid8), pg_snapshot_xmin(pg_current_snapshot())) AS xid
@@ -20,7 +21,8 @@ SELECT CAST(young.xid AS text) AS since, statement_timestamp() AS now, jsonb_bui
   (SELECT jsonb_build_array(count(*), sum(hashtextextended(concat(t.ctid, t.xmin), 0))
                                         FILTER (WHERE age(t.xmin) <= young.age))
    FROM consent.age_band t),
-  (SELECT sum(hashtextextended(concat(t.ctid, t.xmin), 0)) FROM identity.sweep t)
+  (SELECT sum(hashtextextended(concat(t.ctid, t.xmin), 0)) FROM identity.sweep t),
+  pg_postmaster_start_time()
 ) AS mark, least(
   (SELECT min(r.valid_until) FROM consent.record r
    WHERE r.state = 'given' AND r.valid_until > statement_timestamp()),
