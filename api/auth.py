@@ -54,7 +54,7 @@ class Caller:
     scopes: frozenset[str]
     purposes: frozenset[str]
     requests_per_second: float | None = None
-    burst: float | None = None
+    burst: int | None = None
 
 
 def state_purpose(caller: Caller, purpose: str | None) -> str:

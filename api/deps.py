@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Query, Request, Response
 from sqlalchemy.orm import Session
 
 from app.access import reads
@@ -27,6 +27,13 @@ def settings(request: Request) -> Settings:
     return found
 
 
+def unstored(response: Response) -> None:
+    """Let no cache keep an answer that shows a secret (RFC 9111 §5.2.2.5, RFC 7591 §3.2.1)."""
+    response.headers["Cache-Control"] = "no-store"
+
+
+#: For `dependencies=` of a route that shows a secret.
+UNSTORED = [Depends(unstored)]
 #: scope="function" commits before the response leaves; with the default scope a failed commit
 #: would follow a 201 that was already sent (measured on FastAPI 0.165).
 Db = Annotated[Session, Depends(transaction, scope="function")]

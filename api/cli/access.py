@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from sqlalchemy.orm import Session
 
 import consent
 from api.cli.options import GREATEST, duration
 from api.cli.session import AsJson, DataDir, opened, settings, show
 from api.routes.reads import members_of
-from app.access import clients, credentials, public_keys, reads, roles, tokens
-from app.access.tables import Client
+from app.access import administration, clients, credentials, public_keys, reads, roles
+from app.access.administration import OPERATOR
 
 client = typer.Typer(help="OAuth clients that read and administer.", no_args_is_help=True)
 
@@ -29,13 +28,8 @@ KeyFile = Annotated[
 ]
 
 
-def _add(session: Session, found: Client, key: Path | None, now: datetime) -> dict[str, Any]:
-    """Give a client a secret or the keys of a file; return what to tell of it, once."""
-    if key is None:
-        return {"client_secret": credentials.add_secret(session, found, now=now)}
-    keys = public_keys.read(key.read_text(encoding="utf-8", errors="replace"))
-    credentials.add_keys(session, found, keys, now=now)
-    return {"key_ids": [one["kid"] for one in keys]}
+def _read(file: Path) -> list[dict[str, Any]]:
+    return public_keys.read(file.read_text(encoding="utf-8", errors="replace"))
 
 
 @client.command("add")
@@ -59,8 +53,15 @@ def add_client(
         for one in purpose or []:
             consent.catalogue.purpose(session, one)
         wanted = [*(scope or []), *roles.scopes(role or [])]
-        made = clients.register(session, name, scopes=wanted, purposes=purpose or [])
-        told = _add(session, made, key, datetime.now(UTC))
+        made, told = administration.register(
+            session,
+            name,
+            scopes=wanted,
+            purposes=purpose or [],
+            keys=_read(key) if key else None,
+            by=OPERATOR,
+            now=datetime.now(UTC),
+        )
         answer = {"client_id": made.client_id, **told}
     show(answer if as_json else [answer], as_json, *answer)
 
@@ -99,8 +100,9 @@ def add_key(
 ) -> None:
     """Let a client sign with one more key; what it has goes on."""
     with opened(settings(data_dir)) as sessions, sessions.begin() as session:
-        found = clients.find(session, client_id)
-        answer = {"client_id": client_id, **_add(session, found, file, datetime.now(UTC))}
+        found, at = clients.find(session, client_id, lock=True), datetime.now(UTC)
+        told = administration.add_keys(session, found, _read(file), by=OPERATOR, now=at)
+        answer = {"client_id": client_id, **told}
     show(answer if as_json else [answer], as_json, *answer)
 
 
@@ -117,10 +119,9 @@ def rotate_client(
     kept = timedelta() if now else duration(keep)
     at = datetime.now(UTC)
     with opened(settings(data_dir)) as sessions, sessions.begin() as session:
-        found = clients.find(session, client_id)
-        credentials.end(session, credentials.in_use(session, found, now=at), keep=kept, now=at)
-        told = _add(session, found, key, at)
-        answer = {"client_id": client_id, **told, "others_end_at": at + kept}
+        found, keys = clients.find(session, client_id, lock=True), _read(key) if key else None
+        told = administration.rotate(session, found, keys=keys, keep=kept, by=OPERATOR, now=at)
+        answer = {"client_id": client_id, **told}
     show(answer if as_json else [answer], as_json, *answer)
 
 
@@ -135,16 +136,16 @@ def end_credential(
     """End a secret or key of a client at once; tokens that it got go on until they expire."""
     at = datetime.now(UTC)
     with opened(settings(data_dir)) as sessions, sessions.begin() as session:
-        found = clients.find(session, client_id)
-        row = credentials.find(session, found, credential_id, now=at)
-        credentials.end(session, [row], keep=timedelta(), now=at)
+        found = clients.find(session, client_id, lock=True)
+        administration.end_credential(session, found, credential_id, by=OPERATOR, now=at)
 
 
 @client.command("revoke-tokens")
 def revoke_tokens(client_id: str, data_dir: DataDir = None) -> None:
     """Let every token that a client has be void at once; it may ask for new ones."""
     with opened(settings(data_dir)) as sessions, sessions.begin() as session:
-        tokens.revoke_all(clients.find(session, client_id), now=datetime.now(UTC))
+        found = clients.find(session, client_id, lock=True)
+        administration.revoke_tokens(session, found, by=OPERATOR, now=datetime.now(UTC))
 
 
 @client.command("limit")
@@ -164,8 +165,8 @@ def limit_client(
     if burst is not None and requests_per_second is None:
         raise typer.BadParameter("says nothing without --requests-per-second", param_hint="--burst")
     with opened(settings(data_dir)) as sessions, sessions.begin() as session:
-        found = clients.find(session, client_id)
-        found.requests_per_second, found.burst = requests_per_second, burst
+        found = clients.find(session, client_id, lock=True)
+        administration.limit(session, found, requests_per_second, burst, by=OPERATOR)
         answer = clients.describe(found)
     show(answer if as_json else [answer], as_json, "client_id", "requests_per_second", "burst")
 
@@ -193,4 +194,4 @@ def list_reads(
 def remove_client(client_id: str, data_dir: DataDir = None) -> None:
     """Remove a client; its tokens stop working at once."""
     with opened(settings(data_dir)) as sessions, sessions.begin() as session:
-        clients.remove(session, client_id)
+        administration.remove(session, client_id, by=OPERATOR)

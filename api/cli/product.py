@@ -8,12 +8,13 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from app.access import clients, sources
+from app.access import administration, clients, sources
 from app.db import Sessions
 from app.errors import DatabaseUnavailable
 
@@ -86,10 +87,15 @@ def add_sources(sessions: Sessions, wanted: Mapping[str, str]) -> dict[str, str]
 def client(sessions: Sessions, url: str, *, purposes: Sequence[str]) -> httpx.Client:
     """Register an OAuth client with every scope and return it, signed in."""
     with sessions.begin() as session:
-        made, secret = clients.add(
-            session, "parcours command line", scopes=clients.SCOPES, purposes=purposes
+        made, told = administration.register(
+            session,
+            "parcours command line",
+            scopes=clients.SCOPES,
+            purposes=purposes,
+            by=administration.OPERATOR,
+            now=datetime.now(UTC),
         )
-        client_id = made.client_id
+        client_id, secret = made.client_id, told["client_secret"]
     return httpx.Client(
         base_url=url, auth=_Token(url, client_id, secret), timeout=120, trust_env=False
     )

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 import consent
 from app import analysts, db, schema
@@ -72,7 +73,10 @@ def _plain(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any) -> Text:
+    """Return what a cell shows: no markup, and nothing that a terminal would obey or hide."""
     if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return "" if value is None else str(value)
+        text = ", ".join(map(str, value))
+    else:
+        text = "" if value is None else str(value)
+    return Text("".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text))

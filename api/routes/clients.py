@@ -2,6 +2,8 @@
 
 A client with `clients:admin` gives only scopes and purposes that its own token has, so that it
 cannot raise its own rights by way of another client. To take away it needs no more than the scope.
+Whoever rotates another client's credential can act as that client: so every act is stated in the
+ledger with who did it, and the credential that the owner still uses ends within a day.
 """
 
 import json
@@ -10,16 +12,15 @@ from typing import Annotated, Any
 
 from fastapi import Body
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy.orm import Session
 
 import consent
 from api.auth import Caller, requires
-from api.deps import Cursor, Db, Limit
+from api.deps import UNSTORED, Cursor, Db, Limit
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
 from api.resource import Resource
 from app import cursors
-from app.access import clients, credentials, public_keys, tokens
+from app.access import administration, clients, credentials, public_keys
 from app.access.tables import Client
 from app.errors import (
     ClientNotFound,
@@ -34,7 +35,8 @@ router = Resource(prefix="/v1/clients", tags=["clients"])
 
 Admin = Annotated[Caller, requires("clients:admin")]
 AUTH = (InvalidToken, InsufficientScope)
-#: How long the credentials that are replaced go on unless it is said otherwise.
+#: How long the credentials that are replaced go on unless it is said otherwise, and at most: the
+#: owner of a client is to notice that somebody else has its new secret.
 KEPT = timedelta(days=1)
 #: The largest id of a row.
 GREATEST = 2**63 - 1
@@ -70,6 +72,10 @@ class CredentialIn(BaseModel):
         description="Public keys (JWK); without any a secret is made, and shown only this once.",
     )
 
+    def read_keys(self) -> list[dict[str, Any]] | None:
+        """Return the keys as they are kept; raises DefinitionInvalid."""
+        return None if self.keys is None else public_keys.read(json.dumps({"keys": self.keys}))
+
 
 class ClientIn(CredentialIn):
     """A client to register."""
@@ -91,8 +97,8 @@ class RotationIn(CredentialIn):
     keep_seconds: int = Field(
         default=int(KEPT.total_seconds()),
         ge=0,
-        le=366 * 86_400,
-        description="How long the other credentials go on; 0 ends them at once.",
+        le=int(KEPT.total_seconds()),
+        description="How long the other credentials go on, a day at most; 0 ends them at once.",
     )
 
 
@@ -135,38 +141,46 @@ def _within(caller: Caller, row: Client) -> None:
     )
 
 
-def _give(session: Session, row: Client, wanted: CredentialIn, now: datetime) -> dict[str, Any]:
-    """Give a client a secret or keys; return what to tell of it, once."""
-    if wanted.keys is None:
-        return {"client_secret": credentials.add_secret(session, row, now=now)}
-    keys = public_keys.read(json.dumps({"keys": wanted.keys}))
-    credentials.add_keys(session, row, keys, now=now)
-    return {"key_ids": [key["kid"] for key in keys]}
-
-
-def _limit(row: Client, rate: float | None, burst: int | None) -> None:
-    if burst is not None and rate is None:
-        raise DefinitionInvalid("burst says nothing without requests_per_second")
-    row.requests_per_second, row.burst = rate, burst
+def _limits_within(caller: Caller, rate: float | None, burst: int | None) -> None:
+    """Let nobody undo their own limits by way of another client."""
+    clients.check_limits_within(
+        rate, burst, own_rate=caller.requests_per_second, own_burst=caller.burst
+    )
 
 
 @router.post(
     "",
     status_code=201,
+    dependencies=UNSTORED,
     summary="Register a client",
     responses=documented(*AUTH, RightsExceeded, DefinitionInvalid, PurposeNotFound)
     | _made({**CLIENT, "client_secret": SHOWN_ONCE}),
 )
 def register_client(session: Db, caller: Admin, wanted: ClientBody) -> dict[str, Any]:
-    """Register a client with at most your own rights; its secret is shown only this once."""
+    """Register a client with at most your own rights; its secret is shown only this once.
+
+    If you are limited so is it: as you are, unless it is said that it gets less.
+    """
     clients.check_within(
         wanted.scopes, wanted.purposes, own_scopes=caller.scopes, own_purposes=caller.purposes
     )
     for purpose in wanted.purposes:
         consent.catalogue.purpose(session, purpose)
-    row = clients.register(session, wanted.name, scopes=wanted.scopes, purposes=wanted.purposes)
-    _limit(row, wanted.requests_per_second, wanted.burst)
-    told = _give(session, row, wanted, datetime.now(UTC))
+    rate, burst = wanted.requests_per_second, wanted.burst
+    if rate is None and burst is None:
+        rate, burst = caller.requests_per_second, caller.burst
+    _limits_within(caller, rate, burst)
+    row, told = administration.register(
+        session,
+        wanted.name,
+        scopes=wanted.scopes,
+        purposes=wanted.purposes,
+        keys=wanted.read_keys(),
+        rate=rate,
+        burst=burst,
+        by=caller.client_id,
+        now=datetime.now(UTC),
+    )
     return {**clients.describe(row), **told}
 
 
@@ -205,7 +219,7 @@ def read_client(session: Db, caller: Admin, client_id: str) -> dict[str, Any]:
 )
 def remove_client(session: Db, caller: Admin, client_id: str) -> None:
     """Remove a client; its credentials and tokens stop working with the next request."""
-    clients.remove(session, client_id)
+    administration.remove(session, client_id, by=caller.client_id)
 
 
 @router.put(
@@ -214,18 +228,23 @@ def remove_client(session: Db, caller: Admin, client_id: str) -> None:
     responses=documented(*AUTH, RightsExceeded, ClientNotFound, DefinitionInvalid, ok=CLIENT),
 )
 def limit_client(session: Db, caller: Admin, client_id: str, wanted: LimitsBody) -> dict[str, Any]:
-    """Say how often a client may ask one server process; of itself nobody does."""
+    """Say how often a client may ask one server process; of itself nobody does.
+
+    If you are limited, it gets no more than you have.
+    """
     if client_id == caller.client_id:
         raise RightsExceeded("a client does not set its own limits")
     row = clients.find(session, client_id, lock=True)
-    _limit(row, wanted.requests_per_second, wanted.burst)
-    session.flush()
+    rate, burst = wanted.requests_per_second, wanted.burst
+    _limits_within(caller, rate, burst)
+    administration.limit(session, row, rate, burst, by=caller.client_id)
     return clients.describe(row)
 
 
 @router.post(
     "/{client_id}/credentials/rotate",
     status_code=201,
+    dependencies=UNSTORED,
     summary="Replace the credentials of a client",
     responses=documented(*AUTH, RightsExceeded, ClientNotFound, DefinitionInvalid)
     | _made(
@@ -237,15 +256,21 @@ def rotate_credentials(
 ) -> dict[str, Any]:
     """Give a client a new secret, or keys; those it has end after a while, its tokens do not.
 
-    Who holds the secret has the client's rights: so it must have no more than yours.
+    Who holds the secret has the client's rights: so it must have no more than yours. If the client
+    is not your own, you can act as it from now on; the ledger says that you rotated it.
     """
     wanted, now = wanted or RotationIn(), datetime.now(UTC)
     row = clients.find(session, client_id, lock=True)
     _within(caller, row)
-    kept = timedelta(seconds=wanted.keep_seconds)
-    credentials.end(session, credentials.in_use(session, row, now=now), keep=kept, now=now)
-    told = _give(session, row, wanted, now)
-    return {"client_id": client_id, **told, "others_end_at": now + kept}
+    told = administration.rotate(
+        session,
+        row,
+        keys=wanted.read_keys(),
+        keep=timedelta(seconds=wanted.keep_seconds),
+        by=caller.client_id,
+        now=now,
+    )
+    return {"client_id": client_id, **told}
 
 
 @router.delete(
@@ -256,12 +281,12 @@ def rotate_credentials(
 )
 def end_credential(session: Db, caller: Admin, client_id: str, credential_id: int) -> None:
     """End a secret or key at once; tokens that it got go on until they expire."""
-    now = datetime.now(UTC)
     row = clients.find(session, client_id, lock=True)
     if not 0 < credential_id <= GREATEST:
         raise CredentialNotFound(str(credential_id))
-    found = credentials.find(session, row, credential_id, now=now)
-    credentials.end(session, [found], keep=timedelta(), now=now)
+    administration.end_credential(
+        session, row, credential_id, by=caller.client_id, now=datetime.now(UTC)
+    )
 
 
 @router.post(
@@ -272,4 +297,5 @@ def end_credential(session: Db, caller: Admin, client_id: str, credential_id: in
 )
 def revoke_tokens(session: Db, caller: Admin, client_id: str) -> None:
     """Let every token that a client has be void at once; it may ask for new ones."""
-    tokens.revoke_all(clients.find(session, client_id, lock=True), now=datetime.now(UTC))
+    row = clients.find(session, client_id, lock=True)
+    administration.revoke_tokens(session, row, by=caller.client_id, now=datetime.now(UTC))

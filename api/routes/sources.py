@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from api.auth import Caller, requires
-from api.deps import Configuration, Cursor, Db, Limit
+from api.deps import UNSTORED, Configuration, Cursor, Db, Limit
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
 from api.resource import Resource
@@ -181,6 +181,7 @@ def _locked(session: Session, source_id: int, if_match: str | None) -> Source:
 @router.post(
     "",
     status_code=201,
+    dependencies=UNSTORED,
     summary="Create a source",
     responses=documented(*AUTH, DefinitionInvalid, SourceExists, PurposeNotFound),
 )
@@ -267,6 +268,7 @@ def list_keys(
 @router.post(
     "/{source_id}/keys",
     status_code=201,
+    dependencies=UNSTORED,
     summary="Add a write key",
     responses=documented(*AUTH, SourceNotFound),
 )
@@ -280,6 +282,7 @@ def add_key(session: Db, caller: Admin, source_id: int, wanted: KeyBody = None) 
 @router.post(
     "/{source_id}/keys/rotate",
     status_code=201,
+    dependencies=UNSTORED,
     summary="Replace the write keys",
     responses=documented(*AUTH, SourceNotFound),
 )

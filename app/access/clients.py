@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.access import credentials
+from app.access.definition import check_name
+from app.access.limits import at_once
 from app.access.tables import Client, ClientAssertion, ClientCredential
 from app.errors import ClientNotFound, DefinitionInvalid, RightsExceeded
 
@@ -37,6 +39,9 @@ MEANING: dict[str, str] = {
     "clients:admin": "Administer clients; introspect every token.",
 }
 SCOPES: tuple[str, ...] = tuple(MEANING)
+#: What no client gives another. Two have to agree before the vault opens: whoever registers the
+#: second, or knows its secret, would be both.
+BY_COMMAND_ALONE = frozenset({"proof:open"})
 
 
 def add(
@@ -57,8 +62,9 @@ def register(
 
     The purposes are stored as they are: whether the catalogue knows them, the caller checks.
 
-    Raises DefinitionInvalid when no scope is given or one is unknown.
+    Raises DefinitionInvalid when no scope is given, one is unknown, or the name is none.
     """
+    check_name(name)
     client = Client(
         client_id="cl_" + secrets.token_hex(10),
         name=name,
@@ -94,13 +100,33 @@ def check_within(
     own_scopes: Collection[str],
     own_purposes: Collection[str],
 ) -> None:
-    """Let rights be given only by who has them; raises RightsExceeded, which names the first."""
+    """Let rights be given only by who has them; raises RightsExceeded, which names the first.
+
+    Those of BY_COMMAND_ALONE are given by nobody.
+    """
+    for scope in sorted(BY_COMMAND_ALONE.intersection(scopes)):
+        raise RightsExceeded(
+            f"the scope {scope!r}, and credentials of who has it, come from the command line alone"
+        )
     for what, wanted, own in (
         ("scope", scopes, own_scopes),
         ("purpose", purposes, own_purposes),
     ):
         for one in sorted(set(wanted).difference(own)):
             raise RightsExceeded(f"the access token of this request lacks the {what} {one!r}")
+
+
+def check_limits_within(
+    rate: float | None, burst: int | None, *, own_rate: float | None, own_burst: int | None
+) -> None:
+    """Let who is limited give no more than that; raises RightsExceeded."""
+    if own_rate is None:
+        return
+    most = at_once(own_rate, own_burst)
+    if rate is None or rate > own_rate or at_once(rate, burst) > most:
+        raise RightsExceeded(
+            f"who gives limits is limited to {own_rate:g} requests per second and {most:g} at once"
+        )
 
 
 def describe(row: Client) -> dict[str, Any]:

@@ -108,7 +108,7 @@ class SourceDefinition(BaseModel):
 
 
 def check_name(name: str) -> None:
-    """Check that a source of this name can be written in an address and on one line.
+    """Check that a source or client of this name can be written in an address and on one line.
 
     Raises DefinitionInvalid.
     """

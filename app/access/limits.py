@@ -8,6 +8,11 @@ from app.access.bucket import Bucket
 from app.errors import RateLimited
 
 
+def at_once(rate: float, burst: float | None) -> float:
+    """Return how many requests a client may ask at once: those of a second unless it is said."""
+    return burst or max(1.0, rate)
+
+
 class ClientLimits:
     """The rate limits of clients; what is left of one lives in this process (decision 0025)."""
 
@@ -20,7 +25,7 @@ class ClientLimits:
         """Let one request of a client in; raises RateLimited. Safe in threads."""
         if rate is None:
             return
-        burst = burst or max(1.0, rate)
+        burst = at_once(rate, burst)
         with self._lock:
             bucket = self._buckets.get(client_id)
             if bucket is None:
