@@ -27,7 +27,7 @@ MOST_PATTERNS = 30
 BACK_REFERENCE = re.compile(r"\\[1-9]")
 
 
-#: Columns and not objects of the session: each computation asks.
+#: Columns and not objects of the session, which may be older than the table.
 IN_FORCE = sa.select(*NamespaceRules.__table__.columns)
 
 

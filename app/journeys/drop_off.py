@@ -100,7 +100,10 @@ class SwitchLoss(Frozen):
 
 
 class DropOffResult(Frozen):
-    """An answer about drop-off; `limit` is what the lower end of a rupture is above."""
+    """An answer about drop-off; a `limit` is what the lower end of a rupture is above.
+
+    `switch_profile_limit` is that of the share of people who stalled once or more.
+    """
 
     semantics: DropOffSemantics
     stages: tuple[StageLoss, ...]
@@ -108,6 +111,7 @@ class DropOffResult(Frozen):
     place_limit: float
     switches: tuple[SwitchLoss, ...]
     switch_limit: float
+    switch_profile_limit: float
     lost_value: float | None
     as_of: AwareDatetime
     definition_hash: str
@@ -150,7 +154,7 @@ def drop_off(
     come = worth(connection, query.journey, query.range, as_of)
     stages = _stages(query, by_stage or (), idles or (), back or (), stakes, come)
     places, place_limit = _places(query, points or ())
-    switches, switch_limit = _switches(query, moves or ())
+    switches, switch_limit, switch_profile_limit = _switches(query, moves or ())
     losses = [one.lost_value for one in stages if one.lost_value is not None]
     return DropOffResult(
         semantics=DropOffSemantics(
@@ -169,6 +173,7 @@ def drop_off(
         place_limit=place_limit,
         switches=switches,
         switch_limit=switch_limit,
+        switch_profile_limit=switch_profile_limit,
         lost_value=sum(losses) if losses else None,
         as_of=as_of,
         definition_hash=definition_hash(query),
@@ -338,9 +343,12 @@ def _places(query: DropOffQuery, rows: Any) -> tuple[tuple[PlaceLoss, ...], floa
     return tuple(found), limit
 
 
-def _switches(query: DropOffQuery, rows: Any) -> tuple[tuple[SwitchLoss, ...], float]:
+def _switches(query: DropOffQuery, rows: Any) -> tuple[tuple[SwitchLoss, ...], float, float]:
     channels = channel_ids(query.journey)
     judged, limit = _judged(query, {n: (one["stalled"], one["n"]) for n, one in enumerate(rows)})
+    _, profile_limit = _judged(
+        query, {n: (one["stalled_profiles"], one["profiles"]) for n, one in enumerate(rows)}
+    )
     found = []
     for number, one in enumerate(rows):
         source, target = channels[one["channel"]], channels[one["next_channel"]]
@@ -359,7 +367,7 @@ def _switches(query: DropOffQuery, rows: Any) -> tuple[tuple[SwitchLoss, ...], f
                 bucket=bucket("stalled", source, target),
             )
         )
-    return tuple(found), limit
+    return tuple(found), limit, profile_limit
 
 
 def _judged(

@@ -239,17 +239,20 @@ def _summary(
         )
     if not found:
         return sentence(
-            "Rien de notable : {tested} tests, aucun ne résiste à la correction ; {few} groupes de"
-            " moins de {least} personnes n’ont pas été testés.",
-            "Nothing notable: of {tested} tests none holds when corrected; {few} groups of fewer"
-            " than {least} people were not tested.",
+            "Rien de notable : {tested} {tested:test|tests}, aucun ne résiste à la correction ;"
+            " {few} {few:groupe|groupes} de moins de {least} personnes"
+            " {few:n’a pas été testé|n’ont pas été testés}.",
+            "Nothing notable: of {tested} {tested:test|tests} none holds when corrected; {few}"
+            " {few:group|groups} of fewer than {least} people {few:was|were} not tested.",
             **figures,
         )
     return sentence(
-        "Constats : {found}, dont {listed} donnés ici ; {tested} tests, corrigés ensemble ; {few}"
-        " groupes de moins de {least} personnes n’ont pas été testés.",
-        "Findings: {found}, of which {listed} are told here; {tested} tests, corrected together;"
-        " {few} groups of fewer than {least} people were not tested.",
+        "Constats : {found}, dont {listed} {listed:donné|donnés} ici ; {tested}"
+        " {tested:test, corrigé|tests, corrigés ensemble} ; {few} {few:groupe|groupes} de moins de"
+        " {least} personnes {few:n’a pas été testé|n’ont pas été testés}.",
+        "Findings: {found}, of which {listed} {listed:is|are} told here; {tested}"
+        " {tested:test, corrected|tests, corrected together}; {few} {few:group|groups} of fewer"
+        " than {least} people {few:was|were} not tested.",
         **figures,
     )
 
@@ -257,7 +260,7 @@ def _summary(
 def _semantics(query: FindingsQuery) -> FindingsSemantics:
     said = query.model_dump(mode="json")
     return FindingsSemantics(
-        unit="profile; of unmapped events the event, of the voice the answer, of ways the way",
+        unit="profile; of unmapped events the event, of ways the way",
         entry="as asked"
         if query.entry
         else "events that are mapped to the first stage with a touchpoint",

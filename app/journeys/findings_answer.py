@@ -29,10 +29,10 @@ FindingKind = Literal[
 class FindingsSemantics(Frozen):
     """Every choice behind findings."""
 
-    unit: Literal["profile; of unmapped events the event, of the voice the answer, of ways the way"]
-    tests: Literal["against a limit: exact binomial, one-sided; between groups: two-sided"] = (
-        "against a limit: exact binomial, one-sided; between groups: two-sided"
-    )
+    unit: Literal["profile; of unmapped events the event, of ways the way"]
+    tests: Literal[
+        "against a limit: exact binomial, one-sided; between groups, or two ways: two-sided"
+    ] = "against a limit: exact binomial, one-sided; between groups, or two ways: two-sided"
     multiplicity: Literal["Benjamini-Hochberg over all tests of all analyses of this answer"] = (
         "Benjamini-Hochberg over all tests of all analyses of this answer"
     )

@@ -11,6 +11,7 @@ from app.journeys.findings_request import FindingsQuery
 from app.journeys.intervals import wilson, z_of
 from app.journeys.moments_of_truth import MomentsResult
 from app.journeys.paths_answer import PathsResult
+from app.journeys.paths_request import CUT
 from app.journeys.sentences import Name, Points, Share, Way
 from app.journeys.significance import Verdict, above
 
@@ -67,24 +68,36 @@ def paths(query: FindingsQuery, result: PathsResult) -> Found:
     """The way that more of those who arrive take than any other."""
     if not result.variants:
         return
-    first, *others = result.variants[:2]
-    second = others[0].n if others else 0
+    # What is cut in the middle is no way: several may look so.
+    whole = [(i, one) for i, one in enumerate(result.variants) if CUT not in one.route]
+    if not whole:
+        yield None
+        return
+    (at, first), *others = whole[:2]
+    second = others[0][1].n if others else 0
     if first.n + second < query.least:
         yield None
         return
     name = Names(query)
     way = Way(tuple(name("touchpoints", one) for one in first.route))
     share = first.n / result.paths
+    # The greater of the two was chosen by looking: either could have been.
+    chosen = above(first.n, first.n + second, 0.5)
+    next_french, next_english = (
+        ("le suivant en compte {next}", "the next one has {next}")
+        if others
+        else ("il n’y en a pas d’autre", "there is no other")
+    )
     yield Candidate(
         "winning_path", {f"{i + 1}": one for i, one in enumerate(first.route)},
         "Le parcours gagnant est {way} : {k} des {n} qui aboutissent le prennent, soit {share} ;"
-        " le suivant en compte {next}",
+        f" {next_french}",
         "The winning path is {way}: {k} of the {n} who come through take it, which is {share};"
-        " the next one has {next}",
+        f" {next_english}",
         {"way": way, "k": first.n, "n": result.paths, "share": Share(share), "next": second},
-        result.paths, first.n, "/variants/0", share, second / result.paths,
+        result.paths, first.n, f"/variants/{at}", share, second / result.paths,
         interval=wilson(first.n, result.paths),
-        verdict=above(first.n, first.n + second, 0.5), people=first.n - second,
+        verdict=chosen._replace(p=min(1.0, 2 * chosen.p)), people=first.n - second,
         bucket=first.bucket,
     )  # fmt: skip
 

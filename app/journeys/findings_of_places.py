@@ -1,14 +1,14 @@
 """Reads answers about the places of a journey for what may be worth telling: each with its test."""
 
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
 from app.journeys.conformance_answer import ConformanceResult
 from app.journeys.drop_off import DropOffResult
 from app.journeys.findings_candidate import Candidate, Found, Names, above_limit, between, fact
 from app.journeys.findings_request import FindingsQuery
-from app.journeys.friction_answer import HIGH, FrictionComponent, FrictionResult
-from app.journeys.intervals import wilson
+from app.journeys.friction_answer import HIGH, FrictionComponent, FrictionPoint, FrictionResult
 from app.journeys.matrix import MatrixResult
-from app.journeys.sentences import Name, Share
-from app.journeys.significance import above
 from app.journeys.voice import VoiceResult
 
 DEVIATIONS = {
@@ -40,10 +40,10 @@ def drop_off(query: FindingsQuery, result: DropOffResult) -> Found:
             continue
         yield above_limit(
             query, "stage_drop_off", {"stage": stage.stage},
-            "À l’étape {stage}, {k} personnes sur {n} s’arrêtent, soit {share}, contre {limit}"
-            " admis",
-            "At the stage {stage}, {k} of {n} people leave, which is {share}, where {limit} are"
-            " accepted",
+            "À l’étape {stage}, {k} {k:personne|personnes} sur {n} {k:s’arrête|s’arrêtent}, soit"
+            " {share}, contre {limit} admis",
+            "At the stage {stage}, {k} of {n} people {k:leaves|leave}, which is {share}, where"
+            " {limit} are accepted",
             {"stage": name("stages", stage.stage)},
             (stage.dropped, stage.moved + stage.dropped), query.threshold,
             f"/stages/{i}", stage.buckets.get("dropped"),
@@ -53,8 +53,10 @@ def drop_off(query: FindingsQuery, result: DropOffResult) -> Found:
             continue
         yield above_limit(
             query, "place_drop_off", {"stage": place.stage, "touchpoint": place.touchpoint},
-            "Après {point}, {k} personnes sur {n} s’arrêtent, soit {share}, contre {limit} admis",
-            "After {point}, {k} of {n} people leave, which is {share}, where {limit} are accepted",
+            "Après {point}, {k} {k:personne|personnes} sur {n} {k:s’arrête|s’arrêtent}, soit"
+            " {share}, contre {limit} admis",
+            "After {point}, {k} of {n} people {k:leaves|leave}, which is {share}, where {limit}"
+            " are accepted",
             {"point": name("touchpoints", place.touchpoint)},
             (place.dropped, place.moved + place.dropped), result.place_limit,
             f"/places/{i}", place.bucket,
@@ -62,12 +64,13 @@ def drop_off(query: FindingsQuery, result: DropOffResult) -> Found:
     for i, move in enumerate(result.switches):
         yield above_limit(
             query, "losing_switch", {"from": move.source, "to": move.target},
-            "De {source} vers {target}, {k} personnes sur {n} n’avancent plus à temps, soit"
-            " {share}, contre {limit} admis",
-            "From {source} to {target}, {k} of {n} people come no further in time, which is"
-            " {share}, where {limit} are accepted",
+            "De {source} vers {target}, {k} {k:personne|personnes} sur {n}"
+            " {k:n’avance|n’avancent} plus à temps, une fois ou plus, soit {share}, contre {limit}"
+            " admis",
+            "From {source} to {target}, {k} of {n} people {k:comes|come} no further in time, once"
+            " or more, which is {share}, where {limit} are accepted",
             {"source": name("channels", move.source), "target": name("channels", move.target)},
-            (move.stalled_profiles, move.profiles), result.switch_limit,
+            (move.stalled_profiles, move.profiles), result.switch_profile_limit,
             f"/switches/{i}", move.bucket,
         )  # fmt: skip
 
@@ -83,17 +86,28 @@ def friction(query: FindingsQuery, result: FrictionResult) -> Found:
                     default=(0, None))[1]  # fmt: skip
         for j, one in rates:
             # Each is a test; what is told of a touchpoint is the worst.
-            yield _friction(
-                point.touchpoint,
-                name("touchpoints", point.touchpoint),
-                point.score,
-                one,
-                f"/touchpoints/{i}/components/{j}",
-                one.bucket or point.bucket,
-                notable=one is worst and (point.score or 0) >= HIGH,
-            )
+            french, english = FRICTIONS[one.name]
+            k, n = _people([one])
+            candidate = between(
+                query, "friction", {"touchpoint": point.touchpoint, "component": one.name},
+                "{point} a un score de friction de {score} sur 100 ; le plus lourd :"
+                f" {french}, de {{k}} {{k:personne|personnes}} sur {{n}}, soit {{share}}, contre"
+                " {reference} ({others}) aux autres points de contact, un écart de {difference}",
+                "{point} has a friction score of {score} of 100; the heaviest part:"
+                f" {english}, of {{k}} of {{n}} people, which is {{share}}, against {{reference}}"
+                " ({others}) at the other touchpoints, a difference of {difference}",
+                {"point": name("touchpoints", point.touchpoint), "score": float(point.score or 0),
+                 "k": k},
+                (k, n), _people(_elsewhere(result, point, one)), 1,
+                f"/touchpoints/{i}/components/{j}", one.bucket or point.bucket,
+            )  # fmt: skip
+            heavy = one is worst and (point.score or 0) >= HIGH
+            yield candidate and replace(candidate, notable=candidate.notable and heavy)
     for i, odd in enumerate(result.disagreements):
         at = next(p for p in result.touchpoints if p.touchpoint == odd.touchpoint)
+        if at.profiles < query.least:
+            yield None
+            continue
         said = {
             "enchantment": ("un enchantement", "an enchantment"),
             "irritant": ("un irritant", "an irritant"),
@@ -112,24 +126,19 @@ def friction(query: FindingsQuery, result: FrictionResult) -> Found:
         )  # fmt: skip
 
 
-def _friction(
-    point: str, name: Name, score: float | None, one: FrictionComponent, at: str,
-    bucket: str, *, notable: bool,
-) -> Candidate:  # fmt: skip
-    k = round(one.observed * one.n)
-    verdict = above(k, one.n, one.reference)
-    french, english = FRICTIONS[one.name]
-    return Candidate(
-        "friction", {"touchpoint": point, "component": one.name},
-        f"{{point}} a un score de friction de {{score}} sur 100 ; le plus lourd : {french},"
-        " {k} cas sur {n}, soit {share}, contre {reference} aux autres points de contact",
-        f"{{point}} has a friction score of {{score}} of 100; the heaviest part: {english},"
-        " {k} of {n} cases, which is {share}, against {reference} at the other touchpoints",
-        {"point": name, "score": float(score or 0), "k": k, "n": one.n,
-         "share": Share(k / one.n), "reference": Share(one.reference)},
-        one.n, k, at, k / one.n, one.reference, interval=wilson(k, one.n), verdict=verdict,
-        people=k - one.reference * one.n, notable=notable, bucket=bucket,
-    )  # fmt: skip
+def _elsewhere(
+    result: FrictionResult, here: FrictionPoint, one: FrictionComponent
+) -> Iterator[FrictionComponent]:
+    """The same component at all other touchpoints."""
+    for point in result.touchpoints:
+        if point is not here:
+            yield from (other for other in point.components if other.name == one.name)
+
+
+def _people(components: Iterable[FrictionComponent]) -> tuple[int, int]:
+    """How many people had a case, of how many; one who repeats counts once at a touchpoint."""
+    counts = [(one.affected or 0, one.profiles or 0) for one in components]
+    return sum(k for k, _ in counts), sum(n for _, n in counts)
 
 
 def conformance(query: FindingsQuery, result: ConformanceResult) -> Found:
@@ -154,24 +163,25 @@ def voice(query: FindingsQuery, result: VoiceResult) -> Found:
     name = Names(query)
     for i, survey in enumerate(result.surveys):
         for j, one in enumerate(survey.touchpoints):
-            others = sum(o.n for o in survey.touchpoints) - one.n
-            low = sum(o.low for o in survey.touchpoints) - one.low
+            others = sum(o.profiles for o in survey.touchpoints) - one.profiles
+            low = sum(o.low_profiles for o in survey.touchpoints) - one.low_profiles
             yield between(
                 query, "voice",
                 {"touchpoint": one.touchpoint, "instrument": survey.instrument},
-                "{point} reçoit {share} de mauvaises notes ({n} réponses), contre {reference}"
-                " ailleurs ({others}), soit {difference}",
-                "{point} gets {share} bad scores ({n} answers), against {reference} elsewhere"
-                " ({others}), which is {difference}",
+                "{point} reçoit de mauvaises notes de {share} de ceux qui répondent ({n}"
+                " personnes), contre {reference} ailleurs ({others}), soit {difference}",
+                "{point} gets bad scores from {share} of those who answer ({n} people), against"
+                " {reference} elsewhere ({others}), which is {difference}",
                 {"point": name("touchpoints", one.touchpoint)},
-                (one.low, one.n), (low, others), 1,
+                (one.low_profiles, one.profiles), (low, others), 1,
                 f"/surveys/{i}/touchpoints/{j}", one.buckets.get("low"),
             )  # fmt: skip
 
 
 def matrix(query: FindingsQuery, result: MatrixResult) -> Found:
     """What was planned and never seen, seen and never planned; facts, where people were seen."""
-    if query.journey is None:
+    if query.journey is None or result.events < query.least:
+        yield None
         return
     name = Names(query)
     stages = {stage.id: stage.profiles for stage in result.stages}
@@ -210,10 +220,11 @@ def matrix(query: FindingsQuery, result: MatrixResult) -> Found:
                 " is {share}",
                 figures, (cell.profiles, n), f"/cells/{i}", cell.bucket,
             )  # fmt: skip
-    if result.events and result.unmapped / result.events > query.threshold:
+    if result.unmapped / result.events > query.threshold:
         yield fact(
             "unmapped_events", {},
-            "{k} événements sur {n} ne sont rattachés à aucun point de contact, soit {share}",
-            "{k} of {n} events belong to no touchpoint, which is {share}",
+            "{k} {k:événement|événements} sur {n} {k:n’est rattaché|ne sont rattachés} à aucun"
+            " point de contact, soit {share}",
+            "{k} of {n} events {k:belongs|belong} to no touchpoint, which is {share}",
             {}, (result.unmapped, result.events), "/unmapped_share", None,
         )  # fmt: skip

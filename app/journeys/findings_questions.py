@@ -12,6 +12,8 @@ from app.journeys.funnel_request import TimeRange
 
 #: So many features and deviations are listed where all are asked for.
 MOST = 500
+#: And so many ways: the first two are held against each other, those that are cut left out.
+WAYS = 5
 #: The body of a request by analysis, or why it is not asked.
 Questions = dict[str, dict[str, Any] | LocalizedText]
 
@@ -84,7 +86,7 @@ def _of_people(
         },
         "paths": {
             **ranged, **label, "start": entry, "end": outcome, "window": times["window"],
-            "top_variants": 2,
+            "max_depth": 100, "top_variants": WAYS,
         },
         "compare": NO_PERIOD if before is None else {
             **common, "entry": entry, "least": query.least,
@@ -92,7 +94,8 @@ def _of_people(
                          {"name": "now", "range": _json(query.range)}],
             "outcomes": [{"name": "outcome", "match": outcome, "window": times["window"]}],
         },
-        "anomalies": {**ranged, "match": outcome, "zone": query.zone, **holidays},
+        "anomalies": {**ranged, "match": outcome, "zone": query.zone,
+                      "floor": query.least, **holidays},
     }  # fmt: skip
 
 
@@ -117,9 +120,7 @@ def _ends(query: FindingsQuery) -> tuple[Match, Match] | None:
     """What people come by and to; None where a map leads nowhere and nothing else is asked."""
     entry, outcome = query.entry, query.outcome
     if query.journey is not None:
-        staged = {point.stage for point in query.journey.touchpoints}
-        stages = [s.id for s in sorted(query.journey.stages, key=lambda s: s.order)
-                  if s.id in staged]  # fmt: skip
+        stages = _staged(query.journey)
         if len(stages) < 2 and (entry is None or outcome is None):
             return None
         entry = entry or _at(query.journey, stages[0])
@@ -131,9 +132,13 @@ def _ends(query: FindingsQuery) -> tuple[Match, Match] | None:
 
 def last_stage(journey: Journey) -> Match:
     """Return what is mapped to the last stage that has a touchpoint."""
+    return _at(journey, _staged(journey)[-1])
+
+
+def _staged(journey: Journey) -> list[str]:
+    """The stages that have a touchpoint, in order."""
     staged = {point.stage for point in journey.touchpoints}
-    [*_, last] = (s.id for s in sorted(journey.stages, key=lambda s: s.order) if s.id in staged)
-    return _at(journey, last)
+    return [s.id for s in sorted(journey.stages, key=lambda s: s.order) if s.id in staged]
 
 
 def _at(journey: Journey, stage: str) -> Match:

@@ -47,7 +47,9 @@ def friction(
     parameters = Parameters()
     text = _relations(query, as_of, parameters)
     counted = ", ".join(
-        f"(SELECT list(x) FROM (SELECT point, count(*) AS n, count(*) FILTER ({against}) AS k"
+        f"(SELECT list(x) FROM (SELECT point, count(*) AS n, count(*) FILTER ({against}) AS k,"
+        f" count(DISTINCT person_id) AS profiles,"
+        f" count(DISTINCT person_id) FILTER ({against}) AS affected"
         f" FROM {_rows(source)} WHERE {judged} GROUP BY point) x) AS {name}"
         for name, (source, against, judged) in _CASES.items()
     )
@@ -171,7 +173,9 @@ def _seen(
     }
     for name in _CASES:
         for one in rates[name] or ():
-            seen[one["point"]][name] = Observed(n=one["n"], k=one["k"])
+            seen[one["point"]][name] = Observed(
+                one["n"], one["k"], profiles=one["profiles"], affected=one["affected"]
+            )
     for one in dwells:
         if one["n"]:
             seen[one["point"]]["slowness"] = Observed(n=one["n"], level=one["level"] / 1e6)

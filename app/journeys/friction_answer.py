@@ -63,6 +63,7 @@ class FrictionComponent(Frozen):
     """One reason of a score: `value` (a shrunk rate, or seconds) between `reference` and `worst`.
 
     `points` is where it lies between both, 0 to 1. `observed` is the rate before it was shrunk.
+    Of a component that counts cases, `affected` of `profiles` people had one or more.
     """
 
     name: Component
@@ -73,6 +74,8 @@ class FrictionComponent(Frozen):
     worst: float
     points: float
     weight: float
+    profiles: int | None
+    affected: int | None
     bucket: str | None
 
 
@@ -118,11 +121,16 @@ class FrictionResult(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What was seen of one component at one touchpoint: `k` of `n`, or a level of `n`."""
+    """What was seen of one component at one touchpoint: `k` of `n`, or a level of `n`.
+
+    `affected` of `profiles` people are behind the `k`.
+    """
 
     n: int
     k: int | None = None
     level: float | None = None
+    profiles: int | None = None
+    affected: int | None = None
 
 
 Seen = Mapping[int, Mapping[Component, Observed]]
@@ -151,6 +159,8 @@ def scored(query: FrictionQuery, seen: Seen) -> dict[int, list[FrictionComponent
                     worst=worst,
                     points=_points(value, reference, worst),
                     weight=query.weights.get(name, 1.0),
+                    profiles=one.profiles,
+                    affected=one.affected,
                     bucket=None,
                 )
             )

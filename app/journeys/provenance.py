@@ -83,7 +83,7 @@ def check(provenance: Sequence[Provenance], items: Mapping[str, Mapping[str, Any
     seen: set[str] = set()
     for index, one in enumerate(provenance):
         part, *rest = one.of.split("/")[1:] or [""]
-        known = part == "" or (part in names and not rest)
+        known = part == "" or (part in names and part != "provenance" and not rest)
         if part in LISTS and rest:
             known = rest[0] in items[part] and (
                 len(rest) == 1 or (len(rest) == 2 and rest[1] in items[part][rest[0]])

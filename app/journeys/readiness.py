@@ -98,8 +98,9 @@ def readiness(
         ),
         level=level,
         summary=sentence(
-            "Niveau {level} sur 5 : {name} ; {met} critères remplis sur {all}.",
-            "Level {level} of 5: {name}; {met} of {all} criteria are met.",
+            "Niveau {level} sur 5 : {name} ; {met} {met:critère rempli|critères remplis} sur"
+            " {all}.",
+            "Level {level} of 5: {name}; {met} of {all} criteria {met:is|are} met.",
             level=level,
             name=Name(LEVELS[level], ""),
             met=sum(one.met for one in found),
@@ -109,8 +110,13 @@ def readiness(
         feeds=feeds,
         channels=channels,
         unmapped=tuple(Unmapped(event=one["name"], events=one["n"]) for one in row[2] or ()),
+        events=facts.events,
+        mapped=facts.mapped,
         profiles=facts.profiles,
         known=facts.known,
+        several=facts.several,
+        came=facts.came,
+        allowed=facts.allowed,
         left_out=left_out,
         as_of=as_of,
         definition_hash=definition_hash(query),
@@ -180,9 +186,10 @@ def _channels(
     query: ReadinessQuery, met: dict[str, dict[str, Any]], as_of: datetime
 ) -> tuple[ChannelSeen, ...]:
     found = []
-    for channel in query.journey.channels if query.journey else ():
-        points = [p.id for p in query.journey.touchpoints if p.channel == channel.id] \
-            if query.journey else []  # fmt: skip
+    if query.journey is None:
+        return ()
+    for channel in query.journey.channels:
+        points = [p.id for p in query.journey.touchpoints if p.channel == channel.id]
         one = met.get(channel.id)
         status: ChannelStatus = "seen"
         if not points:

@@ -95,7 +95,12 @@ class Criterion(Frozen):
 
 
 class ReadinessResult(Frozen):
-    """An answer about readiness; `level` is 0 to 5."""
+    """An answer about readiness; `level` is 0 to 5.
+
+    Of the `events`, `mapped` belong to a touchpoint. Of the `profiles`, `known` are more than a
+    device, `several` were on more channels than one, and `came` to the outcome. `allowed` are the
+    people who allow the purpose, `left_out` those who do not, by why.
+    """
 
     semantics: ReadinessSemantics
     level: int
@@ -104,8 +109,13 @@ class ReadinessResult(Frozen):
     feeds: tuple[Feed, ...]
     channels: tuple[ChannelSeen, ...]
     unmapped: tuple[Unmapped, ...]
+    events: int
+    mapped: int
     profiles: int
     known: int
+    several: int
+    came: int
+    allowed: int
     left_out: dict[str, int]
     as_of: AwareDatetime
     definition_hash: str

@@ -8,11 +8,13 @@ from app.journeys.findings_answer import Evidence
 from app.journeys.intervals import wilson
 from app.journeys.readiness_answer import ChannelSeen, Criterion, Feed
 from app.journeys.readiness_request import ReadinessQuery
-from app.journeys.sentences import Between, Figure, Share, sentence
+from app.journeys.sentences import Between, Figure, Lasting, Share, sentence, shown
 
 #: People who came to the outcome, and who did not, that a prediction learns from at least.
 LEAST_LEARNT = 50
 HOUR, DAY = 3_600.0, 86_400.0
+#: A share of whole people in per cent is not told from another one beyond these.
+MOST_DECIMALS = 12
 
 
 class Facts(NamedTuple):
@@ -75,12 +77,12 @@ def criteria(query: ReadinessQuery, facts: Facts, as_of: datetime) -> Iterator[C
     yield _count(query, as_of, 3, facts.several, query.least, _Said(
         "several_channels",
         "Personnes suivies sur plusieurs canaux : {value} (au moins {wanted})",
-        "People followed over several channels: {value} (at least {wanted})", "/channels",
+        "People followed over several channels: {value} (at least {wanted})", "/several",
     ))  # fmt: skip
     yield _share(query, as_of, 3, facts.allowed, facts.allowed + facts.left_out,
         query.consent_share,
         _Said("consent", "{value} des personnes permettent cet usage (au moins {wanted})",
-              "{value} of people allow this use (at least {wanted})", "/left_out"),
+              "{value} of people allow this use (at least {wanted})", "/allowed"),
     )  # fmt: skip
     yield from _measured(query, facts, as_of)
     yield from _predicted(query, facts, as_of)
@@ -89,11 +91,11 @@ def criteria(query: ReadinessQuery, facts: Facts, as_of: datetime) -> Iterator[C
 def _measured(query: ReadinessQuery, facts: Facts, as_of: datetime) -> Iterator[Criterion]:
     late = [one.delay_p95 for one in facts.feeds if one.delay_p95 is not None]
     slowest = max(late, default=None)
-    hours = None if slowest is None else slowest / HOUR
+    hours = None if slowest is None else Lasting(slowest / HOUR)
     yield _criterion(
-        query, as_of, 4, hours, query.prompt.total_seconds() / HOUR,
-        _Said("prompt", "Événements reçus, 95 sur 100, en {value} heures (au plus {wanted})",
-              "Events received, 95 of 100, within {value} hours (at most {wanted})", "/feeds"),
+        query, as_of, 4, hours, Lasting(query.prompt.total_seconds() / HOUR),
+        _Said("prompt", "Événements reçus, 95 sur 100, en {value} (au plus {wanted})",
+              "Events received, 95 of 100, within {value} (at most {wanted})", "/feeds"),
         met=slowest is not None and slowest <= query.prompt.total_seconds(),
     )  # fmt: skip
     # Without a survey there is nobody to ask: of no touchpoint anything is known.
@@ -118,7 +120,7 @@ def _predicted(query: ReadinessQuery, facts: Facts, as_of: datetime) -> Iterator
         "outcomes", "Personnes qui aboutissent, ou non, le plus petit des deux : {value}"
         " (au moins {wanted})",
         "People who come through, or do not, whichever are fewer: {value} (at least {wanted})",
-        "/profiles",
+        "/came",
     ))  # fmt: skip
     target = int(query.journey is not None and query.journey.target is not None)
     yield _count(query, as_of, 5, target, 1, _Said(
@@ -150,6 +152,8 @@ def _criterion(
     query: ReadinessQuery, as_of: datetime, level: int, value: Figure | None, wanted: Figure,
     said: _Said, *, met: bool, interval: tuple[float, float] | None = None,
 ) -> Criterion:  # fmt: skip
+    if not met:
+        value, wanted = _apart(value, wanted)
     figures: dict[str, Figure] = {"wanted": wanted}
     french, english = said.french, said.english
     if value is None:
@@ -178,8 +182,20 @@ def _criterion(
     )
 
 
+def _apart(value: Figure | None, wanted: Figure) -> tuple[Figure | None, Figure]:
+    """Return two figures with as many decimals as it takes to see that they differ."""
+    if isinstance(value, Share | Lasting) and isinstance(wanted, Share | Lasting):
+        for decimals in range(1, MOST_DECIMALS + 1):
+            value, wanted = (one._replace(decimals=decimals) for one in (value, wanted))
+            if shown(value, "en") != shown(wanted, "en"):
+                break
+    return value, wanted
+
+
 def _plain(value: Any) -> float | None:
-    return float(value.value if isinstance(value, Share) else value) if value is not None else None
+    if isinstance(value, Share | Lasting):
+        value = value.value
+    return None if value is None else float(value)
 
 
 def _evidence(query: ReadinessQuery, as_of: datetime, said: _Said) -> Evidence:
@@ -188,7 +204,7 @@ def _evidence(query: ReadinessQuery, as_of: datetime, said: _Said) -> Evidence:
     if query.journey is not None:
         body["journey"] = query.called or query.journey.key
     elif path == "matrix":  # without a map there is no matrix to ask
-        path, at = "readiness", "/unmapped"
+        path, at = "readiness", "/mapped"
     own = query.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     if path == "voice":
         body["surveys"] = own["surveys"]

@@ -40,7 +40,10 @@ class VoiceSemantics(Frozen):
 
 
 class Said(Frozen):
-    """What `n` answers say; `high` are the best ones, `low` the worst, `mean` is of the scores."""
+    """What `n` answers say; `high` are the best ones, `low` the worst, `mean` is of the scores.
+
+    `low_profiles` of the `profiles` gave one of the worst or more.
+    """
 
     n: int
     profiles: int
@@ -49,6 +52,7 @@ class Said(Frozen):
     mean: float | None
     high: int
     low: int
+    low_profiles: int
     buckets: dict[str, str]
 
 
@@ -97,7 +101,8 @@ def voice(
         f"""{text}
         SELECT survey, point, GROUPING(point) = 1 AS whole, count(*), count(DISTINCT person_id),
             sum(score::DECIMAL(24, 6)), sum((score * score)::DECIMAL(30, 6)),
-            count(*) FILTER (high), count(*) FILTER (low)
+            count(*) FILTER (high), count(*) FILTER (low),
+            count(DISTINCT person_id) FILTER (low)
         FROM rated GROUP BY GROUPING SETS ((survey), (survey, point))""",
         parameters.values,
     ).fetchall()
@@ -182,7 +187,7 @@ def _spoken(
 
 
 def _said(survey: Survey, row: Any, place: tuple[Any, ...]) -> dict[str, Any]:
-    n, profiles, total, squares, high, low = row[3:] if row else (0, 0, 0, 0, 0, 0)
+    n, profiles, total, squares, high, low, who = row[3:] if row else (0,) * 7
     mean = float(total) / n if n else None
     value: float | None = None
     interval: tuple[float, float] | None = None
@@ -201,5 +206,6 @@ def _said(survey: Survey, row: Any, place: tuple[Any, ...]) -> dict[str, Any]:
             interval = (mean - half * spread, mean + half * spread)
     return {
         "n": n, "profiles": profiles, "value": value, "interval": interval, "mean": mean,
-        "high": high, "low": low, "buckets": {kind: bucket(kind, *place) for kind in KINDS},
+        "high": high, "low": low, "low_profiles": who,
+        "buckets": {kind: bucket(kind, *place) for kind in KINDS},
     }  # fmt: skip

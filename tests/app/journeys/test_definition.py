@@ -99,6 +99,13 @@ def test_a_match_that_cannot_mean_anything_is_refused(match: dict[str, Any]) -> 
         Match.model_validate(match)
 
 
+def test_who_says_so_is_said_of_fields_and_not_of_itself() -> None:
+    said = {"source": "surveyed", "n": 3}
+    Journey.model_validate({**JOURNEY, "provenance": [{**said, "of": "/stages"}]})
+    with pytest.raises(ValidationError, match="no place of this map"):
+        Journey.model_validate({**JOURNEY, "provenance": [{**said, "of": "/provenance"}]})
+
+
 def test_a_match_nested_too_deep_is_refused() -> None:
     match: dict[str, Any] = {"event": "a"}
     for _ in range(11):

@@ -170,3 +170,36 @@ def test_every_criterion_names_a_request_that_can_be_asked(history: History) -> 
                 assert found["criteria"] == result.model_dump()["criteria"]
             if one.name == "mapped":
                 assert found["unmapped_share"] == pytest.approx(1 - (one.value or 0))
+            if one.name in ("several_channels", "consent", "outcomes"):
+                of = found["allowed"] + sum(found["left_out"].values())
+                figure = found[one.evidence.at.removeprefix("/")]
+                assert figure / (of if one.name == "consent" else 1) == one.value
+        without = ask(connection, None)
+        mapped = by_name(without)["mapped"].evidence
+        assert (mapped.path, mapped.at) == ("/v1/analyses/readiness", "/mapped")
+        assert (without.mapped, without.events) == (0, 400)
+
+
+def test_a_figure_that_just_falls_short_is_seen_to(history: History) -> None:
+    # 1,999 of 2,500 people, 79.96 per cent, are known.
+    events = [event(p, "page", 1, late=72) for p in range(2500)]
+    said = by_name(ask(lake(history, events, known=1999), known_share=0.8))["known"]
+    assert not said.met
+    assert said.text.fr is not None
+    assert said.text.fr.startswith("non\u00a0: 79,96\u202f% des personnes")
+    assert "(au moins 80,00\u202f%)" in said.text.fr
+
+
+def test_times_and_counts_are_told_as_people_say_them(history: History) -> None:
+    result = ask(lake(history, [event(1, "page", 1, late=72)]))
+    prompt = by_name(result)["prompt"]
+    assert (prompt.value, prompt.wanted) == (0.02, 1.0)
+    assert prompt.text.fr == (
+        "oui\u00a0: Événements reçus, 95 sur 100, en 1,2 minute (au plus 1 heure)."
+    )
+    assert prompt.text.en == "yes: Events received, 95 of 100, within 1.2 minutes (at most 1 hour)."
+    late = by_name(ask(lake(history, [event(1, "page", 1, late=3601)])))["prompt"]
+    assert late.text.en == ("no: Events received, 95 of 100, within 1.0003 hours (at most 1 hour).")
+    nothing = ask(lake(history, []), None).summary
+    assert nothing.fr is not None
+    assert nothing.fr.endswith("0 critère rempli sur 11.")
