@@ -236,11 +236,14 @@ class Worker:
             return
         if by_purpose:
             self._purposes_due = time.monotonic() + PURPOSES_SECONDS
-        if any((done.events, done.events_without_purpose, done.profiles_without_purpose)):
+        events = done.events + done.events_without_purpose
+        if events or done.profiles_without_purpose or done.without_special_values:
             log.warning(
-                "retention: %d events deleted, %d identifiers' traits, %d files rewritten",
-                done.events + done.events_without_purpose,
+                "retention: %d events deleted, %d identifiers' traits, %d events' values of special"
+                " categories, %d files rewritten",
+                events,
                 done.profiles_without_purpose,
+                done.without_special_values,
                 done.files,
             )
 

@@ -57,7 +57,8 @@ def _events(session: Session, work: Work, trait: str, value: Any) -> tuple[int, 
     query = sa.text(
         "SELECT id, part, CAST(properties AS text) AS properties FROM app.event "
         "WHERE identifier_id = ANY(CAST(:ids AS bigint[])) AND type = 'identify' "
-        "AND (properties -> CAST(:trait AS text)) IS NOT NULL"
+        "AND (properties -> CAST(:trait AS text)) IS NOT NULL "
+        "ORDER BY part, transaction, id FOR UPDATE"  # an erasure may be taking somebody out of them
     )
     rows, said = [], set()
     parameters = {"ids": graph.array(work.subject.ids), "trait": trait}

@@ -58,18 +58,27 @@ def run(
             return None
         due = _parts(sessions, now, late)
         without = purposes.ByPurpose()
+        deleted = True  # if something fails it may have been after the first of them
         try:
             events = sum(_partition(sessions, part, now, really=not dry_run) for part in due)
-            apart = special.run(sessions, dry_run=dry_run)
             if by_purpose:
                 without = purposes.run(sessions, late=late, now=now, dry_run=dry_run)
-        finally:  # what is deleted must leave the files, whatever failed after it
-            files = 0 if dry_run else copy.rewrite_removed(sessions, lake)
-        if (events or without.events) and not dry_run:
-            with sessions.begin() as session:
-                computed_traits.look_again(session)
+            deleted = bool(events or without.events)
+            apart = special.run(sessions, dry_run=dry_run)
+        finally:  # what is deleted must leave the files and what is computed, whatever failed
+            files = 0 if dry_run else _follow(sessions, lake, deleted)
         dropped = 0 if dry_run else partitions.drop_empty(sessions)
         return Expired(events, dropped, files, without.events, without.profiles, apart)
+
+
+def _follow(sessions: Sessions, lake: Path, deleted: bool) -> int:
+    try:
+        if deleted:
+            with sessions.begin() as session:
+                computed_traits.look_again(session)
+    finally:
+        files = copy.rewrite_removed(sessions, lake)
+    return files
 
 
 def _parts(sessions: Sessions, now: datetime, late: timedelta) -> list[int]:

@@ -156,6 +156,8 @@ def _keeping(session: Session, told: Terms, identifiers: Iterable[int]) -> Mappi
             continue
         asked = parameters(purpose, persons, use="analyse")
         for row in session.execute(decision(persons), asked):
-            if row.allowed and row.identifier_id in wanted:
+            if row.reason == "restricted":  # since the table was asked
+                found[row.identifier_id][""] = None
+            elif row.allowed and row.identifier_id in wanted:
                 found[row.identifier_id][key] = days
     return found

@@ -15,6 +15,8 @@ from app.db import Sessions
 from app.plans import in_force, special, versions
 from app.retention import expire
 from consent import restrictions
+from identity import sweeps
+from identity.respelling import SPELLING
 
 PURPOSE = "care.advice"
 PLAN: dict[str, Any] = {
@@ -213,6 +215,29 @@ def test_88_what_nobody_may_read_any_more_is_destroyed_within_an_hour_and_the_re
     clinic.server.post("/v1/purposes", json=body, headers=clinic.header).raise_for_status()
     assert destroyed() == 1  # no purpose covers health any more
     assert clinic.where() == set()
+
+
+def test_88_what_may_not_be_read_only_until_its_address_is_looked_at_is_not_destroyed(
+    clinic: Clinic, sessions: Sessions, tmp_path: Path
+) -> None:
+    def destroyed() -> int:
+        done = expire.run(sessions, tmp_path, rejected=timedelta(days=30), by_purpose=False)
+        assert done is not None
+        return done.without_special_values
+
+    clinic.say("given")
+    linked = {"consent": {"categoryPreferences": {"profile.link": True}}}
+    clinic.send({"type": "identify", "userId": "ada", "traits": {"email": "ada@example.org"},
+                 "context": linked}, TRACK)  # fmt: skip
+    with sessions.begin() as session:
+        sweeps.request(session, SPELLING)  # as the first start after an upgrade does
+    assert clinic.read()["data"] == []
+    assert destroyed() == 0
+    with sessions.begin() as session:
+        while sweeps.step(session):
+            pass
+    assert destroyed() == 0
+    assert clinic.read()["data"] != []
 
 
 def test_88_a_category_that_no_purpose_covers_is_never_kept(clinic: Clinic) -> None:

@@ -97,6 +97,25 @@ def test_77_any_other_trait_is_put_right_too(world: World) -> None:
     assert SENT.lower() in shown(world)
 
 
+def test_77_what_is_put_right_is_locked_from_its_reading_on(world: World) -> None:
+    """What an erasure takes out of the same event in between would be written again."""
+    ada(world)
+    free: list[str] = []
+
+    def listen(_c: object, _u: object, text: str, *_: object) -> None:
+        if "Write these events with the right value" in text:
+            others = sa.text("SELECT type FROM app.event FOR UPDATE SKIP LOCKED")
+            with world.sessions() as session:
+                free.extend(session.scalars(others))
+
+    engine = world.sessions.kw["bind"]
+    sa.event.listen(engine, "before_cursor_execute", listen)
+    details = {"trait": "lastName", "value": "King"}
+    assert world.ask("rectification", "user_id:ada-1815", details=details)["state"] == "closed"
+    sa.event.remove(engine, "before_cursor_execute", listen)
+    assert sorted(free) == ["page", "track"]
+
+
 def test_77_a_rectification_needs_what_is_right(world: World) -> None:
     with pytest.raises(PrivacyRequestInvalid):
         world.ask("rectification", "user_id:ada-1815", details={"trait": "email"})

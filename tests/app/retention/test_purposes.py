@@ -15,6 +15,8 @@ from app.db import Sessions
 from app.lake import copy
 from app.retention import expire, rules
 from consent import restrictions
+from identity import sweeps
+from identity.respelling import SPELLING
 
 DAY = timedelta(days=1)
 NOW = datetime.now(UTC)
@@ -131,6 +133,31 @@ def test_events_and_traits_go_when_no_purpose_keeps_them(
     later = expire.run(sessions, shop.lake, rejected=30 * DAY, now=NOW + 9 * DAY)
     assert later is not None
     assert shop.left() == {"silent": ["d500", "d300", "d20", "d5"]}
+
+
+def test_nothing_of_an_address_goes_while_its_spelling_is_looked_at(
+    server: TestClient, sessions: Sessions, write_key: str, tmp_path: Path
+) -> None:
+    """Until then nobody may use it, and what was agreed to keeps it all the same."""
+    shop = Shop(server, sessions, write_key, tmp_path / "lake")
+    known = {**event("agrees", "Known", 300, given=True), "messageId": "address",
+             "type": "identify", "traits": {"email": "agrees@example.org"}}  # fmt: skip
+    server.post("/v1/batch", json={"batch": [known], "writeKey": write_key}).raise_for_status()
+    shop.pass_on()
+    declare(sessions, analytics_audience=400, service_operation=10)
+    with sessions.begin() as session:
+        sweeps.request(session, SPELLING)
+    shop.run()
+    assert shop.left()["agrees"] == ["d500", "d300", "d20", "d5"]
+    while sweeps_on(sessions):
+        pass
+    shop.run()
+    assert shop.left()["agrees"] == ["d300", "d20", "d5"]
+
+
+def sweeps_on(sessions: Sessions) -> bool:
+    with sessions.begin() as session:
+        return sweeps.step(session) is not None
 
 
 def test_profiles_go_when_nothing_was_heard_for_longer_than_is_kept(
