@@ -65,11 +65,16 @@ def header(server: TestClient, sessions: Sessions, token: Any, write_key: str) -
     ahead = (datetime.now(UTC) + timedelta(days=3)).isoformat()
     event = {"event": "Ordered", "userId": "u-1", "timestamp": ahead, "writeKey": write_key}
     server.post("/v1/track", json=event).raise_for_status()
+    follow(sessions)
+    return header
+
+
+def follow(sessions: Sessions) -> None:
+    """Take in all that was sent."""
     idle = False
     while not idle:
         with sessions.begin() as session:
             idle = pipeline.step(session).idle
-    return header
 
 
 def test_every_answer_has_the_envelope_and_opens_to_its_people(
@@ -131,9 +136,17 @@ def test_every_answer_has_the_envelope_and_opens_to_its_people(
 
 def test_a_finding_quotes_a_request_that_gives_it_again_and_is_told_on_a_console(
     server: TestClient, header: dict[str, str], settings: Settings, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, sessions: Sessions, write_key: str,
 ) -> None:  # fmt: skip
     monkeypatch.setenv("PARCOURS_DATABASE_URL", settings.database_url or "")
+    # Of fewer events than 30 not even a fact is told.
+    event = {
+        "event": "Viewed <b>", "userId": "u-0", "anonymousId": "d-0", "writeKey": write_key,
+        "context": {"consent": {"categoryPreferences": {**LINKED, PURPOSE: True}}},
+    }  # fmt: skip
+    for _ in range(30):
+        server.post("/v1/track", json=event).raise_for_status()
+    follow(sessions)
     waiting = {**JOURNEY, "stages": [*JOURNEY["stages"], {"id": "wait", "order": 3}]}
     server.post("/v1/journeys", json=waiting, headers=header).raise_for_status()
     said = server.post("/v1/analyses/findings", json={"journey": "shop"}, headers=header).json()
