@@ -53,9 +53,9 @@ DECISIONS = {
         "row.id for row in asked",
     ),
     "test_e7_copy": (
-        "app/lake/duckdb_engine.py",
-        "    allowed = [d for d in decisions if d.allowed]\n",
-        "    allowed = list(decisions)\n",
+        "app/consents/everybody.py",
+        "    allowed = [one for one in ids if one[1]]\n",
+        "    allowed = list(ids)\n",
     ),
 }  # fmt: skip
 
