@@ -45,6 +45,9 @@ NAMESPACES = {
     "ios_vendor_id": "device_id",
 }
 PENDING, IN_PROGRESS, COMPLETED, CANCELLED = "pending", "in_progress", "completed", "cancelled"
+#: States of what was carried out whole: `completed` says that a request has been fulfilled
+#: (specification, section 8), so one that was refused, failed or met in part is none.
+FULFILLED = (requests.RESPONDED, requests.CLOSED, requests.NO_MATCH)
 #: How often a callback is tried, and how long to wait at most in between, in seconds.
 MOST_TRIES, LONGEST_WAIT = 20, 3_600.0
 
@@ -141,10 +144,10 @@ def cancel(session: Session, request: PrivacyRequest, *, by: str, now: datetime)
 
 def status_of(request: PrivacyRequest) -> str:
     """Return where a request is, in the words of the specification."""
-    if request.state == requests.REVOKED:
-        return CANCELLED
-    if request.closed_at is not None or request.state == requests.RESPONDED:
+    if request.state in FULFILLED:
         return COMPLETED
+    if request.closed_at is not None:
+        return CANCELLED
     return IN_PROGRESS if request.state == requests.EXECUTING else PENDING
 
 

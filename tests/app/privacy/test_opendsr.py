@@ -4,8 +4,9 @@ import base64
 import json
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -14,7 +15,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from app.privacy import opendsr, run
+from app.privacy import opendsr, requests, run
 from app.privacy.tables import PrivacyRequest
 from tests.app.privacy.conftest import World
 from tests.app.privacy.test_erasure import ADA, SENT, ada
@@ -132,6 +133,38 @@ def test_80_a_request_is_cancelled_while_it_is_pending_and_seen_by_its_client_al
     assert world.server.delete(path, headers=controller).status_code == 409
     told = world.server.get(path, headers=controller).json()
     assert told["request_status"] == "cancelled"
+
+
+def test_80_only_what_was_carried_out_is_told_as_completed(
+    world: World, controller: dict[str, str]
+) -> None:
+    ends = {
+        requests.CLOSED: "completed", requests.NO_MATCH: "completed",
+        requests.REFUSED: "cancelled", requests.FAILED: "cancelled",
+        requests.PARTLY: "cancelled", requests.REVOKED: "cancelled",
+    }  # fmt: skip
+    expected = {}
+    for state, told in ends.items():
+        made = str(uuid4())
+        sent = body(subject_request_id=made)
+        world.server.post("/opendsr/requests", json=sent, headers=controller).raise_for_status()
+        with world.sessions.begin() as session:
+            one = requests.find(session, UUID(made), lock=True)
+            requests.end(session, one, state, by="test", now=datetime.now(UTC), reason="so it is")
+        expected[made] = told
+    called: list[dict[str, Any]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        called.append(json.loads(request.content))
+        return httpx.Response(200)
+
+    client = httpx.Client(transport=httpx.MockTransport(answer))
+    assert opendsr.call_back(world.sessions, world.settings, client) == len(ends)
+    assert opendsr.call_back(world.sessions, world.settings, client) == 0
+    assert {one["subject_request_id"]: one["request_status"] for one in called} == expected
+    for made, told in expected.items():
+        status = world.server.get(f"/opendsr/requests/{made}", headers=controller).json()
+        assert status["request_status"] == told
 
 
 NOT_TAKEN: tuple[dict[str, Any], ...] = (
