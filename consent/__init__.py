@@ -1,7 +1,7 @@
 """May we? Purposes, notices, append-only records, and the one decision."""
 
 from consent import catalogue, vendors
-from consent.demands import Demand, demands, strictest, young
+from consent.demands import Demand, against_storing, demands, strictest
 from consent.errors import PurposeNotFound
 from consent.proof import proof
 from consent.purposes import LINK, Purpose
@@ -42,6 +42,7 @@ __all__ = [
     "Standing",
     "Voice",
     "Written",
+    "against_storing",
     "bounds",
     "bounds_of",
     "catalogue",
@@ -59,5 +60,4 @@ __all__ = [
     "strictest",
     "turned",
     "vendors",
-    "young",
 ]

@@ -41,11 +41,15 @@ def demands(
     return found
 
 
-def young(
+def against_storing(
     session: Session, identifiers: Iterable[tuple[str, str]], *, at: datetime
 ) -> dict[tuple[str, str], list[Demand]]:
-    """Return the age bands alone, of those who are known not to be adults."""
-    return {who: [band] for who, band in _bands(session, _asked(sorted(identifiers)), at).items()}
+    """Return the demands that stop the storing of events too, and the age bands.
+
+    Those are objections (GDPR art. 21). What is restricted may be stored (art. 18(2)).
+    """
+    found = demands(session, sorted(identifiers), at=at)
+    return {who: [d for d in some if d.kind != "restriction"] for who, some in found.items()}
 
 
 def _bands(session: Session, asked: sa.Select[Any], at: datetime) -> dict[tuple[str, str], Demand]:

@@ -146,6 +146,7 @@ def _with_those_below(
     wide = dict(decisions)
     refused = {purpose: state for purpose, state in decisions.items() if state != "given"}
     if refused:
+        consent.catalogue.hold(session)  # one below that is added meanwhile would miss this
         for tree in (known, consent.catalogue.announced(session)):
             for purpose, state in refused.items():
                 for key in consent.catalogue.below(tree.values(), purpose):

@@ -110,7 +110,7 @@ def decisions(
     """Yield what the records of each group's own identifiers decide about a purpose."""
     asked = {speaker for group in groups for speaker in group.speakers}
     standings = _standings(session, purpose, asked, now, memory)
-    bands = consent.young(session, asked, at=now) if asked else {}
+    bands = consent.against_storing(session, asked, at=now) if asked else {}
     for group in groups:
         voices = [
             consent.Voice.of(

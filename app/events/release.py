@@ -221,7 +221,7 @@ def _ask(
     speakers = {speaker for item in items.values() for speaker in item.speakers}
     records = consent.history(session, sorted(speakers), purpose=purpose.key)
     standings = consent.standings(records, at=now, known_at=None, purposes={purpose.key: purpose})
-    bands = consent.young(session, speakers, at=now)
+    bands = consent.against_storing(session, speakers, at=now)
     begins = _begins(records, now)
     for i, item in items.items():
         voices = [

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from sqlalchemy.orm import Session
 
 from app import work as touched
-from app.consents import record
+from app.consents import in_use, record
 from app.errors import SubjectSuppressed
 from app.privacy import erasure_steps, forward, gather, package_store, packages
 from app.privacy.asked import MARKETING
@@ -103,6 +103,7 @@ def _restrict(work: Work, kind: str, purpose: str | None) -> Outcome:
     """Set it for a purpose and for those below it, as a refusal goes down the tree; or for all."""
     made = 0
     with work.sessions.begin() as session:
+        in_use.wait(session, work.subject.ids)  # what is being sent was decided before this
         wanted = [purpose]
         if purpose is not None:
             catalogue.hold(session)  # a purpose below it that is added meanwhile would miss this

@@ -1,8 +1,9 @@
--- Whoever refused the purpose above one has refused that one, as if it had been there.
+-- Whoever refused the purpose above one has refused that one, as if it had been there; also by a
+-- universal signal.
 INSERT INTO consent.record (namespace, value, purpose, purpose_version, state, effective_at,
-                            recorded_at, order_time, collected_by, evidence)
+                            recorded_at, order_time, universal, collected_by, evidence)
 SELECT c.namespace, c.value, :key, :version, r.state, r.effective_at,
-       statement_timestamp(), r.order_time, 'catalogue',
+       statement_timestamp(), r.order_time, r.universal, 'catalogue',
        jsonb_build_object('refused', CAST(:parent AS text), 'record_id', c.record_id)
 FROM consent.current c
 JOIN consent.record r ON r.id = c.record_id

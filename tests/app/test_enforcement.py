@@ -25,6 +25,7 @@ from app.lake import copy
 from app.lake.duckdb_engine import open_lake
 from app.profiles import computed_traits, computing, read
 from app.segments import members, refreshing
+from consent import restrictions
 from tests.end_to_end.conftest import Receiver, receiver
 
 __all__ = ["receiver"]
@@ -107,6 +108,24 @@ def test_e1_collect(two: Two) -> None:
     with two.sessions() as session:
         query = "SELECT count(*) FROM app.event WHERE name = 'Second'"
         assert session.scalar(sa.text(query)) == 1
+
+
+@pytest.mark.parametrize(("kind", "stored"), [("restriction", 2), ("objection", 1)])
+def test_e1_hears_an_objection_and_stores_what_is_restricted(
+    two: Two, kind: str, stored: int
+) -> None:
+    """GDPR art. 18(2) leaves storing alone; art. 21 does not."""
+    with two.sessions.begin() as session:
+        _, two.key = sources.add(session, "strict", collection_purpose=PURPOSE)
+        restrictions.restrict(
+            session, [("user_id", "no")], kind, reason_ref="a test", at=datetime.now(UTC),
+            purpose_key=PURPOSE if kind == "objection" else None,
+        )  # fmt: skip
+    for user in ("yes", "no"):
+        two.post("/v1/track", userId=user, event="Second")
+    with two.sessions() as session:
+        query = "SELECT count(*) FROM app.event WHERE name = 'Second'"
+        assert session.scalar(sa.text(query)) == stored
 
 
 def test_e3_link(two: Two) -> None:

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+import consent
 from app.db import Sessions
 from app.ledger.anchor import Anchor, publish
 from app.ledger.keystore import Keystore
@@ -264,6 +265,23 @@ def test_e56_a_sound_ledger_is_sound_and_each_forgery_names_the_first_bad_entry(
                 missed.append((name, expected, report.first_bad, report.problems[:3]))
             session.rollback()
     assert not missed, missed
+
+
+def test_the_text_of_a_notice_that_was_changed_is_found(
+    sessions: Sessions, keystore: Keystore, sealing: Sealing
+) -> None:
+    with sessions.begin() as session:
+        consent.catalogue.add_notice(
+            session, key="banner", version=1, language="en", purposes=["ads.share"], body="Agree?"
+        )
+    sealing()
+    with sessions() as session:
+        assert ledger.verify(session, full=True, keys=by_id(keystore)).sound
+        session.execute(sa.text("SET LOCAL session_replication_role = replica"))
+        session.execute(sa.text("UPDATE consent.notice SET body = 'Agree!' WHERE key = 'banner'"))
+        [problem] = ledger.verify(session, full=True, keys=by_id(keystore)).problems
+        assert "notice banner version 1 is not what" in problem.what
+        session.rollback()
 
 
 def test_e57_a_ledger_rewritten_and_signed_anew_fails_against_a_checkpoint_held_elsewhere(
