@@ -50,6 +50,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     app_errors.PrivacyRequestNotFound: HTTPStatus.NOT_FOUND,
     app_errors.PrivacyRequestInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     app_errors.PrivacyRequestState: HTTPStatus.CONFLICT,
+    app_errors.PrivacyRequestDiffers: HTTPStatus.CONFLICT,
     app_errors.IdentityNotShown: HTTPStatus.FORBIDDEN,
     app_errors.PackageNotFound: HTTPStatus.NOT_FOUND,
     app_errors.ProcessorNotFound: HTTPStatus.NOT_FOUND,

@@ -90,6 +90,10 @@ class PrivacyRequestState(AppError):
     """The request of a data subject is not in a state that allows this."""
 
 
+class PrivacyRequestDiffers(AppError):
+    """Another request has come under this id before."""
+
+
 class IdentityNotShown(AppError):
     """The identity check failed."""
 

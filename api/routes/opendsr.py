@@ -11,7 +11,12 @@ from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
 from api.request_body import whole
 from api.resource import Resource
-from app.errors import PrivacyRequestInvalid, PrivacyRequestNotFound, PrivacyRequestState
+from app.errors import (
+    PrivacyRequestDiffers,
+    PrivacyRequestInvalid,
+    PrivacyRequestNotFound,
+    PrivacyRequestState,
+)
 from app.privacy import opendsr
 from identity.errors import IdentifierInvalid
 
@@ -67,7 +72,7 @@ def certificate(settings: Configuration) -> Response:
     status_code=201,
     summary="Open a request in the form of OpenDSR",
     response_class=Response,
-    responses=documented(*AUTH, PrivacyRequestInvalid, IdentifierInvalid),
+    responses=documented(*AUTH, PrivacyRequestInvalid, PrivacyRequestDiffers, IdentifierInvalid),
     openapi_extra={"requestBody": {"content": {"application/json": {"example": EXAMPLE}},
                                    "required": True}},
 )  # fmt: skip
@@ -79,11 +84,12 @@ def open_request(
 ) -> Response:
     """Open it, attested by you as the controller, and return a signed receipt.
 
-    The same `subject_request_id` again is the same request. Do not log `encoded_request`.
+    The same body again is the same request; another one under its `subject_request_id` is refused.
+    Do not log `encoded_request`.
     """
     wanted = opendsr.read(body)
     request = opendsr.open_(
-        session, settings, wanted, client_id=caller.client_id, now=datetime.now(UTC)
+        session, settings, wanted, body, client_id=caller.client_id, now=datetime.now(UTC)
     )
     return _signed(settings, opendsr.receipt(request, body), 201)
 

@@ -6,6 +6,7 @@ checks it takes the certificate from this server, over TLS.
 """
 
 import base64
+import hashlib
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -24,7 +25,12 @@ from cryptography.x509.oid import NameOID
 from sqlalchemy.orm import Session
 
 from app.db import Sessions
-from app.errors import PrivacyRequestInvalid, PrivacyRequestNotFound, PrivacyRequestState
+from app.errors import (
+    PrivacyRequestDiffers,
+    PrivacyRequestInvalid,
+    PrivacyRequestNotFound,
+    PrivacyRequestState,
+)
 from app.privacy import package_store, requests, token
 from app.privacy.tables import PrivacyRequest
 from app.settings import Settings
@@ -90,17 +96,27 @@ def read(body: bytes) -> Wanted:
 
 
 def open_(
-    session: Session, settings: Settings, wanted: Wanted, *, client_id: str, now: datetime
+    session: Session,
+    settings: Settings,
+    wanted: Wanted,
+    body: bytes,
+    *,
+    client_id: str,
+    now: datetime,
 ) -> PrivacyRequest:
-    """Open a request, or return the one that was opened before under the same id.
+    """Open a request, or return the one that was opened before by the same body.
 
-    The controller has checked who asks (specification, roles). Raises PrivacyRequestInvalid.
+    The controller has checked who asks (specification, roles). Raises PrivacyRequestInvalid, and
+    PrivacyRequestDiffers for another body under an id that was used: the receipt signs the body.
     """
+    refs = _body_refs(body)
     requests.one_at_a_time(session)
     known = session.get(PrivacyRequest, wanted.subject_request_id)
     if known is not None:
         if known.protocol is None or known.opened_by != client_id:
             raise PrivacyRequestInvalid("this subject_request_id is taken")
+        if known.protocol.get("body") not in refs:
+            raise PrivacyRequestDiffers("send it as it was, or with an id of its own")
         return known
     return requests.open_(
         session,
@@ -117,9 +133,21 @@ def open_(
         regime=REGULATIONS[wanted.regulation],
         attested="the controller, by OpenDSR",
         received_at=min(wanted.submitted_time, now),
-        protocol={"callbacks": {url: {} for url in wanted.status_callback_urls}},
+        protocol={
+            "callbacks": {url: {} for url in wanted.status_callback_urls},
+            "body": refs[0],
+        },
         request_id=wanted.subject_request_id,
     )
+
+
+def _body_refs(body: bytes) -> list[str]:
+    """Return the hash of a body under each key, the newest first.
+
+    With a key, since a body names the person, and its hash outlives an erasure.
+    """
+    digest = hashlib.sha256(body).hexdigest()
+    return [ref.hex() for ref in gate.keys_or_new().refs("opendsr.body", digest)]
 
 
 def find(
@@ -263,7 +291,8 @@ def _tell(sessions: Sessions, settings: Settings, client: httpx.Client, request_
     done = ended and all(state.get("told") == current for state in callbacks.values())
     with sessions.begin() as session:
         request = requests.find(session, request_id, lock=True)
-        request.protocol = {"callbacks": callbacks, **({"told": COMPLETED} if done else {})}
+        kept = {**(request.protocol or {}), "callbacks": callbacks}
+        request.protocol = {**kept, **({"told": COMPLETED} if done else {})}
     return told
 
 

@@ -110,9 +110,10 @@ def test_a_callback_of_opendsr_to_an_inner_address_is_never_sent(
             ],
             "status_callback_urls": [f"https://127.0.0.1:{port}/", f"https://localhost:{port}/"],
         }  # fmt: skip
-        wanted = opendsr.read(json.dumps(body).encode())
+        sent = json.dumps(body).encode()
+        wanted = opendsr.read(sent)
         with sessions.begin() as session:
-            opendsr.open_(session, settings, wanted, client_id="c", now=datetime.now(UTC))
+            opendsr.open_(session, settings, wanted, sent, client_id="c", now=datetime.now(UTC))
         with guard.client(settings) as client:
             assert opendsr.call_back(sessions, settings, client) == 0
         with pytest.raises(TimeoutError):
