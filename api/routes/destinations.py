@@ -27,6 +27,7 @@ from app.errors import (
     SegmentNotFound,
 )
 from consent.errors import PurposeNotFound
+from consent.receipts.dpv import COUNTRY
 
 router = Resource(prefix="/v1/destinations", tags=["destinations"])
 
@@ -47,7 +48,10 @@ class DestinationDeclared(BaseModel):
         default=None, max_length=200, description="Who receives, by name.", examples=["Mailer SAS"]
     )
     region: str | None = Field(
-        default=None, max_length=100, description="The country where it is.", examples=["FR"]
+        default=None,
+        pattern=f"^{COUNTRY.pattern}$",
+        description="The country where it is (ISO 3166-1 alpha-2), or its part (ISO 3166-2).",
+        examples=["FR"],
     )
     transfer_tool: str | None = Field(
         default=None,

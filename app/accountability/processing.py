@@ -23,6 +23,7 @@ from app.segments.tables import Segment
 from consent import party
 from consent.errors import ControllerNotFound
 from consent.ledger import store
+from consent.receipts.dpv import COUNTRY
 
 #: The European Economic Area: what goes elsewhere is a transfer (GDPR art. 44).
 EEA = frozenset(
@@ -176,8 +177,13 @@ def _transfers(destinations: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         {"country": d["region"], "tool": d["transfer_tool"], "destination": d["destination"]}
         for d in destinations
-        if d["region"] and d["region"][:2] not in EEA
+        if d["region"] and _outside(d["region"])
     ]
+
+
+def _outside(region: str) -> bool:
+    """Return whether a region is out of the EEA, as everything is that is no code of a country."""
+    return not (COUNTRY.fullmatch(region) and region.partition("-")[0] in EEA)
 
 
 def _rules(session: Session, sources: Iterable[str]) -> list[dict[str, Any]]:
@@ -210,7 +216,7 @@ def _gaps(
         name = one["destination"]
         if not one["region"]:
             gaps.append(f"destination {name}: region is missing")
-        elif one["region"][:2] not in EEA and not one["transfer_tool"]:
+        elif _outside(one["region"]) and not one["transfer_tool"]:
             gaps.append(f"destination {name}: transfer_tool is missing")
         if not one["agreement"]:
             gaps.append(f"destination {name}: agreement is missing")

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
+from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 import consent
+from api.routes.destinations import DestinationDeclared
 from app.access import clients, sources
 from app.accountability.controller import Controller, set_controller
 from app.accountability.markdown import page
@@ -108,6 +110,23 @@ def test_it_changes_when_a_destination_is_added(used: Session) -> None:
     assert (sent["delivered"], sent["people_told"], bool(sent["last_delivery"])) == (1, 1, True)
     registry.remove(used, made.id)
     assert activity(used) == before
+
+
+def test_a_region_is_in_the_eea_by_its_whole_code_alone(used: Session) -> None:
+    regions = ("FR", "FR-IDF", "ISRAEL", "DENVER", "Germany", "FR ", "US")
+    for region in regions:
+        registry.create(
+            used, name=f"to {region}", url="https://print.test/", purpose=POST,
+            segment_keys=["buyers"], declared={"region": region, "agreement": "here"},
+        )  # fmt: skip
+    found = activity(used)
+    outside = regions[2:]
+    assert [one["country"] for one in found["transfers"]] == list(outside)
+    assert found["gaps"] == [f"destination to {r}: transfer_tool is missing" for r in outside]
+    for region in ("ISRAEL", "Germany", "fr", "FR\n"):
+        with pytest.raises(ValidationError):
+            DestinationDeclared(region=region)
+    assert DestinationDeclared(region="FR-IDF").region == "FR-IDF"
 
 
 def test_what_nobody_told_is_a_gap_and_what_is_not_in_use_is_none(used: Session) -> None:
