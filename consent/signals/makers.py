@@ -89,7 +89,8 @@ def read_snowplow(value: object, meanings: Meanings) -> tuple[Signal, bool] | No
 def _said(maker: str, answers: Mapping[str, object], yes: object, meanings: Meanings) -> Signal:
     """Return what answers by name say; of two that contradict each other the refusal."""
     given = meanings.of(f"{maker}:{name}" for name, answer in answers.items() if answer == yes)
-    refused = meanings.of(f"{maker}:{name}" for name, answer in answers.items() if answer != yes)
+    denied = (f"{maker}:{name}" for name, answer in answers.items() if answer != yes)
+    refused = meanings.refused_by(denied)
     return Signal(maker, given - refused, refused)
 
 

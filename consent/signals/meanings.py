@@ -37,6 +37,9 @@ SIGNALS: dict[str, tuple[str, ...]] = {
     "xdm:marketing.email": ("marketing.email",),
     "xdm:marketing.sms": ("marketing.sms",),
 }
+#: What a no to a name refuses beyond what a yes to it gives. "Any" marketing is more than the
+#: channels named above: those that a catalogue has below `marketing` are refused with it.
+REFUSALS: dict[str, tuple[str, ...]] = {"xdm:marketing.any": ("marketing",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,12 @@ class Meanings:
         return frozenset(
             key for name in names for key in purposes_of(str(name), self.known, self.categories)
         )
+
+    def refused_by(self, names: Iterable[str]) -> frozenset[str]:
+        """Return the purposes that a no to these names refuses; a source's own meaning is whole."""
+        said = frozenset(names)
+        wider = {key for name in said - set(self.categories) for key in REFUSALS.get(name, ())}
+        return self.of(said) | (wider & set(self.known))
 
     @property
     def own(self) -> frozenset[str]:

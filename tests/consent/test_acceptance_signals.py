@@ -305,6 +305,10 @@ def test_adobes_choices_are_no_consent_unless_the_person_chose() -> None:
         assert found.readable
         assert not found.given | found.refused
     assert said(collect={"val": "dn"}).refused == {"analytics.audience"}
+    anything = {"marketing", "marketing.email", "marketing.sms"}  # and what is below `marketing`
+    for val in ("n", "dn"):
+        assert said(marketing={"any": {"val": val}, "email": {"val": "y"}}).refused == anything
+    assert said(marketing={"any": {"val": "y"}}).given == anything - {"marketing"}
     unclear: list[dict[str, Any]] = [
         {"collect": "y"}, {"collect": {"val": "Y"}}, {"collect": {"val": ["y"]}}, {"marketing": []}
     ]  # fmt: skip
