@@ -44,7 +44,7 @@ def write(
         raise BundleUnusable(f"{folder} is there and not empty")
     record = record_of_processing(session, at=at)
     leaves, shown = _entries(session, all_entries=all_entries)
-    told = [{**json.loads(row.content), "kind": row.kind} for row in store.catalogue(session)]
+    told, unsealed = _catalogue(session, shown)
     bodies = {(n.key, n.version, n.language): n.body for n in consent.catalogue.notices(session)}
     notices = [
         {**one, "body": bodies[one["key"], one["version"], one["language"]]}
@@ -67,7 +67,9 @@ def write(
         "record-of-processing.json": _json(record),
         "record-of-processing.md": markdown.page(record).encode(),
         "counts.json": _json(_counts(session)),
-        "gaps.json": _json({"processing": record["gaps"], **_gaps(session, settings, at)}),
+        "gaps.json": _json(
+            {"processing": record["gaps"], "unsealed": unsealed, **_gaps(session, settings, at)}
+        ),
     }
     files |= {
         f"proofs/{one['index']}.tlog-proof": store.prove(session, one["index"]).write().encode()
@@ -91,6 +93,30 @@ def _entries(session: Session, *, all_entries: bool) -> tuple[list[bytes], list[
         ]
         session.expunge_all()
     return leaves, shown
+
+
+def _catalogue(
+    session: Session, shown: Iterable[dict[str, Any]]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the purposes and notices that the ledger holds, and the names of those that wait.
+
+    Who checks the bundle demands that all that is told is sealed.
+    """
+    entries = [json.loads(one["text"]) for one in shown]
+    sealed = {
+        (e["type"], e[e["type"]], e["version"], e.get("language", ""))
+        for e in entries
+        if e["type"] in ("purpose", "notice")
+    }
+    told: list[dict[str, Any]] = []
+    waiting: list[str] = []
+    for row in store.catalogue(session):
+        name = (row.kind, row.key, str(row.version), row.language)
+        if name in sealed:
+            told.append({**json.loads(row.content), "kind": row.kind})
+        else:
+            waiting.append(" ".join(name).strip())
+    return told, waiting
 
 
 def _checkpoints(session: Session) -> Iterable[LedgerCheckpoint]:

@@ -1,6 +1,7 @@
 """The record of processing as a page, and the bundle for auditors, over HTTP."""
 
 import io
+import json
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -55,6 +56,11 @@ def test_the_bundle_is_a_file_that_is_checked_offline(
     job = LedgerJob(sessions, settings)
     job.round()
     job.keystore.close()
+    with sessions.begin() as session:  # told within the sealer's minute
+        consent.catalogue.add_purpose(session, consent.Purpose("marketing.fax"))
+        consent.catalogue.add_notice(
+            session, key="banner", version=1, language="fr", purposes=["marketing.fax"], body="Oui?"
+        )
 
     answer = server.get("/v1/audit-bundle", headers=officer)
 
@@ -64,5 +70,7 @@ def test_the_bundle_is_a_file_that_is_checked_offline(
     found = bundle.check(tmp_path / "bundle")
     assert found.sound, found.problems
     assert found.entries > 20
+    gaps = json.loads((tmp_path / "bundle" / "gaps.json").read_text("utf-8"))
+    assert gaps["unsealed"] == ["purpose marketing.fax 1", "notice banner 1 fr"]
     (tmp_path / "bundle" / "counts.json").write_text("{}")
     assert not bundle.check(tmp_path / "bundle").sound
