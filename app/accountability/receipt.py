@@ -11,13 +11,17 @@ from app.destinations.tables import Destination
 from consent import party, receipts, records
 from consent.errors import ControllerNotFound, ReceiptIncomplete
 
+#: What a person has agreed to as it was told, or not at all: no later version adds to it.
+AS_TOLD = ("special_categories", "art9_condition", "transfers", "recipients")
+
 Format = Literal["kantara", "dpv"]
 
 
 def receipt(session: Session, record_id: UUID, form: Format, *, address: str) -> dict[str, Any]:
     """Return the receipt of a consent record.
 
-    What the record's own version of the purpose did not declare, the newest one does. Raises
+    What the record's own version of the purpose did not declare, the newest one does, but for
+    special categories, transfers and recipients. Raises
     ConsentRecordNotFound, ReceiptIncomplete (also where nobody said who the controller is) and
     ReceiptNotPossible.
     """
@@ -49,7 +53,8 @@ def receipt(session: Session, record_id: UUID, form: Format, *, address: str) ->
 
 def _told(newest: dict[str, Any], then: dict[str, Any], controller: dict[str, Any]) -> Any:
     """Return what is told of a purpose: as it was then, where something was."""
-    found = {**newest, **{name: value for name, value in then.items() if value}}
+    found = {name: value for name, value in newest.items() if name not in AS_TOLD}
+    found |= {name: value for name, value in then.items() if value}
     found.setdefault("recipients", [])
     if not found.get("storage_locations"):
         found["storage_locations"] = controller.get("storage_locations", [])

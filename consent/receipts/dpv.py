@@ -89,7 +89,9 @@ def _process(facts: Facts) -> dict[str, Any]:
         },
         "dpv:hasLegalBasis": [
             _ref("dpv:ExplicitlyExpressedConsent" if explicit else "dpv:ExpressedConsent"),
-            _ref("eu-gdpr:A9-2-a" if explicit else "eu-gdpr:A6-1-a"),
+            _ref("eu-gdpr:A6-1-a"),
+            # Beside article 6, never in its place; explicit consent is asked for elsewhere too.
+            *([_ref("eu-gdpr:A9-2-a")] if facts.special else []),
         ],
         "dpv:hasPersonalData": data,
         "dpv:hasDataSource": {"@type": "dpv:DataSubjectDataSource", "dct:title": facts.method},

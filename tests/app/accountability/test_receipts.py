@@ -7,16 +7,18 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import jsonschema_rs
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy.orm import Session
 from typer.testing import CliRunner
 
 import consent
 from api.cli.root import app
-from app.accountability.controller import Controller
+from app.accountability.controller import Controller, set_controller
+from app.accountability.receipt import receipt
 from app.db import Sessions
 from app.ledger.job import LedgerJob
 from app.settings import Settings
@@ -207,10 +209,41 @@ def test_a_receipt_is_refused_that_lacks_something_and_all_of_it_is_named() -> N
         receipts.kantara(facts(state="withdrawn"))
 
 
-def test_special_categories_and_explicit_consent_are_told_as_article_9() -> None:
-    explicit = facts(purpose=replace(consent.Purpose("geo.precise"), explicit=True))
-    bases = receipts.dpv(explicit)["dpv:hasRecordOfActivity"]["dpv:hasProcess"]["dpv:hasLegalBasis"]
-    assert {"@id": "eu-gdpr:A9-2-a"} in bases
+@pytest.mark.parametrize("special", [[], ["health"]])
+@pytest.mark.parametrize("explicit", [False, True])
+def test_every_consent_is_of_article_6_and_of_article_9_only_with_special_categories(
+    special: list[str], explicit: bool
+) -> None:
+    purpose = replace(consent.Purpose("geo.precise"), explicit=explicit)
+    declared = {**DECLARES, "storage_locations": ["FR"], "special_categories": special}
+    record = receipts.dpv(facts(purpose=purpose, declared=declared))["dpv:hasRecordOfActivity"]
+    bases = [one["@id"] for one in record["dpv:hasProcess"]["dpv:hasLegalBasis"]]
+    expressed = "ExplicitlyExpressedConsent" if special or explicit else "ExpressedConsent"
+    article_9 = ["eu-gdpr:A9-2-a"] if special else []
+    assert bases == [f"dpv:{expressed}", "eu-gdpr:A6-1-a", *article_9]
+
+
+def test_what_a_later_version_added_is_in_no_receipt_of_an_earlier_one(session: Session) -> None:
+    set_controller(session, Controller.model_validate(CONTROLLER))
+    first = consent.Purpose("product.more", explicit=True, declared={"data_classes": ["contact"]})
+    later = {
+        **DECLARES, "special_categories": ["health"], "recipients": ["Later SA"],
+        "art9_condition": "explicit consent", "transfers": [{"country": "US", "tool": "clauses"}],
+    }  # fmt: skip
+    consent.catalogue.add_purpose(session, first)
+    choice = Choice("user_id", "u-1", "product.more", "given", NOW, "operator:desk")
+    [written] = consent.record(session, [choice], received_at=NOW)
+    at = datetime(2026, 2, 1, tzinfo=UTC)
+    next_ = replace(first, version=2, declared=later, effective_from=at)
+    consent.catalogue.add_purpose(session, next_)
+    made = receipt(session, UUID(str(written.record_id)), "dpv", address="https://cdp.example")
+    process = made["dpv:hasRecordOfActivity"]["dpv:hasProcess"]
+    assert process["dpv:hasPurpose"]["dct:identifier"] == "product.more/1"
+    assert [one["dct:title"] for one in process["dpv:hasPersonalData"]] == ["contact"]
+    assert "dpv:hasDataTransfer" not in process
+    text = json.dumps(made)
+    assert "P1095D" in text  # the newest still says what the first did not, and had to
+    assert not [name for name in ("Later SA", "health", "A9-2-a") if name in text]
 
 
 def test_over_http_a_receipt_waits_for_the_controller_alone(
