@@ -128,7 +128,8 @@ def _open_like(
     """
     query = sa.select(PrivacyRequest).where(
         PrivacyRequest.kind == kind,
-        PrivacyRequest.closed_at.is_(None),
+        # What is being carried out does not see what has come of the person since.
+        PrivacyRequest.state.in_((RECEIVED, AWAITING, VERIFIED, REVIEW)),
         PrivacyRequest.protocol.is_(None),  # its sender can take it back
         PrivacyRequest.refs.overlap(sa.cast(sorted(frozenset().union(*refs)), ARRAY(BYTEA))),
     )

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from api.cli import root
@@ -92,6 +93,21 @@ def test_what_nobody_has_shown_to_be_the_persons_stands_in_the_way_of_nothing(
     run.round_(world.sessions, world.settings)
     assert world.server.get(path, headers=controller).json()["request_status"] == "completed"
     assert world.where("ada-1815") == set()
+
+
+def test_an_erasure_that_is_under_way_swallows_no_later_one(
+    world: World, officer: dict[str, str]
+) -> None:
+    """It may wait for a receiver for weeks, and takes nothing that came in since."""
+    world.send({"type": "identify", "userId": "er-1815", "traits": {"city": "Lyon"}})
+    first = asked(world, officer, "erasure", "user_id:er-1815")
+    with world.sessions.begin() as session:
+        under_way = "UPDATE app.privacy_request SET state = 'executing' WHERE id = :id"
+        session.execute(sa.text(under_way), {"id": first["id"]})
+    again = asked(world, officer, "erasure", "user_id:er-1815")
+    assert again["state"] == "verified"
+    third = asked(world, officer, "erasure", "user_id:er-1815")
+    assert (third["state"], third["duplicate_of"]) == ("duplicate_of", again["id"])
 
 
 def test_an_erasure_of_more_is_no_duplicate_and_takes_what_others_hold(
