@@ -100,13 +100,13 @@ def test_an_erasure_that_is_under_way_swallows_no_later_one(
 ) -> None:
     """It may wait for a receiver for weeks, and takes nothing that came in since."""
     world.send({"type": "identify", "userId": "er-1815", "traits": {"city": "Lyon"}})
-    first = asked(world, officer, "erasure", "user_id:er-1815")
+    first = asked(world, officer, "erasure", "user_id:er-1815", attested="a letter")
     with world.sessions.begin() as session:
         under_way = "UPDATE app.privacy_request SET state = 'executing' WHERE id = :id"
         session.execute(sa.text(under_way), {"id": first["id"]})
-    again = asked(world, officer, "erasure", "user_id:er-1815")
+    again = asked(world, officer, "erasure", "user_id:er-1815", attested="a letter")
     assert again["state"] == "verified"
-    third = asked(world, officer, "erasure", "user_id:er-1815")
+    third = asked(world, officer, "erasure", "user_id:er-1815", attested="a letter")
     assert (third["state"], third["duplicate_of"]) == ("duplicate_of", again["id"])
 
 
