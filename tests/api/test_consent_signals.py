@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
+import consent
 from app.db import Sessions
 from consent.signals.stamp import UNIVERSAL
 from tests.api.site import OFFICER, PREFERENCE, Site, Token
@@ -90,6 +91,20 @@ def test_10_a_string_that_does_not_count_refuses_its_event_and_is_counted(site: 
     assert "analytics.audience" in site.refused()[0]
     assert "service.operation" not in site.refused()[0]
     assert site.denials("signal") == {("*", "signal_unparsable:tcf:no_disclosed_vendors"): 1}
+
+
+def test_a_no_to_any_marketing_of_adobes_refuses_every_channel_of_the_catalogue(
+    site: Site,
+) -> None:
+    with site.sessions.begin() as session:
+        consent.catalogue.add_purpose(session, consent.Purpose("marketing.fax", parent="marketing"))
+    site.send({"consent": {"categoryPreferences": {"marketing.fax": True}}})
+    assert site.decide("marketing.fax")["allow"]
+    site.send({"consents": {"marketing": {"any": {"val": "y"}}}})
+    assert site.decide("marketing")["reason"] == "unknown"  # a yes gives the channels we name
+    site.send({"consents": {"marketing": {"any": {"val": "n"}}}})
+    ended = {"marketing": "refused", "marketing.email": "withdrawn", "marketing.fax": "withdrawn"}
+    assert {one: site.decide(one)["reason"] for one in ended} == ended
 
 
 @pytest.mark.parametrize("registered", [True, False])

@@ -234,7 +234,7 @@ def test_what_a_later_version_added_is_in_no_receipt_of_an_earlier_one(session: 
     choice = Choice("user_id", "u-1", "product.more", "given", NOW, "operator:desk")
     [written] = consent.record(session, [choice], received_at=NOW)
     at = datetime(2026, 2, 1, tzinfo=UTC)
-    next_ = replace(first, version=2, declared=later, effective_from=at)
+    next_ = replace(first, version=2, declared=later, effective_from=at, renews=True)
     consent.catalogue.add_purpose(session, next_)
     made = receipt(session, UUID(str(written.record_id)), "dpv", address="https://cdp.example")
     process = made["dpv:hasRecordOfActivity"]["dpv:hasProcess"]
