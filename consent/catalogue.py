@@ -163,8 +163,9 @@ def check_purpose(session: Session, new: Purpose) -> bool:
 
     Raises PurposeExists for a version that exists, LawfulBasisFixed for a version on another
     basis: who refused must not be overruled by a change of basis (EDPB Guidelines 05/2020,
-    121 to 123), PurposeInvalid for a version that cannot be, and AssessmentMissing for a purpose
-    that needs a data protection impact assessment (GDPR art. 35) and names none.
+    121 to 123), PurposeInvalid for a version that cannot be, or by which grants that still count
+    would cover more, and AssessmentMissing for a purpose that needs a data protection impact
+    assessment (GDPR art. 35) and names none.
     """
     rows = session.scalars(sa.select(PurposeVersion).where(PurposeVersion.key == new.key)).all()
     if any(row.version == new.version for row in rows):
@@ -179,6 +180,7 @@ def check_purpose(session: Session, new: Purpose) -> bool:
     if new.effective_from > datetime.now(UTC) + timedelta(days=FARTHEST_DAYS):
         raise PurposeInvalid("a version takes effect within ten years")
     _demand_parent(session, new)
+    _demand_no_wider(session, new)
     if new.declared.get("dpia_required") and not str(new.declared.get("dpia_ref") or "").strip():
         raise AssessmentMissing(f"{new.key} needs an impact assessment; name it as dpia_ref")
     return bool(rows)
@@ -192,6 +194,28 @@ def _demand_parent(session: Session, new: Purpose) -> None:
         raise PurposeInvalid(f"the parent {new.parent} is no purpose")
     if new.parent == new.key or new.parent in below(known.values(), new.key):
         raise PurposeInvalid(f"{new.parent} lies below {new.key}")
+
+
+def _demand_no_wider(session: Session, new: Purpose) -> None:
+    """Demand that no grant that would still count was given for less (GDPR art. 9(2)(a)).
+
+    For fewer special categories, or not explicitly: on a version whose grants are not stale when
+    this one takes effect.
+    """
+    if new.renews or new.lawful_basis != "consent":
+        return
+    known = _versions(session, new.key)
+    before = _in_effect(known, new.effective_from).get(new.key)
+    counting = [old for old, _ in known if before and old.version >= before.renewed]
+    wanted = set(new.declared.get("special_categories") or ())
+    more = {
+        c for old in counting for c in wanted - set(old.declared.get("special_categories") or ())
+    }
+    if more:
+        named = ", ".join(sorted(more))
+        raise PurposeInvalid(f"earlier grants do not cover {named}: a version that adds it renews")
+    if new.explicit and not all(old.explicit for old in counting):
+        raise PurposeInvalid("earlier grants are not explicit: a version that asks for that renews")
 
 
 def add_notice(

@@ -1,7 +1,7 @@
 """The rules by which consent records answer "may we?": no database, no clock."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, NamedTuple, Self
 
@@ -225,17 +225,27 @@ def decide(purpose: Purpose, voices: Sequence[Voice], *, acting: Voice | None = 
     identifier being used, which alone grants in the mode `per_identifier`; without it every
     asserted identifier must. In `latest_explicit` a refusal counts from any identifier, unless an
     account said otherwise later on a notice for the whole account; a grant counts from the acting
-    identifier or of such a kind.
+    identifier or of such a kind. What a guardian gave counts while the person is a child, and is
+    `expired` after that, whenever childhood was said to end.
 
     The set form of this function is `app/consents/sql/permission.sql`; a property test holds
     the two equal.
     """
 
+    if not any(v.bar == "child" for v in voices):
+        voices = [_of_age(v) for v in voices]
+        acting = acting and _of_age(acting)
     reason, because = _reason(purpose, voices, acting)
     ids = tuple(sorted({v.record_id for v in because if v.record_id}))
     said = {v.standing for v in voices if v.standing != "unknown"}
     allow = reason == "given" or reason.startswith("lawful_basis:")
     return Decision(allow, reason, purpose.key, purpose.lawful_basis, ids, conflict=len(said) > 1)
+
+
+def _of_age(voice: Voice) -> Voice:
+    """Return what is left of a voice when no guardian speaks for the person (any more)."""
+    lapsed = voice.guardian and voice.standing == "given"
+    return replace(voice, standing="expired") if lapsed else voice
 
 
 def _reason(

@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 
 from app import pipeline
 from app.access import sources
+from app.consents.permission import permissions
 from app.db import Sessions
 from consent.ages import spans
 
@@ -141,6 +142,41 @@ def test_88_a_child_without_a_guardian_is_denied_every_purpose_on_consent(
     assert office.state(born="1815-12-10") == office.state() == 422
     unborn = today + timedelta(days=2)
     assert office.state(born=unborn.isoformat()) == 422
+
+
+@pytest.mark.parametrize("band", ["teen", "adult"])
+def test_88_what_a_guardian_agreed_to_ends_with_a_childhood_of_which_no_end_was_stated(
+    server: TestClient, sessions: Sessions, token: Token, band: str
+) -> None:
+    office = Office(server, sessions, token)
+    assert office.send(office.key, userId="kim") == []
+    assert office.state(band="child") == 200
+    agreed = [{"purpose": p, "state": "given"} for p in ("analytics.audience", "profile.link")]
+    assert office.agree(**GUARDIAN, decisions=agreed).status_code == 200
+    office.work()
+
+    def link() -> str:
+        query = "SELECT link_consent FROM identity.identifier WHERE value = 'kim'"
+        with sessions() as session:
+            return str(session.scalar(sa.text(query)))
+
+    def allowed() -> list[tuple[bool, str]]:
+        with sessions() as session:
+            return [(p.allowed, p.reason) for p in permissions(session, "analytics.audience")]
+
+    assert (office.reason("analytics.audience"), allowed()) == ("given", [(True, "given")])
+    assert link() == "given"
+
+    assert office.state(band=band) == 200
+
+    assert office.reason("analytics.audience") == office.reason("profile.link") == "expired"
+    assert allowed() == [(False, "expired")]
+    assert office.send(office.strict, userId="kim") == ["consent_denied"]
+    assert link() == "unknown"
+    assert office.agree(decisions=agreed).status_code == 200  # by who is no child any more
+    office.work()
+    assert (office.reason("analytics.audience"), allowed()) == ("given", [(True, "given")])
+    assert link() == "given"
 
 
 def test_88_what_was_stated_of_an_age_is_in_the_ledger_and_readable_by_nobody_else(

@@ -88,6 +88,41 @@ def test_34_a_version_that_renews_makes_earlier_grants_stale_from_its_time_on(
     assert officer.ask("news.weekly")["reason"] == "given"
 
 
+def test_what_old_grants_cover_is_not_widened_to_special_categories_behind_them(
+    officer: Officer,
+) -> None:
+    def covering(version: int, *categories: str, explicit: bool = True, **more: Any) -> int:
+        declared = {"special_categories": list(categories)}
+        return officer.add("care.advice", version, explicit=explicit, declared=declared, **more)
+
+    assert covering(1, "health") == 201
+    officer.say("given", "care.advice")
+    assert covering(2, "health", "religion") == 422
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    assert covering(2, "health", "religion", renews=True, effective_from=tomorrow) == 201
+    assert covering(3, "religion") == 422, "today the version that renews decides nothing"
+    assert covering(3, "health", effective_from=tomorrow) == 201
+    assert covering(4, effective_from=tomorrow) == 201, "less is no widening"
+    assert covering(5, "health", effective_from=tomorrow) == 422, "who agreed to version 4 did not"
+    assert officer.ask("care.advice")["reason"] == "given"
+    assert covering(5, "health", "religion", renews=True) == 201
+    assert officer.ask("care.advice")["reason"] == "stale_notice"
+
+    assert officer.add("care.survey", declared={"special_categories": ["health"]}) == 201
+    assert officer.add("care.survey", 2, explicit=True) == 422, "nobody agreed explicitly"
+    assert officer.add("care.survey", 2, explicit=True, renews=True) == 201
+    assert officer.add("care.survey", 3, explicit=True) == 201
+    body = {"key": "care.advice", "version": 6, "explicit": True,
+            "declared": {"special_categories": ["health", "religion", "union"]}}  # fmt: skip
+    said = officer.server.post("/v1/purposes", json=body, headers=officer.header).json()["detail"]
+    assert "union" in said
+    assert "renews" in said
+    assert "religion" not in said
+    fraud = {"lawful_basis": "legitimate_interests", "declared": {"special_categories": ["health"]}}
+    assert officer.add("fraud.check", lawful_basis="legitimate_interests") == 201
+    assert officer.add("fraud.check", 2, **fraud) == 201, "there are no grants to widen"
+
+
 def test_a_stale_or_lapsed_grant_of_profile_link_joins_nobody_any_more(officer: Officer) -> None:
     officer.say("given", "profile.link", "marketing.email")
     officer.work()

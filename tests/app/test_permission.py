@@ -67,6 +67,7 @@ class Population:
         for received_at in {self._time() for _ in range(12)}:
             choices = [c for row in self.rows for c in self._choices(str(row["value"]))]
             consent.record(session, choices, received_at=received_at)
+        self.were_children: set[str] = set()
         self._of_fast_clocks()
         self._demands()
         self._ages()
@@ -101,6 +102,8 @@ class Population:
                 "from": self.now + start * HOUR,
                 "to": None if end is None else self.now + end * HOUR,
             }
+            if band["band"] == "child" and end == -1:
+                self._guarded(str(row["value"]))
             self.session.execute(
                 sa.text(
                     "INSERT INTO consent.age_band (namespace, value, band, from_at, to_at, "
@@ -108,6 +111,17 @@ class Population:
                 ),
                 band,
             )
+
+    def _guarded(self, value: str) -> None:
+        """A guardian agreed five hours ago, for who was a child until an hour ago."""
+        then = self.now - 5 * HOUR
+        self.were_children.add(value)
+        agreed = [
+            Choice("user_id", value, purpose.key, "given", then, "test",
+                   purpose_version=2, evidence=GUARDIAN)
+            for purpose in PURPOSES[:3]
+        ]  # fmt: skip
+        consent.record(self.session, agreed, received_at=then)
 
     def _of_fast_clocks(self) -> None:
         """Some records that are dated as late as hours from now, as a server's clock was."""
@@ -196,7 +210,8 @@ class Population:
             return None
         return "override" if state == "given" else "opt_out"
 
-    def expected(self, purpose: Purpose) -> dict[int, tuple[bool, str]]:
+    def expected(self, purpose: Purpose) -> tuple[dict[int, tuple[bool, str]], int]:
+        """What each is told, and how many whose guardian had agreed are children no more."""
         keys = [("user_id", str(row["value"])) for row in self.rows]
         history = consent.history(self.session, keys, purpose=purpose.key)
         now = datetime.now(UTC)
@@ -213,14 +228,19 @@ class Population:
             voice = Voice.of(who, said, bar=consent.strictest(purpose, demands.get(who, ())))
             group, person = row["group_id"] or own, row["person_id"] or own
             people[int(str(person))].append((own, int(str(group)), voice))
-        found = {}
+        found, outgrown = {}, 0
         for members in people.values():
             for own, group, _ in members:
                 voices = [replace(v, asserted=g == group) for _, g, v in members]
                 acting = next(v for v, m in zip(voices, members, strict=True) if m[0] == own)
                 decision = decide(purpose, voices, acting=acting)
                 found[own] = decision.allow, decision.reason
-        return found
+                outgrown += (
+                    acting.value in self.were_children
+                    and acting.guardian
+                    and (acting.standing, decision.reason) == ("given", "expired")
+                )
+        return found, outgrown
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -228,20 +248,24 @@ def test_sql_and_python_decide_alike_and_for_the_same_reason(session: Session, s
     population = Population(session, seed, people=550)
     mine = {int(str(row["id"])) for row in population.rows}
     reasons: Counter[str] = Counter()
+    outgrown = 0
     for purpose in PURPOSES:
         found = {
             p.identifier_id: (p.allowed, p.reason)
             for p in permissions(session, purpose.key)
             if p.identifier_id in mine
         }
-        assert found == population.expected(purpose)
+        expected, grown = population.expected(purpose)
+        assert found == expected
         reasons.update(reason for _, reason in found.values())
+        outgrown += grown
     assert {
         "given", "refused", "withdrawn", "expired", "unknown", "probable_link",
         "lawful_basis:contract", "lawful_basis:legitimate_interests",
         "lawful_basis:vital_interests", "lawful_basis:public_task", "stale_notice", "unproven",
         "not_explicit", "restricted", "objection", "underage", "guardian_needed",
     } == reasons.keys()  # fmt: skip
+    assert outgrown, "somebody whose guardian agreed, and who is a child no more"
 
 
 def test_asking_for_some_people_answers_for_all_their_identifiers_and_nobody_else(

@@ -54,7 +54,8 @@ def test_knowing_that_somebody_is_young_never_turns_a_denial_into_permission(
 ) -> None:
     if not voices:
         return
-    grown, whose = decide(purpose, voices, acting=voices[0]), whose % len(voices)
+    own = [replace(v, guardian=False) for v in voices]  # what counts however old they are
+    grown, whose = decide(purpose, own, acting=own[0]), whose % len(voices)
     young = [replace(v, bar="child") if n == whose else v for n, v in enumerate(voices)]
     decision = decide(purpose, young, acting=young[0])
     assert grown.allow or not decision.allow
@@ -64,6 +65,21 @@ def test_knowing_that_somebody_is_young_never_turns_a_denial_into_permission(
     assert decide(purpose, for_adults, acting=for_adults[0]).reason == "underage"
 
 
+@many
+@given(some_voices, st.sampled_from([CONSENT, EACH, LATEST, OBJECTABLE, HEALTH]))
+def test_what_a_guardian_gave_is_expired_for_who_is_no_child(
+    voices: list[Voice], purpose: Purpose
+) -> None:
+    ended = [
+        replace(v, standing="expired", guardian=False)
+        if v.guardian and v.standing == "given"
+        else v
+        for v in voices
+    ]
+    for now, then in zip(voices, ended, strict=True):
+        assert decide(purpose, voices, acting=now) == decide(purpose, ended, acting=then)
+
+
 def test_88_a_child_agrees_to_nothing_alone_and_a_guardian_to_nothing_for_adults() -> None:
     child = Voice("user_id", "kim", "given", "r1", hour(0), bar="child")
     device = Voice("anonymous_id", "d1", "given", "r2", hour(1))
@@ -71,6 +87,8 @@ def test_88_a_child_agrees_to_nothing_alone_and_a_guardian_to_nothing_for_adults
         assert decide(purpose, [child, device], acting=device).reason == "guardian_needed"
         agreed = replace(device, guardian=True)
         assert decide(purpose, [child, agreed], acting=agreed).allow
+        grown = replace(child, standing="unknown", bar=None)
+        assert decide(purpose, [grown, agreed], acting=agreed).reason == "expired"
     assert decide(EACH, [child, replace(device, guardian=True)], acting=child).reason == (
         "guardian_needed"
     ), "a device's storage is that device's"

@@ -24,22 +24,6 @@ WITH asked AS NOT MATERIALIZED (
   ORDER BY i.person_id, i.group_id, i.identifier_id,
            r.order_time DESC, (r.state = 'given'), r.recorded_at DESC, r.seq DESC
 -- everybody>
-), voice AS (
-  SELECT identifier_id, group_id, person_id, order_time, account_wide, guardian,
-         CASE WHEN state IS NULL THEN 'unknown'
-              WHEN state <> 'given' THEN state
-              WHEN EXISTS (SELECT FROM consent.opted_out o
-                           WHERE o.namespace = said.namespace AND o.value = said.value
-                             AND o.purpose = :purpose
-                           -- one by one
-                           ) THEN 'refused'
-              WHEN valid_until <= statement_timestamp() THEN 'expired'
-              WHEN purpose_version < :renewed THEN 'stale_notice'
-              WHEN unproven THEN 'unproven'
-              WHEN :explicit AND stamp THEN 'not_explicit'
-              ELSE 'given' END AS state
-  FROM said
-  ORDER BY person_id, group_id  -- as they come; or else each aggregate would work out the state
 ), bar AS (
   SELECT b.person_id, bool_or(b.what = 'restriction') AS restricted,
          bool_or(b.what = 'objection') AS objected, bool_or(b.what = 'age') AS young
@@ -69,6 +53,24 @@ WITH asked AS NOT MATERIALIZED (
     AND (:adults_only OR a.band = 'child' AND CAST(:lawful_basis AS text) = 'consent')
   ) b
   GROUP BY b.person_id
+), voice AS (
+  SELECT identifier_id, group_id, person_id, order_time, account_wide, guardian,
+         bar.restricted, bar.objected, bar.young,
+         CASE WHEN state IS NULL THEN 'unknown'
+              WHEN state <> 'given' THEN state
+              WHEN EXISTS (SELECT FROM consent.opted_out o
+                           WHERE o.namespace = said.namespace AND o.value = said.value
+                             AND o.purpose = :purpose
+                           -- one by one
+                           ) THEN 'refused'
+              WHEN valid_until <= statement_timestamp() THEN 'expired'
+              WHEN purpose_version < :renewed THEN 'stale_notice'
+              WHEN unproven THEN 'unproven'
+              WHEN :explicit AND stamp THEN 'not_explicit'
+              WHEN guardian AND bar.young IS NOT TRUE THEN 'expired'  -- they are no child (any more)
+              ELSE 'given' END AS state
+  FROM said LEFT JOIN bar USING (person_id)
+  ORDER BY person_id, group_id  -- as they come; or else each aggregate would work out the state
 ), heard AS (
   SELECT voice.*,
          min(array_position(ARRAY['expired', 'stale_notice', 'unproven', 'not_explicit'], state))
@@ -85,7 +87,7 @@ WITH asked AS NOT MATERIALIZED (
   FROM voice
   WINDOW g AS (PARTITION BY person_id, group_id), p AS (PARTITION BY person_id)
 ), weighed AS (
-  SELECT identifier_id, group_id, person_id,
+  SELECT identifier_id, group_id, person_id, restricted, objected, young,
          -- A refusal counts unless the account said otherwise later, for all of its devices.
          CASE CAST(:mode AS text) WHEN 'per_identifier' THEN state = 'withdrawn'
               ELSE withdrawn_at >= coalesce(wide, '-infinity') END AS withdrawn,
@@ -107,21 +109,21 @@ WITH asked AS NOT MATERIALIZED (
   FROM heard
 ), reasoned AS (
   SELECT identifier_id, group_id, person_id,
-         CASE WHEN bar.restricted THEN 'restricted'
-              WHEN bar.objected THEN 'objection'
-              WHEN bar.young AND :adults_only THEN 'underage'
+         CASE WHEN restricted THEN 'restricted'
+              WHEN objected THEN 'objection'
+              WHEN young AND :adults_only THEN 'underage'
               WHEN :unlinkable THEN 'not_linkable'
               WHEN :unconditional THEN 'lawful_basis:' || :lawful_basis
               WHEN withdrawn THEN 'withdrawn'
               WHEN refused THEN 'refused'
               WHEN doubted THEN 'probable_link'
               WHEN CAST(:lawful_basis AS text) <> 'consent' THEN 'lawful_basis:' || :lawful_basis
-              WHEN bar.young AND NOT guarded THEN 'guardian_needed'
+              WHEN young AND NOT guarded THEN 'guardian_needed'
               WHEN lapsed IS NOT NULL
                 THEN (ARRAY['expired', 'stale_notice', 'unproven', 'not_explicit'])[lapsed]
               WHEN given THEN 'given'
               ELSE 'unknown' END AS reason
-  FROM weighed LEFT JOIN bar USING (person_id)
+  FROM weighed
 )
 SELECT identifier_id, group_id, person_id, reason,
        reason = 'given' OR starts_with(reason, 'lawful_basis:') AS allowed

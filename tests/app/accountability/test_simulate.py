@@ -158,7 +158,7 @@ def test_every_rule_of_a_purpose_is_simulated_as_the_product_decides_it(session:
         {"renews": True},
         {"mode": "per_identifier"},
         {"mode": "latest_explicit"},
-        {"explicit": True},
+        {"explicit": True, "renews": True},
         {"direct_marketing": True},
         {"linkable": False},
     )
@@ -187,7 +187,7 @@ def test_every_rule_of_a_purpose_is_simulated_as_the_product_decides_it(session:
                 found["now"]["allowed"] + found["newly_allowed"] - found["newly_denied"]
                 == (found["then"]["allowed"])
             )
-    assert {"stale_notice", "not_explicit", "objection", "not_linkable", "probable_link"} <= seen
+    assert {"stale_notice", "objection", "not_linkable", "probable_link"} <= seen
 
 
 def _next(now: consent.Purpose, version: int, said: dict[str, Any]) -> consent.Purpose:
@@ -219,6 +219,7 @@ def test_what_the_catalogue_would_not_take_is_simulated_and_said_to_be_refused(
     assert "lawful basis" in answer["refused"]
     assert answer["purposes"][0]["newly_allowed"] == 3
     assert "parent" in ask(session, purpose={"key": "a.b", "parent": "no.such"})["refused"]
+    assert "renews" in ask(session, purpose={"key": EMAIL, "explicit": True})["refused"]
 
 
 def test_days_of_validity_are_those_of_new_grants_and_older_ones_are_counted(
