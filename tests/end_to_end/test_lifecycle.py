@@ -77,11 +77,13 @@ def test_a_worker_that_is_killed_is_replaced(own_product: Product, measure: Meas
     server = own_product.process.pid
 
     def worker() -> list[int]:
-        return [
-            pid
-            for pid in own_product.processes()
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1] == str(server)
-        ]
+        return [pid for pid in own_product.processes() if parent(pid) == server]
+
+    def parent(pid: int) -> int | None:
+        try:
+            return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except (FileNotFoundError, ProcessLookupError):  # it ended since the list was made
+            return None
 
     [first] = wait_until(worker, 10)
     os.kill(first, signal.SIGKILL)
