@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from base64 import b64encode
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -55,9 +56,9 @@ def workers(product: Product) -> list[int]:
     """The process ids of the product's worker."""
     found = []
     for pid in product.processes():
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        if b"api.worker" in command:
-            found.append(pid)
+        with suppress(FileNotFoundError, ProcessLookupError):  # it ended since the list was made
+            if b"api.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
     return found
 
 
