@@ -121,7 +121,7 @@ def engine(url: str, *, pool_size: int = 10, check: bool = True) -> sa.Engine:
     the transaction then: it is one round trip less for each.
     """
     address = sa.make_url(url).set(drivername="postgresql+psycopg")
-    return sa.create_engine(
+    made = sa.create_engine(
         address,
         pool_size=pool_size,
         max_overflow=10,
@@ -135,6 +135,18 @@ def engine(url: str, *, pool_size: int = 10, check: bool = True) -> sa.Engine:
             **LOST,
         },
     )
+    sa.event.listen(made, "handle_error", _let_go)
+    return made
+
+
+def _let_go(context: sa.ExceptionContext) -> None:
+    """Close the cursor of a lost connection.
+
+    SQLAlchemy 2 drops it as it is, and psycopg warns of each that reads row by row.
+    """
+    lost = context.execution_context
+    if context.is_disconnect and lost is not None and lost.cursor is not None:
+        lost.cursor.close()
 
 
 def sessions(bind: sa.Engine) -> Sessions:
