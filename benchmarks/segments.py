@@ -46,7 +46,11 @@ NAMES = ("Page Viewed", "Product Viewed", "Product Added", "Cart Viewed", "Order
          "Searched", "Reviewed")  # fmt: skip
 PROBE = "Probe"
 INTO = "INSERT INTO app.segment_member (segment_id, person_id, entered_at)"
-EACH = "SELECT i, person_id, :now FROM met CROSS JOIN unnest(ids) i"
+EACH = (
+    "SELECT s.id, met.person_id, :now FROM met"
+    " JOIN unnest(CAST(:segments AS bigint[])) WITH ORDINALITY s(id, place)"
+    " ON (words[1 + (place - 1) / :word] >> CAST((place - 1) % :word AS int)) & 1 = 1"
+)
 LOAD = (
     # A login for everybody, and a cookie for every other, asserted to be one.
     "INSERT INTO identity.identifier (id, namespace, value, group_id, person_id, reach_id, settled)"

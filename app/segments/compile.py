@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session
 
 import consent
 from app.consents.permission import decision, parameters, unit
-from app.db import statement
 from app.profiles import accounts, computed_traits, trait_rules
 from app.profiles.survivorship import Survivorship
 from app.profiles.tables import ComputedTrait
@@ -165,27 +164,55 @@ def differing(
     members of the purpose are called after, or were.
     """
     met, values = met_query(session, rules, purpose, now=now)
-    beside = statement("app.segments", "differing").text.partition("-- met>")[2]
+    words = ", ".join(
+        "coalesce(bit_or(CAST(1 AS bigint) << CAST(s.place - 1 AS int) % :word)"
+        f" FILTER (WHERE (s.place - 1) / :word = {word}), 0)"
+        for word in range(_words(len(rules)))
+    )
+    open_ = (
+        f"SELECT m.person_id, ARRAY[{words}] AS words FROM app.segment_member m"
+        " JOIN unnest(CAST(:segments AS bigint[])) WITH ORDINALITY s(id, place)"
+        " ON s.id = m.segment_id WHERE m.left_at IS NULL GROUP BY m.person_id"
+    )
+    beside = (
+        f"{met}, open AS ({open_}) SELECT person_id FROM met FULL JOIN open USING (person_id)"
+        " WHERE coalesce(met.words, :none) <> coalesce(open.words, :none)"
+    )
+    bound = {**values, "none": [0] * _words(len(rules))}
     with _planned(session, None):
-        bound = {"segments": sorted(rules), **values}
-        return set(session.scalars(sa.text(met + beside), bound))
+        return set(session.scalars(sa.text(beside), bound))
 
 
 def met_query(
     session: Session, rules: Mapping[int, Rule], purpose: consent.Purpose, *, now: datetime
 ) -> tuple[str, dict[str, Any]]:
-    """Return a WITH whose `met` has the ids of the segments that each person meets, and values."""
+    """Return a WITH whose `met` says in `words` what each person meets, and its values.
+
+    Bit n % 60 of word n / 60 is the nth of the value `segments`, the ids in order: arrays of ids,
+    sorted for each person, took a fifth of a look through everybody.
+    """
     keys = sorted(rules)
     asked = [rules[key] for key in keys]
     head, source, conditions, values = _statement(
         asked, known(session, asked, purpose, None), None, now
     )
-    met = ", ".join(
-        f"CASE WHEN {condition} THEN CAST({key:d} AS bigint) END"
-        for key, condition in zip(keys, conditions, strict=True)
-    )
-    found = f"SELECT subject.person_id, array_remove(ARRAY[{met}], NULL) AS ids{source}{_ASKED}"
-    return f"{head}, met AS ({found})", values
+    words = [
+        " | ".join(
+            f"CASE WHEN {condition} THEN CAST({1 << place} AS bigint) ELSE 0 END"
+            for place, condition in enumerate(conditions[first : first + _WORD])
+        )
+        for first in range(0, len(conditions), _WORD)
+    ]
+    found = f"SELECT subject.person_id, ARRAY[{', '.join(words)}] AS words{source}{_ASKED}"
+    return f"{head}, met AS ({found})", {**values, "segments": keys, "word": _WORD}
+
+
+#: Segments whose answers are kept in one number.
+_WORD = 60
+
+
+def _words(segments: int) -> int:
+    return -(-segments // _WORD)
 
 
 @contextmanager

@@ -74,6 +74,7 @@ class Compiler(Values):
         #: Which events are whose of `happened`: the column of each test.
         self._tests: dict[str, str] = {}
         self._happened = Pass()
+        self._sequences: dict[str, Sequence] = {}
 
     def condition(self, rule: Rule) -> str:
         """Return a rule as a condition, true or false and never null."""
@@ -211,8 +212,11 @@ class Compiler(Values):
     def _sequence(self, rule: Sequence) -> str:
         for step in (*rule.sequence, *rule.without):
             self._happened.add(step.event, rule.since_days)
-        went = sequence.people(rule, self._tested, self.bind, self.ago)
-        return self._among(_key(rule), lambda: f"SELECT DISTINCT person_id FROM ({went}) s")
+            self._tested(step)
+        key = _key(rule)
+        self._sequences[key] = rule
+        place = list(self._sequences).index(key)
+        return f"coalesce({self._join('went', lambda: 'SELECT * FROM went')}.q{place}, false)"
 
     def _behaviour(self, rule: Behaviour) -> str:
         key = _key(rule, exclude={"count"})
@@ -262,10 +266,15 @@ class Compiler(Values):
         rows, and several processes can share the pass.
         """
         happened = self._everything() if self._tests else ""
+        if self._sequences:
+            rules = list(self._sequences.values())
+            walked = sequence.people(rules, self._tested, self.bind, self.ago)
+            happened += f", went AS ({walked})"
         if not self._counts:
             return happened
+        # As ints, whose sum is kept in place; that of bigints is a numeric: 1 kB for each person.
         columns = ", ".join(
-            f"count(*) FILTER (WHERE {which}) AS c{n}"
+            f"CAST(count(*) FILTER (WHERE {which}) AS int) AS c{n}"
             for n, which in enumerate(self._counts.values())
         )
         if not self.everybody:
@@ -285,12 +294,12 @@ class Compiler(Values):
     def _everything(self) -> str:
         """Return the pass that feeds sequences: events with what they are, numbered from the last.
 
-        Each sequence used to read the events itself: of the nine passes of fifty segments six.
+        Each sequence used to read the events itself: of the nine passes of fifty segments six. It
+        is written down where counts read it too.
         """
         tests = ", ".join(self._tests.values())
         return (
-            ", happened AS MATERIALIZED (SELECT *, row_number() OVER (PARTITION BY person_id"
-            " ORDER BY at DESC, place DESC, received_at DESC, id DESC) AS nth"
+            f", happened AS (SELECT *, row_number() OVER ({sequence.ORDER}) AS nth"
             " FROM (SELECT a.person_id, e.occurred_at, least(e.occurred_at, e.received_at) AS at,"
             " coalesce(e.source_seq, 4611686018427387903) AS place, e.received_at, e.id,"
             f" {tests} FROM allowed a JOIN app.event e ON e.identifier_id = a.identifier_id"

@@ -1,69 +1,105 @@
-"""Writes "A then B within so many days without C" as one pass over the events of everybody."""
+"""Writes "A then B within so many days without C", of many rules, as one walk over events."""
 # ruff: noqa: S608 - only SQL of our own becomes text; what a rule says is bound
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from app.segments.definition import Sequence, Step
+from app.segments.definition import Sequence as Rule
+from app.segments.definition import Step
 
 #: Backwards, so that the frame only grows: PostgreSQL adds to a maximum, and cannot take from it.
-_LATER = "(PARTITION BY person_id ORDER BY nth ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+#: The order is that of `happened`, or else PostgreSQL would sort again.
+ORDER = "PARTITION BY person_id ORDER BY at DESC, place DESC, received_at DESC, id DESC"
+_LATER = f"({ORDER} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+_OF_EVENT = ("person_id", "at", "place", "received_at", "id", "nth")
 
 
 def people(
-    rule: Sequence,
+    rules: Sequence[Rule],
     test: Callable[[Step], str],
     bind: Callable[[Any], str],
     ago: Callable[[float], str],
 ) -> str:
-    """Return a query of person_id: of everybody in `happened`, who went through the sequence.
+    """Return a query of person_id and q0, q1, …: of who is in `happened`, who went through which.
 
     It asks for :now; `test` names the column of `happened` that says which events are a step's,
     `ago` is the moment so many days before now.
 
     From the last step back (`nth` counts from a person's last event) each event learns the earliest
-    end that it leads to, which is also the end with the least in between. So one pass over the
-    events decides, however many there are.
+    end that it leads to, which is also the end with the least in between. All rules walk together,
+    a step at a time: events are sorted once, however many rules and events there are.
     """
-    matches = [f"{test(step)} AS s{n}" for n, step in enumerate(rule.sequence)]
-    unwanted = " OR ".join(map(test, rule.without)) or "false"
-    columns = ", ".join(f"s{n}" for n in range(len(matches)))
-    asked = " OR ".join(dict.fromkeys(map(test, (*rule.sequence, *rule.without))))
-    lately = f" AND at >= {ago(rule.since_days)}" if rule.since_days is not None else ""
-    said = (
-        f"SELECT person_id, at, nth, ({unwanted}) AS c, {', '.join(matches)}"
-        f" FROM happened WHERE ({asked}){lately}"
+    walks = [_Walk(number, rule, test) for number, rule in enumerate(rules)]
+    columns = [*_OF_EVENT, *dict.fromkeys(c for walk in walks for c in walk.asked)]
+    ends = [end for walk in walks for end in walk.ends()]
+    walked = f"SELECT {', '.join([*columns, *ends])} FROM happened"
+    levels = max(1, *(len(rule.sequence) - 1 for rule in rules))
+    for level in range(1, levels + 1):
+        said = [one for walk in walks for one in walk.step(level, last=level == levels)]
+        walked = f"SELECT {', '.join([*columns, *said])} FROM ({walked}) q WINDOW later AS {_LATER}"
+    went = ", ".join(
+        f"bool_or({' AND '.join(walk.met(bind, ago))}) AS q{walk.number}" for walk in walks
     )
-    last = len(matches) - 1
-    walked = (
-        f"SELECT *, CASE WHEN s{last} THEN nth END AS end_nth,"
-        f" CASE WHEN s{last} THEN at END AS end_at FROM ({said}) q"
-    )
-    for n in range(last - 1, -1, -1):
-        walked = (
-            f"SELECT person_id, at, c, {columns}, nth,"
-            f" CASE WHEN s{n} THEN max(end_nth) OVER later END AS end_nth,"
-            f" CASE WHEN s{n} THEN min(end_at) OVER later END AS end_at"
-            f" FROM ({walked}) q WINDOW later AS {_LATER}"
-        )
-    return (
-        "SELECT person_id FROM (SELECT *,"
-        " max(CASE WHEN c THEN nth END) OVER later AS stop_nth,"
-        " min(CASE WHEN c THEN at END) OVER later AS stop_at"
-        f" FROM ({walked}) q WINDOW later AS {_LATER}) w"
-        f" WHERE s0 AND end_nth IS NOT NULL AND {' AND '.join(_bounds(rule, bind, ago))}"
-    )
+    return f"SELECT person_id, {went} FROM ({walked}) w GROUP BY person_id"
 
 
-def _bounds(rule: Sequence, bind: Callable[[Any], str], ago: Callable[[float], str]) -> list[str]:
-    moment = "CAST(:now AS timestamptz)"
-    bounds = ["true"]
-    if rule.since_days is not None:
-        bounds.append(f"at >= {ago(rule.since_days)}")
-    if rule.within_days is None:
-        return [*bounds, "(stop_nth IS NULL OR stop_nth <= end_nth)"]
-    seconds = bind(rule.within_days * 86_400)
-    until = f"at + make_interval(secs => CAST({seconds} AS float8))"
-    if len(rule.sequence) == 1:  # nothing of the kind came in all of that time, which is over
-        return [*bounds, f"{until} <= {moment}", f"(stop_at IS NULL OR stop_at > {until})"]
-    return [*bounds, f"end_at <= {until}", "(stop_nth IS NULL OR stop_nth <= end_nth)"]
+class _Walk:
+    """One rule's part of the walk: `n` is which event is nearest, `t` when, as far as asked for."""
+
+    def __init__(self, number: int, rule: Rule, test: Callable[[Step], str]) -> None:
+        self.number, self.rule = number, rule
+        self.steps = [test(step) for step in rule.sequence]
+        self.unwanted = [test(step) for step in rule.without]
+        self.asked = [*self.steps, *self.unwanted]
+        alone = len(self.steps) == 1
+        timed = rule.within_days is not None
+        #: What is known of ends and of what stops, with how PostgreSQL finds the nearest.
+        self._end = {} if alone else {"n": "max"} | ({"t": "min"} if timed else {})
+        self._stop = ({"t": "min"} if alone else {"n": "max"}) if self.unwanted else {}
+
+    def ends(self) -> list[str]:
+        """Return the columns with which the walk begins: events of the last step are ends."""
+        return [self._when(self.steps[-1], kind, f"e{self.number}{kind}") for kind in self._end]
+
+    def step(self, level: int, *, last: bool) -> list[str]:
+        """Return the columns of a level: the step so far back leads to the ends known after it."""
+        place = len(self.steps) - 1 - level
+        found = []
+        for kind, nearest in self._end.items():
+            name = f"e{self.number}{kind}"
+            led = f"CASE WHEN {self.steps[place]} THEN {nearest}({name}) OVER later END AS {name}"
+            found.append(led if place >= 0 else name)
+        if last:
+            stops = " OR ".join(self.unwanted)
+            for kind, nearest in self._stop.items():
+                of = _COLUMN[kind]
+                name = f"c{self.number}{kind}"
+                found.append(f"{nearest}(CASE WHEN {stops} THEN {of} END) OVER later AS {name}")
+        return found
+
+    def met(self, bind: Callable[[Any], str], ago: Callable[[float], str]) -> list[str]:
+        """Return the conditions on an event that begins the sequence and goes through it."""
+        rule, end, stop = self.rule, f"e{self.number}", f"c{self.number}"
+        bounds = [self.steps[0]]
+        if rule.since_days is not None:
+            bounds.append(f"at >= {ago(rule.since_days)}")
+        until = ""
+        if rule.within_days is not None:
+            seconds = bind(rule.within_days * 86_400)
+            until = f"at + make_interval(secs => CAST({seconds} AS float8))"
+        if len(self.steps) == 1:  # nothing of the kind came in all of that time, which is over
+            over = f"{until} <= CAST(:now AS timestamptz)"
+            return [*bounds, over, f"({stop}t IS NULL OR {stop}t > {until})"]
+        bounds.append(f"{end}n IS NOT NULL")
+        if until:
+            bounds.append(f"{end}t <= {until}")
+        if self.unwanted:
+            bounds.append(f"({stop}n IS NULL OR {stop}n <= {end}n)")
+        return bounds
+
+    @staticmethod
+    def _when(test: str, kind: str, name: str) -> str:
+        return f"CASE WHEN {test} THEN {_COLUMN[kind]} END AS {name}"
+
+
+_COLUMN = {"n": "nth", "t": "at"}

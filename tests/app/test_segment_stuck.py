@@ -13,7 +13,7 @@ from api.cli import doctor
 from app import pipeline
 from app.db import Sessions
 from app.profiles import computing
-from app.segments import looking, refreshing
+from app.segments import looking, members, refreshing
 
 PURPOSE = "marketing.email"
 YES = {"consent": {"categoryPreferences": {PURPOSE: True}}}
@@ -168,3 +168,44 @@ def test_a_segment_that_nobody_looks_through_is_told_of(
     assert reason.endswith("not looked through")
     assert pipeline.refresh_next(sessions)
     assert reasons(server) == []
+
+
+def test_a_look_finds_a_wrong_stay_in_any_of_many_segments(
+    server: TestClient, sessions: Sessions, token: Callable[..., Header], said: Callable[..., None]
+) -> None:
+    """Answers of sixty segments are kept in one number; these need three."""
+    token(purposes=(PURPOSE,))
+    with sessions.begin() as session:
+        made = [
+            members.create(
+                session, key=f"s{n}", name="s", purpose=PURPOSE, rule={"event": "Order"}, by="test"
+            ).id
+            for n in range(125)
+        ]
+    said("ada")
+
+    def wrong() -> tuple[int, ...]:
+        with sessions.begin() as session:
+            listed = [s for s in members.list_all(session) if s.id in made]
+            return looking.look(session, listed, now=datetime.now(UTC)).people
+
+    assert wrong() == ()
+    [ada] = _in_all(sessions, made)
+    ended = sa.text("UPDATE app.segment_member SET left_at = :at WHERE segment_id = :id")
+    for place in (0, 1, 59, 60, 61, 119, 120, 124):
+        with sessions.begin() as session:
+            session.execute(ended, {"at": datetime.now(UTC), "id": made[place]})
+        assert wrong() == (ada,), place
+        with sessions.begin() as session:
+            session.execute(ended, {"at": None, "id": made[place]})
+        assert wrong() == (), place
+
+
+def _in_all(sessions: Sessions, made: list[int]) -> set[int]:
+    """Return who is in all of these segments."""
+    query = sa.text(
+        "SELECT person_id FROM app.segment_member WHERE left_at IS NULL AND segment_id = ANY(:made)"
+        " GROUP BY person_id HAVING count(*) = :all"
+    )
+    with sessions() as session:
+        return set(session.scalars(query, {"made": made, "all": len(made)}))
