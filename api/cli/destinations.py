@@ -150,9 +150,9 @@ def outcomes(
 
 @destination.command("remove")
 def remove(name: Name, data_dir: DataDir = None) -> None:
-    """Remove a destination and what waits for it; what the receiver holds stays there."""
+    """Remove a destination, its secrets and what waits; what the receiver holds stays there."""
     with opened(settings(data_dir)) as sessions, sessions.begin() as session:
-        registry.remove(session, registry.named(session, name).id)
+        registry.remove(session, registry.named(session, name).id, now=datetime.now(UTC))
 
 
 def _switch(name: str, data_dir: Path | None, on: bool) -> None:

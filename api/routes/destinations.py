@@ -315,8 +315,8 @@ def replay_deliveries(
     responses=documented(*AUTH, DestinationNotFound),
 )
 def delete_destination(session: Db, caller: Writer, destination_id: Id) -> None:
-    """Remove a destination and what waits for it."""
-    registry.remove(session, destination_id)
+    """Remove a destination with its secrets and what waits; whom it was told of stays on record."""
+    registry.remove(session, destination_id, now=datetime.now(UTC))
 
 
 @router.get(

@@ -90,7 +90,11 @@ def _activity(
     declared = purpose.declared
     sources = _sources(session, purpose.key)
     parts = [_segment(session, segment) for segment in _of(session, Segment, purpose.key)]
-    destinations = [_destination(session, one) for one in _of(session, Destination, purpose.key)]
+    destinations = [
+        _destination(session, one)
+        for one in _of(session, Destination, purpose.key)
+        if one.removed_at is None
+    ]
     used = bool(sources or parts or destinations or _has_records(session, purpose.key))
     receiving = [one["recipient"] for one in destinations]
     storage = declared.get("storage_locations") or controller.get("storage_locations", [])

@@ -63,7 +63,9 @@ def _told(newest: dict[str, Any], then: dict[str, Any], controller: dict[str, An
 
 def _sent_to(session: Session, purpose: str) -> list[str]:
     """Return to whom data are sent for a purpose."""
-    query = sa.select(Destination).where(Destination.purpose == purpose)
+    query = sa.select(Destination).where(
+        Destination.purpose == purpose, Destination.removed_at.is_(None)
+    )
     found = session.scalars(query.order_by(Destination.name))
     return [destination.declared.get("recipient") or destination.name for destination in found]
 

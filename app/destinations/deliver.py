@@ -66,7 +66,7 @@ def deliver(sessions: Sessions, client: httpx.Client) -> int:
                 destination = session.get(
                     Destination, claim.destination_id, with_for_update={"read": True}
                 )
-                if destination is None:  # removed meanwhile, and its messages with it
+                if destination is None or destination.removed_at is not None:  # meanwhile
                     return len(claim.rows)
                 setup = setup_of(destination, claim.kind)
                 deciding = Deciding(session, destination, claim.kind, setup)
@@ -77,7 +77,13 @@ def deliver(sessions: Sessions, client: httpx.Client) -> int:
         wire = Wire(client, seconds=SENDING, rate=claim.rate)
         outcomes = _send(claim.kind, setup, jobs, wire)
     with sessions.begin() as session:
-        if session.get(Destination, claim.destination_id) is None:  # removed meanwhile
+        # After who removes it, or before: that drops what waits.
+        here = {"read": True, "key_share": True}
+        destination = session.get_one(Destination, claim.destination_id, with_for_update=here)
+        if destination.removed_at is not None:  # what was taken meanwhile is on record as such
+            for job, outcome in zip(jobs, outcomes, strict=True):
+                if outcome.state == "taken":
+                    _end(session, job.row.id, "delivered", outcome.reason or None, outcome.status)
             return len(claim.rows)
         for one in ended:
             _end_unsent(session, one)

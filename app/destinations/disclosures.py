@@ -17,7 +17,8 @@ def since_refused(session: Session, record_id: UUID) -> list[dict[str, Any]]:
     """Return what was sent for a purpose from when this refusal counts until now.
 
     A refusal counts from when the person said it, and may reach us days later; what went out in
-    between was lawful as far as we knew (GDPR art. 7(3)), and its receivers must be told (art. 19).
+    between was lawful as far as we knew (GDPR art. 7(3)), and its receivers must be told (art. 19):
+    those that were told of any identifier of the person, also while it was another's or alone.
     `exit` says what became of that: `waiting`, `delivered`, `failed`, or None while the person's
     leaving has not been computed. Nothing for a grant. Raises ConsentRecordNotFound.
     """
@@ -29,10 +30,11 @@ def since_refused(session: Session, record_id: UUID) -> list[dict[str, Any]]:
     person = people.find(session, record.namespace, record.value)
     if record.state == "given" or person is None:
         return []
+    members = {member.identifier_id for member in people.members(session, [person])}
     rows = session.execute(
         statement("app.destinations", "disclosures"),
         {
-            "person": person,
+            "ids": sorted(members),
             "purpose": record.purpose,
             "since": record.order_time,
             "until": datetime.now(UTC),

@@ -1,6 +1,7 @@
 """Destinations: registering, finding, changing, enabling."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 import consent
+from app.db import statement
 from app.destinations import held, kinds, mapping, seal
 from app.destinations.kind import Kind, Options
 from app.destinations.tables import Delivery, Destination
@@ -17,6 +19,11 @@ from app.profiles.conditions import pointed
 from app.segments import members as segments
 from app.segments.tables import Segment
 from consent.signals.vendor import purposes_of
+
+#: Those that were not removed.
+HERE = Destination.removed_at.is_(None)
+#: Why nothing is sent to one that was.
+REMOVED = "the destination was removed"
 
 
 def create(
@@ -48,7 +55,7 @@ def create(
     serving(session, purpose, segment_keys)
     if tcf_vendor is not None and not purposes_of(purpose):
         raise DefinitionInvalid(f"#/tcf_vendor: {purpose} is no purpose of TCF")
-    if session.scalar(sa.select(Destination.id).where(Destination.name == name)):
+    if session.scalar(sa.select(Destination.id).where(Destination.name == name, HERE)):
         raise DestinationExists(name)
     wanted = {**(settings or {}), **({"url": url} if url is not None else {})}
     checked = _settings(made, wanted, segment_keys)
@@ -140,7 +147,7 @@ def made_secrets(destination: Destination) -> dict[str, str]:
 
 def seal_plain(session: Session) -> int:
     """Seal secrets from before there was a key for them; return how many there were."""
-    plain = sa.select(Destination).where(Destination.secret.not_like(f"{seal.MARK}%"))
+    plain = sa.select(Destination).where(Destination.secret.not_like(f"{seal.MARK}%"), HERE)
     found = session.scalars(plain.with_for_update(skip_locked=True)).all()
     for destination in found:
         destination.secret = seal.seal_all(seal.open_all(destination.secret))
@@ -192,31 +199,45 @@ def _options(model: type[Options], given: Mapping[str, Any], root: str) -> Optio
 
 
 def find(session: Session, destination_id: int) -> Destination:
-    """Return a destination; raises DestinationNotFound."""
+    """Return a destination; raises DestinationNotFound, also for one that was removed."""
     destination = session.get(Destination, destination_id)
-    if destination is None:
+    if destination is None or destination.removed_at is not None:
         raise DestinationNotFound(str(destination_id))
     return destination
 
 
 def named(session: Session, name: str) -> Destination:
     """Return a destination by name or id; raises DestinationNotFound."""
-    destination = session.scalar(sa.select(Destination).where(Destination.name == name))
+    destination = session.scalar(sa.select(Destination).where(Destination.name == name, HERE))
     if destination is None and name.isdecimal() and len(name) < 19:
         destination = session.get(Destination, int(name))
-    if destination is None:
+    if destination is None or destination.removed_at is not None:
         raise DestinationNotFound(name)
     return destination
 
 
 def list_all(session: Session) -> list[Destination]:
     """Return all destinations, by name."""
-    return list(session.scalars(sa.select(Destination).order_by(Destination.name)))
+    return list(session.scalars(sa.select(Destination).where(HERE).order_by(Destination.name)))
 
 
-def remove(session: Session, destination_id: int) -> None:
-    """Remove a destination and what waits for it."""
-    session.delete(find(session, destination_id))
+def remove(session: Session, destination_id: int, *, now: datetime) -> None:
+    """Send nothing there any more, and destroy its secrets; the name may be used again.
+
+    Who it is and whom it was told of stays on record: people may ask, and who is erased later must
+    be erased there too, which somebody has to tell it then (GDPR art. 15(1)(c), 19). Waits for the
+    batch that is being decided (`deliver`).
+    """
+    destination = session.get(Destination, destination_id, with_for_update=True)
+    if destination is None or destination.removed_at is not None:
+        raise DestinationNotFound(str(destination_id))
+    destination.removed_at, destination.enabled = now, False
+    destination.why_disabled, destination.secret, destination.segments = REMOVED, "", []
+    session.flush()
+    session.execute(
+        statement("app.destinations", "remove"),
+        {"destination": destination_id, "at": now, "reason": REMOVED},
+    )
 
 
 def deliveries(

@@ -20,7 +20,7 @@ class Destination(Base):
     __tablename__ = "destination"
 
     id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
-    name: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
     kind: Mapped[str]
     url: Mapped[str]
     secret: Mapped[str]
@@ -40,6 +40,17 @@ class Destination(Base):
     enabled: Mapped[bool]
     why_disabled: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+    #: Since when nothing is sent there any more. Whom it was told of stays on record (art. 19).
+    removed_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        sa.Index(
+            "destination_name",
+            "name",
+            unique=True,
+            postgresql_where=sa.text("removed_at IS NULL"),
+        ),
+    )
 
 
 class Delivery(Base):
@@ -48,9 +59,7 @@ class Delivery(Base):
     __tablename__ = "delivery"
 
     id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
-    destination_id: Mapped[int] = mapped_column(
-        sa.ForeignKey("app.destination.id", ondelete="CASCADE")
-    )
+    destination_id: Mapped[int] = mapped_column(sa.ForeignKey("app.destination.id"))
     message_id: Mapped[UUID] = mapped_column(unique=True)
     person_id: Mapped[int]
     profile_id: Mapped[UUID]
@@ -73,6 +82,7 @@ class Delivery(Base):
             postgresql_where=sa.text("state = 'waiting'"),
         ),
         sa.Index("delivery_destination", "destination_id", "id"),
+        sa.Index("delivery_person", "person_id"),
         sa.Index(
             "delivery_order",
             "destination_id",

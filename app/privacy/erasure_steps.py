@@ -6,6 +6,7 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from app.db import advisory_lock
+from app.destinations import registry
 from app.destinations.tables import Delivery, Destination
 from app.lake import copy
 from app.ledger.keystore import Keystore
@@ -28,6 +29,8 @@ from identity import erasure, graph
 
 #: How often to ask whether a destination has answered, in seconds.
 ASK_SECONDS = 5.0
+#: What is left to the controller where nothing is sent any more (GDPR art. 19).
+BY_HAND = "tell this receiver yourself: nothing is sent to it any more"
 #: The message to a destination that was told of the person.
 ERASED = "profile.erased"
 
@@ -130,11 +133,15 @@ def destination(work: Work) -> Outcome:
     with work.sessions.begin() as session:
         rows = session.scalars(sa.select(Delivery).where(Delivery.message_id.in_(messages))).all()
         found = session.get(Destination, int(work.target))
-        if found is None or len(rows) < len(messages):
-            return Outcome(NOT_SUPPORTED, {**work.result, "why": "the destination was removed"})
+        if found is None or len(rows) < len(messages):  # removed when that still deleted it
+            return Outcome(NOT_SUPPORTED, {**work.result, "why": registry.REMOVED})
         result = {**work.result, "name": found.name}
         if all(row.state == "delivered" for row in rows):
             return Outcome(DONE, {**result, "told_at": work.now.isoformat()})
+        if found.removed_at is not None:
+            who = {"kind": found.kind, "url": found.url, "purpose": found.purpose}
+            result |= {"receiver": {**found.declared, **who}, "why": registry.REMOVED}
+            return Outcome(NOT_SUPPORTED, {**result, "to_do": BY_HAND})
         if not found.enabled:
             return Outcome(NOT_SUPPORTED, {**result, "why": found.why_disabled or "disabled"})
         failed = [row for row in rows if row.state in ("failed", "dropped")]

@@ -45,7 +45,7 @@ def everything(session: Session, settings: Settings, subject: Subject, refs: lis
         "computed_traits": _rows(session, "own_computed", {"people": people_of}),
         "segments": _rows(session, "own_segments", {"people": people_of}),
         "accounts": _rows(session, "own_accounts", {"ids": graph.array(subject.ids)}),
-        "recipients": _rows(session, "own_recipients", {"people": people_of}),
+        "recipients": _rows(session, "own_recipients", {"ids": graph.array(subject.ids)}),
         "matching": _records(session, subject),
         "consents": _consents(session, subject),
         "restrictions": _restrictions(session, subject),

@@ -13,6 +13,15 @@ FROM (
   WHERE t.name = ANY(CAST(:destinations AS text[])) AND d.state = 'delivered'
     AND d.ended_at >= CAST(:since AS timestamptz) AND d.ended_at < CAST(:until AS timestamptz)
   UNION ALL
+  -- Who was part of somebody else then, or is known by what was noted of a look that is gone.
+  SELECT i, 0, 0
+  FROM app.disclosure s
+  JOIN app.destination t ON t.id = s.destination_id
+  CROSS JOIN LATERAL unnest(s.identifier_ids) AS i
+  WHERE t.name = ANY(CAST(:destinations AS text[]))
+    AND s.decided_at >= CAST(:since AS timestamptz) AND s.decided_at < CAST(:until AS timestamptz)
+    AND CAST(s.leaf AS jsonb) ->> 'reason' <> 'told_before'
+  UNION ALL
   SELECT e.identifier_id, 1, 0 FROM app.event e
   WHERE CAST(:stores AS text[]) && '{events,database}'
     AND e.received_at < CAST(:until AS timestamptz)

@@ -1,7 +1,25 @@
--- Who was told what about the people of these ids, and when.
-SELECT d.name AS recipient, d.purpose, m.type AS what, m.payload ->> 'segment' AS segment, m.state,
-       coalesce(m.ended_at, m.created_at) AS at
-FROM app.delivery m
-JOIN app.destination d ON d.id = m.destination_id
-WHERE m.person_id = ANY(CAST(:people AS bigint[])) AND m.attempts > 0
-ORDER BY at, m.id;
+-- Who was told what about the people of these ids, and when: under their own profiles, or as part of
+-- somebody with whom they were joined then. Looks at what a receiver holds are deleted after a while;
+-- of what they sent the evidence stays, and so it does of destinations that were removed.
+WITH noted AS (
+  SELECT s.destination_id, s.purpose, s.decided_at, CAST(d.leaf ->> 'message' AS uuid) AS message_id,
+         d.leaf ->> 'kind' AS what, d.leaf ->> 'segment' AS segment
+  FROM app.disclosure s
+  CROSS JOIN LATERAL (SELECT CAST(s.leaf AS jsonb) AS leaf) d
+  WHERE s.identifier_ids && CAST(:ids AS bigint[]) AND d.leaf ->> 'reason' <> 'told_before'
+), told AS (
+  SELECT m.id, m.destination_id, m.type AS what, m.payload ->> 'segment' AS segment, m.state,
+         coalesce(m.ended_at, m.created_at) AS at
+  FROM app.delivery m
+  WHERE m.person_id = ANY(CAST(:ids AS bigint[])) AND (m.attempts > 0 OR m.reason IS NOT NULL)
+     OR m.message_id = ANY(ARRAY(SELECT message_id FROM noted))
+  UNION ALL
+  SELECT NULL, n.destination_id, n.what, n.segment, 'noted', max(n.decided_at)
+  FROM noted n
+  WHERE NOT EXISTS (SELECT FROM app.delivery m WHERE m.message_id = n.message_id)
+  GROUP BY n.destination_id, n.message_id, n.what, n.segment
+)
+SELECT d.name AS recipient, d.purpose, told.what, told.segment, told.state, told.at
+FROM told
+JOIN app.destination d ON d.id = told.destination_id
+ORDER BY told.at, told.id;

@@ -21,7 +21,7 @@ from api.cli.root import app
 from app.access.tables import PersonRead
 from app.consents.record import record
 from app.db import Sessions
-from app.destinations import evidence, manifest, outbox
+from app.destinations import evidence, manifest, outbox, registry
 from app.destinations.deliver import deliver
 from app.destinations.tables import Delivery, Destination, Disclosure, Manifest
 from app.errors import SendNotFound
@@ -119,7 +119,7 @@ def test_61_a_send_is_proved_with_the_consent_it_rests_on_by_one_command(
     world.agree("ada", "withdrawn")
     world.seal()
     with world.sessions.begin() as session:
-        session.delete(session.get_one(Destination, world.crm.id))  # of last year, and gone
+        registry.remove(session, world.crm.id, now=datetime.now(UTC))  # of last year, and gone
 
     began = monotonic()
     asked = ["prove-send", "user_id:ada", "--destination", "crm", "--until", until.isoformat()]

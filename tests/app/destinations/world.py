@@ -13,6 +13,8 @@ from app.consents.record import record
 from app.db import Sessions
 from app.destinations.deliver import deliver
 from app.destinations.tables import Delivery
+from identity import identifiers
+from identity import people as persons
 
 EMAIL = "marketing.email"
 
@@ -55,6 +57,13 @@ class World:
         """Undo the last merge."""
         merges = self.get("/v1/identity/merges")["data"]
         self.post(f"/v1/identity/merges/{merges[-1]['id']}/undo")
+
+    def profile(self, who: str) -> str:
+        """Return the profile id of an identifier, which is random."""
+        with self.sessions() as session:
+            person = persons.find(session, *identifiers.parse(who))
+            assert person is not None, who
+            return str(persons.profile_ids(session, [person])[person])
 
     def people(self, *users: str, **traits: Any) -> None:
         """Make people with an address each, who agree."""
