@@ -86,6 +86,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     app_errors.JourneyChanged: HTTPStatus.PRECONDITION_FAILED,
     app_errors.MapUnreadable: HTTPStatus.UNPROCESSABLE_ENTITY,
     app_errors.AnalysisNotFound: HTTPStatus.NOT_FOUND,
+    app_errors.AnswerNotDrawn: HTTPStatus.NOT_FOUND,
     app_errors.BucketInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     app_errors.DestinationNotFound: HTTPStatus.NOT_FOUND,
     app_errors.DestinationExists: HTTPStatus.CONFLICT,

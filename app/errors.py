@@ -234,6 +234,10 @@ class AnalysisNotFound(AppError):
     """No such analysis, or it was asked too long ago."""
 
 
+class AnswerNotDrawn(AppError):
+    """There is no picture of an analysis of this kind."""
+
+
 class BucketInvalid(AppError):
     """An analysis has no such number."""
 

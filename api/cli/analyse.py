@@ -1,6 +1,5 @@
 """`parcours analyse`: asks a question about journeys, prints the answer, draws it."""
 
-import csv
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -85,7 +84,12 @@ def analyse(
 
 
 def _write(answer: dict[str, Any], out: Path) -> None:
-    from app.journeys import answer_book, pictures, vega  # noqa: PLC0415  # for drawing alone
+    from app.journeys import (  # noqa: PLC0415  # for writing alone
+        answer_book,
+        answer_csv,
+        pictures,
+        vega,
+    )
 
     if out.suffix == ".svg":
         out.write_text(pictures.draw(answer), encoding="utf-8")
@@ -94,33 +98,17 @@ def _write(answer: dict[str, Any], out: Path) -> None:
         out.write_text(json.dumps(drawn, ensure_ascii=False, indent=2), encoding="utf-8")
     elif out.suffix == ".xlsx":
         out.write_bytes(answer_book.write(answer))
+    elif out.suffix == ".csv":
+        out.write_bytes(answer_csv.write(answer))
     else:
         _write_table(rows(answer), out)
 
 
 def _write_table(table: list[Row], out: Path) -> None:
-    columns = list(table[0]) if table else []
-    if out.suffix == ".csv":
-        # With the mark that tells spreadsheets that it is UTF-8 (RFC 3629), as French Excel needs.
-        with out.open("w", encoding="utf-8-sig", newline="") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows({k: csv_cell(v) for k, v in row.items()} for row in table)
-        return
     import pyarrow as pa  # noqa: PLC0415  # loaded when it is written
     import pyarrow.parquet as pq  # noqa: PLC0415  # as well
 
     pq.write_table(pa.Table.from_pylist(table), out)
-
-
-def csv_cell(value: Any) -> Any:
-    """Return a cell that no spreadsheet takes for a formula: names of events are what people sent.
-
-    OWASP, "CSV Injection".
-    """
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return f"'{value}"
-    return value
 
 
 def _print(answer: dict[str, Any], language: Literal["fr", "en"], as_json: bool) -> None:

@@ -351,11 +351,15 @@ def answer(
         question = wanted.model_copy(update={"journey": called}).question(journey)
     except ValidationError as error:
         raise DefinitionInvalid(str(error.errors()[0]["msg"])) from None
-    asked = analyses.traits(kind, question)
+    may_read_traits(caller, analyses.traits(kind, question))
+    return analyses.ask(
+        sessions, settings.lake_dir, kind, question, purpose=purpose, as_of=wanted.as_of
+    )
+
+
+def may_read_traits(caller: Caller, asked: list[str]) -> None:
+    """Refuse who asks by the values of traits and may not read profiles."""
     if asked and "profiles:read" not in caller.scopes:
         raise InsufficientScope(
             f"The access token lacks the scope profiles:read, by which {', '.join(asked)} is read."
         )
-    return analyses.ask(
-        sessions, settings.lake_dir, kind, question, purpose=purpose, as_of=wanted.as_of
-    )

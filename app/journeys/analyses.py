@@ -13,10 +13,14 @@ from app.consents.permission import permissions
 from app.db import Sessions
 from app.journeys import attributes, envelope, questions, remembered
 from app.journeys.kinds import KINDS, Kind
+from app.journeys.tables import Analysis
 from app.lake.copy import copy_new
 from app.lake.duckdb_engine import Lake, basis, open_lake, opened
 from app.segments import lists
 from identity import people
+
+#: What is said where a question is asked again.
+CHANGED = "the events or people behind this answer have changed since; ask again to compare"
 
 
 def ask(
@@ -124,7 +128,7 @@ def _about(
     about = KINDS[asked.kind].about
     if about is None or not named:
         return {}
-    request = KINDS[asked.kind].request.model_validate(asked.definition)
+    request = question(asked)
     with open_lake(session, directory, asked.purpose) as lake:
         return about(lake.connection, request, asked.as_of, named)
 
@@ -149,17 +153,14 @@ def _opened(
 ) -> tuple[dict[str, Any], list[int]]:
     """Ask again who is behind a number; return what there is to say of it, and who may be named."""
     asked = questions.find(session, query_id)
-    analysis = KINDS[asked.kind]
-    request = analysis.request.model_validate(asked.definition)
+    analysis, request = KINDS[asked.kind], question(asked)
     with open_lake(session, directory, asked.purpose) as lake:
         seen = _look(session, lake, analysis, request, asked.purpose, asked.as_of)
         found = analysis.behind(lake.connection, request, as_of=asked.as_of, number=number)
     allowed, withheld = _nameable(session, asked.purpose, found)
     warnings = []
     if seen.fingerprint != asked.fingerprint:
-        warnings.append(
-            "the events or people behind this answer have changed since; ask again to compare"
-        )
+        warnings.append(CHANGED)
     body = {
         "query_id": query_id,
         "bucket": number,
@@ -172,6 +173,11 @@ def _opened(
         "warnings": warnings,
     }
     return body, [person for person in found if person in allowed]
+
+
+def question(kept: Analysis) -> BaseModel:
+    """Return a question that was kept, as `ask` takes it."""
+    return KINDS[kept.kind].request.model_validate(kept.definition)
 
 
 def traits(kind: str, request: BaseModel) -> list[str]:

@@ -1,11 +1,14 @@
 """Analyses over HTTP and by command: who may ask, who may see names, what is drawn."""
 
+import csv
 import json
 from datetime import UTC, datetime, timedelta
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import openpyxl
 import pytest
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner
@@ -265,3 +268,54 @@ def test_answers_are_drawn_and_what_people_wrote_stays_text(
     assert [row["n"] for row in drawn["data"]["values"]] == [2, 1]
     for wrong in (["analyse", "nothing"], ["analyse", "funnel", "--out", "x.png"]):
         assert CliRunner().invoke(command_line, wrong).exit_code != 0
+
+
+def test_an_answer_is_had_as_a_file_too(
+    server: TestClient, header: dict[str, str], token: Any, sessions: Sessions, write_key: str
+) -> None:
+    steps = {"steps": [{"name": "=1+1", "match": {"event": "Viewed <b>"}}, {"event": "Ordered"}]}
+    answer = server.post("/v1/analyses/funnel", json=steps, headers=header).json()
+    url = f"/v1/analyses/{answer['query_id']}/answer"
+    table = server.get(f"{url}.csv", headers=header)
+    assert table.headers["content-type"] == "text/csv; charset=utf-8"
+    name = f'attachment; filename="funnel-{answer["query_id"]}.csv"'
+    assert table.headers["content-disposition"] == name
+    [first, second] = csv.DictReader(StringIO(table.content.decode("utf-8-sig")))
+    assert (first["name"], first["n"], second["n"]) == ("'=1+1", "2", "1")
+    assert server.get(f"{url}.svg", headers=header).text == pictures.draw(answer)
+    assert server.get(f"{url}.vl.json", headers=header).json() == vega.specification(answer)
+    sheet = openpyxl.load_workbook(BytesIO(server.get(f"{url}.xlsx", headers=header).content))
+    assert [row[1] for row in sheet["Table"].iter_rows(values_only=True)] == ["n", 2, 1]
+    # Another person comes after it: a file of that time has the same figures.
+    late = {
+        "event": "Viewed <b>", "userId": "u-9", "anonymousId": "d-9", "writeKey": write_key,
+        "context": {"consent": {"categoryPreferences": {**LINKED, PURPOSE: True}}},
+    }  # fmt: skip
+    server.post("/v1/track", json=late).raise_for_status()
+    follow(sessions)
+    assert server.get(f"{url}.svg", headers=header).text == pictures.draw(answer)
+    # Whoever withdraws is in no file that is made after it, and the workbook says why.
+    no = {
+        "subject": {"namespace": "user_id", "value": "u-0"},
+        "decisions": [{"purpose": PURPOSE, "state": "withdrawn"}],
+        "evidence": {"channel": "preference centre"},
+    }
+    server.post("/v1/consents", json=no, headers=header).raise_for_status()
+    follow(sessions)
+    sheet = openpyxl.load_workbook(BytesIO(server.get(f"{url}.xlsx", headers=header).content))
+    assert [row[1] for row in sheet["Table"].iter_rows(values_only=True)] == ["n", 1, 0]
+    said = {row[0]: row[1] for row in sheet["Answer"].iter_rows(values_only=True)}
+    assert "have changed since" in str(said["warnings"])
+    assert said["query_id"] != answer["query_id"]
+    # Who may not, and what there is not.
+    stranger = token(purposes=(MEASURE,))
+    assert server.get(f"{url}.csv", headers=stranger).status_code == 403
+    assert server.get(f"{url}.csv").status_code == 401
+    assert server.get(f"{url}.pdf", headers=header).status_code == 422
+    missing = server.get("/v1/analyses/q_nothing/answer.csv", headers=header)
+    assert (missing.status_code, missing.json()["code"]) == (404, "analysis-not-found")
+    readiness = server.post("/v1/analyses/readiness", json={"journey": "shop"}, headers=header)
+    url = f"/v1/analyses/{readiness.json()['query_id']}/answer"
+    undrawn = server.get(f"{url}.svg", headers=header)
+    assert (undrawn.status_code, undrawn.json()["code"]) == (404, "answer-not-drawn")
+    assert server.get(f"{url}.xlsx", headers=header).status_code == 200
