@@ -227,3 +227,30 @@ def events(engine: sa.Engine) -> list[tuple[object, ...]]:
             )
         )
         return [tuple(row) for row in rows]
+
+
+def test_a_destination_that_was_deleted_comes_back_as_removed_by_what_it_was_sent(
+    empty: sa.Engine,
+) -> None:
+    schema.migrate(empty, "0047")
+    leaf = json.dumps({"destination": {"id": "7", "name": "mail house", "host": "mail.test"}})
+    with empty.begin() as connection:
+        connection.execute(
+            sa.text(
+                "INSERT INTO app.disclosure (destination_id, purpose, identifier_ids, leaf,"
+                " decided_at) SELECT 7, 'marketing.email', '{1}', :leaf, now()"
+                " FROM generate_series(1, 2)"
+            ),
+            {"leaf": leaf},
+        )
+    schema.migrate(empty)
+    with empty.connect() as connection:
+        rows = connection.execute(
+            sa.text(
+                "SELECT id, name, url, purpose, enabled, removed_at IS NOT NULL AS removed"
+                " FROM app.destination"
+            )
+        ).all()
+    assert [tuple(row) for row in rows] == [
+        (7, "mail house", "//mail.test", "marketing.email", False, True)
+    ]
