@@ -209,6 +209,34 @@ def links(session: Session, person: int) -> list[Link]:
     return list(session.scalars(query.order_by(Link.id)))
 
 
+#: The links that are followed, with how probable each is, for who walks them in SQL.
+FOLLOWED = (
+    "SELECT left_id, right_id, coalesce(probability, 1) AS probability FROM identity.link"
+    " WHERE held IS NULL AND revoked_at IS NULL"
+)
+
+
+def confidence(session: Session, person: int) -> float:
+    """Return how sure it is that a person is one: 1 where everything was asserted.
+
+    Otherwise the probability of the weakest link that they would not be one without, the links
+    as probable or less all gone: the weakest of the tree that the most probable links make.
+    """
+    part = {row.identifier_id: row.group_id for row in members(session, [person])}
+    ways = [
+        (1.0 if link.probability is None else link.probability, link.left_id, link.right_id)
+        for link in links(session, person)
+        if link.held is None and link.revoked_at is None
+    ]
+    weakest = 1.0
+    for probability, left, right in sorted(ways, reverse=True):
+        if left in part and right in part and part[left] != part[right]:
+            weakest = probability
+            joined = part[right]
+            part = {i: part[left] if of == joined else of for i, of in part.items()}
+    return weakest
+
+
 def version(session: Session) -> int:
     """Return a number that grows with every merge, split and undo: the state of who is who."""
     total = sa.func.count() + sa.func.count(Merge.undone_at)

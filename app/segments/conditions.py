@@ -30,9 +30,11 @@ from app.segments.definition import (
     Rule,
     Sequence,
     Step,
+    Sureness,
     Trait,
 )
 from app.segments.golden import latest_first, values
+from identity.people import FOLLOWED
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,16 @@ class Compiler(Values):
         return self._single(rule)
 
     def _single(
-        self, rule: Trait | Computed | Sequence | Listed | Consent | Identity | Group | Behaviour
+        self,
+        rule: Trait
+        | Computed
+        | Sequence
+        | Listed
+        | Consent
+        | Identity
+        | Sureness
+        | Group
+        | Behaviour,
     ) -> str:
         if isinstance(rule, Trait):
             return self._trait(rule)
@@ -104,6 +115,8 @@ class Compiler(Values):
             return self._consent(rule)
         if isinstance(rule, Identity):
             return self._identity(rule)
+        if isinstance(rule, Sureness):
+            return self._sureness(rule)
         if isinstance(rule, Group):
             return self._group(rule)
         return self._behaviour(rule)
@@ -189,6 +202,32 @@ class Compiler(Values):
             ),
         )
         return several if rule.identity == "probable" else f"(NOT {several})"
+
+    def _sureness(self, rule: Sureness) -> str:
+        """Whoever is one whole, walked from the oldest part over what is as probable as asked."""
+        if self.unit == "group_id":  # whoever matching has joined is two here, each of them sure
+            return "true"
+        least = f"CAST({self.bind(rule.identity_confidence.gte)} AS float8)"
+        apart = self._among(
+            _key(rule),
+            lambda: (
+                "WITH RECURSIVE part AS (SELECT DISTINCT person_id, group_id FROM permission),"
+                " matched AS (SELECT person_id, min(group_id) AS group_id FROM part"
+                " GROUP BY person_id HAVING count(*) > 1), way AS ("
+                f" SELECT l.group_id AS one, r.group_id AS other FROM ({FOLLOWED}) k"
+                " JOIN permission l ON l.identifier_id = k.left_id"
+                " JOIN permission r ON r.identifier_id = k.right_id"
+                f" WHERE l.group_id <> r.group_id AND k.probability >= {least}"
+                "), reached AS (SELECT person_id, group_id FROM matched UNION"
+                " SELECT f.person_id, w.other FROM reached f"
+                " JOIN (SELECT one, other FROM way UNION SELECT other, one FROM way) w"
+                " ON w.one = f.group_id)"
+                " SELECT person_id FROM (SELECT person_id, group_id FROM part"
+                " WHERE person_id IN (SELECT person_id FROM matched)"
+                " EXCEPT SELECT person_id, group_id FROM reached) a GROUP BY person_id"
+            ),
+        )
+        return f"(NOT {apart})"
 
     def _group(self, rule: Group) -> str:
         """Membership and value are as usable as the identifiers whose events told of them."""
@@ -330,7 +369,7 @@ class Pass:
 
 
 def _key(
-    rule: Behaviour | Sequence | Group | Step,
+    rule: Behaviour | Sequence | Group | Step | Sureness,
     exclude: set[str] | None = None,
     include: set[str] | None = None,
 ) -> str:

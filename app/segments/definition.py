@@ -143,6 +143,22 @@ class Identity(Strict):
     identity: Literal["deterministic", "probable"]
 
 
+class AtLeast(Strict):
+    """A probability that is reached."""
+
+    gte: float = Field(gt=0, le=1)
+
+
+class Sureness(Strict):
+    """How sure it is that a person is one: the probability of the weakest link they cannot lose.
+
+    What was asserted is sure (1). Of several ways by which two parts were matched the best counts:
+    the person would still be one without every match below `gte`.
+    """
+
+    identity_confidence: AtLeast
+
+
 class All(Strict):
     """Every condition holds."""
 
@@ -164,7 +180,7 @@ class Not(Strict):
 #: The words by which conditions are told apart.
 KINDS = (
     "all", "any", "not", "trait", "computed", "event", "sequence", "segment", "listed", "consent",
-    "identity", "group_trait",
+    "identity", "identity_confidence", "group_trait",
 )  # fmt: skip
 
 
@@ -188,6 +204,7 @@ Rule = Annotated[
     | Annotated[Listed, Tag("listed")]
     | Annotated[Consent, Tag("consent")]
     | Annotated[Identity, Tag("identity")]
+    | Annotated[Sureness, Tag("identity_confidence")]
     | Annotated[Group, Tag("group_trait")],
     Discriminator(
         _kind,

@@ -21,6 +21,7 @@ from app.segments.definition import (
     Member,
     Not,
     Rule,
+    Sureness,
     Trait,
 )
 from app.segments.tables import Segment, SegmentMember
@@ -91,6 +92,8 @@ class _Conditions:
         elif isinstance(rule, Identity):
             rows = people.members(self.session, [self.view.person_id])
             answer["found"] = {"asserted_groups": len({row.group_id for row in rows})}
+        elif isinstance(rule, Sureness):
+            answer["found"] = people.confidence(self.session, self.view.person_id)
         elif isinstance(rule, Member):
             other = uses.rules_of(self.session, [rule], self.purpose.key).get(rule.segment)
             answer["parts"] = [self.one(other)] if other is not None else []

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from fastapi.testclient import TestClient
 
 from app import pipeline
 from app.db import Sessions
+from identity import graph
 
 EMAIL, ADS = "marketing.email", "ads.share"
 Header = dict[str, str]
@@ -170,6 +172,48 @@ def test_rules_ask_for_consent_and_identity_and_say_what_was_found(
     wrong = {"key": "w", "name": "w", "purpose": EMAIL, "rule": {"consent": "ads.shared"}}
     answer = server.post("/v1/segments", json=wrong, headers=header)
     assert "no purpose ads.shared; did you mean ads.share" in answer.json()["detail"]
+
+
+def test_rules_ask_how_sure_it_is_that_a_person_is_one(
+    server: TestClient, sessions: Sessions, write_key: str, token: Callable[..., Header]
+) -> None:
+    """Matched by a doubtful link, and by two better ones that make it needless."""
+    header = token(purposes=(EMAIL,))
+    context = {"consent": {"categoryPreferences": {EMAIL: True}}}
+    for device in ("ada", "bea", "cleo"):
+        body = {"anonymousId": device, "event": "Seen", "context": context, "writeKey": write_key}
+        server.post("/v1/track", json=body).raise_for_status()
+    with sessions.begin() as session:
+        pipeline.step(session)
+    for key, least in (("fair", 0.96), ("good", 0.97), ("surest", 1)):
+        made = make(server, header, key, {"identity_confidence": {"gte": least}})
+        assert made.json()["size"] == 3
+    with sessions.begin() as session:
+        names = [("anonymous_id", device) for device in ("ada", "bea", "cleo")]
+        ids = graph.identify(session, names)
+        ada, bea, cleo = (ids[name] for name in names)
+        graph.set_link_consent(session, dict.fromkeys(ids.values(), "given"))
+        at = datetime.now(UTC)
+        matched = [
+            graph.Evidence(min(one, other), max(one, other), "match", "test", at, probability=p)
+            for one, other, p in ((ada, bea, 0.93), (ada, cleo, 0.97), (bea, cleo, 0.96))
+        ]
+        moved = graph.reconsider(session, graph.observe(session, matched), at=at)
+        pipeline.after_move(session, moved)
+
+    def answer(key: str) -> Any:
+        path = f"/v1/segments/{key}/explain/anonymous_id:ada"
+        said = server.get(path, headers=header).json()
+        size = server.get(f"/v1/segments/{key}", headers=header).json()["size"]
+        return size, said["conditions"]["met"], said["conditions"]["found"]
+
+    assert answer("fair") == (1, True, 0.96)
+    assert answer("good") == (0, False, 0.96)
+    assert answer("surest") == (0, False, 0.96)
+    rule = {"key": "w", "name": "w", "purpose": EMAIL, "rule": {"identity_confidence": {"gte": 2}}}
+    refused = server.post("/v1/segments", json=rule, headers=header)
+    assert refused.status_code == 422
+    assert "identity_confidence/gte" in refused.text
 
 
 def test_the_graph_says_what_is_made_of_what(server: TestClient, header: Header) -> None:

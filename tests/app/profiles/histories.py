@@ -127,8 +127,9 @@ class World:
                 return people.undo(self.session, chosen, by="test", at=NOW)
         left, right = self.dice.sample(self.ids, 2)
         one = graph.Evidence(
-            left, right, "match" if kind == "match" else "event", "test", NOW, probability=0.99
-        )
+            left, right, "match" if kind == "match" else "event", "test", NOW,
+            probability=self.dice.choice((0.93, 0.96, 0.99)) if kind == "match" else None,
+        )  # fmt: skip
         return graph.reconsider(self.session, graph.observe(self.session, [one]), at=NOW)
 
     def persons(self) -> dict[int, list[int]]:
