@@ -14,7 +14,7 @@ from app.privacy.asked import MARKETING
 from app.privacy.rectify import rectify
 from app.privacy.step import DONE, NOT_PRESENT, Outcome, Step, Work
 from app.suppression import gate
-from consent import catalogue, restrictions
+from consent import catalogue, restrictions, suppression
 
 
 def restrict(work: Work) -> Outcome:
@@ -104,6 +104,7 @@ def _restrict(work: Work, kind: str, purpose: str | None) -> Outcome:
     made = 0
     with work.sessions.begin() as session:
         in_use.wait(session, work.subject.ids)  # what is being sent was decided before this
+        suppression.read_lock(session)  # what is being deleted was decided before this
         wanted = [purpose]
         if purpose is not None:
             catalogue.hold(session)  # a purpose below it that is added meanwhile would miss this

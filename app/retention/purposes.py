@@ -4,13 +4,18 @@ Something is kept as long as one purpose keeps it: one that the decision allows 
 today, that its own stamp did not refuse, and whose `declared.retention_days` have not passed since
 it happened. A purpose that declares none keeps for ever what it is allowed. So consent that lapses
 begins the same deletion as consent that is withdrawn. What is restricted (art. 18) stays.
+
+It is decided twice: for everything that is old, while people go on saying things, and for what
+seems due once more, while they wait, in the transaction that deletes it.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import consent
@@ -18,12 +23,15 @@ from app import work
 from app.consents.permission import decision, parameters
 from app.db import Sessions, statement
 from app.retention import parts
+from consent import suppression
 from consent.resolve import UNCONDITIONAL
 from identity import graph, people
 
 DECLARED = "retention_days"
-#: Events, or identifiers, of one transaction.
-BATCH = 5_000
+#: Events, or identifiers, that are looked at together, and that are deleted together: so long
+#: everybody waits who writes something.
+BATCH, AT_ONCE = 5_000, 1_000
+T = TypeVar("T")
 #: How long each purpose keeps what is of an identifier, in days; None: for ever.
 Keeping = Mapping[str, int | None]
 
@@ -82,26 +90,62 @@ def _part(
 ) -> int:
     gone, mark = 0, {"transaction": "0", "id": 0}
     while True:
-        with sessions.begin() as session:
+        with sessions() as session:
             asked = {"part": part, "before": before, "limit": BATCH, **mark}
             rows = session.execute(statement("app.retention", "older_events"), asked).all()
-            if not rows:
-                return gone
-            keeping = _keeping(session, told, {row.identifier_id for row in rows})
-            due = [
-                row
-                for row in rows
-                if not _kept(keeping.get(row.identifier_id, {}), row.refused, now - row.at)
-            ]
-            if due and not dry_run:
-                which = {
-                    "part": part,
-                    "transactions": [row.transaction for row in due],
-                    "ids": [row.id for row in due],
-                }
-                session.execute(statement("app.retention", "delete_events"), which)
-        gone += len(due)
+            due = _due(session, told, rows, now)
+        if not rows:
+            return gone
+        if dry_run:
+            gone += len(due)
+        else:
+            gone += sum(_delete(sessions, part, some, now) for some in _portions(due))
         mark = {"transaction": rows[-1].transaction, "id": rows[-1].id}
+
+
+def _delete(sessions: Sessions, part: int, due: Sequence[sa.Row[Any]], now: datetime) -> int:
+    """Delete what still nobody keeps while nobody can say otherwise; return how much."""
+    with sessions.begin() as session:
+        told = _held_terms(session)
+        if told is None:
+            return 0
+        locked = session.execute(statement("app.retention", "lock_due"), _which(part, due)).all()
+        still = _due(session, told, locked, now)
+        if still:
+            session.execute(statement("app.retention", "delete_events"), _which(part, still))
+    return len(still)
+
+
+def _portions(due: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (due[first : first + AT_ONCE] for first in range(0, len(due), AT_ONCE))
+
+
+def _which(part: int, rows: Sequence[sa.Row[Any]]) -> dict[str, Any]:
+    transactions = [row.transaction for row in rows]
+    return {"part": part, "transactions": transactions, "ids": [row.id for row in rows]}
+
+
+def _held_terms(session: Session) -> Terms | None:
+    """Return what purposes declare, which with all that people say stays so until the end.
+
+    Whoever agrees, or has the use of their data restricted, comes before this or waits for it.
+    """
+    suppression.write_lock(session)
+    consent.catalogue.hold(session)
+    return terms(session)
+
+
+def _due(
+    session: Session, told: Terms, rows: Sequence[sa.Row[Any]], now: datetime
+) -> list[sa.Row[Any]]:
+    """Return the events that no purpose keeps."""
+    old = [row for row in rows if row.at < now - timedelta(days=told.least)]
+    keeping = _keeping(session, told, {row.identifier_id for row in old}) if old else {}
+    return [
+        row
+        for row in old
+        if not _kept(keeping.get(row.identifier_id, {}), row.refused, now - row.at)
+    ]
 
 
 def _profiles(
@@ -110,24 +154,45 @@ def _profiles(
     """Delete the traits of identifiers of which nothing was heard for longer than is kept."""
     gone, after = 0, 0
     while True:
-        with sessions.begin() as session:
-            asked = {"after": after, "before": before, "limit": BATCH}
+        with sessions() as session:
+            asked = {"after": after, "before": before, "limit": BATCH, "ids": None}
             rows = session.execute(statement("app.retention", "silent_profiles"), asked).all()
-            if not rows:
-                return gone
-            keeping = _keeping(session, told, {row.identifier_id for row in rows})
-            due = [
-                row.identifier_id
-                for row in rows
-                if not _kept(keeping.get(row.identifier_id, {}), (), now - row.at)
-            ]
-            if due and not dry_run:
-                session.execute(
-                    statement("app.retention", "delete_traits"), {"ids": graph.array(due)}
-                )
-                work.touch(session, ((one, "consent", {"all": "retained"}) for one in due))
-        gone += len(due)
+            due = _silent(session, told, rows, now)
+        if not rows:
+            return gone
+        if dry_run:
+            gone += len(due)
+        else:
+            gone += sum(_forget(sessions, some, now) for some in _portions(due))
         after = rows[-1].identifier_id
+
+
+def _forget(sessions: Sessions, due: Sequence[int], now: datetime) -> int:
+    """Delete the traits of those of whom still nothing was heard and nobody keeps anything."""
+    with sessions.begin() as session:
+        told = _held_terms(session)
+        if told is None:
+            return 0
+        before = now - timedelta(days=told.least)
+        asked = {"after": 0, "before": before, "limit": len(due), "ids": graph.array(due)}
+        rows = session.execute(statement("app.retention", "silent_profiles"), asked).all()
+        still = _silent(session, told, rows, now)
+        if still:
+            session.execute(
+                statement("app.retention", "delete_traits"), {"ids": graph.array(still)}
+            )
+            work.touch(session, ((one, "consent", {"all": "retained"}) for one in still))
+    return len(still)
+
+
+def _silent(session: Session, told: Terms, rows: Sequence[sa.Row[Any]], now: datetime) -> list[int]:
+    """Return the identifiers of whom no purpose keeps what is known."""
+    keeping = _keeping(session, told, {row.identifier_id for row in rows}) if rows else {}
+    return [
+        row.identifier_id
+        for row in rows
+        if not _kept(keeping.get(row.identifier_id, {}), (), now - row.at)
+    ]
 
 
 def _kept(keeping: Keeping, refused: Collection[str], age: timedelta) -> bool:

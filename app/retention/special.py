@@ -20,7 +20,7 @@ from app.consents.permission import decision, parameters
 from app.db import Sessions, statement
 from app.events import partitions
 from app.events.special import APART, categories_of, covers
-from consent import ledger
+from consent import ledger, suppression
 from identity import graph, people
 
 #: Events of one transaction.
@@ -57,7 +57,7 @@ def _part(sessions: Sessions, part: int, dry_run: bool) -> int:
             allowed = _allowed(session, asking, {row.identifier_id for row in rows})
             due = [row for row in rows if _without(row, asking, allowed) is not None]
             if due:
-                gone += len(due) if dry_run else _destroy(session, part, due, asking)
+                gone += len(due) if dry_run else _destroy(session, part, due)
         mark = {"transaction": rows[-1].transaction, "id": rows[-1].id}
 
 
@@ -97,16 +97,16 @@ def _without(
     return {**others, APART: kept} if kept else others
 
 
-def _destroy(
-    session: Session,
-    part: int,
-    due: Collection[sa.Row[Any]],
-    asking: Mapping[str, consent.Purpose],
-) -> int:
+def _destroy(session: Session, part: int, due: Collection[sa.Row[Any]]) -> int:
     """Destroy what may still not be kept once nobody else writes it; return in how many events.
 
-    It is decided anew: a restriction that was set meanwhile keeps what it is about.
+    It is decided anew, while nobody can say otherwise: a restriction that was set meanwhile keeps
+    what it is about, as does consent.
     """
+    suppression.write_lock(session)
+    consent.catalogue.hold(session)
+    known = consent.catalogue.purposes(session)
+    asking = {key: p for key, p in known.items() if categories_of(p)}
     which = {
         "part": part,
         "transactions": [row.transaction for row in due],

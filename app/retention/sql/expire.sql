@@ -42,7 +42,8 @@ WITH looked AS MATERIALIZED (
   WHERE :really AND e.part = :part AND e.transaction = x.transaction AND e.id = x.id
   RETURNING e.id
 ), noted AS (
-  INSERT INTO app.lake_removal (event_id) SELECT id FROM gone
+  INSERT INTO app.lake_removal AS r (event_id) SELECT id FROM gone
+  ON CONFLICT (event_id) DO UPDATE SET again = false
 )
 SELECT CAST(last.transaction AS text) AS transaction, last.id,
        (SELECT count(*) FROM expired) AS expired

@@ -1,5 +1,5 @@
 -- The next :limit identifiers with traits, or what they say of accounts, of which nothing was heard
--- since :before, and since when.
+-- since :before, and since when; of these alone, where :ids are given.
 SELECT t.identifier_id, greatest(max(least(t.occurred_at, t.received_at)), heard.at) AS at
 FROM (
   SELECT identifier_id, occurred_at, received_at FROM app.trait
@@ -13,6 +13,7 @@ LEFT JOIN LATERAL (
   ORDER BY e.occurred_at DESC LIMIT 1
 ) heard ON true
 WHERE t.identifier_id > :after
+  AND (CAST(:ids AS bigint[]) IS NULL OR t.identifier_id = ANY(CAST(:ids AS bigint[])))
 GROUP BY t.identifier_id, heard.at
 HAVING greatest(max(least(t.occurred_at, t.received_at)), heard.at) < :before
 ORDER BY t.identifier_id

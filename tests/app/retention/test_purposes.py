@@ -1,5 +1,6 @@
 """What no purpose keeps any more is deleted, and nothing else (research/consent.md 2.10)."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from fastapi.testclient import TestClient
 
 import consent
 from app import pipeline
+from app.consents import record
 from app.db import Sessions
 from app.lake import copy
 from app.retention import expire, rules
@@ -194,3 +196,84 @@ def test_profiles_go_when_nothing_was_heard_for_longer_than_is_kept(
     assert expire.run(sessions, shop.lake, rejected=30 * DAY, now=later) is not None
     assert shop.left() == {}
     assert shop.known() == set()
+
+
+def between(sessions: Sessions, marker: str, act: Callable[[], None]) -> None:
+    """Do something as soon as it was looked what is due, before any of it is deleted."""
+    acts = [act]
+
+    def listen(_c: object, _u: object, text: str, *_: object) -> None:
+        if marker in text and acts:
+            acts.pop()()
+
+    sa.event.listen(sessions.kw["bind"], "before_cursor_execute", listen)
+
+
+def test_who_agrees_after_it_was_decided_loses_nothing(
+    server: TestClient, sessions: Sessions, write_key: str, tmp_path: Path
+) -> None:
+    shop = Shop(server, sessions, write_key, tmp_path / "lake")
+    declare(sessions, analytics_audience=400, service_operation=10)
+    before = shop.left()
+
+    def agree() -> None:
+        with sessions.begin() as session:
+            for who in ("refused", "silent"):
+                record.record(
+                    session, "user_id", who, {"analytics.audience": "given"},
+                    collected_by="client:test", received_at=datetime.now(UTC),
+                )  # fmt: skip
+
+    # Where it is due: first that of events, and then that of traits, was decided.
+    between(sessions, "SELECT pg_advisory_xact_lock(", agree)
+    shop.run()
+    after = shop.left()
+    # What the stamps of events refused goes all the same.
+    assert after["silent"] == [name for name in before["silent"] if name != "d500"]
+    assert {"agrees", "silent"} <= shop.known()
+
+
+def test_who_agrees_while_it_is_deleted_waits(
+    server: TestClient, sessions: Sessions, write_key: str, tmp_path: Path
+) -> None:
+    """Or their consent would be answered before what it keeps is gone."""
+    shop = Shop(server, sessions, write_key, tmp_path / "lake")
+    declare(sessions, analytics_audience=400, service_operation=10)
+    answered = threading.Event()
+
+    def agree() -> None:
+        with sessions.begin() as session:
+            record.record(
+                session, "user_id", "silent", {"analytics.audience": "given"},
+                collected_by="client:test", received_at=datetime.now(UTC),
+            )  # fmt: skip
+        answered.set()
+
+    waited: list[bool] = []
+    agreeing = threading.Thread(target=agree)
+
+    def begin() -> None:
+        agreeing.start()
+        waited.append(not answered.wait(0.3))
+
+    between(sessions, "DELETE FROM app.event", begin)
+    shop.run()
+    agreeing.join(10)
+    assert waited == [True]
+
+
+def test_what_was_put_right_and_is_not_in_the_files_yet_goes_too(
+    server: TestClient, sessions: Sessions, write_key: str, tmp_path: Path
+) -> None:
+    shop = Shop(server, sessions, write_key, tmp_path / "lake")
+    declare(sessions, analytics_audience=400, service_operation=10)
+    again = "INSERT INTO app.lake_removal (event_id, again) SELECT id, true FROM app.event"
+    with sessions.begin() as session:
+        session.execute(sa.text(again))
+    assert shop.run().events_without_purpose > 0
+    with sessions.begin() as session:
+        rules.put(session, days=1)
+        session.execute(sa.text(f"{again} ON CONFLICT DO NOTHING"))
+    done = expire.run(sessions, shop.lake, rejected=30 * DAY, now=NOW + 9 * DAY)
+    assert done is not None
+    assert done.events > 0
