@@ -8,6 +8,7 @@ from functools import lru_cache
 import phonenumbers
 
 from identity.errors import IdentifierInvalid
+from identity.letters import digits as ascii_digits
 from identity.mailboxes import mailbox
 
 #: A value of more bytes than this is no identifier but a mistake (an index row ends at 2,704).
@@ -122,7 +123,7 @@ _region: list[str] = []
 
 #: Of which rules the canonical forms are: whoever changes `mailbox` or `_number` so that a stored
 #: value would be spelled otherwise raises it, and workers link old spellings with new ones.
-SPELLING = 3
+SPELLING = 4
 #: The namespaces whose canonical form has changed, or hangs on a setting.
 SPELLED = ("email", "phone")
 
@@ -149,6 +150,7 @@ def _number(text: str) -> str | None:
     use changes with each version of the library, and a canonical form must not. Digits without
     plus or country are believed to be an international number only where that is in use.
     """
+    text = ascii_digits(text)
     digits = re.sub(r"[^0-9]", "", EXTENSION.split(text, maxsplit=1)[0])
     international = text.startswith("+") or digits.startswith("00")
     if international:

@@ -12,7 +12,7 @@ from typing import Any
 from app.errors import ImportFailed
 from app.imports import files, messages
 from identity import identifiers
-from identity.attributes import guess_columns, guess_identifiers
+from identity.columns import guess_columns, guess_identifiers
 
 #: The namespace of a labelled record: the record itself, which says nothing of the person.
 RECORD = "record_id"

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from identity.attributes import FIELDS, from_traits, guess_columns, guess_identifiers, named
+from identity.attributes import FIELDS, from_traits, named
 from identity.blocking import add, connect, prepare
+from identity.columns import guess_columns, guess_identifiers
 from identity.waterfall import table_of
 
 pa: Any = pyarrow  # ships no types
@@ -65,10 +66,43 @@ def test_febrl_columns_become_the_same_fields() -> None:
 @pytest.mark.parametrize(
     "written",
     ["1963-05-14", "19630514", 19630514, 19630514.0, "19630514.0", "14/05/1963", "14.5.1963",
-     "05/14/1963", "1963/5/14", "14-05-63"],
+     "05/14/1963", "1963/5/14", "14-05-63", "14051963", 14051963, "14 May 1963", "May 14, 1963",
+     "14-MAY-63", "1963-May-14", "Tue, 14 May 1963 00:00:00", "mardi 14 mai 1963", "14. Mai 1963",
+     "14 de mayo de 1963", "14th of May 1963", "１９６３-05-14", "١٤/٠٥/١٩٦٣"],
 )  # fmt: skip
 def test_one_birth_date_in_many_spellings_is_one_date(written: object) -> None:
     assert from_traits({"dob": written}) == {"birth_date": "1963-05-14"}
+
+
+@pytest.mark.parametrize(
+    "traits",
+    [
+        {"by": "1949", "bm": 7, "bd": "22.0"},
+        {"birth_year": 1949, "birth_month": "Jul", "birth_day": "22"},
+        {"birth": {"year": 1949, "month": 7, "day": 22}},
+        {"yearOfBirth": "1949", "monthOfBirth": "07", "birthday": 22},
+    ],
+)
+def test_a_birth_date_in_three_parts_is_put_together(traits: dict[str, object]) -> None:
+    assert from_traits(traits) == {"birth_date": "1949-07-22"}
+
+
+def test_parts_make_no_date_where_one_is_missing_or_the_whole_is_stated() -> None:
+    assert from_traits({"by": "1949", "bm": 7}) == {}
+    assert from_traits({"by": "admin", "bm": "x", "bd": "y"}) == {}
+    whole = {"dob": "1963-05-14", "birth_year": 1949, "birth_month": 7, "birth_day": 22}
+    assert from_traits(whole) == {"birth_date": "1963-05-14"}
+
+
+@pytest.mark.parametrize(
+    "written", ["1753-01-01", "01/01/1601", "0001-01-01", "1980", "May 1980", "mar", "99999999"]
+)
+def test_what_programs_write_for_no_date_and_parts_of_one_are_absent(written: str) -> None:
+    assert from_traits({"dob": written}) == {}
+
+
+def test_people_of_past_centuries_were_born() -> None:
+    assert from_traits({"dob": "1630-08-01"}) == {"birth_date": "1630-08-01"}
 
 
 def test_an_ambiguous_date_has_its_day_first() -> None:
@@ -143,6 +177,33 @@ def test_columns_of_people_files_are_recognised() -> None:
         "zip": "postcode",
         "Date of Birth": "birth_date",
     }
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["Vorname", "Nachname", "Geburtsdatum", "Telefon", "Straße", "PLZ", "Wohnort", "E-Mail"],
+        ["Prénom", "Nom", "Date de naissance", "Téléphone", "Adresse", "Code postal", "Ville",
+         "Courriel"],
+        ["Nombre", "Apellidos", "Fecha de nacimiento", "Teléfono", "Dirección", "Código postal",
+         "Ciudad", "Correo electrónico"],
+    ],
+)  # fmt: skip
+def test_columns_are_recognised_in_other_languages_with_their_accents(names: list[str]) -> None:
+    assert list(guess_columns(names).values()) == [
+        "first_name", "last_name", "birth_date", "email", "phone", "address", "city", "postcode",
+    ]  # fmt: skip
+
+
+def test_columns_of_a_date_in_parts_count_where_none_has_the_whole() -> None:
+    parts = {"by": "birth_year", "bm": "birth_month", "bd": "birth_day"}
+    assert guess_columns(["fname_c1", *parts]) == parts
+    assert guess_columns(["dob", *parts]) == {"dob": "birth_date"}
+    assert guess_columns(["birthday", "by"]) == {"birthday": "birth_date"}
+
+
+def test_digits_of_any_script_are_digits() -> None:
+    assert from_traits({"phone": "٠٥٠١٢٣٤٥٦٧"}) == {"phone": "0501234567"}
 
 
 def test_columns_of_identifiers_are_recognised_and_are_no_attributes() -> None:
