@@ -9,9 +9,11 @@ goes through exactly once.
 """
 
 import time
+from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from threading import Thread
 from typing import Any
 
 import sqlalchemy as sa
@@ -133,8 +135,7 @@ def refresh_all(sessions: Sessions) -> None:
     """Look through everybody for every segment."""
     with sessions() as session:
         groups = looking.due(session, now=None)
-    for group in groups:
-        _look(sessions, group)
+    _look_all(sessions, groups)
 
 
 def refresh_next(sessions: Sessions) -> bool:
@@ -142,13 +143,41 @@ def refresh_next(sessions: Sessions) -> bool:
 
     Windows pass and consents lapse although nothing happens. Those of one purpose are looked
     through together, with no segment locked, and who has moved is settled in small transactions:
-    steps of the pipeline go on meanwhile. An erasure waits for one look, hence one at a time.
+    steps of the pipeline go on meanwhile. An erasure waits for the looks under way, hence as many
+    at a time as are taken side by side.
     """
     with sessions() as session:
         groups = looking.due(session, now=datetime.now(UTC))
-    if groups:
-        _look(sessions, groups[0])
+    _look_all(sessions, groups[: looking.BESIDE])
     return bool(groups)
+
+
+def _look_all(sessions: Sessions, groups: Iterable[Sequence[Segment]]) -> None:
+    """Look for several purposes side by side; an error of one leaves the others their look.
+
+    In daemon threads, which nobody waits for who has been told to stop.
+    """
+    waiting = deque(groups)
+    errors: list[Exception] = []
+
+    def work() -> None:
+        while True:
+            try:
+                group = waiting.popleft()
+            except IndexError:
+                return
+            try:
+                _look(sessions, group)
+            except Exception as error:  # raised below, where it can be handled
+                errors.append(error)
+
+    threads = [Thread(target=work, name="look", daemon=True) for _ in range(looking.BESIDE)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
 
 
 def _look(sessions: Sessions, group: Sequence[Segment]) -> None:

@@ -20,6 +20,8 @@ from identity import people as identity
 PACE, REST = timedelta(seconds=60), 10
 #: A segment that has not been looked through for so long is left behind.
 LATE = timedelta(minutes=30)
+#: Purposes that are looked through side by side: each keeps a process of PostgreSQL busy.
+BESIDE = 2
 #: People whom a look through everybody settles in one transaction.
 PORTION = 2_000
 

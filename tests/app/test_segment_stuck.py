@@ -1,6 +1,7 @@
 """A rule that cannot be computed costs its own segment alone, and everybody hears of it."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,12 +9,14 @@ import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Session
 
 from api.cli import doctor
 from app import pipeline
 from app.db import Sessions
 from app.profiles import computing
 from app.segments import looking, members, refreshing
+from app.segments.tables import Segment
 
 PURPOSE = "marketing.email"
 YES = {"consent": {"categoryPreferences": {PURPOSE: True}}}
@@ -168,6 +171,31 @@ def test_a_segment_that_nobody_looks_through_is_told_of(
     assert reason.endswith("not looked through")
     assert pipeline.refresh_next(sessions)
     assert reasons(server) == []
+
+
+def test_purposes_are_looked_through_side_by_side_and_fail_alone(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = ("analytics.audience", PURPOSE)
+    with sessions.begin() as session:
+        for key in keys:
+            members.create(session, key=key, name=key, purpose=key, rule={"event": "A"}, by="test")
+    both = threading.Barrier(2, timeout=30)
+    really = looking.look
+
+    def look(session: Session, listed: Sequence[Segment], *, now: datetime) -> looking.Look:
+        both.wait()  # for ever, if one waited for the other
+        if listed[0].key == PURPOSE:
+            raise RuntimeError("as if this one could not be looked through")
+        return really(session, listed, now=now)
+
+    monkeypatch.setattr(looking, "look", look)
+    before = datetime.now(UTC)
+    with pytest.raises(RuntimeError, match="could not be looked through"):
+        pipeline.refresh_all(sessions)
+    with sessions() as session:
+        seen = {s.key for s in members.list_all(session) if (s.refreshed_at or before) > before}
+    assert seen == {keys[0]}
 
 
 def test_a_look_finds_a_wrong_stay_in_any_of_many_segments(
