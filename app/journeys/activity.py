@@ -1,7 +1,7 @@
 # ruff: noqa: S608 - only numbers and names of our own become text; what people wrote is bound
 """When people were active, in intervals of a calendar: what retention and its like start from."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -46,15 +46,18 @@ def active(
     unit: Unit,
     zone: str,
     as_of: datetime,
+    columns: Callable[[Parameters], Mapping[str, str]] = lambda _: {},
 ) -> Iterator[Calendar]:
     """Hold who did what when in a table of this connection, `active`, while the block runs.
 
     `active(person_id, t, place, …)`: a row for each event that fits a match, with a flag for each,
-    the time in microseconds and the interval. Raises DefinitionInvalid when there would be too
-    many intervals.
+    the time in microseconds and the interval; and `columns`, SQL of our own over the event. Raises
+    DefinitionInvalid when there would be too many intervals.
     """
     parameters = Parameters()
-    flags = ", ".join(f"{sql(match, parameters)} AS {name}" for name, match in matches.items())
+    kept = {name: sql(match, parameters) for name, match in matches.items()}
+    kept |= columns(parameters)
+    flags = ", ".join(f"{said} AS {name}" for name, said in kept.items())
     connection.execute(
         f"""CREATE TEMP TABLE fitting AS
         SELECT * FROM (SELECT person_id, epoch_us(occurred_at) AS t, {flags}

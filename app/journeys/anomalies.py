@@ -6,6 +6,7 @@ A stretch without any event of the sources that bring the number is a gap of the
 
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any, Literal
 
 import duckdb
@@ -14,6 +15,7 @@ from pydantic import AwareDatetime
 from app.journeys.activity import Calendar, active
 from app.journeys.anomaly_request import AnomaliesQuery, Marker
 from app.journeys.buckets import bucket, parse, unknown
+from app.journeys.contributors import Contribution, alerts, columns, contributors, labelled
 from app.journeys.definition import Frozen, Match, definition_hash
 from app.journeys.holidays import french
 from app.journeys.predicate import Parameters, known, sql
@@ -43,6 +45,9 @@ class AnomaliesSemantics(Frozen):
     shift: Literal["cumulative sum, allowance .5, threshold 5 deviations; likeliest place"] = (
         "cumulative sum, allowance .5, threshold 5 deviations; likeliest place"
     )
+    contributors: Literal["the part of the deviation, and of the same weekdays before"] = (
+        "the part of the deviation, and of the same weekdays before"
+    )
     confidence: float
     least_effect: float
     floor: float
@@ -60,6 +65,7 @@ class Point(Frozen):
     status: Status
     holiday: str | None
     explained_by: tuple[str, ...]
+    contributors: tuple[Contribution, ...]
     bucket: str
 
 
@@ -103,18 +109,25 @@ def anomalies(connection: Connection, query: AnomaliesQuery, *, as_of: datetime)
         unit=query.unit,
         zone=query.zone,
         as_of=as_of,
+        columns=partial(columns, query),
     ) as calendar:
         values = _values(connection, query, calendar)
         first, last = calendar.within(query.range.start, query.range.end)
-    rules = Rules(
-        7 if query.unit == "day" else 1,
-        query.history,
-        query.confidence,
-        query.least_effect,
-        query.floor,
-        query.per is not None,
-    )
-    judged = judge(values, rules)
+        rules = Rules(
+            7 if query.unit == "day" else 1,
+            query.history,
+            query.confidence,
+            query.least_effect,
+            query.floor,
+            query.per is not None,
+        )
+        judged = judge(values, rules)
+        found = [
+            one
+            for one in alerts(query, calendar.names, values, judged)
+            if first <= one.place < last
+        ]
+        taken_apart = contributors(connection, query, found)
     points = tuple(
         Point(
             start=calendar.names[place],
@@ -128,6 +141,7 @@ def anomalies(connection: Connection, query: AnomaliesQuery, *, as_of: datetime)
             explained_by=_explained(query.markers, calendar.names[place])
             if one.status in ("high", "low")
             else (),
+            contributors=taken_apart.get(place, ()),
             bucket=bucket("at", calendar.names[place]),
         )
         for place, one in enumerate(judged)
@@ -152,9 +166,10 @@ def anomalies(connection: Connection, query: AnomaliesQuery, *, as_of: datetime)
 def people(
     connection: Connection, query: AnomaliesQuery, *, as_of: datetime, number: str
 ) -> list[int]:
-    """Return the people behind a number, ascending: `at:2026-01-01` for those of an interval.
+    """Return the people behind a number, ascending.
 
-    Raises BucketInvalid.
+    `at:2026-01-01` are those of an interval, `of:["2026-01-01",0,"\"web\""]` those of a value of
+    the first dimension in it. Raises BucketInvalid.
     """
     kind, place = parse(number)
     with active(
@@ -163,15 +178,33 @@ def people(
         unit=query.unit,
         zone=query.zone,
         as_of=as_of,
+        columns=partial(columns, query),
     ) as calendar:
-        if kind != "at" or place[0] not in calendar.names:
-            raise unknown(number, "at:2026-01-01")
+        if not place or place[0] not in calendar.names or not _known(query, kind, place):
+            raise unknown(number, 'at:2026-01-01, of:["2026-01-01",0,"\\"web\\""]')
+        parameters = Parameters()
+        whole = kind == "at"
+        who = "SELECT * FROM active WHERE does"
+        who = who if whole else labelled(query, place[1], parameters)
+        value = "true" if whole else f"label IS NOT DISTINCT FROM {parameters.bind(place[2])}"
         rows = connection.execute(
-            "SELECT DISTINCT person_id FROM active WHERE does AND place = $place"
-            " ORDER BY person_id",
-            {"place": calendar.names.index(place[0])},
+            f"SELECT DISTINCT person_id FROM ({who}) WHERE {value}"
+            f" AND place = {parameters.bind(calendar.names.index(place[0]))} ORDER BY person_id",
+            parameters.values,
         ).fetchall()
     return [int(row[0]) for row in rows]
+
+
+def _known(query: AnomaliesQuery, kind: str, place: Sequence[Any]) -> bool:
+    if kind == "at":
+        return len(place) == 1
+    return (
+        kind == "of"
+        and len(place) == 3
+        and type(place[1]) is int
+        and 0 <= place[1] < len(query.by)
+        and (place[2] is None or isinstance(place[2], str))
+    )
 
 
 def _matches(connection: Connection, query: AnomaliesQuery, as_of: datetime) -> dict[str, Match]:

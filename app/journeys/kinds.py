@@ -13,6 +13,7 @@ from app.journeys import (
     attribution,
     compare,
     conformance,
+    contributors,
     drivers,
     drop_off,
     findings,
@@ -127,7 +128,12 @@ KINDS: dict[str, Kind] = {
     "prediction": Kind(
         PredictionQuery, prediction.prediction, prediction.people, about=prediction.about
     ),
-    "anomalies": Kind(AnomaliesQuery, anomalies.anomalies, anomalies.people),
+    "anomalies": Kind(
+        AnomaliesQuery,
+        anomalies.anomalies,
+        anomalies.people,
+        attributes=contributors.attributes,
+    ),
     "readiness": Kind(
         ReadinessQuery,
         readiness.readiness,
