@@ -4,7 +4,7 @@ from consent import catalogue, vendors
 from consent.demands import Demand, against_storing, demands, strictest
 from consent.errors import PurposeNotFound
 from consent.proof import proof
-from consent.purposes import LINK, Purpose
+from consent.purposes import LINK, Purpose, Versions
 from consent.records import (
     Bounds,
     Changes,
@@ -40,6 +40,7 @@ __all__ = [
     "PurposeNotFound",
     "Said",
     "Standing",
+    "Versions",
     "Voice",
     "Written",
     "against_storing",

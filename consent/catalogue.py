@@ -22,7 +22,7 @@ from consent.errors import (
     PurposeInvalid,
     PurposeNotFound,
 )
-from consent.purposes import Purpose
+from consent.purposes import Purpose, Versions
 from consent.tables import NoticeVersion, PurposeVersion
 
 #: The columns of a purpose version; `renewed` is told by all versions of one.
@@ -57,12 +57,24 @@ def _versions(session: Session, key: str | None) -> list[tuple[Purpose, datetime
     return [(_purpose(row), row[-1]) for row in found]
 
 
+#: What is, was or will be below `marketing` is direct marketing, whether or not it says so itself:
+#: whoever objects to that (GDPR art. 21(2)) names none of them.
+_MARKETING = """
+WITH RECURSIVE marketing AS (
+  SELECT CAST('marketing' AS text) AS key
+  UNION SELECT p.key FROM consent.purpose p JOIN marketing m ON p.parent = m.key
+)
+"""
+
+
 @cache
 def _select(one: bool) -> sa.TextClause:
     where = " WHERE key = :key" if one else ""
-    columns = ", ".join(COLUMNS)
+    marketing = "direct_marketing OR key IN (SELECT key FROM marketing)"
+    columns = ", ".join(marketing if name == "direct_marketing" else name for name in COLUMNS)
     order = " ORDER BY key, version"
-    return sa.text(f"SELECT {columns}, clock_timestamp() FROM consent.purpose{where}{order}")  # noqa: S608 -- names of our own columns
+    query = f"SELECT {columns}, clock_timestamp() FROM consent.purpose{where}{order}"  # noqa: S608 -- names of our own columns
+    return sa.text(_MARKETING + query)
 
 
 def _purpose(row: Sequence[Any]) -> Purpose:
@@ -72,8 +84,9 @@ def _purpose(row: Sequence[Any]) -> Purpose:
 def purposes(session: Session, *, at: datetime | None = None) -> dict[str, Purpose]:
     """Return of every purpose the version in effect, now or at a time, by key.
 
-    A version whose time has not come decides nothing yet. A time before the first version is
-    answered by that one: it is what its records were made on.
+    A version whose time has not come decides nothing yet, nor is there a purpose before its first
+    version takes effect. Once there is, an earlier time is answered by that one: it is what the
+    records of then were made on.
     """
     return _in_effect(_versions(session, None), at)
 
@@ -81,15 +94,46 @@ def purposes(session: Session, *, at: datetime | None = None) -> dict[str, Purpo
 def _in_effect(
     versions: Iterable[tuple[Purpose, datetime]], at: datetime | None
 ) -> dict[str, Purpose]:
-    """Return of each purpose the last version in effect; `versions` are in order."""
+    """Return of each purpose the last version in effect; `versions` are in order.
+
+    One that covers more than those before it renews, whether or not it says so: there are such from
+    before that was refused.
+    """
     found: dict[str, Purpose] = {}
+    counting: dict[str, list[Purpose]] = {}
     for version, now in versions:
         before = found.get(version.key)
-        if before is not None and version.effective_from > (at or now):
+        when = at or now
+        if version.effective_from > (max(when, now) if before is None else when):
             continue
-        renewed = version.version if version.renews else before.renewed if before else 0
+        same = counting.setdefault(version.key, [])
+        renews = version.renews or _wider(version, same) is not None
+        if renews:
+            same.clear()
+        same.append(version)
+        renewed = version.version if renews else before.renewed if before else 0
         found[version.key] = replace(version, renewed=renewed)
     return found
+
+
+def _wider(new: Purpose, counting: Iterable[Purpose]) -> str | None:
+    """Say what a version covers that grants on these do not (GDPR art. 9(2)(a)); None: nothing.
+
+    Special categories that were not told of, or an explicit consent that was not asked for.
+    """
+    if new.lawful_basis != "consent":
+        return None
+    wanted = set(new.declared.get("special_categories") or ())
+    more = {
+        c for old in counting for c in wanted - set(old.declared.get("special_categories") or ())
+    }
+    if more:
+        return (
+            f"earlier grants do not cover {', '.join(sorted(more))}: a version that adds it renews"
+        )
+    if new.explicit and not all(old.explicit for old in counting):
+        return "earlier grants are not explicit: a version that asks for that renews"
+    return None
 
 
 def purpose(session: Session, key: str, *, at: datetime | None = None) -> Purpose:
@@ -106,6 +150,27 @@ def versions(session: Session, key: str) -> list[Purpose]:
     if not found:
         raise PurposeNotFound(key)
     return found
+
+
+def history(session: Session) -> Versions:
+    """Return all versions of all purposes."""
+    return Versions(version for version, _ in _versions(session, None))
+
+
+def presented(session: Session, notice: NoticeVersion) -> dict[str, int]:
+    """Return, by key, the last version of each purpose that a notice can have told of.
+
+    What was added to the catalogue after the notice, in whichever language it came first, stood in
+    no text of it.
+    """
+    same = (NoticeVersion.key == notice.key, NoticeVersion.version == notice.version)
+    written = sa.select(sa.func.min(NoticeVersion.created_at)).where(*same).scalar_subquery()
+    query = (
+        sa.select(PurposeVersion.key, sa.func.max(PurposeVersion.version))
+        .where(PurposeVersion.created_at <= written)
+        .group_by(PurposeVersion.key)
+    )
+    return {key: version for key, version in session.execute(query)}
 
 
 def ever_declared(session: Session, name: str) -> bool:
@@ -187,13 +252,26 @@ def check_purpose(session: Session, new: Purpose) -> bool:
 
 
 def _demand_parent(session: Session, new: Purpose) -> None:
+    """Demand that the parent is there when the version takes effect, and never comes below it.
+
+    Also by versions that were announced for a later time.
+    """
     if new.parent is None:
         return
-    known = purposes(session)
-    if new.parent not in known:
+    rows = _versions(session, None)
+    now = rows[0][1] if rows else datetime.now(UTC)
+    start = max(now, new.effective_from)
+    if new.parent != new.key and new.parent not in _in_effect(rows, start):
         raise PurposeInvalid(f"the parent {new.parent} is no purpose")
-    if new.parent == new.key or new.parent in below(known.values(), new.key):
-        raise PurposeInvalid(f"{new.parent} lies below {new.key}")
+    rows = sorted([*rows, (new, now)], key=lambda row: (row[0].key, row[0].version))
+    for when in sorted({start} | {v.effective_from for v, _ in rows if v.effective_from > start}):
+        tree = _in_effect(rows, when)
+        above, seen = tree[new.key].parent, {new.key}
+        while above in tree and above not in seen:
+            seen.add(above)
+            above = tree[above].parent
+        if above == new.key:
+            raise PurposeInvalid(f"{new.parent} lies below {new.key}")
 
 
 def _demand_no_wider(session: Session, new: Purpose) -> None:
@@ -202,20 +280,13 @@ def _demand_no_wider(session: Session, new: Purpose) -> None:
     For fewer special categories, or not explicitly: on a version whose grants are not stale when
     this one takes effect.
     """
-    if new.renews or new.lawful_basis != "consent":
+    if new.renews:
         return
     known = _versions(session, new.key)
     before = _in_effect(known, new.effective_from).get(new.key)
     counting = [old for old, _ in known if before and old.version >= before.renewed]
-    wanted = set(new.declared.get("special_categories") or ())
-    more = {
-        c for old in counting for c in wanted - set(old.declared.get("special_categories") or ())
-    }
-    if more:
-        named = ", ".join(sorted(more))
-        raise PurposeInvalid(f"earlier grants do not cover {named}: a version that adds it renews")
-    if new.explicit and not all(old.explicit for old in counting):
-        raise PurposeInvalid("earlier grants are not explicit: a version that asks for that renews")
+    if (why := _wider(new, counting)) is not None:
+        raise PurposeInvalid(why)
 
 
 def add_notice(
@@ -235,11 +306,19 @@ def add_notice(
 
     `scope` says for what the notice asks: the device it is shown on, or the account. Screenshot
     and code of the collector are proved by their hashes (CNIL deliberation 2020-092, on proof).
-    Raises NoticeExists, since a notice that somebody agreed to never changes.
+    Raises NoticeExists, since a notice that somebody agreed to never changes; nor does it ask for
+    one thing in one language and for another in the next.
     """
     session.execute(sa.text("LOCK TABLE consent.notice IN SHARE ROW EXCLUSIVE MODE"))
     if session.get(NoticeVersion, (key, version, language)) is not None:
         raise NoticeExists(f"{key} version {version} ({language})")
+    others = sa.select(NoticeVersion).where(
+        NoticeVersion.key == key, NoticeVersion.version == version
+    )
+    for other in session.scalars(others):
+        asked = (set(other.purposes), other.scope, other.conditional_on_service)
+        if asked != (set(purposes), scope, conditional_on_service):
+            raise NoticeExists(f"{key} version {version} asks otherwise in {other.language}")
     notice = NoticeVersion(
         key=key,
         version=version,

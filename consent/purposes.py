@@ -1,5 +1,6 @@
 """Purposes: why data is used and on which lawful basis."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -63,6 +64,28 @@ class Purpose:
     link_confidence: LinkConfidence = "probable"
     #: Grants of earlier versions are stale: the last version in effect that `renews`.
     renewed: int = 0
+
+
+class Versions:
+    """All versions of all purposes: which of them was in effect when somebody agreed."""
+
+    def __init__(self, versions: Iterable[Purpose] = ()) -> None:
+        """`versions` are in order."""
+        self._by_key: dict[str, list[Purpose]] = {}
+        for version in versions:
+            self._by_key.setdefault(version.key, []).append(version)
+
+    def at(self, key: str, when: datetime, *, last: int | None = None) -> Purpose:
+        """Return the version that was in effect then, the first one before any was.
+
+        None later than `last`: so far a notice goes that was shown. Raises KeyError.
+        """
+        first, *later = self._by_key[key]
+        found = first
+        for version in later:
+            if version.effective_from <= when and (last is None or version.version <= last):
+                found = version
+        return found
 
 
 #: Category names that consent banners commonly use, and the purposes they stand for. A source

@@ -97,9 +97,10 @@ def record(
 ) -> list[Written]:
     """Append choices to the records and return those that were written.
 
-    With `repeat=False` (the stamp that every event of a browser carries) a choice that only says
-    again what already stands at its time is left out, which keeps one record per change of mind
-    instead of one per page view. Nor does such a stamp lift a refusal that was explicit.
+    With `repeat=False` (what events say) the stamp that every event of a browser carries is left
+    out where it only says again what already stands at its time, which keeps one record per change
+    of mind instead of one per page view. Nor does such a stamp lift a refusal that was explicit. An
+    answer is left out where it came before, with the same time.
     `changes` are the `moments` since the first choice of each identifier, where known already.
     No record is dated later than the database's clock: one of a server whose clock is ahead would
     outrank what others record until they have caught up.
@@ -175,15 +176,17 @@ def _changes(session: Session, ordered: Sequence[Choice]) -> Moments:
 
 def _repeats(choice: Choice, before: Choice, received_at: datetime, changes: Moments) -> bool:
     """Say whether a choice says what the one before it says at its time already."""
-    if before.stamp and not choice.stamp:
-        return False  # what stamps say may count for nothing
+    same = (choice.state == "given") is (before.state == "given")
+    if not choice.stamp:  # an answer repeats another of the same time alone
+        again = choice.effective_at == before.effective_at and choice.universal == before.universal
+        return same and again and not before.stamp
     if choice.universal is not None and choice.universal != before.universal:
         return False  # it counts for more than what says the same without it
     theirs = changes.get((choice.namespace, choice.value), ())
     if changes_within(theirs, before.effective_at, choice.effective_at):
         return False  # somebody was heard to say something else in between
     if choice.state != "given" or before.state != "given":
-        return (choice.state == "given") is (before.state == "given")
+        return same
     if before.effective_at > choice.effective_at:
         return False  # it is dated in the future and gives nothing yet
     lapses = _lapses(before)
@@ -351,6 +354,7 @@ def standings(
                 unproven=row.unproven,
                 account_wide=row.account_wide,
                 guardian=row.guardian,
+                proof=row.proof,
             )
         )
     return {

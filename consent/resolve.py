@@ -52,6 +52,10 @@ class Record:
     account_wide: bool = False
     #: A holder of parental responsibility said it.
     guardian: bool = False
+    #: How well it is proved whose word it is: 0 a grant that somebody collected who holds no proof;
+    #: 1 what events carry along or an importer states; 2 what a write key that stands in every
+    #: page says of a name; 3 what a device says of itself, or a client, a server or the person.
+    proof: int = 3
 
     @property
     def order_time(self) -> datetime:
@@ -128,7 +132,8 @@ def standing(
     `at` is the time of the use, `known_at` the time of our knowledge. A grant acts from its
     effective time until it lapses; a refusal acts from its order time. The latest wins; among
     equal times the restrictive one does, before the later receipt (research/consent.md 2.6:
-    the other order let 945 late grants revive consent in 40,000 random histories).
+    the other order let 945 late grants revive consent in 40,000 random histories). A grant that is
+    proved less well than a refusal before it does not lift that one.
 
     `known_at` None asks about now, `at` being the asker's clock: what was read is known, and a
     refusal acts at once. It cannot lie in the future; whoever wrote it has a clock that is ahead,
@@ -151,7 +156,7 @@ def standing(
     last = max(acting, key=lambda r: (r.order_time, r.state != "given", r.recorded_at, r.seq))
     if last.state != "given":
         return Said(last.state, last.record_id, last.order_time)
-    out = _opted_out(acting, at)
+    out = _held(acting, last) or _opted_out(acting, at)
     if out is not None:
         return Said("refused", out.record_id, last.order_time)
     worth = _worth(last, at, purpose)
@@ -169,6 +174,24 @@ def _worth(grant: Record, at: datetime, purpose: Purpose | None) -> Standing:
     if purpose is not None and purpose.explicit and grant.stamp:
         return "not_explicit"
     return "given"
+
+
+def _held(acting: Iterable[Record], last: Record) -> Record | None:
+    """Return the refusal that stands although a grant came last; None when none does.
+
+    A refusal stands until a later grant that is proved as well as it is, whichever of them arrived
+    first: what a browser goes on saying, or a stranger says in somebody's name, lifts no withdrawal
+    of theirs.
+    """
+    given = [record for record in acting if record.state == "given"]
+    standing_ = [
+        no
+        for no in acting
+        if no.state != "given"
+        and no.proof > last.proof
+        and not any(g.proof >= no.proof and g.order_time > no.order_time for g in given)
+    ]
+    return max(standing_, key=lambda r: (r.order_time, r.recorded_at, r.seq), default=None)
 
 
 def _opted_out(acting: Iterable[Record], at: datetime) -> Record | None:

@@ -145,6 +145,10 @@ class ConsentRecord(Base):
     guardian: Mapped[bool] = mapped_column(
         sa.Computed("coalesce(evidence ->> 'expressed_by' = 'guardian', false)")
     )
+    #: How well it is proved whose word it is (`consent.resolve.Record.proof`).
+    proof: Mapped[int] = mapped_column(
+        sa.SmallInteger, sa.Computed("consent.proof(state, namespace, collected_by, evidence)")
+    )
     transaction: Mapped[int] = mapped_column(
         TransactionId, server_default=sa.text("pg_current_xact_id()"), deferred=True
     )
@@ -160,6 +164,14 @@ class ConsentRecord(Base):
             "record_begins",
             "effective_at",
             postgresql_where=sa.text("state = 'given' AND effective_at > recorded_at"),
+        ),
+        # By which the decision for everybody finds refusals that what came later does not lift.
+        sa.Index(
+            "record_refused",
+            "purpose",
+            "namespace",
+            "value",
+            postgresql_where=sa.text("state <> 'given' AND proof > 1"),
         ),
         sa.Index("record_current", "namespace", "value", "purpose", sa.desc("order_time")),
         sa.CheckConstraint("state IN ('given', 'refused', 'withdrawn')", name="record_state"),
@@ -302,6 +314,10 @@ class Erasure(Base):
     reason_ref: Mapped[str]
     records: Mapped[int] = mapped_column(server_default=sa.text("0"))
     erased_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+    #: How well it is proved whose word it is (`consent.resolve.Record.proof`).
+    proof: Mapped[int] = mapped_column(
+        sa.SmallInteger, sa.Computed("consent.proof(state, namespace, collected_by, evidence)")
+    )
     transaction: Mapped[int] = mapped_column(
         TransactionId, server_default=sa.text("pg_current_xact_id()"), unique=True
     )

@@ -21,7 +21,11 @@ Identifier = tuple[str, str]
 
 
 def keep(session: Session, strings: Mapping[Identifier, tuple[str, datetime]]) -> None:
-    """Keep the accepted TC string that each identifier sent, unless a later one is there."""
+    """Keep the accepted TC string that each identifier sent, unless a later one is there.
+
+    Of several that one event carried, with blanks between, each must allow what is asked. One that
+    is dated in the future stands for none: no clock ahead keeps what is said until then.
+    """
     rows = [
         {"namespace": who[0], "value": who[1], "string": string, "said_at": said_at}
         for who, (string, said_at) in sorted(strings.items())
@@ -33,7 +37,10 @@ def keep(session: Session, strings: Mapping[Identifier, tuple[str, datetime]]) -
         added.on_conflict_do_update(
             index_elements=["namespace", "value"],
             set_={"string": added.excluded.string, "said_at": added.excluded.said_at},
-            where=TcStringRow.said_at <= added.excluded.said_at,
+            where=sa.or_(
+                TcStringRow.said_at <= added.excluded.said_at,
+                TcStringRow.said_at > sa.func.statement_timestamp(),
+            ),
         ),
         rows,
     )
@@ -53,10 +60,10 @@ def denied(
     identifier that may grant (its value in the mapping).
     """
     now = now or datetime.now(UTC)
-    every = {w: s for w, s in _strings(session, identifiers) if now < acceptance.ends(s)}
-    if not any(identifiers[who] for who in every):
+    every = [(w, s) for w, s in _strings(session, identifiers) if now < acceptance.ends(s)]
+    if not any(identifiers[who] for who, _ in every):
         return "no_tc_string"
-    strings = list(every.values())
+    strings = [said for _, said in every]
     purposes = vendor.purposes_of(purpose)
     if not purposes:
         return "no_tcf_purpose"
@@ -110,7 +117,8 @@ def _strings(
         sa.tuple_(TcStringRow.namespace, TcStringRow.value).in_(sorted(identifiers))
     )
     for namespace, value, string in session.execute(query):
-        yield (namespace, value), tcf.decode(string)
+        for one in string.split():
+            yield (namespace, value), tcf.decode(one)
 
 
 def _lists(session: Session, versions: set[int], vendor_id: int) -> dict[int, VendorList]:

@@ -45,6 +45,14 @@ Pending = Annotated[
     str | None,
     typer.Option("--pending", help="Hold events for the visitor's answer so long: 30m, 24h, 0."),
 ]
+ServerSide = Annotated[
+    bool | None,
+    typer.Option(
+        "--server-side/--no-server-side",
+        help="The write key is kept on servers that know whom they speak of: what it says lifts "
+        "withdrawals.",
+    ),
+]
 Label = Annotated[str, typer.Option(help="What the key is for.")]
 
 
@@ -59,6 +67,7 @@ def _given(
     events_per_second: float | None,
     burst: int | None,
     pending: str | None,
+    server_side: bool | None,
 ) -> dict[str, Any]:
     """Return the settings that the command line names."""
     given = {
@@ -72,6 +81,7 @@ def _given(
         "events_per_second": events_per_second,
         "burst": burst,
         "pending_seconds": None if pending is None else int(duration(pending).total_seconds()),
+        "server_side": server_side,
     }
     return {name: value for name, value in given.items() if value is not None}
 
@@ -102,6 +112,7 @@ def add_source(
     events_per_second: Rate = None,
     burst: Burst = None,
     pending: Pending = None,
+    server_side: ServerSide = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -117,6 +128,7 @@ def add_source(
         events_per_second,
         burst,
         pending,
+        server_side,
     )
     configuration = settings(data_dir)
     with opened(configuration) as sessions, sessions.begin() as session:
@@ -140,6 +152,7 @@ def set_source(
     events_per_second: Rate = None,
     burst: Burst = None,
     pending: Pending = None,
+    server_side: ServerSide = None,
     reset: Annotated[
         list[str] | None,
         typer.Option(help="A setting to take back to its default, such as burst; repeat."),
@@ -162,6 +175,7 @@ def set_source(
         events_per_second,
         burst,
         pending,
+        server_side,
     )
     configuration = settings(data_dir)
     with opened(configuration) as sessions, sessions.begin() as session:

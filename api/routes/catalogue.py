@@ -226,7 +226,7 @@ def add_notice(
     session: Db, caller: Annotated[Caller, requires("privacy:process")], wanted: NoticeModel
 ) -> NoticeModel:
     """Add a notice version; its SHA-256 is computed here and stands in every record made on it."""
-    known = consent.catalogue.purposes(session)
+    known = consent.catalogue.announced(session)
     if missing := [key for key in wanted.purposes if key not in known]:
         raise PurposeNotFound(missing[0])
     made = consent.catalogue.add_notice(session, **wanted.model_dump(exclude={"body_sha256"}))

@@ -1,7 +1,7 @@
 """Consent: recording choices, and the decision with its reasons."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
 from fastapi import Depends, Query, Request
@@ -136,7 +136,14 @@ class WrittenOut(BaseModel):
     records: list[dict[str, str]]
 
 
-def collector(request: Request, session: Db, settings: Configuration) -> str:
+class Collected(NamedTuple):
+    """Who says so, and whether by a source whose write key is a secret."""
+
+    by: str
+    server_side: bool = False
+
+
+def collector(request: Request, session: Db, settings: Configuration) -> Collected:
     """Return who says so: a source by its write key (Basic), or a client with `consents:write`.
 
     Raises UnknownWriteKey, OriginNotAllowed, InvalidToken, InsufficientScope.
@@ -147,17 +154,17 @@ def collector(request: Request, session: Db, settings: Configuration) -> str:
         if source is None:
             raise UnknownWriteKey("the write key is unknown")
         Door(source, settings).admit_origin(request.headers.get("origin"))
-        return f"source:{source.name}"
+        return Collected(f"source:{source.name}", source.server_side)
     if scheme.lower() != "bearer":
         raise InvalidToken("Send a write key as Basic user name, or an access token as Bearer.")
     caller, _ = verify(value, known=token_keys(request), session=session, settings=settings)
     client_limits(request).admit(caller.client_id, caller.requests_per_second, caller.burst)
     if "consents:write" not in caller.scopes:
         raise InsufficientScope("The access token lacks the scope consents:write.")
-    return f"client:{caller.client_id}"
+    return Collected(f"client:{caller.client_id}")
 
 
-Collector = Annotated[str, Depends(collector)]
+Collector = Annotated[Collected, Depends(collector)]
 
 
 @router.post(
@@ -177,13 +184,13 @@ Collector = Annotated[str, Depends(collector)]
         IdentifierInvalid,
     ),
 )
-def record_consents(session: Db, collected_by: Collector, wanted: ConsentIn) -> WrittenOut:
+def record_consents(session: Db, collected: Collector, wanted: ConsentIn) -> WrittenOut:
     """Record decisions with a source's write key (Basic) or a token with `consents:write`.
 
     In force for every decision from the answer on; who leaves a segment by it, and the
     destinations that must hear of it, follow within seconds.
     """
-    if wanted.guardian is not None and not collected_by.startswith("client:"):
+    if wanted.guardian is not None and not collected.by.startswith("client:"):
         raise InsufficientScope("A write key is in every page: a guardian speaks by a client.")
     subject = f"{wanted.subject.namespace}:{wanted.subject.value}"
     namespace, value = identifiers.parse(subject)
@@ -192,7 +199,8 @@ def record_consents(session: Db, collected_by: Collector, wanted: ConsentIn) -> 
         namespace,
         value,
         {d.purpose: d.state for d in wanted.decisions},
-        collected_by=collected_by,
+        collected_by=collected.by,
+        server_side=collected.server_side,
         received_at=datetime.now(UTC),
         effective_at=wanted.effective_at,
         notice=wanted.notice.model_dump() if wanted.notice else None,

@@ -89,6 +89,11 @@ class SourceDefinition(BaseModel):
         description="Whether the answer of a banner refuses what it does not name; if not, that "
         "stays as it was.",
     )
+    server_side: bool = Field(
+        default=False,
+        description="Whether its write key is kept on servers that know whom they speak of: then "
+        "what it says of a name is proved, and lifts that person's withdrawals.",
+    )
 
     @property
     def purposes(self) -> set[str]:

@@ -38,6 +38,8 @@ class SourceSettings:
     pending_seconds: int = 0
     #: How its consent signals are read.
     signals: Rules = field(default_factory=Rules)
+    #: Its write key stands in no page, and who sends with it knows whom they speak of.
+    server_side: bool = False
     added_at: datetime | None = None
 
 
@@ -158,6 +160,7 @@ def settings_of(source: Source) -> SourceSettings:
             own_purposes="core" if source.tcf_own_purposes == "core" else "publisher",
             snapshot=source.preference_snapshot,
         ),
+        server_side=source.server_side,
         added_at=source.created_at,
     )
 

@@ -35,6 +35,7 @@ class Source(Base):
     tcf_policy_floor: Mapped[int] = mapped_column(server_default=sa.text("4"))
     tcf_own_purposes: Mapped[str] = mapped_column(server_default="publisher")
     preference_snapshot: Mapped[bool] = mapped_column(server_default=sa.true())
+    server_side: Mapped[bool] = mapped_column(server_default=sa.false())
     created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
     removed_at: Mapped[datetime | None]
 

@@ -14,6 +14,12 @@ from consent import ages
 from consent.errors import AgeNotStated, GuardianNeeded, NoticeDoesNotAsk
 from identity import graph, namespaces
 
+#: Members of a record's evidence that decide what it is worth; only who checked it writes them.
+DECIDING = frozenset(
+    ("expressed_by", "guardian", "event_stamp", "stated_by_importer", "unproven", "claimed",
+     "server_side", "notice_not_proven", "partner")
+)  # fmt: skip
+
 
 def record(
     session: Session,
@@ -29,13 +35,16 @@ def record(
     partner: Mapping[str, Any] | None = None,
     guardian: Mapping[str, Any] | None = None,
     overriding: Collection[str] = (),
+    server_side: bool = False,
 ) -> list[consent.Written]:
     """Record explicit decisions of one canonical identifier and set everything moving.
 
     A refusal of a purpose is one of those below it too. `partner` collected it in our place and
     holds a `proof`. That a notice was shown is proved by the `served_notice_id` of the evidence;
     without one the record is marked `notice_not_proven`. Grants of the purposes in `overriding`
-    lift what a browser refuses by a signal. `guardian` is how a holder of parental responsibility,
+    lift what a browser refuses by a signal. `server_side` says that a source whose write key is a
+    secret collected it. What was agreed to are the purposes as they were then, and no later version
+    of them than the notice can have told of. `guardian` is how a holder of parental responsibility,
     who says this for a child, was checked; their grants end when the child agrees for themselves.
 
     Effective for every decision from the commit on; segments and destinations hear of it from
@@ -45,37 +54,49 @@ def record(
     """
     gate.refuse(session, [(namespace, value)])
     known = consent.catalogue.purposes(session)
-    # That a guardian speaks, evidence of others cannot say.
-    evidence = {name: said for name, said in (evidence or {}).items() if name != "expressed_by"}
+    for key in decisions:
+        _known(known, key)
+    # What a word is worth, evidence of others cannot say.
+    evidence = {name: said for name, said in (evidence or {}).items() if name not in DECIDING}
+    if server_side:
+        evidence |= {"server_side": True}
+    told: Mapping[str, int] = {}
     grants = "given" in decisions.values()
     ends = _childhood_ends(session, namespace, value, guardian, grants=grants, at=received_at)
     if guardian is not None:
         evidence |= {"expressed_by": "guardian", "guardian": dict(guardian)}
     if notice is not None:
         granted = [purpose for purpose, state in decisions.items() if state == "given"]
-        notice = _proven(session, notice, namespace, known, granted)
+        notice, told = _proven(session, notice, namespace, known, granted)
+        # A key that stands in every page proves no login: devices said what they said.
+        claimed = collected_by.startswith("source:") and not server_side
+        notice["account_wide"] = notice["account_wide"] and not claimed
         if not evidence.get("served_notice_id"):
             evidence["notice_not_proven"] = True
     decisions = _with_those_below(session, known, decisions)
     if any(state != "given" for state in decisions.values()):
         in_use.wait(session, graph.identify(session, [(namespace, value)]).values())
     after = max([received_at, *_order_times(session, namespace, value, decisions)])
-    choices = [
-        consent.Choice(
-            namespace,
-            value,
-            purpose,
-            state,
-            effective_at or (received_at if state == "given" else after),
-            collected_by,
-            purpose_version=_known(known, purpose).version,
-            valid_days=_days(_known(known, purpose), effective_at or received_at, ends),
-            notice=notice,
-            evidence=evidence if partner is None else {**evidence, **_partner(partner)},
-            universal="override" if state == "given" and purpose in overriding else None,
+    versions = consent.catalogue.history(session)
+    choices = []
+    for key, state in decisions.items():
+        since = effective_at or (received_at if state == "given" else after)
+        purpose = versions.at(key, min(since, received_at), last=told.get(key))
+        choices.append(
+            consent.Choice(
+                namespace,
+                value,
+                key,
+                state,
+                since,
+                collected_by,
+                purpose_version=purpose.version,
+                valid_days=_days(purpose, since, ends),
+                notice=notice,
+                evidence=evidence if partner is None else {**evidence, **_partner(partner)},
+                universal="override" if state == "given" and key in overriding else None,
+            )
         )
-        for purpose, state in decisions.items()
-    ]
     written = consent.record(session, choices, received_at=after)
     touch(session, written)
     return written
@@ -116,8 +137,10 @@ def _proven(
     namespace: str,
     known: Mapping[str, consent.Purpose],
     granted: Collection[str],
-) -> dict[str, Any]:
-    """Return the notice with what proves it, and whether this identifier answers for an account.
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """Return the notice with what proves it, and the last versions that it can have told of.
+
+    And whether this identifier answers for an account.
 
     An account is what a person has one of and logs in to: an identifier of a unique namespace. What
     is granted on a notice has to be what it asks for, or below it: consent is specific and informed
@@ -132,8 +155,11 @@ def _proven(
     if beyond := sorted(set(granted) & known.keys() - asked):
         named = ", ".join(sorted(found.purposes)) or "nothing"
         raise NoticeDoesNotAsk(f"{found.key} asks for {named}, not for {', '.join(beyond)}")
+    told = consent.catalogue.presented(session, found)
+    if later := sorted(set(granted) - told.keys()):
+        raise NoticeDoesNotAsk(f"{found.key} is older than {', '.join(later)}")
     account = found.scope == "account" and namespaces.get(session, namespace).rules.unique
-    return {**notice, "body_sha256": found.body_sha256, "account_wide": account}
+    return {**notice, "body_sha256": found.body_sha256, "account_wide": account}, told
 
 
 def _with_those_below(

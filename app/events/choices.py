@@ -65,7 +65,8 @@ class Said(NamedTuple):
 
 
 def _at(said: Said) -> datetime:
-    return said.item.envelope.occurred_at
+    """Return when it was said: no clock that is ahead outranks what is said later."""
+    return min(said.item.envelope.occurred_at, said.item.received_at)
 
 
 def _tells(group: Alike) -> bool:
@@ -115,11 +116,13 @@ def _choices(
         # Nothing is taken away: what a late event refuses may have been given again since.
         given[speaker] = before | yes
         for key, state in states.items():
-            purpose = memory.purposes[key]
+            # What was agreed to is what was asked then, whenever we hear of it.
+            purpose = memory.versions.at(key, min(at, item.received_at))
             says = state, stamp.answer, key in stamp.opt_out
             last = before_it.get((speaker, key))
             if (
                 last is None
+                or stamp.answer
                 or last[0] != says
                 or _outdated(last[1], at, purpose, changes.get(speaker, ()))
             ):
@@ -163,6 +166,7 @@ def _choice(
             "signal": ",".join(stamp.kinds),
             "message_id": item.envelope.message_id,
             **({} if stamp.answer else {"event_stamp": True}),
+            **({"server_side": True} if item.source.server_side else {}),
             **({"signals": stamp.raw} if stamp.raw else {}),
             **({"signal_conflict": True} if purpose.key in stamp.conflicts else {}),
         },

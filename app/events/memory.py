@@ -58,6 +58,7 @@ class Memory:
     def __init__(self) -> None:
         """Know nothing."""
         self.purposes: dict[str, consent.Purpose] = {}
+        self.versions = consent.Versions()
         self.plans = Plans()
         self.gate = Gate()
         self._below: Mapping[str, frozenset[str]] = {}
@@ -93,6 +94,7 @@ class Memory:
         self._own = {t for t in self._own if t >= changes.mark}
         if changes.purposes != self._versions:
             self.purposes = consent.catalogue.purposes(session)
+            self.versions = consent.catalogue.history(session)
             trees = (self.purposes, consent.catalogue.announced(session))
             self._below = {
                 key: frozenset(k for t in trees for k in consent.catalogue.below(t.values(), key))

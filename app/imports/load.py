@@ -124,11 +124,11 @@ def _give(
 ) -> None:
     """Record what the importer states: these identifiers' people agreed to these purposes.
 
-    Nothing is recorded of who was erased.
+    To what the purposes were then. Nothing is recorded of who was erased.
     """
     if not purposes:
         return
-    known = [consent.catalogue.purpose(session, key) for key in purposes]
+    keys = [consent.catalogue.purpose(session, key).key for key in purposes]
     here = [i for i in items if not memory.gate.refuses(i.envelope.identifiers)]
     since: dict[Speaker, datetime] = {}
     for item in here:
@@ -146,7 +146,7 @@ def _give(
             evidence={"stated_by_importer": evidence},
         )
         for speaker, at in sorted(since.items())
-        for purpose in known
+        for purpose in (memory.versions.at(key, at) for key in keys)
     ]
     written = consent.record(session, choices, received_at=now, repeat=False)
     consents_record.touch(session, written)

@@ -24,7 +24,7 @@ def problem(found: TcString, rules: Rules, now: datetime) -> str | None:
     """Return why a TC string does not count, in one word; None when it does."""
     checks = {
         "not_service_specific": not found.service_specific,
-        "unknown_cmp": found.cmp_id < FIRST_CMP,
+        "unknown_cmp": not _known(found.cmp_id, rules),
         "policy_too_old": found.policy_version < rules.policy_floor,
         "dates_differ": found.created.date() != found.updated.date(),
         "dated_ahead": found.updated > now + AHEAD,
@@ -32,6 +32,11 @@ def problem(found: TcString, rules: Rules, now: datetime) -> str | None:
         "no_disclosed_vendors": found.disclosed is None and found.created.date() > DISCLOSED_SINCE,
     }
     return next((why for why, wrong in checks.items() if wrong), None)
+
+
+def _known(cmp_id: int, rules: Rules) -> bool:
+    """Say whether a source knows who made a string; anybody, where it names no banners."""
+    return cmp_id >= FIRST_CMP and (not rules.collectors or cmp_id in rules.collectors)
 
 
 def ends(found: TcString) -> datetime:

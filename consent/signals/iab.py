@@ -94,12 +94,14 @@ def _accepted(
     why, until = acceptance.problem(found, rules, now), acceptance.changes(found, now)
     if why is not None:
         return Signal("tcf", problem=why, until=until)
+    silent = frozenset[str]()
     if rules.own_purposes == "core":
         yes = {f"tcf:{i}" for i in found.purposes}
         yes |= {f"tcf:feature:{i}" for i in found.special_features}
         asked = {f"tcf:{i}" for i in PURPOSES} | {f"tcf:feature:{i}" for i in FEATURES}
-    elif found.publisher is None:
+    elif found.publisher is None:  # what it gave to the publisher before, it gives no more
         yes, asked = set(), set()
+        silent = meanings.of(f"tcf:{i}" for i in PURPOSES)
     else:
         yes = {f"tcf:{i}" for i in found.publisher.purposes}
         asked = {f"tcf:{i}" for i in PURPOSES}
@@ -108,6 +110,7 @@ def _accepted(
         "tcf",
         meanings.of(yes & asked) - refused,
         refused,
+        silent=silent,
         notes=("legitimate_interest_ignored",) if acceptance.ignored(found) else (),
         registered=found.cmp_id in rules.collectors,
         tc=text,

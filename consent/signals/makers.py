@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from consent.signals.meanings import SIGNALS, Meanings
-from consent.signals.stamp import Signal
+from consent.signals.stamp import UNKNOWN, Signal
 
 #: Adobe's `choice-value` (XDM): of these only two are a person's own choice. The others are
 #: defaults, not given yet, or another lawful basis, which is the catalogue's to say.
@@ -13,6 +13,8 @@ _XDM: dict[str, bool | None] = {
     "n": False,
     "dn": False,
 }
+#: Members of `consents` that are no choices themselves.
+_XDM_GROUPS = frozenset({"personalize", "marketing", "metadata"})
 #: Snowplow's event types; those that are no choice say nothing.
 _SNOWPLOW_SILENT = frozenset({"pending", "implicit_consent"})
 _SNOWPLOW_GIVES = frozenset({"allow_all", "allow_selected"})
@@ -25,7 +27,12 @@ def read_google(value: object, meanings: Meanings) -> Signal | None:
         return None
     if not isinstance(value, Mapping):
         return Signal("google", problem="malformed")
-    answers = {name: value[name] for name in value if f"google:{name}" in SIGNALS}
+    known = {f"google:{name}": name for name in value if isinstance(name, str)}
+    answers = {
+        name: value[name]
+        for full, name in known.items()
+        if full in SIGNALS or full in meanings.categories or value[name] == "denied"
+    }
     if not all(answer in ("granted", "denied") for answer in answers.values()):
         return Signal("google", problem="malformed")
     return _said("google", answers, "granted", meanings)
@@ -41,7 +48,8 @@ def read_rudderstack(value: object, meanings: Meanings) -> Signal | None:
     if allowed is None or denied is None:
         return Signal("rudderstack", problem="malformed")
     refused = meanings.of(denied)
-    return Signal("rudderstack", meanings.of(allowed) - refused, refused)
+    notes = (UNKNOWN,) if meanings.unknown(denied) else ()
+    return Signal("rudderstack", meanings.of(allowed) - refused, refused, notes=notes)
 
 
 def read_xdm(value: object, meanings: Meanings) -> Signal | None:
@@ -50,7 +58,7 @@ def read_xdm(value: object, meanings: Meanings) -> Signal | None:
         return None
     if not isinstance(value, Mapping):
         return Signal("xdm", problem="malformed")
-    answers = {name: value.get(name) for name in ("collect", "share", "adID")}
+    answers = {name: choice for name, choice in value.items() if name not in _XDM_GROUPS}
     for group in ("personalize", "marketing"):
         inner = {} if value.get(group) is None else value[group]
         if not isinstance(inner, Mapping):
@@ -58,10 +66,12 @@ def read_xdm(value: object, meanings: Meanings) -> Signal | None:
         answers |= {f"{group}.{name}": choice for name, choice in inner.items()}
     said = {}
     for name, choice in answers.items():
-        if choice is None or f"xdm:{name}" not in SIGNALS:
-            continue
+        full = f"xdm:{name}"
         val = str(choice.get("val")) if isinstance(choice, Mapping) else ""
-        if val not in _XDM:
+        if choice is None or (full not in SIGNALS and full not in meanings.categories):
+            if _XDM.get(val) is not False:
+                continue  # a no to what nobody has a name for is a no all the same
+        elif val not in _XDM:
             return Signal("xdm", problem="malformed")
         if _XDM[val] is not None:
             said[name] = _XDM[val]
@@ -71,27 +81,37 @@ def read_xdm(value: object, meanings: Meanings) -> Signal | None:
 def read_snowplow(value: object, meanings: Meanings) -> tuple[Signal, bool] | None:
     """Read the data of Snowplow's `consent_preferences`, and whether it is a whole answer.
 
-    None where it is no choice, or rests on another basis than consent.
+    None where it is no choice, or gives on another basis than consent.
     """
     if not isinstance(value, Mapping):
         return Signal("snowplow", problem="malformed"), False
     kind, scopes = str(value.get("eventType")), _names(value.get("consentScopes"))
-    if value.get("basisForProcessing", "consent") != "consent" or kind in _SNOWPLOW_SILENT:
+    if kind in _SNOWPLOW_SILENT:
         return None
     if scopes is None or kind not in _SNOWPLOW_GIVES | _SNOWPLOW_ENDS:
         return Signal("snowplow", problem="malformed"), False
     if kind in _SNOWPLOW_GIVES:
+        if value.get("basisForProcessing", "consent") != "consent":
+            return None  # another basis gives nothing; what is refused on it is refused
         return Signal("snowplow", meanings.of(scopes)), True
     named = kind != "deny_all" and bool(scopes)
-    return Signal("snowplow", refused=meanings.of(scopes)), not named
+    notes = (UNKNOWN,) if meanings.unknown(scopes) else ()
+    return Signal("snowplow", refused=meanings.of(scopes), notes=notes), not named
 
 
 def _said(maker: str, answers: Mapping[str, object], yes: object, meanings: Meanings) -> Signal:
-    """Return what answers by name say; of two that contradict each other the refusal."""
+    """Return what answers by name say; of two that contradict each other the refusal.
+
+    A no to a name that nobody has given a meaning is one to the purpose of that name, if there is
+    one, and noted if there is none.
+    """
     given = meanings.of(f"{maker}:{name}" for name, answer in answers.items() if answer == yes)
-    denied = (f"{maker}:{name}" for name, answer in answers.items() if answer != yes)
-    refused = meanings.refused_by(denied)
-    return Signal(maker, given - refused, refused)
+    denied = [name for name, answer in answers.items() if answer != yes]
+    full = {f"{maker}:{name}": name for name in denied}
+    bare = [name for whole, name in full.items() if meanings.unknown([whole])]
+    refused = meanings.refused_by(full) | meanings.of(bare)
+    notes = (UNKNOWN,) if meanings.unknown(bare) else ()
+    return Signal(maker, given - refused, refused, notes=notes)
 
 
 def _names(value: object) -> list[str] | None:

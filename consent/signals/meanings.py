@@ -63,6 +63,15 @@ class Meanings:
         wider = {key for name in said - set(self.categories) for key in REFUSALS.get(name, ())}
         return self.of(said) | (wider & set(self.known))
 
+    def unknown(self, names: Iterable[str]) -> bool:
+        """Say whether one of these names stands for nothing, so that a no to it refuses nothing."""
+        return any(
+            name not in self.categories
+            and name not in SIGNALS
+            and not purposes_of(name, self.known, {})
+            for name in names
+        )
+
     @property
     def own(self) -> frozenset[str]:
         """The purposes that the source's own names stand for."""

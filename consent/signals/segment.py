@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from consent.signals.meanings import Meanings
-from consent.signals.stamp import Signal
+from consent.signals.stamp import UNKNOWN, Signal
 
 #: The event by which a consent banner tells a new choice.
 PREFERENCE_EVENT = "Segment Consent Preference Updated"
@@ -20,4 +20,5 @@ def read(preferences: object, meanings: Meanings) -> Signal:
         return Signal("segment", problem="malformed")
     given = meanings.of(category for category, answer in preferences.items() if answer)
     refused = meanings.of(category for category, answer in preferences.items() if not answer)
-    return Signal("segment", given - refused, refused)
+    unknown = meanings.unknown(str(c) for c, answer in preferences.items() if not answer)
+    return Signal("segment", given - refused, refused, notes=(UNKNOWN,) if unknown else ())

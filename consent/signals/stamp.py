@@ -7,6 +7,8 @@ from typing import Literal
 
 #: Sale, sharing and advertising across contexts: what a universal opt-out refuses.
 UNIVERSAL = ("ads.share", "ads.personalised", "profile.ads")
+#: A note: something was refused by a name that stands for no purpose.
+UNKNOWN = "refusal_of_unknown_name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +34,15 @@ class Signal:
     `opt_out` are refused by what a browser sends to every site. `problem` says why it cannot be
     read, or may not count: then it grants nothing and refuses everything for its event. `notes`
     say what of it was ignored. `registered`: a collector that this source knows made it. `tc` is
-    the TC string in it, `until` when it may have to be read otherwise.
+    the TC string in it, `until` when it may have to be read otherwise. `silent` are purposes that
+    it could have given and does not speak of: they are refused unless another signal gives them.
     """
 
     kind: str
     given: frozenset[str] = frozenset()
     refused: frozenset[str] = frozenset()
     opt_out: frozenset[str] = frozenset()
+    silent: frozenset[str] = frozenset()
     problem: str | None = None
     notes: tuple[str, ...] = ()
     registered: bool = False
@@ -61,8 +65,9 @@ class Stamp:
     `conflicts` are purposes that one signal gives and another refuses, `problems` which signals
     could not be read or may not count, `notes` what of them was ignored. `registered` are the
     purposes of which a registered collector's string speaks. `kinds` names the signals, `raw` is
-    their text beside Segment's own, `tc` the TC string that counts. `until` is when they may have
-    to be read otherwise.
+    their text beside Segment's own, `tc` the TC strings that count, with blanks between: one that
+    contradicts another takes nothing of its no away. `until` is when they may have to be read
+    otherwise.
     """
 
     given: frozenset[str]
@@ -99,7 +104,11 @@ def combined(
     opt_out = frozenset[str]().union(*(s.opt_out for s in every))
     refused = frozenset[str]().union(*(s.refused for s in every)) - opt_out
     given = frozenset[str]().union(*(s.given for s in every))
+    silent = frozenset[str]().union(*(s.silent for s in every)) - given - opt_out
+    refused |= silent
     spoken = frozenset[str]().union(*(s.given | s.refused for s in every if s.registered))
+    if any(s.silent and s.registered for s in every):
+        spoken |= silent
     readable = all(s.problem is None for s in every)
     return Stamp(
         given - refused - opt_out if readable else frozenset(),
@@ -114,6 +123,6 @@ def combined(
         registered=spoken,
         kinds=tuple(s.kind for s in every),
         raw=raw,
-        tc=next((s.tc for s in every if s.tc), None),
+        tc=" ".join(dict.fromkeys(s.tc for s in every if s.tc)) or None if readable else None,
         until=min((s.until for s in every if s.until), default=None),
     )

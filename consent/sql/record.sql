@@ -1,8 +1,11 @@
--- Append choices. Unless :repeat, one that says what stood at its time already is left out. A
--- refusal of what was given before is a withdrawal. A grant dated in the future does not stand yet,
--- and so does not make one that acts now a repetition. The stamp of an event (evidence.event_stamp)
--- never lifts what was refused explicitly: a browser goes on saying what its banner said once. Nor
--- does what an importer states of others, who may not know of it.
+-- Append choices. Unless :repeat, what only says again what stands is left out. Of an answer that is
+-- what came twice, of the same time: what arrives later from between two answers would else change
+-- which was the last. Of what a browser goes on saying with every event (evidence.event_stamp), or an
+-- importer states, it is all that says nothing else than what stood at its time. And that never lifts
+-- a refusal that is proved better, nor makes a stale grant count again: a browser goes on saying what
+-- its banner said once. A child's yes takes the place of no guardian's.
+-- A refusal of what was given before is a withdrawal. A grant dated in the future does not stand yet,
+-- and so does not make one that acts now a repetition.
 -- Of universal opt-outs the first is written: it stands until a grant that overrides it, and browsers
 -- go on sending it after that.
 -- Recorded is at most now by this clock, the only one that all servers share.
@@ -18,7 +21,8 @@ FROM (
   SELECT namespace, value, purpose, purpose_version, state, effective_at,
          least(received_at, statement_timestamp()) AS recorded_at,
          least(effective_at, received_at, statement_timestamp()) AS order_time,
-         valid_until, notice, collected_by, evidence, universal
+         valid_until, notice, collected_by, evidence, universal,
+         consent.proof(state, namespace, collected_by, evidence) AS proof
   FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS said(
          namespace text, value text, purpose text, purpose_version bigint, state text,
          effective_at timestamptz, received_at timestamptz,
@@ -28,7 +32,7 @@ FROM (
 LEFT JOIN LATERAL (
   SELECT CASE WHEN s.state = 'given' AND s.valid_until <= r.order_time THEN 'expired'
               ELSE s.state END AS state,
-         s.stamp
+         s.proof, s.order_time, s.guardian
   FROM consent.record s
   WHERE s.namespace = r.namespace AND s.value = r.value AND s.purpose = r.purpose
     AND s.order_time <= r.order_time
@@ -36,19 +40,23 @@ LEFT JOIN LATERAL (
   ORDER BY s.order_time DESC, (s.state = 'given'), s.recorded_at DESC, s.seq DESC
   LIMIT 1
 ) stood ON true
-CROSS JOIN LATERAL (
-  SELECT coalesce(r.evidence ->> 'event_stamp' = 'true', false)
-           OR r.evidence ->> 'stated_by_importer' IS NOT NULL AS stamp
-) said
 WHERE :repeat
    OR r.universal = 'opt_out' AND NOT EXISTS (
         SELECT FROM consent.record o
         WHERE o.namespace = r.namespace AND o.value = r.value AND o.purpose = r.purpose
           AND o.universal = 'opt_out' AND o.order_time <= r.order_time)
-   OR r.universal IS DISTINCT FROM 'opt_out' AND (
-        stood.state IS NULL OR stood.state = 'expired'
-        OR r.state = 'given' AND stood.state <> 'given' AND (stood.stamp OR NOT said.stamp)
-        OR r.state <> 'given' AND (stood.state = 'given' OR stood.stamp AND NOT said.stamp))
+   OR r.universal IS DISTINCT FROM 'opt_out' AND CASE
+        WHEN r.state = 'given' AND stood.state = 'given' AND stood.guardian AND EXISTS (
+               SELECT FROM consent.age_band a
+               WHERE a.namespace = r.namespace AND a.value = r.value AND a.band = 'child'
+                 AND a.from_at <= r.order_time AND (a.to_at IS NULL OR a.to_at > r.order_time))
+          THEN false
+        WHEN r.proof > 1
+          THEN (stood.order_time = r.order_time AND stood.proof >= r.proof
+                AND (stood.state = 'given') = (r.state = 'given')) IS NOT TRUE
+        WHEN stood.state IS NULL OR stood.state = 'expired' THEN true
+        WHEN r.state = 'given' THEN stood.state <> 'given' AND stood.proof <= r.proof
+        ELSE stood.state = 'given' OR stood.proof < r.proof END
 ORDER BY r.order_time
 RETURNING id, namespace, value, purpose, state, CAST(transaction AS text) AS transaction,
           order_time, effective_at, valid_until;

@@ -30,6 +30,7 @@ def test_a_source_is_added_with_every_setting_shown_changed_and_reset(line: Line
         "--origin", "https://*.Example.com", "--max-event-bytes", "64000",
         "--max-batch-bytes", "1000000", "--max-batch-events", "100",
         "--events-per-second", "12.5", "--burst", "200", "--pending", "30m",
+        "--server-side",
     )  # fmt: skip
     assert set(made) == {"name", "id", "write_key"}
     shown = line.json("show", "web")
@@ -46,11 +47,12 @@ def test_a_source_is_added_with_every_setting_shown_changed_and_reset(line: Line
         "events_per_second": 12.5,
         "burst": 200,
         "pending_seconds": 1_800,
+        "server_side": True,
     }
     assert {name: shown[name] for name in expected} == expected
     changed = line.json(
         "set", "web", "--burst", "300", "--stamp-is-evidence", "--reset", "origin",
-        "--reset", "max-event-bytes", "--pending", "0",
+        "--reset", "max-event-bytes", "--pending", "0", "--no-server-side",
     )  # fmt: skip
     assert {name: changed[name] for name in expected} == {
         **expected,
@@ -59,6 +61,7 @@ def test_a_source_is_added_with_every_setting_shown_changed_and_reset(line: Line
         "allowed_origins": [],
         "max_event_bytes": None,
         "pending_seconds": 0,
+        "server_side": False,
     }
     assert "12.5" in line("show", "web")
 

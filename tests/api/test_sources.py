@@ -26,6 +26,7 @@ ALL = {
     "events_per_second": 12.5,
     "burst": 200,
     "pending_seconds": 3_600,
+    "server_side": True,
 }
 
 

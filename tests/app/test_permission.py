@@ -38,7 +38,7 @@ RENEWED = ("test.consent.most_restrictive", "test.consent.latest_explicit")
 DEMANDS = ("restriction", "objection", "objection_marketing")
 GUARDIAN = {"expressed_by": "guardian"}
 EVIDENCE: tuple[dict[str, Any], ...] = (
-    {}, {}, GUARDIAN, GUARDIAN, {"unproven": True}, {"event_stamp": True},
+    {}, {}, GUARDIAN, GUARDIAN, {"unproven": True}, {"event_stamp": True}, {"claimed": True},
 )  # fmt: skip
 HOUR = timedelta(hours=1)
 
@@ -142,7 +142,8 @@ class Population:
                     "evidence": json.dumps(
                         {
                             "unproven": self.dice.random() < 0.2,
-                            "event_stamp": self.dice.random() < 0.5,
+                            "event_stamp": self.dice.random() < 0.3,
+                            "claimed": self.dice.random() < 0.3,
                             "expressed_by": self.dice.choice(("subject", "guardian")),
                         }
                     ),

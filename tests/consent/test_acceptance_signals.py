@@ -275,9 +275,6 @@ def test_bits_of_vendors_are_about_us_only_where_the_source_says_so() -> None:
     core = stamp({"tcf": text}, rules=Rules(own_purposes="core"))
     assert core.given == {"ads.personalised", "analytics.audience", "geo.precise"}
     assert "device.fingerprint" in core.refused
-    nothing = stamp({"tcf": tc(purposes=[4], publisher=None)})
-    assert not nothing.given | nothing.refused
-    assert nothing.readable
 
 
 def test_where_gdpr_does_not_apply_its_string_says_nothing() -> None:

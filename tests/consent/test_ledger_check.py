@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from consent.ledger import check
+from consent.ledger import check, check_send
 from consent.ledger.check import Proof, ProofInvalid, leaf_hash, open_checkpoint, open_note
 from consent.ledger.entry import entry
 from consent.ledger.note import Signer, checkpoint
@@ -168,7 +168,7 @@ def test_it_is_said_when_a_record_was_logged_long_after_the_time_it_states(
 
 @pytest.fixture(scope="session")
 def laptop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Python with nothing but `cryptography`, and the one file, as somebody would copy it."""
+    """Python with nothing but `cryptography`, and the two files, as somebody would copy them."""
     home = tmp_path_factory.mktemp("laptop")
     venv.create(home / "venv", with_pip=False, symlinks=True)
     [packages] = (home / "venv" / "lib").glob("python*/site-packages")
@@ -179,7 +179,9 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         origin = Path(spec.origin)
         there = origin.parent if origin.name == "__init__.py" else origin
         (packages / there.name).symlink_to(there)
-    (home / "check.py").write_bytes(Path(check.__file__).read_bytes())
+    for one in (check, check_send):
+        origin = Path(one.__file__)
+        (home / origin.name).write_bytes(origin.read_bytes())
     #: Ends the process at the first attempt to reach a network or a database.
     (packages / "sitecustomize.py").write_text(
         "import sys\n"
@@ -191,14 +193,31 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def on_the_laptop(laptop: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+def on_the_laptop(
+    laptop: Path, *arguments: object, file: str = "check.py"
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [laptop / "venv" / "bin" / "python", "check.py", *map(str, arguments)],
+        [laptop / "venv" / "bin" / "python", file, *map(str, arguments)],
         cwd=laptop,
         env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
         capture_output=True,
         text=True,
     )
+
+
+def test_proofs_of_sends_are_checked_there_too_with_a_second_file(
+    laptop: Path, key: SubjectKey, signer: Signer
+) -> None:
+    (laptop / "r2.tlog-proof").write_text(proof(key, [signer]).write(), encoding="utf-8")
+    asked = ("r2.tlog-proof", "--vkey", signer.vkey)
+    entry = on_the_laptop(laptop, *asked, file="check_send.py")
+    assert (entry.returncode, "proved: entry 2 of 4" in entry.stdout) == (0, True), entry.stderr
+    (laptop / "send.json").write_text(json.dumps({"format": check_send.SEND}))
+    for text in (json.dumps({"format": check_send.SEND}), "{", "{" * 100_000):
+        (laptop / "send.json").write_text(text)
+        done = on_the_laptop(laptop, "send.json", "--vkey", signer.vkey, file="check_send.py")
+        assert done.returncode == 1
+        assert done.stderr.startswith("NOT proved: ")
 
 
 def test_e58_it_is_checked_on_a_laptop_without_database_network_or_product(

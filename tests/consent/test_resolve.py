@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consent import Purpose, Voice, decide
+from consent import Purpose, Versions, Voice, catalogue, decide
 from consent.resolve import LAPSES, UNCONDITIONAL, Record, Standing, standing
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -26,6 +26,7 @@ OBJECTABLE = Purpose("security.fraud", lawful_basis="legitimate_interests")
 
 LATEST = Purpose("content.personalised", mode="latest_explicit")
 HEALTH = Purpose("health.advice", explicit=True)
+RENEWED = Purpose("club.news", version=2, renewed=2)
 #: `make test-long` asks for 10,000 random histories of each property.
 many = settings(max_examples=int(os.environ.get("PARCOURS_HISTORIES", "850")), deadline=None)
 
@@ -47,7 +48,8 @@ def record(state: str, effective: float, recorded: float, seq: int = 0) -> Recor
 def decode(data: bytes) -> list[Record]:
     """Four bytes a record: its state, both times within 16 hours, how long a grant lasts.
 
-    One in five is a universal opt-out, or a grant that overrides such.
+    One in five is a universal opt-out, or a grant that overrides such. How well they are proved,
+    and on which version they were given, differs.
     """
     records = []
     for seq in range(len(data) // 4):
@@ -58,7 +60,8 @@ def decode(data: bytes) -> list[Record]:
         if lasts % 5 == 0:
             made = replace(made, universal="override" if made.state == "given" else "opt_out")
         records.append(replace(made, account_wide=lasts % 3 == 0, unproven=lasts % 16 == 5,
-                               guardian=lasts % 4 == 0))  # fmt: skip
+                               guardian=lasts % 4 == 0, purpose_version=1 + state % 2,
+                               proof=state // 4 % 4))  # fmt: skip
     return records
 
 
@@ -81,7 +84,7 @@ def decode_voices(data: bytes) -> list[Voice]:
 histories = st.binary(max_size=28).map(decode)
 some_voices = st.binary(max_size=6).map(decode_voices)
 hours = st.integers(0, 20).map(hour)
-modes = st.sampled_from([CONSENT, EACH, LATEST, HEALTH])
+modes = st.sampled_from([CONSENT, EACH, LATEST, HEALTH, RENEWED])
 
 
 @many
@@ -99,7 +102,7 @@ def test_without_a_record_that_is_known_nothing_is_allowed(
 
 @many
 @given(st.lists(histories, min_size=1, max_size=3), st.binary(min_size=4, max_size=4), hours,
-       hours, st.sampled_from([CONSENT, EACH, OBJECTABLE, LATEST, HEALTH]))  # fmt: skip
+       hours, st.sampled_from([CONSENT, EACH, OBJECTABLE, LATEST, HEALTH, RENEWED]))  # fmt: skip
 def test_one_more_refusal_never_turns_a_denial_into_permission(
     people: list[list[Record]], data: bytes, at: datetime, known_at: datetime, purpose: Purpose
 ) -> None:
@@ -108,7 +111,11 @@ def test_one_more_refusal_never_turns_a_denial_into_permission(
 
     def allowed(histories: list[list[Record]]) -> bool:
         voices = [
-            Voice.of(("user_id", str(n)), standing(h, at=at, known_at=known_at), asserted=n < 2)
+            Voice.of(
+                ("user_id", str(n)),
+                standing(h, at=at, known_at=known_at, purpose=purpose),
+                asserted=n < 2,
+            )
             for n, h in enumerate(histories)
         ]
         return decide(purpose, voices, acting=voices[0]).allow
@@ -188,6 +195,69 @@ def test_a_late_grant_dated_before_a_withdrawal_does_not_revive(
         for n, r in enumerate(late)
     ]
     assert standing(history + grants, at=at, known_at=EVER)[0] == before
+
+
+@many
+@given(histories, st.binary(min_size=4, max_size=4), hours)
+def test_a_grant_lifts_no_refusal_that_is_proved_better(
+    history: list[Record], data: bytes, at: datetime
+) -> None:
+    [grant] = decode(data)
+    before = standing(history, at=at, known_at=EVER)
+    nos = [r for r in history if r.state != "given" and r.order_time <= at]
+    best = max((r.proof for r in nos), default=0)
+    if before.standing not in ("refused", "withdrawn") or best == 0:
+        return
+    weak = replace(grant, state="given", universal=None, proof=best - 1, seq=99)
+    given_ = [r for r in history if r.state == "given"]
+    best_stands = any(
+        no.proof == best
+        and not any(
+            g.proof >= best and g.order_time > no.order_time and g.effective_at <= at
+            for g in given_
+        )
+        for no in nos
+    )
+    after = standing([*history, weak], at=at, known_at=EVER)
+    if best_stands:
+        assert after.standing in ("refused", "withdrawn")
+    # What is proved as well as anything is the last word, as long as nothing universal is said.
+    if not any(no.universal for no in nos):
+        strong = replace(weak, effective_at=at, recorded_at=at, valid_until=None, proof=best)
+        said = standing([*history, strong], at=at, known_at=EVER)
+        latest = max(no.order_time for no in nos)
+        assert (said.standing in ("refused", "withdrawn")) == (latest == at)
+
+
+@many
+@given(
+    st.lists(st.tuples(hours, st.booleans()), min_size=1, max_size=5),
+    hours,
+    hours,
+    hours,
+)
+def test_a_grant_from_before_a_version_that_renews_is_stale_whenever_it_arrives(
+    later: list[tuple[datetime, bool]], effective: datetime, recorded: datetime, at: datetime
+) -> None:
+    first = Purpose("club.news", effective_from=START)
+    versions = [first] + [
+        replace(first, version=2 + n, effective_from=when, renews=renews)
+        for n, (when, renews) in enumerate(later)
+    ]
+    agreed = Versions(versions).at("club.news", min(effective, recorded))
+    grant = Record("given", effective, recorded, 1, purpose_version=agreed.version)
+    now = catalogue._in_effect([(v, at) for v in versions], at)["club.news"]
+    said = standing([grant], at=at, known_at=EVER, purpose=now).standing
+    renewed_since = [
+        v.version
+        for v in versions
+        if v.renews and min(effective, recorded) < v.effective_from <= at
+        and v.version > agreed.version
+    ]  # fmt: skip
+    if effective <= at:
+        assert said == ("stale_notice" if renewed_since else "given")
+    shown = Versions(versions).at("club.news", EVER, last=1)
+    assert shown == first, "a notice tells of nothing that came after it"
 
 
 @many

@@ -16,7 +16,7 @@ WITH asked AS NOT MATERIALIZED (
 -- <everybody
   SELECT DISTINCT ON (i.person_id, i.group_id, i.identifier_id)
          i.*, r.state, r.order_time, r.valid_until, r.purpose_version, r.account_wide, r.stamp,
-         r.unproven, r.guardian
+         r.unproven, r.guardian, r.proof
   FROM asked i
   LEFT JOIN consent.record r
     ON r.namespace = i.namespace AND r.value = i.value AND r.purpose = :purpose
@@ -63,6 +63,25 @@ WITH asked AS NOT MATERIALIZED (
                              AND o.purpose = :purpose
                            -- one by one
                            ) THEN 'refused'
+              -- A refusal stands until a later grant that is proved as well. Of most identifiers the
+              -- first condition, of nearly all others the second is enough.
+              WHEN proof < 3
+                AND (proof = 0
+                     OR EXISTS (SELECT FROM consent.record n
+                                WHERE n.namespace = said.namespace AND n.value = said.value
+                                  AND n.purpose = :purpose AND n.state <> 'given' AND n.proof > 1
+                                -- one by one
+                                ))
+                AND EXISTS (SELECT FROM consent.record n
+                            WHERE n.namespace = said.namespace AND n.value = said.value
+                              AND n.purpose = :purpose AND n.state <> 'given'
+                              AND n.proof > said.proof
+                              AND NOT EXISTS (
+                                SELECT FROM consent.record g
+                                WHERE g.namespace = n.namespace AND g.value = n.value
+                                  AND g.purpose = n.purpose AND g.state = 'given'
+                                  AND g.proof >= n.proof AND g.order_time > n.order_time
+                                  AND g.effective_at <= statement_timestamp())) THEN 'refused'
               WHEN valid_until <= statement_timestamp() THEN 'expired'
               WHEN purpose_version < :renewed THEN 'stale_notice'
               WHEN unproven THEN 'unproven'
