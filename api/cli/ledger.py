@@ -21,8 +21,8 @@ from app.ledger.anchor import Anchor, notes
 from app.ledger.job import LedgerJob
 from app.ledger.keystore import Keystore
 from consent import ledger as consent_ledger
-from consent.ledger import check as checker
-from consent.ledger import store
+from consent.ledger import check_send, store
+from consent.ledger.check import read_file
 
 ledger = typer.Typer(help="The ledger of consent, and proofs from it.", no_args_is_help=True)
 ledger.command("sends")(sends.sends)
@@ -80,7 +80,7 @@ def verify(
 
 
 def _given(path: Path) -> list[str]:
-    found = notes(checker.read_file(path))
+    found = notes(read_file(path))
     if not found:
         raise typer.BadParameter(f"{path} holds no checkpoint")
     return found
@@ -120,10 +120,11 @@ def check(
 ) -> None:
     """Check a proof without database or network; status 1 when it does not hold.
 
-    The same as `python consent/ledger/check.py`, which can be copied anywhere.
+    The same as `python consent/ledger/check_send.py`, which can be copied anywhere with the
+    `check.py` beside it; of anything but sends that one is enough.
     """
     arguments = [str(file), *(f"--vkey={key}" for key in vkey)]
-    raise typer.Exit(checker.main([*arguments, *([f"--body={body}"] if body else [])]))
+    raise typer.Exit(check_send.main([*arguments, *([f"--body={body}"] if body else [])]))
 
 
 @ledger.command()

@@ -298,7 +298,7 @@ class Deciding:
                 notes.append(sent[job.row.id])
             elif job.row.person_id in members:
                 about = people.identifiers(self._session, members[job.row.person_id])
-                notes.append(manifest.Sent(job.row, manifest.TOLD_BEFORE, about))
+                notes.append(manifest.Sent(job.row, manifest.TOLD_BEFORE, about, job.record.intent))
         manifest.note(self._session, notes)
 
 

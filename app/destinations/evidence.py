@@ -12,16 +12,19 @@ from sqlalchemy.orm import Session
 import consent
 from app.access import reads
 from app.db import statement
-from app.destinations.manifest import GIVEN, MOST
-from app.destinations.outbox import ENTERED
+from app.destinations.manifest import GIVEN, MOST, TOLD_BEFORE
 from app.destinations.tables import Disclosure, Manifest
 from app.errors import SendNotFound
 from consent.errors import LedgerEntryNotSealed
 from consent.ledger import KeyById, manifest, opening, store
-from consent.ledger.check import SEND, named, unbase64
+from consent.ledger.check import unbase64
+from consent.ledger.check_send import SEND, named
+from consent.ledger.entry import word
 from consent.ledger.sealer import catalogue_id
 from identity import people
 
+#: What an entry says of a manifest that must be so.
+COMMITTED = ("destination", "purpose", "root", "sends")
 #: Wrong decisions or manifests that are told of at most.
 MOST_LISTED = 100
 
@@ -65,7 +68,7 @@ def last(
     What took something back, or righted it, is none: for that nobody had to agree.
     """
     for row in sends(session, namespace, value, until=until, destination=destination):
-        if said(row)["kind"] == ENTERED:
+        if said(row)["reason"] != TOLD_BEFORE:
             return row
     raise SendNotFound(f"nothing was sent to {destination} about this person until {until}")
 
@@ -74,23 +77,20 @@ def prove(session: Session, keys: KeyById, row: Disclosure) -> str:
     """Return the proof of a send with all that it rests on, which `check_send` checks offline.
 
     It is personal data: identifiers, consent records and their keys are in it. Raises
-    LedgerEntryNotSealed while the send, or a record that it rests on, waits for the sealer.
+    LedgerEntryNotSealed while the send, or a record that it rests on, waits for the sealer, and
+    SendNotFound where what it takes back is on record no more.
     """
-    if row.manifest_id is None or row.place is None:
-        raise LedgerEntryNotSealed(f"the send of {row.decided_at.isoformat()} will be sealed soon")
-    send, found = said(row), session.get_one(Manifest, row.manifest_id)
-    hashes = _hashes(found)
-    path = manifest.tree(hashes).inclusion_proof(row.place, len(hashes))
+    send, before = said(row), {}
+    if send["reason"] == TOLD_BEFORE:
+        before = {"before": _leaf(session, _before(session, row))}
     records = _records(session, send, row.identifier_ids)
     sealed = [(one, index) for one in records if (index := _index(session, one, send)) is not None]
     purpose = catalogue_id("purpose", send["purpose"], int(send["purpose_version"]))
     return json.dumps(
         {
             "format": SEND,
-            "leaf": row.leaf,
-            "place": row.place,
-            "path": [base64.b64encode(step).decode() for step in path],
-            "manifest": _proof(session, store.index_of(session, found.id)),
+            **_leaf(session, row),
+            **before,
             "identifiers": _named(session, send, row.identifier_ids),
             "purpose": _proof(session, store.index_of(session, purpose)),
             "records": [
@@ -102,6 +102,37 @@ def prove(session: Session, keys: KeyById, row: Disclosure) -> str:
         indent=1,
         ensure_ascii=False,
     )
+
+
+def _leaf(session: Session, row: Disclosure) -> dict[str, Any]:
+    """Return a send with the way to its manifest, and that with its way to the signed root."""
+    if row.manifest_id is None or row.place is None:
+        raise LedgerEntryNotSealed(f"the send of {row.decided_at.isoformat()} will be sealed soon")
+    found = session.get_one(Manifest, row.manifest_id)
+    hashes = _hashes(found)
+    path = manifest.tree(hashes).inclusion_proof(row.place, len(hashes))
+    return {
+        "leaf": row.leaf,
+        "place": row.place,
+        "path": [base64.b64encode(step).decode() for step in path],
+        "manifest": _proof(session, store.index_of(session, found.id)),
+    }
+
+
+def _before(session: Session, row: Disclosure) -> Disclosure:
+    """Return the send that told a receiver of the profile that it is told to give back."""
+    earlier = sa.select(Disclosure).where(
+        Disclosure.destination_id == row.destination_id,
+        Disclosure.purpose == row.purpose,
+        Disclosure.identifier_ids.overlap(
+            sa.cast(row.identifier_ids, Disclosure.identifier_ids.type)
+        ),
+        Disclosure.decided_at < row.decided_at,
+    )
+    for one in session.scalars(earlier.order_by(Disclosure.decided_at.desc())):
+        if said(one)["reason"] != TOLD_BEFORE and said(one)["profile"] == said(row)["profile"]:
+            return one
+    raise SendNotFound("what this takes back is on record no more")
 
 
 def _hashes(of: Manifest) -> list[bytes]:
@@ -161,12 +192,18 @@ def tampered(session: Session) -> list[str]:
     wrong = [f"send {row.id} is not what manifest {row.manifest_id} holds" for row in rows]
     query = sa.select(Manifest).order_by(Manifest.made_at, Manifest.id)
     for some in session.scalars(query.execution_options(yield_per=100)).partitions():
+        # In this order: what is sealed in between is found by one of them.
+        waits = store.waiting(session, [one.id for one in some])
         entries = store.said_about(session, [one.id for one in some])
         for one in some:
             hashes = _hashes(one)
             root = base64.b64encode(manifest.tree(hashes).root()).decode()
             entry = entries.get(one.id)
-            if entry is not None and (entry["root"], entry["sends"]) != (root, str(len(hashes))):
+            about = (str(one.destination_id), word(one.purpose), root, str(len(hashes)))
+            if entry is None:
+                if one.id not in waits:
+                    wrong.append(f"manifest {one.id} is in no entry of the ledger")
+            elif tuple(entry.get(name) for name in COMMITTED) != about:
                 wrong.append(f"manifest {one.id} is not what entry {entry['index']} commits to")
     return wrong[:MOST_LISTED]
 

@@ -24,7 +24,7 @@ import consent
 from app.db import Sessions, advisory_lock, statement
 from app.destinations.tables import Disclosure, Manifest
 from consent import ledger
-from consent.ledger import manifest
+from consent.ledger import check_send, manifest
 from consent.ledger.check import leaf_hash
 from consent.ledger.entry import minute, word
 
@@ -33,7 +33,7 @@ MOST = 5_000
 #: Why what rests on consent is sent.
 GIVEN = "given"
 #: Why what takes back or rights a message is sent: its receiver was told before (GDPR art. 19).
-TOLD_BEFORE = "told_before"
+TOLD_BEFORE = check_send.TOLD_BEFORE
 #: Nobody allows it any more, in the moment between decision and note: this is proved by nothing.
 NOBODY = "nobody"
 #: A decision as it waits: id, destination, purpose, leaf, when.
@@ -47,6 +47,8 @@ class Sent:
     row: sa.Row[Any]
     reason: str
     identifiers: Sequence[sa.Row[int, str, str]]
+    #: What its receiver is to do (`kind.Record`).
+    intent: str = "hold"
 
 
 def note(session: Session, sends: Sequence[Sent]) -> None:
@@ -81,7 +83,12 @@ class _Relied:
     def of(self, identifiers: Collection[int]) -> dict[int, str]:
         """Return the records on which the use of these identifiers rests, by whose they are."""
         whose = {i if self._alone else self._group.get(i, i) for i in identifiers}
-        return {i: record for one in whose for i, record in self._grants[one].items()}
+        return {
+            i: record
+            for one in whose
+            for i, record in self._grants[one].items()
+            if i in identifiers  # who of a group may not be used speaks for nobody
+        }
 
 
 def _relied_on(session: Session, purpose: consent.Purpose, used: Collection[int]) -> _Relied:
@@ -103,6 +110,7 @@ def _row(sent: Sent, purpose: consent.Purpose, relied: _Relied, now: datetime) -
         "message": str(row.message_id),
         "attempt": str(row.attempts),
         "kind": row.type,
+        "intent": sent.intent,
         "segment": row.payload.get("segment"),
         "destination": {
             "id": str(row.destination_id),
@@ -122,7 +130,7 @@ def _row(sent: Sent, purpose: consent.Purpose, relied: _Relied, now: datetime) -
     return {
         "destination_id": row.destination_id,
         "purpose": purpose.key,
-        "identifier_ids": sorted(ids | grants.keys()),
+        "identifier_ids": sorted(ids),
         "leaf": manifest.leaf(said, names, secrets.token_bytes(manifest.NONCE)),
         "decided_at": now,
     }

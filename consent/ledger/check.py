@@ -4,6 +4,8 @@ It imports nothing else of the product, so that who receives a proof can copy it
 
     python check.py FILE --vkey KEY
 
+The proof of a send is checked by `check_send.py`, which needs this file beside it.
+
 Hashes are those of RFC 6962 and RFC 9162 section 2.1, signatures those of C2SP signed-note, files
 those of C2SP tlog-checkpoint and tlog-proof@v1. Base64 is taken in its one canonical form only, or
 a flipped bit could hide in what a decoder ignores.
@@ -24,17 +26,19 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-_time = datetime.fromisoformat
+time = datetime.fromisoformat
 HEADER = "c2sp.org/tlog-proof@v1"
 ED25519 = 1  # the signature type of a note
-SEND = "parcours.send-proof/v1"  # the form of a proof of one send, with all that it rests on
-AT_ONCE = timedelta(seconds=5)  # a refusal recorded so shortly before may have been on its way in
 LATE = timedelta(days=1)  # longer than anything but a sealer that stands still keeps a record out
 LARGEST = 1_000_000  # than any note or proof of ours, and small enough for anybody
 
 
 class ProofInvalid(ValueError):
     """The proof does not hold."""
+
+
+#: What reading a file raises that is no proof.
+MALFORMED = (ProofInvalid, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 def leaf_hash(entry: bytes) -> bytes:
@@ -251,106 +255,6 @@ def check_body(entry: dict[str, Any], opening: str) -> dict[str, Any]:
     return found
 
 
-def named(nonce: bytes, identifier: str) -> str:
-    """Return how the leaf with this key names an identifier, written `namespace:value`."""
-    return base64.b64encode(hmac.digest(nonce, identifier.encode(), "sha256")).decode()
-
-
-def check_send(text: str, vkeys: Iterable[str]) -> dict[str, Any]:
-    """Return what a proof of one send shows: the send, to whom, and the consent it rests on.
-
-    It holds when the send is in a manifest in the log and names the identifiers; the purpose is
-    there with that lawful basis; and where this is consent, each record that it names is there,
-    given for the purpose, on record and in force then, with its notice. No refusal that is shown
-    may have come after. Whether there are others only the whole log says. Raises ProofInvalid.
-    """
-    given, keys = json.loads(text), list(vkeys)
-    if given["format"] != SEND:
-        raise ProofInvalid(f"this is no {SEND}")
-    manifest, leaf = check(given["manifest"], keys), str(given["leaf"])
-    said, send = manifest.entry, json.loads(leaf)
-    path = [unbase64(step) for step in given["path"]]
-    if said["type"] != "decision_manifest" or unbase64(said["root"]) != root_of_path(
-        leaf_hash(leaf.encode()), given["place"], number(said["sends"]), path
-    ):
-        raise ProofInvalid("the send is not in the manifest")
-    if (said["purpose"], said["destination"]) != (send["purpose"], send["destination"]["id"]):
-        raise ProofInvalid("the manifest is of another purpose or destination")
-    nonce = unbase64(send["nonce"])
-    shown = {named(nonce, one) for one in given["identifiers"]}
-    if not shown <= set(send["identifiers"]) or bool(shown) != bool(send["identifiers"]):
-        raise ProofInvalid("the identifiers are not those that the send names")
-    purpose = check(given["purpose"], keys).entry
-    names = (purpose["type"], purpose["purpose"], purpose["version"])
-    basis = json.loads(purpose["content"])["lawful_basis"]
-    wanted = ("purpose", send["purpose"], send["purpose_version"], send["lawful_basis"])
-    if (*names, basis) != wanted:
-        raise ProofInvalid("the purpose is not the one of the send")
-    records = [_record(one, keys) for one in given["records"]]
-    _check_grants(send, [body for _, body in records])
-    relied = [entry for entry, body in records if body["id"] in send["records"]]
-    if any(_time(entry["logged"]) > _time(said["logged"]) + LATE for entry in relied):
-        raise ProofInvalid("a record that the send names was logged long after the send")
-    notices = _notices(given["notices"], keys, {e["notice"] for e in relied if "notice" in e})
-    return {
-        "send": send,
-        "identifiers": given["identifiers"],
-        "identifiers_not_shown": len(send["identifiers"]) - len(shown),
-        "records": [body for _, body in records],
-        "notices": notices,
-        "manifest": said,
-        "checkpoint": f"{manifest.checkpoint.size} entries of {manifest.checkpoint.origin}",
-    }
-
-
-def _record(one: dict[str, Any], vkeys: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the entry of a consent record and the record itself."""
-    entry = check(one["proof"], vkeys).entry
-    if entry["type"] != "consent":
-        raise ProofInvalid("this is no consent record")
-    return entry, check_body(entry, one["opening"])
-
-
-def _check_grants(send: dict[str, Any], records: Sequence[dict[str, Any]]) -> None:
-    """Demand that the records that a send names allowed it when it was decided."""
-    at = _time(send["decided_at"])
-    relied = [body for body in records if body["id"] in send["records"]]
-    if {body["id"] for body in relied} != set(send["records"]):
-        raise ProofInvalid("a record that the send names is not shown")
-    if send["lawful_basis"] == "consent" and send["reason"] != "told_before" and not relied:
-        raise ProofInvalid("the send names no consent")
-    for body in relied:
-        end = _time(body["valid_until"]) if body["valid_until"] else None
-        if (body["state"], body["purpose"]) != ("given", send["purpose"]):
-            raise ProofInvalid(f"record {body['id']} does not allow the purpose")
-        if max(_time(body["effective_at"]), _time(body["recorded_at"])) > at or (end and end <= at):
-            raise ProofInvalid(f"record {body['id']} was not in force then")
-        for other in records:
-            if (
-                other["state"] != "given"
-                and (other["namespace"], other["value"]) == (body["namespace"], body["value"])
-                and _time(other["order_time"]) >= _time(body["order_time"])
-                and _time(other["recorded_at"]) + AT_ONCE <= at
-            ):
-                raise ProofInvalid(f"record {other['id']} had refused it before")
-
-
-def _notices(
-    shown: Iterable[dict[str, Any]], vkeys: Sequence[str], wanted: set[str]
-) -> list[dict[str, Any]]:
-    """Return the notices with their texts, among them all that are wanted by their hashes."""
-    found = {}
-    for one in shown:
-        entry = check(one["proof"], vkeys).entry
-        digest = hashlib.sha256(one["text"].encode()).hexdigest()
-        if entry["type"] != "notice" or entry["sha256"] != digest:
-            raise ProofInvalid("the text is not that of the notice")
-        found[digest] = {**json.loads(entry["content"]), "text": one["text"]}
-    if wanted - found.keys():
-        raise ProofInvalid("a notice on which consent was given is not shown")
-    return list(found.values())
-
-
 def read_file(path: Path) -> str:
     """Return a file's text; raises ProofInvalid for what is none."""
     try:
@@ -367,33 +271,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--body", type=Path, help="the readable record, to compare with the entry")
     given = parser.parse_args(arguments)
     try:
-        text = read_file(given.file)
-        if text.startswith("{"):
-            what, told = _told_of_send(check_send(text, given.vkey))
-        else:
-            what, told = _told_of_entry(check(text, given.vkey), given.body)
-    except (ProofInvalid, ValueError, KeyError, TypeError, AttributeError) as error:
-        sys.stderr.write(f"NOT proved: {error}\n")
-        return 1
+        what, told = _told_of(check(read_file(given.file), given.vkey), given.body)
+    except MALFORMED as error:
+        return refused(error)
+    return proved(what, told)
+
+
+def proved(what: str, told: Iterable[Any]) -> int:
+    """Say what is proved; return the exit status."""
     sys.stdout.write(f"proved: {what}\n")
     for one in told:
         sys.stdout.write(json.dumps(one, indent=2, ensure_ascii=False) + "\n")
     return 0
 
 
-def _told_of_entry(found: Checked, body: Path | None) -> tuple[str, list[Any]]:
+def refused(error: Exception) -> int:
+    """Say why nothing is proved; return the exit status."""
+    sys.stderr.write(f"NOT proved: {error}\n")
+    return 1
+
+
+def _told_of(found: Checked, body: Path | None) -> tuple[str, list[Any]]:
     records = [check_body(found.entry, read_file(body))] if body else []
     what = f"entry {found.index} of {found.checkpoint.size} in {found.checkpoint.origin}"
     for at in (record["recorded_at"] for record in records if "recorded_at" in record):
-        if (waited := _time(found.entry["logged"]) - _time(at)) > LATE:
+        if (waited := time(found.entry["logged"]) - time(at)) > LATE:
             what += f", logged {waited.days} days after the time that the record states"
     return what, [found.entry, *records]
-
-
-def _told_of_send(found: dict[str, Any]) -> tuple[str, list[Any]]:
-    send, where = found["send"], found["checkpoint"]
-    said = f"{send['message']} to {send['destination']['name']} for {send['purpose']}"
-    return f"send {said} at {send['decided_at']}, among {where}", [found]
 
 
 if __name__ == "__main__":

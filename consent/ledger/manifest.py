@@ -10,11 +10,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from consent.ledger.canonical import canonical
-from consent.ledger.check import named
+from consent.ledger.check_send import named
 from consent.ledger.tree import Tree, grow
 
-#: The form of leaves.
-VERSION = "1"
+#: The form of leaves; those of form 1 do not tell the intent.
+VERSION = "2"
 #: Bytes of the key of a leaf.
 NONCE = 32
 

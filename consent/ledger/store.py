@@ -115,6 +115,12 @@ def said_about(session: Session, abouts: Collection[UUID]) -> dict[UUID, dict[st
     return {row.about: json.loads(row.entry) for row in session.execute(query)}
 
 
+def waiting(session: Session, abouts: Collection[UUID]) -> set[UUID]:
+    """Return about which of these a statement waits for the sealer."""
+    query = sa.select(LedgerStatement.about).where(LedgerStatement.about.in_(abouts))
+    return set(session.scalars(query))
+
+
 def prove(session: Session, index: int, *, size: int | None = None) -> Proof:
     """Return the proof that an entry is in the ledger, against a checkpoint or the newest one.
 

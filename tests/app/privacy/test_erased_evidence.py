@@ -13,7 +13,7 @@ from app.destinations.deliver import deliver
 from app.destinations.tables import Disclosure, Manifest
 from app.ledger.job import LedgerJob
 from consent import ledger, restrictions
-from consent.ledger import check, store
+from consent.ledger import check_send, store
 from identity import people
 from tests.app.privacy.conftest import World
 from tests.app.privacy.test_erasure import ADA, ada, bob
@@ -74,7 +74,7 @@ def test_what_was_sent_and_denied_is_forgotten_with_the_person_and_others_stay_p
         assert report.problems == []
         assert evidence.tampered(session) == []
     for given in proofs.values():  # what was proved before still is
-        assert check.check_send(given, vkeys)["send"]["reason"] == "given"
+        assert check_send.check_send(given, vkeys)["send"]["reason"] == "given"
     job.keystore.close()
 
 
