@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from identity.guards import Edge, Node, Standing, Union, priorities, stand, strength
 from identity.identifiers import Rules, rules_of
+from identity.letters import roman
 from identity.nicknames import NICKNAMES
 
 #: Two logins are one person only on a match this certain; devices and addresses never join them.
@@ -223,16 +224,20 @@ def _contradict(one: Name, other: Name) -> bool:
     """Say whether two records name two people: other first names, and no equal birth date.
 
     A typo, a nickname, an initial, and first and last name in each other's place are no
-    contradiction: holding those cost .011 of recall on Febrl 3. That two begin with the same letter
-    excuses nothing else: of the families behind one e-mail it hid every seventh.
+    contradiction: holding those cost .011 of recall on Febrl 3. Nor is a name in another script.
+    That two begin with the same letter excuses nothing else: of the families behind one e-mail it
+    hid every seventh.
     """
     first, first_last, first_born = one
     second, second_last, second_born = other
     if first_born and first_born == second_born:
         return False
+    first, second = roman(first), roman(second)
+    if first.isascii() != second.isascii():
+        return False
     if first[:2] == second[:2] or first in second or second in first:
         return False
-    if first == second_last or second == first_last:
+    if first == roman(second_last or "") or second == roman(first_last or ""):
         return False
     here, there = _called(first), _called(second)
     if not here.isdisjoint(there) or first in _initials(there) or second in _initials(here):

@@ -11,6 +11,7 @@ landline and e-mail then agree together, and together say no more than "one hous
 from dataclasses import dataclass
 
 from identity.attributes import FULL_NAME, ROLES
+from identity.letters import roman_sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,8 @@ _INITIAL = (
 )
 # What both may be short for; a name may be short for several.
 _NICKNAME = "list_has_any(string_split(nicks_l, '|'), string_split(nicks_r, '|'))"
+# A name in Chinese says nothing of one in Latin letters.
+_OTHER_SCRIPT = "{0}_latin_l <> {0}_latin_r"
 _SHARED_PART = "list_has_any(string_split(last_name_l, ' '), string_split(last_name_r, ' '))"
 _DATE_TYPO = (
     f"{_typo('birth_date')} or birth_date_l = concat(left(birth_date_r, 5),"
@@ -77,8 +80,9 @@ _TWO_DATE_PARTS = (
 _OWN_NAME = "(email_named_l or email_named_r)"
 # Other numbers behind one name are other people's.
 _USER_ALIKE = f"({_typo('email_user', 5)} or {_alike('email_user', 0.95)})"
-_USER_CLOSE = f"({_same('email_user')} or email_number_l = email_number_r and {_USER_ALIKE})"
-_CLOSE_USER = f"{_USER_CLOSE} and not {_OWN_NAME} or {_alike('own_email', 0.92)}"
+_SAME_NUMBER = _same("email_number")
+_USER_CLOSE = f"({_same('email_user')} or {_SAME_NUMBER} and {_USER_ALIKE})"
+_CLOSE_USER = f"{_USER_CLOSE} and not {_OWN_NAME} or {_SAME_NUMBER} and {_alike('own_email', 0.92)}"
 _OWN_NUMBER = f"{_USER_CLOSE} and email_number_l <> ''"
 _AREA = f"({_same('postcode')} or {_alike('city', 0.9)} or {_typo('postcode')})"
 _NO_AREA = f"({_absent('postcode')} and {_absent('city')})"
@@ -102,7 +106,7 @@ _STREET_CLOSE = (
 # synthetic customers' strangers with one name and an e-mail, .34 have it, and of their matches .05.
 COMPARISONS: dict[str, tuple[str, tuple[Level, ...]]] = {
     "first_name": (
-        _absent("first_name"),
+        f"{_absent('first_name')} or {_OTHER_SCRIPT.format('first')}",
         (
             Level("other generation", _GENERATIONS, 0.0002, 0.012, 0.0005, least_u=0.0005),
             Level("swapped", _SWAPPED, 0.02, 0.0006, 5e-7),
@@ -119,7 +123,7 @@ COMPARISONS: dict[str, tuple[str, tuple[Level, ...]]] = {
         ),
     ),
     "last_name": (
-        f"{_absent('last_name')} or ({_SWAPPED})",
+        f"{_absent('last_name')} or {_OTHER_SCRIPT.format('last')} or ({_SWAPPED})",
         (
             Level("same", _same("last_name"), 0.86, 0.70, 0.0008, "last_name"),
             Level(
@@ -219,13 +223,17 @@ BLOCKING: dict[str, str] = {
     "prefixes": "left(first_name, 3) || '|' || left(last_name, 3)",
 }
 
+# A house has its number before the street, after it, or in a column of its own.
 # The fields and what derives from them; `fields` and `nicknames` are its inputs.
 # Of a name what says father or son.
 _SUFFIX = "' (jr|junior|sr|senior|i|ii|iii|iv)$'"
 PEOPLE = r"""
 create table people as
-with said as (
-    select *, regexp_extract(email, $full_name, ['first', 'last']) as said from fields
+with latin as (
+    select * replace ($roman_first as first_name, $roman_last as last_name,
+        $roman_city as city, $roman_address as address) from fields
+), said as (
+    select *, regexp_extract(email, $full_name, ['first', 'last']) as said from latin
 ), spelled as (
     select * exclude (said, telling) replace (
         case when telling then said.first else first_name end as first_name,
@@ -254,18 +262,28 @@ with said as (
             then email end as own_email,
         regexp_replace(email_user, '\D', '', 'g') as email_number,
         regexp_replace(email_user, '[^a-z]', '', 'g') as email_word,
-        coalesce(house_number, nullif(regexp_extract(address, '^(\d+\w?) ', 1), '')) as number,
-        regexp_replace(address, '^\d+\w? ', '') as road
+        regexp_extract(address, '^(\d+\w?) ', 1) as number_first,
+        case when house_number is null and number_first = ''
+            then regexp_extract(address, ' (\d{1,3} ?[a-z]?)$', 1) else '' end as number_last,
+        coalesce(house_number, nullif(number_first, ''), nullif(replace(number_last, ' ', ''), ''))
+            as number,
+        case when number_last = '' then regexp_replace(address, '^\d+\w? ', '')
+            else left(address, -1 - length(number_last)) end as road
     from named
 )
-select split.* replace (email_user || '@' || domain as email), coalesce(nick, first_name) as nick,
+select split.* exclude (number_first, number_last) replace (email_user || '@' || domain as email),
+    coalesce(nick, first_name) as nick,
     coalesce(nicks, first_name) as nicks,
+    regexp_matches(first_name, '^[a-z0-9 ]*$') as first_latin,
+    regexp_matches(last_name, '^[a-z0-9 ]*$') as last_latin,
     case when road is not null then concat_ws(' ', number, road) end as street,
     coalesce(contains(email_user, last_name) and length(last_name) > 2, false)
         or coalesce(contains(email_user, first_name) and length(first_name) > 2, false)
         as email_named
 from split left join nicknames on first_name = name order by record_id
 """.replace("$suffix", _SUFFIX).replace("$full_name", f"'{FULL_NAME}'")
+for _name in ("first_name", "last_name", "city", "address"):
+    PEOPLE = PEOPLE.replace(f"$roman_{_name.removesuffix('_name')}", roman_sql(_name))
 PEOPLE = PEOPLE.replace("$roles", ", ".join(f"'{role}'" for role in sorted(ROLES)))
 
 
