@@ -42,9 +42,30 @@ class Move:
         return self.now.allow is not self.then.allow
 
 
-def compare(session: Session, now: consent.Purpose, then: consent.Purpose) -> list[Move]:
-    """Decide about everybody by each of two versions, with the product's own statement."""
-    (first, values), (second, more) = _side("now", now), _side("then", then)
+#: What is said of one purpose, and besides what stands refused of the one above that it comes to
+#: have (`consent/sql/refused_above.sql`).
+WITH_ABOVE = """above_{name} AS (
+  SELECT namespace, value, purpose, state, order_time, recorded_at, seq, effective_at, valid_until,
+         purpose_version, account_wide, stamp, unproven, guardian, proof
+  FROM consent.record WHERE purpose = :{name}_purpose
+  UNION ALL
+  SELECT r.namespace, r.value, :{name}_purpose, r.state, r.order_time, statement_timestamp(), r.seq,
+         r.effective_at, NULL, :{name}_renewed, false, r.proof = 1, false, false,
+         CASE WHEN r.universal = 'opt_out' THEN 4 ELSE r.proof END
+  FROM consent.current c JOIN consent.record r ON r.id = c.record_id
+  WHERE c.purpose = :{name}_above AND c.state IN ('refused', 'withdrawn')
+), """
+
+
+def compare(
+    session: Session, now: consent.Purpose, then: consent.Purpose, *, above: str | None = None
+) -> list[Move]:
+    """Decide about everybody by each of two versions, with the product's own statement.
+
+    `above` is the purpose that the second one comes to have above it: what is refused there is
+    refused here.
+    """
+    (first, values), (second, more) = _side("now", now), _side("then", then, above)
     rows = session.execute(
         sa.text(
             f"WITH {first}, {second} "
@@ -77,15 +98,25 @@ def decided(session: Session, purpose: consent.Purpose) -> dict[str, Any]:
     return counted([Move(verdict, verdict, people) for verdict, people in verdicts], "now")
 
 
-def _side(name: str, purpose: consent.Purpose) -> tuple[str, dict[str, Any]]:
+def _side(
+    name: str, purpose: consent.Purpose, above: str | None = None
+) -> tuple[str, dict[str, Any]]:
     """Return a table `side_NAME` of what is decided of each person, and its values."""
-    decided = PARAMETER.sub(rf":{name}_\1", decision(None).text)
+    text, records = decision(None).text, ""
+    if above is not None:
+        text = text.replace("consent.record ", f"above_{name} ")
+        text = text.replace(
+            "d.purpose_key = :purpose",
+            "d.purpose_key = :purpose OR d.kind = 'objection' AND d.purpose_key = :above",
+        )
+        records = WITH_ABOVE.format(name=name)
+    decided = PARAMETER.sub(rf":{name}_\1", text)
     sql = (
-        f"side_{name} AS MATERIALIZED (SELECT person_id, bool_or(allowed) AS allowed,"
+        f"{records}side_{name} AS MATERIALIZED (SELECT person_id, bool_or(allowed) AS allowed,"
         " coalesce(min(reason) FILTER (WHERE allowed), min(reason)) AS reason"
         f" FROM ({decided}) AS decided GROUP BY person_id)"
     )
-    values = parameters(purpose, None)
+    values = parameters(purpose, None) | ({} if above is None else {"above": above})
     return sql, {f"{name}_{key}": value for key, value in values.items()}
 
 

@@ -47,6 +47,7 @@ def receipt(session: Session, record_id: UUID, form: Format, *, address: str) ->
         recipients=tuple(dict.fromkeys([*declared["recipients"], *_sent_to(session, row.purpose)])),
         controller=controller,
         address=address,
+        guardian=_guardian(row),
     )
     return receipts.kantara(facts) if form == "kantara" else receipts.dpv(facts)
 
@@ -68,6 +69,13 @@ def _sent_to(session: Session, purpose: str) -> list[str]:
     )
     found = session.scalars(query.order_by(Destination.name))
     return [destination.declared.get("recipient") or destination.name for destination in found]
+
+
+def _guardian(row: consent.ConsentRecord) -> str | None:
+    """Say how the guardian was checked who said it; None where the person did."""
+    if not row.guardian:
+        return None
+    return str((row.evidence.get("guardian") or {}).get("verified_by") or "nobody knows how")
 
 
 def _method(row: consent.ConsentRecord) -> str:

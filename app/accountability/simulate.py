@@ -36,6 +36,7 @@ from app.segments.compile import members
 from app.segments.members import rule_of
 from app.segments.tables import Segment
 from consent.errors import ConsentError, NoticeNotFound, PurposeNotFound
+from consent.purposes import MARKETING
 from consent.resolve import LAPSES
 from identity import people
 
@@ -84,6 +85,7 @@ def _purpose(session: Session, change: PurposeChange, at: datetime) -> _Found:
     now = known.get(change.key)
     if now is None:
         then = consent.Purpose(change.key, **change.said(), effective_from=at)
+        then = _marketing(known, then)
         moves = _of_a_new_purpose(session, then)
         found = _effects(session, None, then, moves, at)
     else:
@@ -91,10 +93,18 @@ def _purpose(session: Session, change: PurposeChange, at: datetime) -> _Found:
         said = {"renews": False, **change.said()}
         then = replace(now, version=last + 1, effective_from=at, **said)
         then = replace(then, renewed=then.version if then.renews else now.renewed)
-        moves = compare(session, now, then)
+        then = _marketing(known, then)
+        above = then.parent if then.parent != now.parent else None
+        moves = compare(session, now, then, above=above)
         found = _effects(session, now, then, moves, at)
     answer = {"purposes": [found], "refused": _refusal(session, then), "limits": _limits(now, then)}
     return _Found(answer, moves)
+
+
+def _marketing(known: Mapping[str, consent.Purpose], new: consent.Purpose) -> consent.Purpose:
+    """Return a version as the catalogue would have it: what is below marketing is marketing."""
+    below = {MARKETING, *consent.catalogue.below(known.values(), MARKETING)}
+    return replace(new, direct_marketing=new.direct_marketing or new.parent in below)
 
 
 def _refusal(session: Session, new: consent.Purpose) -> str | None:
@@ -113,6 +123,9 @@ def _limits(now: consent.Purpose | None, then: consent.Purpose) -> list[str]:
         found.append("Links would be looked at anew: who is one person may change as well.")
     if now is not None and now.valid_days != then.valid_days and not then.renews:
         found.append("Grants keep the end they were given with; `valid_days` is of new ones.")
+    if now is not None and now.parent != then.parent:
+        found.append("Segments are counted without what is refused by the new parent alone; what "
+                     "lies below the purpose hears that too.")  # fmt: skip
     if now is not None and now.linkable and not then.linkable:
         found.append("What is only counted goes on; reading, segments and sending end.")
     return found

@@ -10,11 +10,11 @@ from app import work as touched
 from app.consents import in_use, record
 from app.errors import SubjectSuppressed
 from app.privacy import erasure_steps, forward, gather, package_store, packages
-from app.privacy.asked import MARKETING
 from app.privacy.rectify import rectify
 from app.privacy.step import DONE, NOT_PRESENT, Outcome, Step, Work
 from app.suppression import gate
 from consent import catalogue, restrictions, suppression
+from consent.purposes import MARKETING
 
 
 def restrict(work: Work) -> Outcome:

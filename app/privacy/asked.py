@@ -9,11 +9,10 @@ from sqlalchemy.orm import Session
 
 from app.errors import PrivacyRequestInvalid
 from consent import catalogue
+from consent.purposes import MARKETING
 from identity import identifiers
 from identity.errors import IdentifierInvalid
 
-#: What an objection to direct marketing names in the place of a purpose (GDPR art. 21(2)).
-MARKETING = "marketing"
 #: Traits that are identifiers too.
 ADDRESSES = ("email", "phone")
 #: What each kind takes beside the person.

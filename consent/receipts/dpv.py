@@ -132,8 +132,8 @@ def _status(facts: Facts, here: str) -> dict[str, Any]:
         "@type": STATES[facts.state],
         "dpv:isIndicatedAtTime": _time(facts.effective_at),
         "dpv:hasDuration": lasts,
-        "dpv:isIndicatedBy": _ref(f"{here}#subject"),
-        "dpv:hasIndicationMethod": facts.method,
+        "dpv:isIndicatedBy": _ref(f"{here}#{'subject' if facts.guardian is None else 'guardian'}"),
+        "dpv:hasIndicationMethod": facts.told,
     }
 
 
@@ -186,6 +186,8 @@ def _entities(facts: Facts, here: str) -> list[dict[str, Any]]:
             "schema:url": authority.get("url", ""),
         },
     ]
+    if facts.guardian is not None:  # by their part alone: nobody is named who is not on record
+        found.append({"@id": f"{here}#guardian", "@type": "dpv:GuardianOfDataSubject"})
     officer = controller.get("dpo")
     if officer:
         contact = {f"schema:{k}": v for k, v in officer.items() if v}

@@ -17,7 +17,11 @@ DECLARED = ("data_classes", "storage_locations", "retention_days")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a receipt is made of; `declared` is told of the purpose, `recipients` are all known."""
+    """What a receipt is made of; `declared` is told of the purpose, `recipients` are all known.
+
+    `guardian` is how the holder of parental responsibility was checked who said it for a child
+    (GDPR art. 8(2)); None where the person did.
+    """
 
     record_id: UUID
     subject: str
@@ -33,6 +37,7 @@ class Facts:
     controller: Mapping[str, Any]
     #: Where this installation answers, without a slash at the end.
     address: str
+    guardian: str | None = None
 
     def demand_complete(self) -> None:
         """Raise ReceiptIncomplete, naming all that is missing, and ReceiptNotPossible."""
@@ -48,6 +53,13 @@ class Facts:
         ]
         if missing:
             raise ReceiptIncomplete("; ".join(missing))
+
+    @property
+    def told(self) -> str:
+        """How it was collected, and by whom where the person did not say it."""
+        if self.guardian is None:
+            return self.method
+        return f"{self.method}; by a guardian, verified by {self.guardian}"
 
     @property
     def language(self) -> str:

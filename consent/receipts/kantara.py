@@ -49,7 +49,7 @@ def kantara(facts: Facts) -> dict[str, Any]:
         "version": "KI-CR-v1.1.0",
         "jurisdiction": controller["jurisdiction"],
         "consentTimestamp": max(0, int(facts.effective_at.timestamp())),
-        "collectionMethod": facts.method,
+        "collectionMethod": facts.told,
         "consentReceiptID": str(facts.record_id),
         "language": facts.language,
         "piiPrincipalId": facts.subject,

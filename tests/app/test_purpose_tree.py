@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from app.consents.permission import permissions
 from consent import restrictions
 from tests.app.privacy.conftest import World, world
 from tests.app.test_catalogue import Officer, officer
@@ -87,3 +88,24 @@ def test_what_is_refused_before_the_version_takes_effect_is_refused_then(
     later = (tomorrow + timedelta(days=1)).isoformat()
     for who in ("user_id:ada", "user_id:bob"):
         assert tree.ask("li.other", who=who, at=later, known_at=later)["reason"] == "refused"
+
+
+def test_an_objection_to_marketing_stops_all_that_is_below_it_on_every_basis(
+    tree: Officer, world: World
+) -> None:
+    contract = {"lawful_basis": "contract"}
+    assert tree.add("offers", parent="marketing", **contract) == 201
+    assert tree.add("offers.post", parent="offers", **INTEREST) == 201
+    assert tree.add("offers.other", **contract) == 201
+    world.ask("objection", "user_id:ada", details={"purpose": "marketing"})
+    assert (
+        reasons(tree, "offers", "offers.post", "marketing", "marketing.email") == ["objection"] * 4
+    )
+    assert reasons(tree, "offers.other", "pp") == [
+        "lawful_basis:contract", "lawful_basis:legitimate_interests"
+    ]  # fmt: skip
+    assert tree.add("offers.later", parent="offers", **contract) == 201
+    assert reasons(tree, "offers.later") == ["objection"]
+    with world.sessions() as session:
+        found = permissions(session, "offers", None)
+        assert "objection" in {p.reason for p in found}, "decided so for everybody too"

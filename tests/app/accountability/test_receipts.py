@@ -198,6 +198,30 @@ def test_a_dpv_receipt_is_json_ld_and_has_every_mandatory_field_of_27560(
     assert {one["@id"] for one in referred} <= named
 
 
+def test_receipts_tell_of_a_guardian_who_agreed_for_a_child() -> None:
+    given = facts(guardian="e-mail to the parent, confirmed")
+    told = "preference centre; by a guardian, verified by e-mail to the parent, confirmed"
+    assert receipts.kantara(given)["collectionMethod"] == told
+    record = receipts.dpv(given)["dpv:hasRecordOfActivity"]
+    said = record["dpv:hasConsentStatus"]
+    assert said["dpv:hasIndicationMethod"] == told
+    by = said["dpv:isIndicatedBy"]["@id"]
+    [guardian] = [one for one in record["dpv:hasEntity"] if one["@id"] == by]
+    assert guardian["@type"] == "dpv:GuardianOfDataSubject"
+    own = receipts.dpv(facts())["dpv:hasRecordOfActivity"]
+    assert own["dpv:hasConsentStatus"]["dpv:isIndicatedBy"]["@id"].endswith("#subject")
+
+
+def test_a_guardians_grant_on_record_is_told_as_theirs(session: Session) -> None:
+    evidence = {"expressed_by": "guardian", "guardian": {"verified_by": "a call"}}
+    theirs = Choice("user_id", "kim", "marketing.email", "given", NOW, "client:crm",
+                    evidence=evidence)  # fmt: skip
+    [written] = consent.record(session, [theirs], received_at=NOW)
+    set_controller(session, Controller.model_validate(CONTROLLER))
+    made = receipt(session, UUID(written.record_id), "kantara", address="https://x")
+    assert "by a guardian, verified by a call" in made["collectionMethod"]
+
+
 def test_a_receipt_is_refused_that_lacks_something_and_all_of_it_is_named() -> None:
     for form in (receipts.kantara, receipts.dpv):
         with pytest.raises(ReceiptIncomplete) as refused:

@@ -1,6 +1,7 @@
 """Simulations say what the product then does, and write nothing."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,7 +19,7 @@ from app.destinations import outbox, registry
 from app.destinations.tables import Delivery
 from app.profiles.tables import Trait
 from app.segments import members, refreshing
-from consent import Choice
+from consent import Choice, restrictions
 from consent.errors import NoticeNotFound, PurposeNotFound
 from identity import graph
 from tests.app.test_permission import PURPOSES, Population
@@ -210,6 +211,36 @@ def test_a_new_purpose_is_refused_by_who_refused_its_parent(
         )
         reasons = [p.reason for p in permissions(session, key)]
         assert {r: reasons.count(r) for r in set(reasons)} == found["then"]["by_reason"]
+
+
+@pytest.mark.parametrize("basis", ["legitimate_interests", "consent"])
+def test_a_version_that_moves_below_another_purpose_is_refused_by_who_refused_that(
+    session: Session, shop: dict[str, int], basis: str
+) -> None:
+    first = consent.Purpose("post.offers", lawful_basis=basis)  # type: ignore[arg-type]  # one of two
+    consent.catalogue.add_purpose(session, first)
+    rows = consent.records.history(session, [("user_id", user) for user in shop], purpose=EMAIL)
+    refused = [row.value for row in rows if row.state != "given"]
+    assert len(refused) == 2
+    given_since = consent.Choice("user_id", refused[0], first.key, "given", NOW, "test")
+    consent.record(session, [given_since], received_at=NOW)
+    restrictions.restrict(session, [("user_id", next(u for u in shop if u not in refused))],
+                          "objection", reason_ref="r", at=NOW, purpose_key=EMAIL)  # fmt: skip
+    [found] = ask(session, purpose={"key": first.key, "parent": EMAIL})["purposes"]
+    assert found["then"]["by_reason"]["refused"] == 1
+    consent.catalogue.add_purpose(session, replace(first, version=2, parent=EMAIL))
+    reasons = [p.reason for p in permissions(session, first.key)]
+    assert {r: reasons.count(r) for r in set(reasons)} == found["then"]["by_reason"]
+
+
+def test_what_is_put_below_marketing_ends_by_an_objection_to_it(
+    session: Session, shop: dict[str, int]
+) -> None:
+    who = [("user_id", next(iter(shop)))]
+    restrictions.restrict(session, who, restrictions.MARKETING, reason_ref="r", at=NOW)
+    wanted = {"key": "post.ads", "parent": "marketing", "lawful_basis": "contract"}
+    [found] = ask(session, purpose=wanted)["purposes"]
+    assert found["then"]["by_reason"]["objection"] == 1
 
 
 def test_what_the_catalogue_would_not_take_is_simulated_and_said_to_be_refused(
