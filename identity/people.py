@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
 
 from identity import graph
@@ -30,6 +30,26 @@ def find_identifier(session: Session, namespace: str, value: str) -> int | None:
     return session.scalar(
         sa.select(Identifier.id).where(Identifier.namespace == namespace, Identifier.value == value)
     )
+
+
+def find_identifiers(
+    session: Session, names: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], int]:
+    """Return the ids of those of these (namespace, value) that are known; makes none."""
+    listed = sorted(names)
+    wanted = (
+        sa.func.unnest(
+            sa.cast([n for n, _ in listed], ARRAY(sa.Text)),
+            sa.cast([v for _, v in listed], ARRAY(sa.Text)),
+        )
+        .table_valued("namespace", "value")
+        .render_derived(name="wanted")
+    )
+    query = sa.select(Identifier.id, Identifier.namespace, Identifier.value).join(
+        wanted,
+        sa.and_(Identifier.namespace == wanted.c.namespace, Identifier.value == wanted.c.value),
+    )
+    return {(row.namespace, row.value): row.id for row in session.execute(query)}
 
 
 def find_profile(session: Session, profile_id: UUID) -> int | None:

@@ -2,7 +2,11 @@
 
 A decision is made, and some milliseconds later a message leaves. A withdrawal that is committed in
 between would be answered before the message arrives. So whoever sends holds the identifiers in use
-from before the decision until the answer, and a withdrawal waits for that, within bounds.
+from before the decision until the answer, and a withdrawal waits for that, within bounds: one that
+is said to us, and one that an event carries, an import brings, or another spelling of a value.
+
+A withdrawal waits before it writes a row: nothing is held by it then that a sender could want. What
+else it holds has been taken in one order by all: jobs, identity, the list of the erased, and this.
 """
 
 from collections.abc import Collection, Iterator
@@ -17,17 +21,22 @@ from app.db import Sessions
 #: How long a withdrawal waits for a receiver, in milliseconds. It must not depend on how slow one
 #: is; what is under way after that was decided before it.
 PATIENCE_MS = 2_000
-#: PostgreSQL's error code for a lock that could not be had in time.
-LOCK_NOT_AVAILABLE = "55P03"
+#: Withdrawals that wait for the senders of each identifier. Each is a lock, and the server has room
+#: for some thousands; what brings more of them waits for whoever sends anything.
+MOST = 1_000
+#: PostgreSQL's error codes for a lock that could not be had in time, or never.
+NOT_HAD = ("55P03", "40P01")
 #: In order, so that two who hold several never wait for each other.
 HOLD = sa.text(
-    "SELECT pg_advisory_lock_shared(hashtextextended('in use ' || i, 0)) "
-    "FROM unnest(CAST(:ids AS bigint[])) AS i ORDER BY hashtextextended('in use ' || i, 0)"
+    "SELECT pg_advisory_lock_shared(k) FROM ("
+    "SELECT hashtextextended('in use ' || i, 0) AS k FROM unnest(CAST(:ids AS bigint[])) AS i "
+    "UNION SELECT hashtextextended('in use by anybody', 0)) AS wanted ORDER BY k"
 )
 AWAIT = sa.text(
     "SELECT pg_advisory_xact_lock(hashtextextended('in use ' || i, 0)) "
     "FROM unnest(CAST(:ids AS bigint[])) AS i ORDER BY hashtextextended('in use ' || i, 0)"
 )
+AWAIT_ALL = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('in use by anybody', 0))")
 
 
 @contextmanager
@@ -51,15 +60,20 @@ def wait(session: Session, identifiers: Collection[int]) -> bool:
 
     Returns False when a receiver took too long to answer.
     """
+    if not identifiers:
+        return True
     before = session.scalar(sa.text("SELECT current_setting('lock_timeout')"))
     limit = sa.text("SELECT set_config('lock_timeout', :value, true)")
     try:
         with session.begin_nested():
             session.execute(limit, {"value": f"{PATIENCE_MS}ms"})
-            session.execute(AWAIT, {"ids": sorted(identifiers)})
+            if len(identifiers) > MOST:
+                session.execute(AWAIT_ALL)
+            else:
+                session.execute(AWAIT, {"ids": sorted(identifiers)})
             session.execute(limit, {"value": before})
     except OperationalError as error:
-        if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+        if getattr(error.orig, "sqlstate", None) not in NOT_HAD:
             raise
         return False
     return True

@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 import consent
+from app.consents import in_use
 from identity import respelling
 
 #: Of whose record one is a copy, and by whom it says to be collected.
@@ -35,6 +36,9 @@ def spread(session: Session, identifiers: Collection[int], *, now: datetime) -> 
             if name != (record.namespace, record.value) and (*name, str(record.id)) not in known
         ]
     if choices:
+        ids = {(n, v): i for same in classes.values() for i, n, v in same}
+        denying = {ids[c.namespace, c.value] for c in choices if c.state != "given"}
+        in_use.wait(session, denying)  # what is being sent was decided before this
         consent.record(session, choices, received_at=now)
     return found
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from sqlalchemy.orm import Session
 
 import consent
+from app.consents import in_use
 from app.events.alike import Alike
 from app.events.item import Item, Speaker
 from app.events.memory import NEVER, Heard, Memory
@@ -47,10 +48,12 @@ def record(
     changes = _changes(session, said)
     given = _given(session, {one.speaker for one in said if one.stamp.whole}, now)
     choices = _choices(said, given, changes, memory)
+    strings = {one.speaker: (one.stamp.tc, _at(one)) for one in said if one.stamp.tc}
+    denying = {(c.namespace, c.value) for c in choices if c.state != "given"} | strings.keys()
+    if denying:  # what is being sent was decided before this; who is new is in nothing yet
+        in_use.wait(session, memory.known(session, denying))
     written = consent.record(session, choices, received_at=now, repeat=False, changes=changes)
-    consent.vendors.keep(
-        session, {one.speaker: (one.stamp.tc, _at(one)) for one in said if one.stamp.tc}
-    )
+    consent.vendors.keep(session, strings)
     memory.wrote(session, written)
     _remember(session, said, written, changes.keys(), memory, now)
     return written

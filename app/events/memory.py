@@ -4,7 +4,7 @@ Nothing here may ever be false: ids of identifiers never change, and what is rem
 is forgotten at the start of the first transaction after somebody else recorded something.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -18,7 +18,7 @@ from app.plans.in_force import Plans
 from app.suppression.gate import Gate
 from consent.signals.read import read
 from consent.signals.stamp import ABSENT, UNIVERSAL, Rules, Stamp
-from identity import graph
+from identity import graph, people
 
 #: Identifiers whose ids are remembered, and those whose consent is. When there are more, it starts
 #: anew. They take 250 and 900 bytes each: 25 and 45 MB. Longer ones than people have are not
@@ -116,6 +116,13 @@ class Memory:
         if new:
             after_commit(session, lambda: self._keep_ids(new))
         return found | new
+
+    def known(self, session: Session, wanted: Collection[Speaker]) -> set[int]:
+        """Return the ids of those of these identifiers that have one; makes none."""
+        there = {i: self._ids[i] for i in wanted if i in self._ids}
+        rest = set(wanted) - there.keys()
+        found = people.find_identifiers(session, rest) if rest else {}
+        return {*there.values(), *found.values()}
 
     def knows(self, speaker: Speaker) -> bool:
         """Say whether the id of this identifier is remembered: then it was not erased."""
