@@ -17,6 +17,10 @@ from identity import people as identity
 Use = Literal["analyse", "person"]
 #: Of whom demands and ages are looked up, where some people are asked about (`said_by_some.sql`).
 OF_SOME = "WHERE person_id = ANY(ARRAY(SELECT unnest(CAST(:people AS bigint[]))))"
+#: Where the statement reads whose an identifier is, and the same where a match makes nobody one.
+AS_MATCHED = ("group_id, person_id FROM identity", "i.group_id, i.person_id, r.state")
+AS_ASSERTED = ("group_id, group_id AS person_id FROM identity",
+               "i.group_id, i.group_id AS person_id, r.state")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,19 @@ def decision(people: Collection[int] | None) -> sa.TextClause:
     whether `:people` is null, PostgreSQL plans the small one once and keeps the plan.
     """
     return _for_everybody() if people is None else _for_some()
+
+
+@cache
+def asserted() -> sa.TextClause:
+    """Return the statement that decides for some people as if nobody had been matched.
+
+    For what cannot be undone: a match may be wrong, and then one person's refusal would destroy
+    what is of another (`app.retention`). It has the parameters of `decision`.
+    """
+    whole = _for_some().text
+    for matched, alone in zip(AS_MATCHED, AS_ASSERTED, strict=True):
+        whole = whole.replace(matched, alone)
+    return sa.text(whole)
 
 
 @cache

@@ -20,9 +20,8 @@ from sqlalchemy.orm import Session
 
 import consent
 from app import work
-from app.consents.permission import decision, parameters
 from app.db import Sessions, statement
-from app.retention import parts
+from app.retention import lasting, parts
 from consent import suppression
 from consent.resolve import UNCONDITIONAL
 from identity import graph, people
@@ -219,8 +218,7 @@ def _keeping(session: Session, told: Terms, identifiers: Iterable[int]) -> Mappi
             continue
         if purpose.lawful_basis == "consent" and key not in agreed:
             continue
-        asked = parameters(purpose, persons, use="analyse")
-        for row in session.execute(decision(persons), asked):
+        for row in lasting.answers(session, purpose, persons, use="analyse"):
             if row.reason == "restricted":  # since the table was asked
                 found[row.identifier_id][""] = None
             elif row.allowed and row.identifier_id in wanted:

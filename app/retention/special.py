@@ -3,8 +3,8 @@
 A value is kept as long as one purpose in effect covers its category, is allowed for the event's
 identifier today, and was not refused by the event's own stamp: the same that lets it be read. So
 a consent that is withdrawn, lapses or is renewed ends with the values that rested on it; the rest
-of the event stays. What is restricted (art. 18) stays. The ledger tells how many events lost some,
-and of nobody.
+of the event stays. What is restricted (art. 18) stays, and so does what only a match bars, which
+nobody reads meanwhile: it may be wrong. The ledger tells how many events lost some, and of nobody.
 """
 
 import json
@@ -16,10 +16,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import consent
-from app.consents.permission import decision, parameters
 from app.db import Sessions, statement
 from app.events import partitions
 from app.events.special import APART, categories_of, covers
+from app.retention import lasting
 from consent import ledger, suppression
 from identity import graph, people
 
@@ -69,8 +69,7 @@ def _allowed(
     found: defaultdict[int, set[str]] = defaultdict(set)
     restricted: set[int] = set()
     for key, purpose in asking.items():
-        asked = parameters(purpose, persons, use="person")
-        for row in session.execute(decision(persons), asked):
+        for row in lasting.answers(session, purpose, persons, use="person"):
             if row.allowed and row.identifier_id in wanted:
                 found[row.identifier_id].add(key)
             elif row.reason == "restricted":  # what ends it may be committed before the next line

@@ -13,11 +13,13 @@ from fastapi.testclient import TestClient
 import consent
 from app import pipeline
 from app.consents import record
+from app.consents.permission import permissions
 from app.db import Sessions
 from app.lake import copy
+from app.profiles import read
 from app.retention import expire, rules
 from consent import restrictions
-from identity import sweeps
+from identity import graph, sweeps
 from identity.respelling import SPELLING
 
 DAY = timedelta(days=1)
@@ -277,3 +279,34 @@ def test_what_was_put_right_and_is_not_in_the_files_yet_goes_too(
     done = expire.run(sessions, shop.lake, rejected=30 * DAY, now=NOW + 9 * DAY)
     assert done is not None
     assert done.events > 0
+
+
+def test_what_only_a_match_refuses_is_kept(
+    server: TestClient, sessions: Sessions, write_key: str, tmp_path: Path
+) -> None:
+    """A refusal of somebody who was joined by a match hides, and destroys nothing of the other."""
+    shop = Shop(server, sessions, write_key, tmp_path / "lake")
+    declare(sessions, analytics_audience=400, service_operation=10, profile_link=5)
+    with sessions.begin() as session:
+        for who in ("agrees", "refused"):
+            record.record(
+                session, "user_id", who, {"profile.link": "given"},
+                collected_by="client:test", received_at=datetime.now(UTC),
+            )  # fmt: skip
+    shop.pass_on()
+    with sessions.begin() as session:
+        low, high = sorted(
+            read.find(session, f"user_id:{who}").acting_id for who in ("agrees", "refused")
+        )
+        found = graph.Evidence(low, high, "match", "splink", NOW, evidence_id=1,
+                               weight=9.0, probability=0.995)  # fmt: skip
+        moved = graph.reconsider(session, graph.observe(session, [found]), at=NOW)
+        assert len(moved.merged) == 1
+        pipeline.after_move(session, moved)
+        person = read.find(session, "user_id:agrees").person_id
+        reasons = {p.reason for p in permissions(session, "analytics.audience", [person])}
+        assert "given" not in reasons
+    shop.run()
+    assert shop.left() == {
+        "agrees": ["d300", "d20", "d5"], "refused": ["d5"], "silent": ["d5"]
+    }  # fmt: skip

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,18 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 import consent
+from app import pipeline
+from app.consents import record
+from app.consents.permission import permissions
 from app.db import Sessions, statement
 from app.jobs import Worker
 from app.privacy import redact
 from app.privacy.subject import Subject
-from app.profiles import computed_traits
+from app.profiles import computed_traits, read
 from app.retention import special
 from app.settings import Settings
 from consent import restrictions
+from identity import graph, people
 from tests.app.retention.test_purposes import NOW, Shop, declare
 
 VALUE = '{"specialCategories": {"health": {"/properties/diagnosis": "eczema"}}}'
@@ -120,6 +125,55 @@ def test_what_is_lifted_between_two_questions_is_not_taken_for_a_refusal(
     with before(sessions, "whose processing is restricted", lift):
         special.run(sessions)
     assert surgery.holders() == ["silent"]
+
+
+def say(sessions: Sessions, who: str, **purposes: str) -> None:
+    """Record what a person of the shop says, of purposes by their keys with `_` for the dot."""
+    said = {key.replace("_", "."): state for key, state in purposes.items()}
+    with sessions.begin() as session:
+        now = datetime.now(UTC)
+        record.record(session, "user_id", who, said, collected_by="client:test", received_at=now)
+
+
+def match(sessions: Sessions, one: str, other: str) -> None:
+    """Have two people joined by a match, which may be wrong."""
+    with sessions.begin() as session:
+        low, high = sorted(read.find(session, f"user_id:{who}").acting_id for who in (one, other))
+        found = graph.Evidence(low, high, "match", "splink", datetime.now(UTC), evidence_id=1,
+                               weight=9.0, probability=0.995)  # fmt: skip
+        moved = graph.reconsider(session, graph.observe(session, [found]), at=datetime.now(UTC))
+        assert len(moved.merged) == 1
+        pipeline.after_move(session, moved)
+
+
+def readable(sessions: Sessions, who: str) -> tuple[bool, str]:
+    """Whether somebody's values may be read for the purpose that covers them, and why."""
+    with sessions() as session:
+        found = read.find(session, f"user_id:{who}")
+        rows = permissions(session, "care.advice", [found.person_id])
+        return next((r.allowed, r.reason) for r in rows if r.identifier_id == found.acting_id)
+
+
+def test_what_only_a_match_refuses_is_hidden_and_not_destroyed(
+    surgery: Surgery, sessions: Sessions
+) -> None:
+    """It may be another person's refusal: once the match is undone the value is read again."""
+    for who in ("silent", "refused"):
+        say(sessions, who, profile_link="given")
+    surgery.pass_on()
+    say(sessions, "silent", care_advice="given")
+    say(sessions, "refused", care_advice="refused")
+    match(sessions, "silent", "refused")
+    assert readable(sessions, "silent") == (False, "probable_link")
+    assert special.run(sessions) == 2, "of who refused, and of who said nothing"
+    assert surgery.holders() == ["silent"]
+    with sessions.begin() as session:
+        [merge] = people.merges(session)
+        pipeline.after_move(session, people.undo(session, merge.id, by="test", at=NOW))
+    assert readable(sessions, "silent") == (True, "given")
+    say(sessions, "silent", care_advice="refused")
+    assert special.run(sessions) == 1
+    assert surgery.holders() == []
 
 
 def test_an_erasure_that_is_writing_an_event_anew_brings_no_value_back(
