@@ -156,6 +156,13 @@ class Settings(BaseSettings):
         default="warning",
         description="From which level on the product logs; at none does it name anybody.",
     )
+    request_days: int = Field(
+        default=1_095,
+        ge=1,
+        le=36_500,
+        description="How long it is kept, in days, why a closed request was refused or extended, "
+        "and how it was known who asked.",
+    )
     disclosure_days: int = Field(
         default=1_095,
         ge=1,

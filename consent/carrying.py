@@ -1,4 +1,4 @@
-"""Carries what identifiers deny over to others, where those take their place; never what they allow.
+"""Carries what identifiers deny over to others, which take their place; never what they allow.
 
 An address that was put right identifies its person no more. What was refused under it was refused
 by the person, and has to be heard under the new one (GDPR art. 7(3), 16, 18, 21). A grant is not

@@ -13,7 +13,14 @@ from consent.ledger.gone import FORGOTTEN
 from consent.ledger.store import statement
 from consent.ledger.tables import LedgerStatement
 from consent.restrictions import among
-from consent.tables import AgeBand, ConsentRecord, Erasure, Restriction, TcStringRow
+from consent.tables import (
+    AgeBand,
+    CarriedTcString,
+    ConsentRecord,
+    Erasure,
+    Restriction,
+    TcStringRow,
+)
 
 #: What each table of this schema holds of a person, and what becomes of it.
 HOLDS: dict[str, str] = {
@@ -27,6 +34,7 @@ HOLDS: dict[str, str] = {
     "consent.ledger_checkpoint": "of nobody",
     "consent.ledger_key": "of nobody",
     "consent.tc_string": "rows of the identifiers",
+    "consent.carried_tc_string": "rows of the identifiers",
     "consent.vendor_list": "of nobody",
     "consent.suppression": "keyed hashes, which the erasure adds",
     "consent.erasure": "that it took place, of nobody",
@@ -73,7 +81,8 @@ def forget(session: Session, erasure_id: UUID, identifiers: Collection[tuple[str
     session.execute(sa.delete(Restriction).where(among(Restriction, identifiers)))
     session.execute(sa.delete(LedgerStatement).where(among(LedgerStatement, identifiers)))
     session.execute(sa.delete(AgeBand).where(among(AgeBand, identifiers)))
-    session.execute(sa.delete(TcStringRow).where(among(TcStringRow, identifiers)))
+    for strings in (TcStringRow, CarriedTcString):
+        session.execute(sa.delete(strings).where(among(strings, identifiers)))
     records = int(gone.rowcount)  # type: ignore[attr-defined]  # a delete's result has it
     session.execute(sa.update(Erasure).where(Erasure.id == erasure_id).values(records=records))
     said = {"consent": str(records), "restriction": str(restrictions)}

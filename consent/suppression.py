@@ -86,6 +86,15 @@ def suppress(
     session.scalar(SUPPRESSION_VERSION)
 
 
+def renew(session: Session) -> None:
+    """Have who remembers what they read of identifiers read anew: some are gone, of nobody erased.
+
+    Waits until nobody writes, and lets nobody until this transaction ends.
+    """
+    write_lock(session)
+    session.scalar(SUPPRESSION_VERSION)
+
+
 def lift(session: Session, refs: Collection[bytes]) -> int:
     """Take these off the list, after a new and explicit act of the person; return how many."""
     write_lock(session)

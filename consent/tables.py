@@ -202,6 +202,21 @@ class TcStringRow(Base):
     said_at: Mapped[datetime]
 
 
+class CarriedTcString(Base):
+    """A TC string of an address that was put right: it denies for the new one, and allows nothing.
+
+    `sha256` is that of the string, in hex: a person may have had several addresses.
+    """
+
+    __tablename__ = "carried_tc_string"
+
+    namespace: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(primary_key=True)
+    string: Mapped[str]
+    said_at: Mapped[datetime]
+
+
 class VendorListVersion(Base):
     """One version of the Global Vendor List: what each vendor has declared."""
 
@@ -314,10 +329,6 @@ class Erasure(Base):
     reason_ref: Mapped[str]
     records: Mapped[int] = mapped_column(server_default=sa.text("0"))
     erased_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
-    #: How well it is proved whose word it is (`consent.resolve.Record.proof`).
-    proof: Mapped[int] = mapped_column(
-        sa.SmallInteger, sa.Computed("consent.proof(state, namespace, collected_by, evidence)")
-    )
     transaction: Mapped[int] = mapped_column(
         TransactionId, server_default=sa.text("pg_current_xact_id()"), unique=True
     )

@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 from consent.errors import VendorListInvalid
 from consent.signals import acceptance, tcf, vendor
 from consent.signals.vendor import Declared, VendorList
-from consent.tables import TcStringRow, VendorListVersion
+from consent.tables import CarriedTcString, TcStringRow, VendorListVersion
 
-__all__ = ["VendorListVersion", "add_list", "denied", "keep", "lists"]
+__all__ = ["VendorListVersion", "add_list", "denied", "keep", "lists", "strings_of"]
 
 Identifier = tuple[str, str]
 
@@ -57,13 +57,15 @@ def denied(
     """Return why a vendor may not be told of a person for a purpose; None if it may.
 
     Each string of the identifiers that has not lapsed must allow it, and one of them must be of an
-    identifier that may grant (its value in the mapping).
+    identifier that may grant (its value in the mapping), and its own (`consent.carrying`).
     """
     now = now or datetime.now(UTC)
-    every = [(w, s) for w, s in _strings(session, identifiers) if now < acceptance.ends(s)]
-    if not any(identifiers[who] for who, _ in every):
+    every = _strings(session, TcStringRow, identifiers)
+    own = [(who, said) for who, said in every if now < acceptance.ends(said)]
+    if not any(identifiers[who] for who, _ in own):
         return "no_tc_string"
-    strings = [said for _, said in every]
+    carried = (s for _, s in _strings(session, CarriedTcString, identifiers))
+    strings = [*(s for _, s in own), *(s for s in carried if now < acceptance.ends(s))]
     purposes = vendor.purposes_of(purpose)
     if not purposes:
         return "no_tcf_purpose"
@@ -108,15 +110,36 @@ def lists(session: Session) -> list[VendorListVersion]:
     return list(session.scalars(query))
 
 
-def _strings(
-    session: Session, identifiers: Collection[Identifier]
-) -> Iterator[tuple[Identifier, tcf.TcString]]:
-    """Yield the string of each identifier that has one."""
+def strings_of(session: Session, identifiers: Collection[Identifier]) -> list[dict[str, Any]]:
+    """Return the TC strings that are kept of these identifiers, as plain values."""
+    return [
+        {
+            "identifier": f"{row.namespace}:{row.value}",
+            "string": row.string,
+            "said_at": row.said_at.isoformat(),
+            "of_a_former_address": table is CarriedTcString,
+        }
+        for table in (TcStringRow, CarriedTcString)
+        for row in session.execute(_of(table, identifiers))
+    ]
+
+
+def _of(
+    table: type[TcStringRow | CarriedTcString], identifiers: Collection[Identifier]
+) -> sa.Select[str, str, str, datetime]:
     # Few: the identifiers of one person.
-    query = sa.select(TcStringRow.namespace, TcStringRow.value, TcStringRow.string).where(
-        sa.tuple_(TcStringRow.namespace, TcStringRow.value).in_(sorted(identifiers))
-    )
-    for namespace, value, string in session.execute(query):
+    wanted = sa.tuple_(table.namespace, table.value).in_(sorted(identifiers))
+    query = sa.select(table.namespace, table.value, table.string, table.said_at).where(wanted)
+    return query.order_by(table.namespace, table.value, table.said_at)
+
+
+def _strings(
+    session: Session,
+    table: type[TcStringRow | CarriedTcString],
+    identifiers: Collection[Identifier],
+) -> Iterator[tuple[Identifier, tcf.TcString]]:
+    """Yield the strings of those identifiers that have one."""
+    for namespace, value, string, _ in session.execute(_of(table, identifiers)):
         for one in string.split():
             yield (namespace, value), tcf.decode(one)
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from identity import graph
 from identity.lock import lock
-from identity.tables import Identifier, LearntModel
+from identity.tables import Identifier, LearntModel, Link
 
 #: What each table of this schema holds of a person, and what becomes of it.
 HOLDS: dict[str, str] = {
@@ -82,6 +82,17 @@ def others(session: Session, ids: Collection[int]) -> list[Other]:
     """Return who else is connected with these, for a reviewer to look at."""
     found = session.execute(graph.statement("others"), {"ids": graph.array(ids)})
     return [Other(*row) for row in found]
+
+
+def beside(session: Session, ids: Collection[int]) -> set[int]:
+    """Return the identifiers that events showed together with one of these, directly."""
+    theirs = sa.select(Link.left_id, Link.right_id).where(
+        graph.among(Link.left_id, ids) | graph.among(Link.right_id, ids),
+        Link.kind == "event",
+        Link.held.is_(None),
+        Link.revoked_at.is_(None),
+    )
+    return {one for link in session.execute(theirs) for one in link} - set(ids)
 
 
 def forget(session: Session, ids: Collection[int], *, at: datetime) -> tuple[graph.Moved, int]:

@@ -103,8 +103,8 @@ def _restrict(work: Work, kind: str, purpose: str | None) -> Outcome:
     """Set it for a purpose and for those below it, as a refusal goes down the tree; or for all."""
     made = 0
     with work.sessions.begin() as session:
-        in_use.wait(session, work.subject.ids)  # what is being sent was decided before this
         suppression.read_lock(session)  # what is being deleted was decided before this
+        in_use.wait(session, work.subject.ids)  # and what is being sent
         wanted = [purpose]
         if purpose is not None:
             catalogue.hold(session)  # a purpose below it that is added meanwhile would miss this

@@ -16,7 +16,7 @@ from app.db import Sessions
 from app.errors import IdentityNotShown, PrivacyRequestInvalid, PrivacyRequestState
 from app.privacy import requests
 from app.privacy.subject import Subject
-from app.privacy.tables import PrivacyCheck
+from app.privacy.tables import PrivacyCheck, PrivacyRequest
 from app.suppression import gate
 
 CODE, LINK = "code", "link"
@@ -86,15 +86,18 @@ def _try(
     now: datetime,
 ) -> bool:  # fmt: skip
     refs = gate.keys().refs(*identifier)
+    # First, as everybody who ends a request does, which deletes its checks.
+    request = session.get(PrivacyRequest, request_id, with_for_update=True)
     row = session.scalar(
         sa.select(PrivacyCheck)
         .where(PrivacyCheck.request_id == request_id, PrivacyCheck.ref.in_(refs))
         .with_for_update()
     )
-    if row is None or row.passed_at is not None or row.tries >= MOST_TRIES or row.expires_at <= now:
+    if request is None or row is None or row.passed_at is not None:
+        return False
+    if row.tries >= MOST_TRIES or row.expires_at <= now:
         return False
     row.tries += 1
-    request = requests.find(session, request_id, lock=True)
     right = hmac.compare_digest(bytes(row.secret_hash), _hash(request_id, secret))
     if not right or request.state != requests.AWAITING:
         requests.note(session, request, "check_failed", by=by, now=now)

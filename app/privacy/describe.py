@@ -11,7 +11,7 @@ from app.privacy.tables import PrivacyPackage, PrivacyRequest, PrivacyTask
 from app.settings import Settings
 
 #: What a task has noted for itself.
-HIDDEN = ("messages", "identities")
+HIDDEN = ("messages", "identities", "told")
 
 
 def request(row: PrivacyRequest, settings: Settings, *, now: datetime) -> dict[str, Any]:

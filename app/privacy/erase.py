@@ -1,6 +1,6 @@
 """Erases one person from the tables, in one transaction that no writer and no job is beside."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -12,8 +12,9 @@ from app.consents import in_use
 from app.db import Sessions, statement
 from app.pending import hold
 from app.pending.vault import Vault
-from app.privacy import journal, vault
-from app.privacy.subject import Subject
+from app.privacy import former, journal, vault
+from app.privacy.subject import Subject, is_still
+from app.privacy.tables import ErasureLeft
 from app.settings import Settings
 from app.suppression import gate
 from app.suppression.key import NORMALISER
@@ -41,33 +42,38 @@ def erase(
     entries: Collection[Entry] | None = None,
     suppress: Collection[Entry] | None = None,
     what: str = "erased",
+    anew: Callable[[Session], Subject] | None = None,
 ) -> dict[str, int] | None:
     """Erase the person of these identifiers from the tables, and let nothing of them in again.
 
     By provenance: events in which one of the identifiers acts, and what was made of them. Whoever
     was joined with the person by a match or a decision stays, with all of their own. Writers wait
     meanwhile, some milliseconds for each thousand events. Erasing nobody, or again, is on record as
-    such. `since`, `entries` and `suppress` are those of the journal, where an erasure is repeated.
+    such. `since`, `entries` and `suppress` are those of the journal, where an erasure is repeated;
+    what is then left to be done elsewhere is noted by the same transaction (`ErasureLeft`). `anew`
+    finds the person anew, and writes down who that is, where others are theirs by now.
 
     Return how much of what was erased, None where this very erasure was carried out before. Raises
     SuppressionKeyUnusable, HoldKeyUnusable, LedgerKeyUnusable, JournalUnusable; then nothing was
     erased.
     """
-    ring = gate.keys_or_new()
-    if entries is None:
-        key = ring.newest
-        entries = [Entry(key.ref(n, v), key.id, n) for n, v in subject.identifiers]
-        line = journal.Line(erasure_id, journal.ERASED, at, reason_ref, NORMALISER, tuple(entries))
-    else:
-        line = None
+    key = gate.keys_or_new().newest
     with sessions.begin() as session:
         _wait(session, LONG_JOBS)
-        in_use.wait(session, subject.ids)  # nothing of the person is on its way out any more
         _wait(session, JOBS)
         lock(session)
         suppression.write_lock(session)
         if erasure_id in consents.done(session):
             return None
+        if anew is not None and not is_still(session, subject):
+            subject = anew(session)
+        # After these, as for who writes a withdrawal: nothing of the person is on its way out now.
+        in_use.wait(session, subject.ids)
+        line = None
+        if entries is None:
+            entries = [Entry(key.ref(n, v), key.id, n) for n, v in subject.identifiers]
+            told = (erasure_id, journal.ERASED, at, reason_ref, NORMALISER, tuple(entries))
+            line = journal.Line(*told)
         consents.begun(session, erasure_id, reason_ref=reason_ref, what=what)
         listed = entries if suppress is None else suppress
         suppression.suppress(session, listed, normaliser=NORMALISER, reason_ref=reason_ref)
@@ -83,6 +89,8 @@ def erase(
         session.flush()
         if line is not None:
             journal.append(settings.journal, line)
+        else:
+            session.add(ErasureLeft(erasure_id=erasure_id, subject=subject.as_json()))
     return erased
 
 
@@ -108,6 +116,7 @@ def _from_tables(
     session.execute(statement("app.privacy", "erase_evidence"), {"ids": ids})
     records = consents.forget(session, erasure_id, subject.identifiers)
     held = _held(session, settings, subject)
+    former.forget(session, subject.ids)
     moved, gone = identities.forget(session, subject.ids, at=at)
     _carry_on(session, moved, frozenset(subject.ids))
     return {

@@ -44,6 +44,7 @@ def tables(work: Work) -> Outcome:
         erasure_id=work.request_id,
         reason_ref=f"request:{work.request_id}",
         at=work.now,
+        anew=work.anew,
     )
     messages: dict[str, list[str]] = {}
     with work.sessions() as session:  # also after a crash between the erasure and this
@@ -122,7 +123,8 @@ def packages(work: Work) -> Outcome:
     with work.sessions.begin() as session:
         mine = package_store.of_person(session, refs)
         package_store.remove(session, work.settings, mine, now=work.now)
-        ended = overtaken.by_erasure(session, refs, by=f"request:{work.request_id}", now=work.now)
+        by = f"request:{work.request_id}"
+        ended = overtaken.by_erasure(session, refs, work.subject, by=by, now=work.now)
     state = DONE if mine or ended else NOT_PRESENT
     return Outcome(state, {"count": len(mine), "requests_ended": ended})
 

@@ -15,7 +15,7 @@ from app.events import held
 from app.pending.seal import Label
 from app.pending.tables import Held
 from app.pending.vault import Vault
-from app.privacy import redact
+from app.privacy import former, redact
 from app.privacy.subject import Subject
 from app.privacy.tables import PrivacyRequest
 from app.settings import Settings
@@ -38,6 +38,10 @@ def everything(session: Session, settings: Settings, subject: Subject, refs: lis
             {"namespace": o.namespace, "value": o.value, "profile_id": str(o.profile_id)}
             for o in own
         ],
+        "former_identifiers": [
+            {"namespace": one.identifier[0], "value": one.identifier[1]}
+            for one in former.of(session, subject.ids)
+        ],
         "traits": _rows(session, "own_traits", {"ids": graph.array(subject.ids)}),
         "events": _rows(session, "own_events", {"ids": graph.array(subject.ids)}),
         "held_events": _held(session, settings, subject),
@@ -48,8 +52,10 @@ def everything(session: Session, settings: Settings, subject: Subject, refs: lis
         "recipients": _rows(session, "own_recipients", {"ids": graph.array(subject.ids)}),
         "matching": _records(session, subject),
         "consents": _consents(session, subject),
+        "tc_strings": consent.vendors.strings_of(session, subject.identifiers),
         "restrictions": _restrictions(session, subject),
         "ages": _ages(session, subject),
+        "denials": _rows(session, "own_denials", {"ids": graph.array(subject.ids)}),
         "reads": _rows(session, "own_reads", {"ids": graph.array(subject.ids)}),
         "requests": _requests(session, refs),
     }

@@ -39,6 +39,8 @@ HERE: dict[str, str] = {
     "app.privacy_task": "counts, of nobody",
     "app.privacy_check": "keyed hashes",
     "app.privacy_package": "the file, when its time is over or the person is erased",
+    "app.former_identifier": "addresses that were put right, sealed; rows of the identifiers",
+    "app.erasure_left": "whom a repeated erasure is of, until it is done, before anybody is served",
     "app.processor_request": "places in what a request holds, and where results are until it ends",
     "app.vault_entry": "sealed grants by keyed hash, which the erasure adds; gone in time",
     "app.vault_opening": "why and who, of officers",

@@ -292,7 +292,9 @@ def _tell(sessions: Sessions, settings: Settings, client: httpx.Client, request_
     with sessions.begin() as session:
         request = requests.find(session, request_id, lock=True)
         kept = {**(request.protocol or {}), "callbacks": callbacks}
-        request.protocol = {**kept, **({"told": COMPLETED} if done else {})}
+        if done:  # their addresses may name somebody, and nobody is told anything any more
+            kept = {"body": kept.get("body"), "told": COMPLETED}
+        request.protocol = kept
     return told
 
 

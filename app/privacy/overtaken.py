@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA
 from sqlalchemy.orm import Session
 
-from app.privacy import requests
+from app.privacy import requests, words
 from app.privacy.subject import Subject
 from app.privacy.tables import PrivacyCheck, PrivacyEvent, PrivacyRequest
 from app.suppression import gate
@@ -17,10 +17,13 @@ MOST_AWAITING = timedelta(days=30)
 ERASED, NOT_SHOWN = "the person was erased", "nobody showed in time that it is the person"
 
 
-def by_erasure(session: Session, refs: Collection[bytes], *, by: str, now: datetime) -> int:
+def by_erasure(
+    session: Session, refs: Collection[bytes], person: Subject, *, by: str, now: datetime
+) -> int:
     """Take from all requests what they hold of who was erased; return how many that ended.
 
-    `refs` are keyed hashes of all their identifiers. A request that claims others too and is not
+    `refs` are keyed hashes of all their identifiers. What was written about theirs names them no
+    more (`app.privacy.words`). A request that claims others too and is not
     planned yet goes on with these. An erasure that is carried out ends by itself.
     """
     theirs = PrivacyRequest.refs.overlap(sa.cast(list(refs), ARRAY(BYTEA)))
@@ -29,6 +32,7 @@ def by_erasure(session: Session, refs: Collection[bytes], *, by: str, now: datet
         .where(theirs, PrivacyRequest.closed_at.is_not(None))
         .values(subject=None, details=None)
     )
+    words.redact(session, session.scalars(sa.select(PrivacyRequest).where(theirs)), person)
     query = sa.select(PrivacyRequest).where(theirs, PrivacyRequest.closed_at.is_(None))
     return sum(
         _without(session, request, frozenset(refs), by=by, now=now)

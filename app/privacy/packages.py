@@ -15,17 +15,22 @@ Files = Mapping[str, bytes]
 
 HEADINGS = {
     "identifiers": "How you are known here",
+    "former_identifiers": "How you were known here before it was put right",
     "traits": "What is known about you",
     "computed_traits": "What was computed of what you did",
     "events": "What you did",
     "held_events": "What waits for your answer",
     "rejected_events": "What could not be accepted",
     "segments": "Groups that you are or were in",
+    "accounts": "Accounts that you are or were in",
     "recipients": "Who was told of you",
     "reads": "Who looked at your data, and what for",
     "matching": "What your records are compared by",
     "consents": "What you agreed to, or did not",
+    "tc_strings": "What you told the advertising industry (TC strings)",
     "restrictions": "What you restricted or objected to",
+    "ages": "What is known of your age",
+    "denials": "Uses of your data that were denied",
     "requests": "What you asked for",
 }
 

@@ -1,6 +1,7 @@
 """Puts a wrong trait right wherever the person's own events said it (GDPR art. 16, 19)."""
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -8,48 +9,76 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app import pipeline
+from app import work as touched_by
+from app.consents import in_use, record
 from app.db import statement
+from app.privacy import former
 from app.privacy.asked import ADDRESSES
+from app.privacy.former import Former
 from app.privacy.step import DONE, NOT_PRESENT, Outcome, Work
+from app.privacy.tables import PrivacyTask
 from app.profiles import rewritten
 from app.profiles.changes import News, publish
 from app.suppression import gate
+from consent import carrying, suppression
 from identity import attributes, erasure, graph, identifiers, people, records
+from identity.erasure import Own
 from identity.lock import lock
 
 RECTIFIED = "profile.rectified"
+
+
+class AddressTaken(Exception):
+    """The new address is known here as somebody else's: ask for it and the person together."""
 
 
 def rectify(work: Work) -> Outcome:
     """Replace the value of a trait in profile, events and lake, and tell destinations to read anew.
 
     An address that was wrong identifies the person no more. What was agreed to under it stays on
-    record as it was: it was agreed to.
+    record as it was: it was agreed to. What was refused under it, and demanded, is carried over
+    (`consent.carrying`). Raises AddressTaken where the new one is known and was not shown to be
+    the person's: whoever reads a person's data after this would read somebody else's.
     """
+    if "told" in work.result:  # a crash after the last one lost only that it was noted
+        return _outcome(work.result)
     trait, value = str(work.details["trait"]), work.details["value"]
     with work.sessions.begin() as session:
         session.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended('pipeline', 0))"))
         lock(session)
+        own = erasure.own(session, work.subject.identifiers)
         if trait in ADDRESSES:
+            suppression.renew(session)  # a writer would go on with the id of the old address
             new = identifiers.parse(f"{trait}:{value}")
             gate.refuse(session, [new])
+            if erasure.own(session, [new]) and new not in {(o.namespace, o.value) for o in own}:
+                raise AddressTaken
+        in_use.wait(session, work.subject.ids)  # what is being sent was decided before this
         events, old = _events(session, work, trait, value)
-        session.execute(
-            sa.text(
-                "UPDATE app.trait SET value = CAST(:value AS json) WHERE key = :key"
-                " AND identifier_id = ANY(CAST(:ids AS bigint[]))"
-            ),
-            {"value": json.dumps(value), "key": trait, "ids": graph.array(work.subject.ids)},
-        )
+        old |= _traits(session, work, trait, value)
         right = attributes.from_traits({trait: value})
         records.keep(session, dict.fromkeys(_with_records(session, work), right))
         ids = set(work.subject.ids)
         if trait in ADDRESSES and old:
-            ids |= _change_address(session, work, trait, old, new)
+            ids |= _change_address(session, work, own, old, new)
         rewritten.follow(session, ids)
-        more = _tell(session, work, trait)
-    state = DONE if events else NOT_PRESENT
-    return Outcome(state, {"count": events, "trait": trait}, more=more)
+        result = {"count": events, "trait": trait, "told": _tell(session, work, trait)}
+        _note(session, work, result)
+    return _outcome(result)
+
+
+def _outcome(result: dict[str, Any]) -> Outcome:
+    told = {to: {"messages": sent} for to, sent in result["told"].items()}
+    more = tuple(("destination", to, messages) for to, messages in told.items())
+    return Outcome(DONE if result["count"] else NOT_PRESENT, result, more=more)
+
+
+def _note(session: Session, work: Work, result: dict[str, Any]) -> None:
+    """Note what was done with it: afterwards nothing finds who the request was of."""
+    task = sa.update(PrivacyTask).where(
+        PrivacyTask.request_id == work.request_id, PrivacyTask.store == "profile"
+    )
+    session.execute(task.values(result=result))
 
 
 def _events(session: Session, work: Work, trait: str, value: Any) -> tuple[int, set[str]]:
@@ -73,6 +102,27 @@ def _events(session: Session, work: Work, trait: str, value: Any) -> tuple[int, 
     return len(rows), said
 
 
+def _traits(session: Session, work: Work, trait: str, value: Any) -> set[str]:
+    """Write the traits anew, and return what they said: their events may be gone by now."""
+    mine = {"key": trait, "ids": graph.array(work.subject.ids)}
+    rows = session.scalars(
+        sa.text(
+            "SELECT value FROM app.trait WHERE key = :key"
+            " AND identifier_id = ANY(CAST(:ids AS bigint[])) FOR UPDATE"
+        ),
+        mine,
+    )
+    said = {str(one) for one in rows}
+    session.execute(
+        sa.text(
+            "UPDATE app.trait SET value = CAST(:value AS json) WHERE key = :key"
+            " AND identifier_id = ANY(CAST(:ids AS bigint[]))"
+        ),
+        {**mine, "value": json.dumps(value)},
+    )
+    return said
+
+
 def _with_records(session: Session, work: Work) -> list[int]:
     query = sa.text(
         "SELECT identifier_id FROM identity.record "
@@ -82,31 +132,62 @@ def _with_records(session: Session, work: Work) -> list[int]:
 
 
 def _change_address(
-    session: Session, work: Work, namespace: str, said: set[str], new: tuple[str, str]
+    session: Session, work: Work, own: Collection[Own], said: set[str], new: tuple[str, str]
 ) -> set[int]:
-    """Let the old addresses identify the person no more, and the new one do so.
+    """Let the old addresses identify the person no more, and the new one do so in their place.
 
     Return the identifiers whose events and traits these are now.
     """
+    namespace = new[0]
     wrong = {identifiers.normalise(namespace, one) for one in said} - {new[1]}
-    own = erasure.own(session, work.subject.identifiers)
     old = [o for o in own if o.namespace == namespace and o.value in wrong]
-    main = next((o.id for o in own if o not in old), None)
-    if main is None:  # the address is all that there is: the new one takes its place
-        [main] = graph.identify(session, [new]).values()
+    kept = {o.id: (o.namespace, o.value) for o in own if o not in old}
+    # What only the old address held together, the new one does: the events say it now.
+    beside = erasure.beside(session, [o.id for o in old]) & kept.keys() or set(list(kept)[:1])
+    if not kept:  # the address is all that there is: the new one takes its place
+        beside = set(graph.identify(session, [new]).values())
+    main = min(kept, default=min(beside))
     for one in old:
         session.execute(
             statement("app.privacy", "without_identifier"), {"old": one.id, "main": main}
         )
     erasure.forget(session, [o.id for o in old], at=work.now)
     [added] = graph.identify(session, [new]).values()
-    link = graph.Evidence(main, added, "event", "rectification", work.now)
-    touched = graph.observe(session, [link])
-    pipeline.after_move(session, graph.reconsider(session, touched | {main, added}, at=work.now))
+    links = [
+        graph.Evidence(min(one, added), max(one, added), "event", "rectification", work.now)
+        for one in sorted(beside - {added})
+    ]
+    touched = graph.observe(session, links)
+    moved = graph.reconsider(session, touched | beside | {added}, at=work.now)
+    pipeline.after_move(session, moved)
+    joined = {o.id for o in erasure.own(session, [new])}
+    apart = sorted(beside - joined)
+    _carry(session, work, old, {new: added, **{kept[one]: one for one in apart if one in kept}})
+    ended = [Former(o.id, (o.namespace, o.value), _spellings(o, said)) for o in old]
+    former.keep(session, ended, beside | {main, added}, at=work.now)
     return {main, added}
 
 
-def _tell(session: Session, work: Work, trait: str) -> tuple[tuple[str, str, dict[str, Any]], ...]:
+def _spellings(own: Own, said: set[str]) -> tuple[str, ...]:
+    found = {s.strip() for s in said if identifiers.normalise(own.namespace, s) == own.value}
+    return tuple(sorted(found))
+
+
+def _carry(
+    session: Session, work: Work, old: Collection[Own], to: dict[tuple[str, str], int]
+) -> None:
+    """Have what was denied under the old addresses be denied by what takes their place."""
+    by = f"request:{work.request_id}"
+    gone = [(o.namespace, o.value) for o in old]
+    carried = carrying.carry(session, gone, list(to), by=by, at=work.now)
+    record.touch(session, carried.refusals, to)
+    if carried.restrictions or carried.ages:
+        said = {"all": "carried"}
+        touched_by.touch(session, [(one, "consent", said) for one in sorted(to.values())])
+
+
+def _tell(session: Session, work: Work, trait: str) -> dict[str, list[str]]:
+    """Have destinations and readers of the feed read anew; return the messages to each."""
     persons = set(people.people_of(session, work.subject.ids).values())
     publish(session, [News("profile.updated", person) for person in persons], at=work.now)
     told = session.execute(
@@ -121,4 +202,4 @@ def _tell(session: Session, work: Work, trait: str) -> tuple[tuple[str, str, dic
     messages: dict[str, list[str]] = {}
     for row in told:
         messages.setdefault(str(row.destination_id), []).append(str(row.message_id))
-    return tuple(("destination", to, {"messages": sent}) for to, sent in messages.items())
+    return messages

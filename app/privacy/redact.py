@@ -153,11 +153,12 @@ _NAMES_OF_ACCOUNTS = sa.text(
 
 def rejected(sessions: Sessions, subject: Subject) -> int:
     """Delete the rejected events that name the person, and return how many."""
+    digests = subject.digests
     deleted, after = 0, 0
     while True:
         with sessions.begin() as session:
             rows = session.execute(_REJECTED, {"after": after, "limit": PORTION}).all()
-            gone = [row.id for row in rows if _names(row, subject)]
+            gone = [row.id for row in rows if _names(row, subject, digests)]
             if gone:
                 session.execute(
                     sa.text("DELETE FROM app.rejected_event WHERE id = ANY(:ids)"), {"ids": gone}
@@ -171,12 +172,12 @@ def rejected(sessions: Sessions, subject: Subject) -> int:
 def rejected_of(session: Session, subject: Subject) -> list[dict[str, Any]]:
     """Return what is kept of the rejected events that name the person."""
     found: list[dict[str, Any]] = []
-    after = 0
+    digests, after = subject.digests, 0
     while rows := session.execute(_REJECTED, {"after": after, "limit": PORTION}).all():
         found += [
             {"payload": row.payload, "message_id": row.message_id, "why": row.message}
             for row in rows
-            if _names(row, subject)
+            if _names(row, subject, digests)
         ]
         after = rows[-1].id
     return found
@@ -188,12 +189,12 @@ _REJECTED = sa.text(
 )
 
 
-def _names(row: sa.Row[Any], subject: Subject) -> bool:
+def _names(row: sa.Row[Any], subject: Subject, digests: set[str]) -> bool:
     wanted = set(subject.identifiers)
     namespaces = {namespace for namespace, _ in wanted}
     return any(
         found in wanted for text in _texts(row) for found in mentions.named(text, namespaces)
-    )
+    ) or any(digest in text.lower() for text in _texts(row) for digest in digests)
 
 
 def _texts(row: sa.Row[Any]) -> Iterator[str]:

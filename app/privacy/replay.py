@@ -4,14 +4,18 @@ import logging
 import time
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
+from uuid import UUID
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.db import Sessions, exclusively
+from app.db import Sessions, advisory_lock, exclusively
 from app.ledger.keystore import Keystore
-from app.privacy import journal, overtaken, redact
+from app.ledger.seal import LOCK
+from app.privacy import former, journal, overtaken, redact
 from app.privacy.erase import erase
 from app.privacy.subject import Subject, spelt
+from app.privacy.tables import ErasureLeft
 from app.settings import Settings
 from app.suppression import gate
 from consent import erasure as consents
@@ -29,11 +33,12 @@ def replay(sessions: Sessions, settings: Settings) -> int:
     """Erase what the journal lists and this database still has; return how many erasures that was.
 
     To be called before anybody is served. Whoever was restored is found by their keyed hashes: all
-    identifiers are hashed once, a million in some seconds. Raises JournalUnusable and
-    SuppressionKeyUnusable: without journal or key nobody can tell who must not be here.
+    identifiers are hashed once, a million in some seconds. What a crash cut short is gone on with.
+    Raises JournalUnusable and SuppressionKeyUnusable: without journal or key nobody can tell who
+    must not be here.
     """
     lines = journal.read(settings.journal)
-    while missing := _missing(sessions, lines):
+    while _missing(sessions, lines) or _left(sessions):
         with exclusively(sessions, "erasure replay") as mine:
             if mine:
                 missing = _missing(sessions, lines)
@@ -42,6 +47,11 @@ def replay(sessions: Sessions, settings: Settings) -> int:
                 return len(missing)
         time.sleep(WAIT_SECONDS)
     return 0
+
+
+def _left(sessions: Sessions) -> set[UUID]:
+    with sessions() as session:
+        return set(session.scalars(sa.select(ErasureLeft.erasure_id)))
 
 
 def _missing(sessions: Sessions, lines: Sequence[journal.Line]) -> list[journal.Line]:
@@ -64,9 +74,14 @@ def _repeat(
         found = _identifiers(session, missing)
     for line in missing:
         _again(sessions, settings, line, found, _lifted(lines, line))
+    for left in _left(sessions):
+        of = next((line for line in lines if line.id == left), None)
+        _elsewhere(sessions, settings, left, of)
     copy.begin_anew_if_incomplete(sessions, settings.lake_dir)
     copy.rewrite_removed(sessions, settings.lake_dir)
     copy.forget_replaced(sessions, settings.lake_dir, before=time.time() + 1)
+    with sessions.begin() as session:
+        session.execute(sa.delete(ErasureLeft))
 
 
 def _lifted(lines: Sequence[journal.Line], since: journal.Line) -> set[bytes]:
@@ -87,6 +102,9 @@ def _identifiers(
             for ref in ring.refs(namespace, value):
                 if ref in wanted:
                     found[ref] = (one, namespace, value)
+    for was in former.every(session):
+        for ref in wanted.intersection(ring.refs(*was.identifier)) - found.keys():
+            found[ref] = (was.former_id, *was.identifier)
     return found
 
 
@@ -119,12 +137,36 @@ def _again(
         what="erased_again",
         suppress=[Entry(*entry) for entry in line.entries if entry.ref not in lifted],
     )
+
+
+def _elsewhere(
+    sessions: Sessions, settings: Settings, erasure_id: UUID, line: journal.Line | None
+) -> None:
+    """Do what an erasure does beside its transaction; a crash costs that it is done once more."""
+    now = datetime.now(UTC)
+    with sessions() as session:
+        person = Subject.of_json(session.get_one(ErasureLeft, erasure_id).subject)
     redact.rejected(sessions, person)
     redact.others(sessions, person)
+    refs = {ref for one in person.identifiers for ref in gate.keys().refs(*one)}
+    refs.update(entry.ref for entry in (line.entries if line else ()))
     with sessions.begin() as session:
-        refs = [entry.ref for entry in line.entries]
-        overtaken.by_erasure(session, refs, by=line.reason_ref, now=now)
+        by = line.reason_ref if line else f"erasure:{erasure_id}"
+        overtaken.by_erasure(session, refs, person, by=by, now=now)
+    _destroy_keys(sessions, settings, person, now)
+
+
+def _destroy_keys(sessions: Sessions, settings: Settings, person: Subject, now: datetime) -> None:
+    """Destroy the person's keys of the ledger, once the sealer lets us."""
     keystore = Keystore(settings)
-    if keystore.exists:
-        keystore.destroy(person.identifiers, at=now)
+    if not keystore.exists:
+        return
+    try:
+        while True:
+            with sessions.begin() as session, advisory_lock(session, LOCK) as mine:
+                if mine:
+                    keystore.destroy(person.identifiers, at=now)
+                    return
+            time.sleep(WAIT_SECONDS)
+    finally:
         keystore.close()

@@ -11,9 +11,15 @@ from sqlalchemy.dialects.postgresql import ARRAY, BYTEA
 from sqlalchemy.orm import Session
 
 from app.errors import PrivacyRequestInvalid, PrivacyRequestNotFound, PrivacyRequestState
-from app.privacy import asked, clock
+from app.privacy import asked, clock, words
 from app.privacy.subject import Subject
-from app.privacy.tables import PrivacyEvent, PrivacyRequest, PrivacyTask, ProcessorRequest
+from app.privacy.tables import (
+    PrivacyCheck,
+    PrivacyEvent,
+    PrivacyRequest,
+    PrivacyTask,
+    ProcessorRequest,
+)
 from app.settings import Settings
 from app.suppression import gate
 from consent import restrictions
@@ -252,7 +258,9 @@ def end(
     now: datetime,
     reason: str | None = None,
 ) -> None:
-    """End a request. What it holds of the person goes; refs, plan and history stay.
+    """End a request. What it holds of the person goes, out of the words about it too.
+
+    Keyed hashes, plan and history stay.
 
     Raises PrivacyRequestState: when it has ended; as `closed` while a task is open; as anything
     else without a reason.
@@ -266,9 +274,12 @@ def end(
     if state in (REFUSED, PARTLY) and not asked.says(reason):
         raise PrivacyRequestInvalid("the person is told why: a reason is needed")
     request.state, request.closed_at, request.reason = state, now, reason
+    person = Subject.of_json(request.subject or {"identifiers": []})
     request.subject = request.details = None
     _forget_results(session, request.id)
     note(session, request, state, by=by, now=now, details={"reason": reason} if reason else {})
+    words.redact(session, [request], person)
+    session.execute(sa.delete(PrivacyCheck).where(PrivacyCheck.request_id == request.id))
 
 
 def _forget_results(session: Session, request_id: UUID) -> None:

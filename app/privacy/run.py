@@ -6,8 +6,10 @@ to repeat, so a process that dies in the middle costs a repetition.
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -27,11 +29,15 @@ from app.privacy import (
     requests,
     subject,
     vault,
+    words,
 )
+from app.privacy.rectify import AddressTaken
 from app.privacy.step import FAILED, OPEN, Outcome, Step, Work
 from app.privacy.subject import Subject
 from app.privacy.tables import PrivacyRequest, PrivacyTask
 from app.settings import Settings
+from app.suppression import gate
+from consent import erasure as erasures
 from identity.errors import IdentifierInvalid
 
 log = logging.getLogger("parcours.privacy")
@@ -55,7 +61,9 @@ PLANS: Mapping[str, Mapping[str, Step]] = {
 NEEDS_SOMEBODY = ("access", "portability", "explain", "rectification")
 
 #: What no later try gets over.
-HOPELESS = (IdentifierInvalid, SubjectSuppressed)
+HOPELESS = (IdentifierInvalid, SubjectSuppressed, AddressTaken)
+#: Kinds that concern what is on record of addresses that were put right as well.
+CONCERN_FORMER = ("access", "portability", "erasure")
 
 
 def round_(sessions: Sessions, settings: Settings) -> None:
@@ -70,6 +78,7 @@ def round_(sessions: Sessions, settings: Settings) -> None:
             package_store.expire(session, settings, now=now)
             overtaken.unshown(session, by=WORKER, now=now)
             _close_fetched(session, now)
+            words.expire(session, before=now - timedelta(days=settings.request_days))
         vault.expire(sessions, settings, now=now)
 
 
@@ -121,20 +130,80 @@ def _plan(sessions: Sessions, request_id: UUID) -> None:
             return
         now = datetime.now(UTC)
         asked = Subject.of_json(request.subject).identifiers
-        person = subject.spelt(session, subject.find(session, asked))
-        if request.kind == "erasure":
-            person = subject.with_namesakes(session, person)
-        request.subject = person.as_json()
-        if not person.ids and request.kind in NEEDS_SOMEBODY:
-            requests.end(session, request, requests.NO_MATCH, by=WORKER, now=now)
+        if not _take_up(session, request, asked, now):
             return
         for place, store in enumerate(PLANS[request.kind]):
-            if store == forward.STORE:
-                for target, result in forward.plan(session, person):
-                    session.add(_task(request_id, place, store, target, result, now))
-            elif store != "destination":
+            if store not in ("destination", forward.STORE):
                 session.add(_task(request_id, place, store, "", {}, now))
         requests.move(session, request, requests.EXECUTING, by=WORKER, now=now)
+
+
+def _take_up(
+    session: Session, request: PrivacyRequest, asked: Collection[tuple[str, str]], now: datetime
+) -> bool:
+    """Write down whose request it is, and which processors it is passed on to.
+
+    Says whether anything is to be done. The keyed hashes of all their identifiers are kept with
+    it: an erasure of any of these ends what is under way, and takes the package that was made.
+    """
+    person = whose(session, request.kind, asked)
+    request.subject = person.as_json()
+    if not person.ids and request.kind in NEEDS_SOMEBODY:
+        requests.end(session, request, requests.NO_MATCH, by=WORKER, now=now)
+        return False
+    ref = gate.keys_or_new().newest.ref
+    new = {ref(*identifier) for identifier in person.identifiers}
+    request.refs = sorted(new.union(bytes(one) for one in request.refs))
+    places = list(PLANS[request.kind])
+    if forward.STORE in places:
+        known = replace(person, ids=tuple(i for i in person.ids if i not in (person.former or ())))
+        place = places.index(forward.STORE)
+        for target, result in forward.plan(session, known):
+            session.add(_task(request.id, place, forward.STORE, target, result, now))
+    return True
+
+
+def whose(session: Session, kind: str, asked: Collection[tuple[str, str]]) -> Subject:
+    """Return the person of the claimed identifiers as they are now, as far as a kind concerns."""
+    person = subject.spelt(session, subject.find(session, asked))
+    if kind == "erasure":
+        person = subject.with_namesakes(session, person)
+    # What was refused under an address that was put right stands under the one that took its place.
+    return subject.with_former(session, person) if kind in CONCERN_FORMER else person
+
+
+def _look_again(sessions: Sessions, request_id: UUID, task: PrivacyTask) -> bool:
+    """Find out anew whose request it is before its first step; say whether it goes on.
+
+    It may have waited, and the person been merged, split or put right meanwhile. Afterwards what
+    the first step did is carried through for the same person.
+    """
+    if task.place != 0 or "told" in task.result:  # the first step itself changed who it is
+        return True
+    with sessions.begin() as session:
+        request = requests.find(session, request_id, lock=True)
+        if request.state != requests.EXECUTING or request.subject is None:
+            return False
+        planned = Subject.of_json(request.subject)
+        done = request.kind == "erasure" and request_id in erasures.done(session)
+        if done or subject.is_still(session, planned):
+            return True
+        return _anew(session, request, planned.asked)
+
+
+def _anew(session: Session, request: PrivacyRequest, asked: Collection[tuple[str, str]]) -> bool:
+    """Write down whose request it is by now, of which nothing was done yet."""
+    now = datetime.now(UTC)
+    mine = PrivacyTask.request_id == request.id
+    session.execute(sa.delete(PrivacyTask).where(mine, PrivacyTask.store == forward.STORE))
+    requests.note(session, request, "person_changed", by=WORKER, now=now)
+    return _take_up(session, request, asked, now)
+
+
+def _found_anew(request_id: UUID, session: Session) -> Subject:
+    request = requests.find(session, request_id, lock=True)
+    _anew(session, request, Subject.of_json(request.subject or {"identifiers": []}).asked)
+    return Subject.of_json(request.subject or {"identifiers": []})
 
 
 def _task(
@@ -165,6 +234,8 @@ def _next(sessions: Sessions, request_id: UUID) -> PrivacyTask | None:
 
 def _do(sessions: Sessions, settings: Settings, request_id: UUID, task: PrivacyTask) -> None:
     """Do one task and write down what came of it; an error is a reason to try it again."""
+    if not _look_again(sessions, request_id, task):
+        return
     with sessions() as session:
         request = requests.find(session, request_id)
         work = Work(
@@ -178,6 +249,7 @@ def _do(sessions: Sessions, settings: Settings, request_id: UUID, task: PrivacyT
             task.target,
             task.result,
             request.received_at,
+            partial(_found_anew, request_id),
         )
         step = PLANS[request.kind][task.store]
     try:

@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy.orm import Session
+
 from app.db import Sessions
 from app.privacy.subject import Subject
 from app.settings import Settings
@@ -30,6 +32,8 @@ class Work:
     result: dict[str, Any] = field(default_factory=dict)
     #: What was found when the plan was made.
     received_at: datetime | None = None
+    #: Finds out whose request it is, and writes it down, in a transaction that holds the graph.
+    anew: Callable[[Session], Subject] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,15 @@
 """Whose request it is: the identifiers that are the person's, and how they are written."""
 
+import hashlib
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.privacy import former
 from app.suppression import mentions
 from identity import erasure, graph, identifiers
 
@@ -16,6 +18,8 @@ from identity import erasure, graph, identifiers
 TELLING = 6
 #: Namespaces whose values say by themselves whose they are.
 ADDRESSES = ("email", "phone")
+#: What addresses are hashed with before they are passed on.
+DIGESTS = ("md5", "sha1", "sha256")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,12 @@ class Subject:
     ids: tuple[int, ...]
     #: How the identifiers were written when they were sent.
     spellings: tuple[str, ...] = ()
+    #: The identifiers that were claimed, from which the others were found.
+    asked: tuple[tuple[str, str], ...] = ()
+    #: Those of `ids` that events showed to be theirs, and those of addresses that were put right;
+    #: None where these are no concern.
+    own: tuple[int, ...] = ()
+    former: tuple[int, ...] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return it as it is stored with the request."""
@@ -34,6 +44,9 @@ class Subject:
             "identifiers": [list(i) for i in self.identifiers],
             "ids": list(self.ids),
             "spellings": list(self.spellings),
+            "asked": [list(i) for i in self.asked],
+            "own": list(self.own),
+            "former": None if self.former is None else list(self.former),
         }
 
     @classmethod
@@ -43,27 +56,85 @@ class Subject:
             tuple((namespace, value) for namespace, value in stored["identifiers"]),
             tuple(stored.get("ids", ())),
             tuple(stored.get("spellings", ())),
+            tuple((namespace, value) for namespace, value in stored.get("asked", ())),
+            tuple(stored.get("own", ())),
+            None if stored.get("former") is None else tuple(stored["former"]),
         )
 
     @property
     def patterns(self) -> list[str]:
         """What to look for in free text: spellings that say whose they are, also as in URLs."""
         told = {s for s in self.spellings if len(s) >= TELLING and not s.isdigit()}
-        return sorted(told | {quote(s, safe="") for s in told})
+        return sorted(told | {quote(s, safe="") for s in told} | self.digests)
+
+    @property
+    def digests(self) -> set[str]:
+        """The hashes under which advertisers pass addresses on (MD5, SHA-1, SHA-256; in hex).
+
+        Of the canonical form and of each spelling, in lower case; of a number with and without its
+        plus. Without a key, they are as good as the address.
+        """
+        texts = {value for namespace, value in self.identifiers if namespace in ADDRESSES}
+        for said in self.spellings:
+            if any((n, identifiers.normalise(n, said)) in self.identifiers for n in ADDRESSES):
+                texts.add(said.strip().lower())
+        texts |= {text.removeprefix("+") for text in texts}
+        return {
+            hashlib.new(name, text.encode(), usedforsecurity=False).hexdigest()
+            for name in DIGESTS
+            for text in texts
+        }
 
 
 def find(session: Session, asked: Collection[tuple[str, str]]) -> Subject:
     """Return the person of these identifiers, by what events showed; who is unknown has no ids."""
     own = erasure.own(session, asked)
     everything = dict.fromkeys([*asked, *((o.namespace, o.value) for o in own)])
-    return Subject(tuple(everything), tuple(o.id for o in own))
+    ids = tuple(o.id for o in own)
+    return Subject(tuple(everything), ids, asked=tuple(asked), own=ids)
+
+
+def is_still(session: Session, subject: Subject) -> bool:
+    """Say whether who was found is who would be found now; of who was not looked for, yes.
+
+    People are merged and split while a request waits. Whoever acts where nothing can be taken back
+    asks this under the lock of the graph.
+    """
+    if not subject.asked:
+        return True
+    if {one.id for one in erasure.own(session, subject.asked)} != set(subject.own):
+        return False
+    if subject.former is None:
+        return True
+    return {one.former_id for one in former.of(session, subject.ids)} == set(subject.former)
+
+
+def with_former(session: Session, subject: Subject) -> Subject:
+    """Return it with the addresses that were the person's until they were put right.
+
+    What is on record of these is theirs; they are to be erased, and shown. Raises
+    SuppressionKeyUnusable.
+    """
+    were = former.of(session, subject.ids)
+    return replace(
+        subject,
+        identifiers=(*subject.identifiers, *(one.identifier for one in were)),
+        ids=(*subject.ids, *(one.former_id for one in were)),
+        former=tuple(one.former_id for one in were),
+        spellings=tuple(sorted({*subject.spellings, *(s for one in were for s in _written(one))})),
+    )
+
+
+def _written(one: former.Former) -> set[str]:
+    return {one.identifier[1], *one.spellings}
 
 
 def with_namesakes(session: Session, subject: Subject) -> Subject:
     """Return it with identifiers of other namespaces that are one of its addresses.
 
-    A login or a device that is called like an address of the person would keep it here in clear.
-    These alone: not who else was joined with them, which may be somebody else.
+    A login or a device that is called like an address of the person would keep it here in clear, or
+    one that is called like a hash of it, to be guessed. These alone: not who else was joined with
+    them, which may be somebody else.
     """
     addresses = {v for n, v in subject.identifiers if n in ADDRESSES and len(v) >= TELLING}
     written = {
@@ -72,11 +143,16 @@ def with_namesakes(session: Session, subject: Subject) -> Subject:
     }  # fmt: skip
     if not addresses:
         return subject
-    found = erasure.called(session, addresses | written)
+    found = erasure.called(session, addresses | written | subject.digests)
     names = dict.fromkeys([*subject.identifiers, *((o.namespace, o.value) for o in found)])
     ids = dict.fromkeys([*subject.ids, *(o.id for o in found)])
     spellings = {*subject.spellings, *(o.value for o in found)}
-    return Subject(tuple(names), tuple(ids), tuple(sorted(spellings)))
+    return replace(
+        subject,
+        identifiers=tuple(names),
+        ids=tuple(ids),
+        spellings=tuple(sorted(spellings)),
+    )
 
 
 def spelt(session: Session, subject: Subject) -> Subject:
@@ -88,7 +164,7 @@ def spelt(session: Session, subject: Subject) -> Subject:
         for namespace in namespaces:
             if (namespace, identifiers.normalise(namespace, scalar)) in wanted:
                 found.add(scalar.strip())
-    return Subject(subject.identifiers, subject.ids, tuple(sorted(found)))
+    return replace(subject, spellings=tuple(sorted(found)))
 
 
 def _scalars(session: Session, ids: Collection[int]) -> Iterator[str]:

@@ -125,6 +125,37 @@ class PrivacyPackage(Base):
     deleted_at: Mapped[datetime | None]
 
 
+class FormerIdentifier(Base):
+    """An address that was put right: it was the person's, and an erasure has to find it.
+
+    Sealed under a key of the suppression list, which is not in the database. `identifier_id` is one
+    of those that the person has instead: with these it goes wherever they go. `former_id` is what
+    the address was known by, which evidence of sends may still name.
+    """
+
+    __tablename__ = "former_identifier"
+
+    identifier_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    former_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    key_id: Mapped[bytes] = mapped_column(BYTEA)
+    sealed: Mapped[bytes] = mapped_column(BYTEA)
+    ended_at: Mapped[datetime]
+
+    __table_args__ = (sa.Index("former_identifier_former", "former_id"),)
+
+
+class ErasureLeft(Base):
+    """An erasure of the journal that was repeated in the tables and not everywhere yet.
+
+    It names the person until that is done, before anybody is served.
+    """
+
+    __tablename__ = "erasure_left"
+
+    erasure_id: Mapped[UUID] = mapped_column(primary_key=True)
+    subject: Mapped[dict[str, Any]] = mapped_column(JSONB)
+
+
 class Processor(Base):
     """A destination that takes requests of data subjects by OpenDSR, as its discovery said."""
 

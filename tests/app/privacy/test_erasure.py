@@ -1,5 +1,6 @@
 """Erasure in the tables and files (research/consent.md section 3, 71 to 76)."""
 
+import hashlib
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ from app.events import stream
 from app.imports import load, messages
 from app.lake import copy
 from app.lake.duckdb_engine import open_lake
-from app.privacy import journal, run
+from app.privacy import journal, run, subject
 from app.privacy.lifting import lift
 from app.privacy.replay import replay
 from app.suppression import gate
@@ -396,3 +397,24 @@ def test_71_a_login_or_device_that_is_called_like_the_address_goes_with_it(world
     assert {"bob-7", "carl-3"} <= set(left)
     assert events.count("carl-3") == 1
     assert world.send({"type": "page", "anonymousId": SENT, "context": GIVEN}) == ["suppressed"]
+
+
+def test_71_hashes_of_an_address_that_others_events_hold_are_found(world: World) -> None:
+    ada(world)
+    spelt = ("adalovelace@gmail.com", "ada.lovelace+shop@gmail.com")
+    digests = [hashlib.new(n, s.encode()).hexdigest() for n in subject.DIGESTS for s in spelt]
+    other = hashlib.sha256(b"bob@example.org").hexdigest()
+    world.send(
+        {"type": "track", "userId": "bob-7", "event": "Shown", "context": GIVEN,
+         "properties": {"audience": [*digests, other], "url": f"/?em={digests[0].upper()}&n=1"}},
+        {"type": "page", "name": "Home", "anonymousId": digests[-1], "context": GIVEN},
+    )  # fmt: skip
+    assert "app.event" in world.where(*digests)
+    rejected = {"userId": "bob-7", "writeKey": world.key, "properties": {"em": digests[1]}}
+    world.server.post("/v1/track", json=rejected)
+    assert "app.rejected_event" in world.where(digests[1])
+    world.ask("erasure", "user_id:ada-1815")
+    assert world.where(*digests) == set()
+    with world.sessions() as session:
+        said = session.scalar(sa.text("SELECT properties FROM app.event WHERE name = 'Shown'"))
+    assert said == {"audience": ["[erased]"] * 6 + [other], "url": "/?em=[erased]&n=1"}
