@@ -41,7 +41,7 @@ SELECT 'user_id', 'u-' || n % CAST(:people AS int), 'ads.share', 1,
        'body_sha256', repeat('ab', 32)), 'source:web',
        jsonb_build_object('event_stamp', true, 'message_id', 'm-' || n)
 FROM generate_series(1, CAST(:records AS int)) n,
-     LATERAL (SELECT now() - n * interval '1 s') AS x(t)
+     LATERAL (SELECT now() - (CAST(:records AS int) - n) * interval '1 s') AS x(t)
 """
 
 

@@ -9,7 +9,6 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from consent.ledger import statements
-from consent.ledger.gone import FORGOTTEN
 from consent.ledger.store import statement
 from consent.ledger.tables import LedgerStatement
 from consent.restrictions import among
@@ -70,13 +69,10 @@ def relied_on(
 def forget(session: Session, erasure_id: UUID, identifiers: Collection[tuple[str, str]]) -> int:
     """Delete the consent records and restrictions of identifiers; return how many records.
 
-    The ledger is told how many: more of its entries may not be without a record (`scan`). What a
-    person agreed to, and that they did, can be shown no more: whoever needs the proof for
-    longer seals what `relied_on` returns first (GDPR art. 17(3)(e)).
+    How many entries of the ledger are without a record then, the keys say when they are destroyed
+    (`consent.ledger.gone`). What a person agreed to, and that they did, can be shown no more:
+    whoever needs the proof for longer seals what `relied_on` returns first (GDPR art. 17(3)(e)).
     """
-    lifted = sa.func.count(Restriction.lift_id)
-    entries = sa.select(sa.func.count() + lifted).where(among(Restriction, identifiers))
-    restrictions = session.scalar(entries) or 0
     gone = session.execute(sa.delete(ConsentRecord).where(among(ConsentRecord, identifiers)))
     session.execute(sa.delete(Restriction).where(among(Restriction, identifiers)))
     session.execute(sa.delete(LedgerStatement).where(among(LedgerStatement, identifiers)))
@@ -85,8 +81,6 @@ def forget(session: Session, erasure_id: UUID, identifiers: Collection[tuple[str
         session.execute(sa.delete(strings).where(among(strings, identifiers)))
     records = int(gone.rowcount)  # type: ignore[attr-defined]  # a delete's result has it
     session.execute(sa.update(Erasure).where(Erasure.id == erasure_id).values(records=records))
-    said = {"consent": str(records), "restriction": str(restrictions)}
-    statements.append(session, "dsr", {"erasure": str(erasure_id), "what": FORGOTTEN, **said})
     return records
 
 

@@ -3,7 +3,7 @@
 from urllib.parse import urlsplit
 
 from app.db import Sessions
-from app.ledger import seal
+from app.ledger import ending, seal
 from app.ledger.anchor import Anchor, publish
 from app.ledger.keystore import Keystore
 from app.settings import Settings
@@ -18,12 +18,16 @@ class LedgerJob:
         self.anchor = Anchor(settings.anchor_dir)
         self.host = urlsplit(settings.public_url).netloc or "parcours"
         self._sessions = sessions
+        self._compared = False
 
     def round(self) -> int:
         """Seal what waits, publish what was signed, and return how many entries that made.
 
-        Raises LedgerKeyUnusable, LedgerForked and AnchorUnusable.
+        The first time, what ledger and keystore say of destroyed keys is compared: one of them may
+        have been restored. Raises LedgerKeyUnusable, LedgerForked and AnchorUnusable.
         """
+        if not self._compared and self.keystore.exists:
+            self._compared = ending.agree(self._sessions, self.keystore)
         made = seal.run(self._sessions, self.keystore, self.anchor, host=self.host)
         publish(self._sessions, self.anchor)
         return made

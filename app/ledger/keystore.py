@@ -8,7 +8,7 @@ wrapped under a key that is in neither. To destroy the key of an identifier is t
 import os
 import secrets
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,48 +23,19 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from app import db
 from app.errors import LedgerKeyUnusable
 from app.key_file import KeyFile
+from app.ledger.keystore_tables import OWN, key_counts, metadata, signing_keys, subject_keys
 from app.ledger.wrapping import Wrapping, look_up
 from app.settings import Settings
 from consent.ledger import INSTALLATION, Identifier, Signer, SubjectKey
 
 T = TypeVar("T")
+#: Says how many entries of the ledger name a key, by kind.
+Named = Callable[[UUID, SubjectKey], Mapping[str, int]]
 
 #: The files in the data directory.
 FILE, KEY_FILE = "keystore.db", "ledger.key"
 #: Identifiers asked for, or keys wrapped anew, at once.
 AT_ONCE = 1_000
-#: What is in the place of an identifier's hash for the installation itself.
-OWN = b"installation"
-
-metadata = sa.MetaData()
-
-subject_keys = sa.Table(
-    "subject_key",
-    metadata,
-    sa.Column("id", sa.Uuid(), primary_key=True),
-    sa.Column("ref", sa.LargeBinary(), unique=True, nullable=True),
-    sa.Column("wrapped", sa.LargeBinary(), nullable=True),
-    sa.Column("wrapping", sa.LargeBinary(), nullable=False),
-    sa.Column("destroyed_at", sa.DateTime(timezone=True), nullable=True),
-    sa.Column("told", sa.Boolean(), nullable=False, server_default=sa.false()),
-)
-#: The few keys that are destroyed and of which the ledger has no entry yet.
-sa.Index(
-    "subject_key_untold",
-    subject_keys.c.id,
-    sqlite_where=subject_keys.c.destroyed_at.is_not(None) & ~subject_keys.c.told,
-    postgresql_where=subject_keys.c.destroyed_at.is_not(None) & ~subject_keys.c.told,
-)
-signing_keys = sa.Table(
-    "signing_key",
-    metadata,
-    sa.Column("id", sa.Uuid(), primary_key=True),
-    sa.Column("origin", sa.Text(), nullable=False),
-    sa.Column("wrapped", sa.LargeBinary(), nullable=False),
-    sa.Column("wrapping", sa.LargeBinary(), nullable=False),
-    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("retires_at", sa.DateTime(timezone=True), nullable=True),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,38 +149,90 @@ class Keystore:
         """Return a key, or None where it is gone."""
         return self.by_ids([key_id]).get(key_id)
 
-    def destroy(self, identifiers: Iterable[Identifier], *, at: datetime) -> list[UUID]:
+    def destroy(
+        self,
+        identifiers: Iterable[Identifier],
+        *,
+        at: datetime,
+        named: Named = lambda _id, _key: {},
+    ) -> list[UUID]:
         """Destroy the keys of identifiers, on disk when this returns, and return their ids.
 
         What they sealed opens no more, and nothing tells which entries they named. The sealer then
         removes what they sealed and enters that they are gone. An identifier that comes again gets
         another key. One without a key is passed over. One row each, whatever it has sealed.
+
+        `named` says how many entries of the ledger name a key, which is kept here: more than that
+        may not be without a record (`app.ledger.ending` asks it, under the lock of the sealer).
         """
         gone = []
         with self._begin() as connection:
             for identifier in identifiers:
                 ref = self._ref(connection, identifier)
-                row = subject_keys.c.ref == ref
-                key_id = connection.scalar(sa.select(subject_keys.c.id).where(row))
-                if key_id is not None:
-                    empty = {"ref": None, "wrapped": None, "destroyed_at": at}
-                    connection.execute(sa.update(subject_keys).where(row).values(empty))
-                    gone.append(key_id)
+                found = connection.execute(
+                    sa.select(subject_keys).where(subject_keys.c.ref == ref)
+                ).first()
+                if found is not None:
+                    counts = dict(named(found.id, SubjectKey(self._unwrapped(found))))
+                    self._empty(connection, found.id, at)
+                    connection.execute(sa.insert(key_counts).values(id=found.id, named=counts))
+                    gone.append(found.id)
         return gone
 
-    def untold(self) -> list[UUID]:
-        """Return destroyed keys of which the ledger does not tell yet."""
+    def destroy_again(self, key_ids: Collection[UUID], *, at: datetime) -> int:
+        """Destroy keys that the ledger says are destroyed: an older keystore was restored.
+
+        Return how many of them were there.
+        """
+        with self._begin() as connection:
+            there: list[UUID] = []
+            for some in _parts(key_ids):
+                is_there = subject_keys.c.id.in_(some) & subject_keys.c.destroyed_at.is_(None)
+                there += connection.scalars(sa.select(subject_keys.c.id).where(is_there))
+            for key_id in there:
+                self._empty(connection, key_id, at)
+        self.told(there)
+        return len(there)
+
+    def _empty(self, connection: sa.Connection, key_id: UUID, at: datetime) -> None:
+        empty = {"ref": None, "wrapped": None, "destroyed_at": at}
+        row = subject_keys.c.id == key_id
+        connection.execute(sa.update(subject_keys).where(row).values(empty))
+
+    def untold(self) -> dict[UUID, Mapping[str, int] | None]:
+        """Return destroyed keys of which the ledger does not tell yet, and how many entries each.
+
+        None where an earlier version destroyed it and did not count.
+        """
         is_untold = subject_keys.c.destroyed_at.is_not(None) & ~subject_keys.c.told
         with self._begin() as connection:
-            query = sa.select(subject_keys.c.id).where(is_untold).order_by(subject_keys.c.id)
-            return list(connection.scalars(query.limit(AT_ONCE)))
+            query = (
+                sa.select(subject_keys.c.id, key_counts.c.named)
+                .outerjoin(key_counts, key_counts.c.id == subject_keys.c.id)
+                .where(is_untold)
+                .order_by(subject_keys.c.id)
+            )
+            return {row.id: row.named for row in connection.execute(query.limit(AT_ONCE))}
+
+    def destroyed(self) -> list[UUID]:
+        """Return the ids of all keys that were destroyed."""
+        with self._begin() as connection:
+            is_gone = subject_keys.c.destroyed_at.is_not(None)
+            return list(connection.scalars(sa.select(subject_keys.c.id).where(is_gone)))
+
+    def tell_again(self, key_ids: Collection[UUID]) -> None:
+        """Note that the ledger does not tell of these destroyed keys: an older one was restored."""
+        self._note(key_ids, told=False)
 
     def told(self, key_ids: Collection[UUID]) -> None:
         """Note that the ledger tells of these destroyed keys."""
+        self._note(key_ids, told=True)
+
+    def _note(self, key_ids: Collection[UUID], *, told: bool) -> None:
         with self._begin() as connection:
             for some in _parts(key_ids):
                 done = sa.update(subject_keys).where(subject_keys.c.id.in_(some))
-                connection.execute(done.values(told=True))
+                connection.execute(done.values(told=told))
 
     def signing_keys(self, *, at: datetime) -> list[SigningKey]:
         """Return the keys that sign, the newest first; forgets those that have retired."""

@@ -44,7 +44,7 @@ def run(
             signers = _signers(session, keystore, host)
             _demand_same(session, anchor, signers[0].origin)
             done = step(session, keystore, signers, most=most, destroyed=destroyed)
-        keystore.told(destroyed)
+        keystore.told(list(destroyed))
         made += done
         if done < most:
             return made

@@ -5,12 +5,11 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
-from app.db import advisory_lock
 from app.destinations import registry
 from app.destinations.tables import Delivery, Destination
 from app.lake import copy
+from app.ledger import ending
 from app.ledger.keystore import Keystore
-from app.ledger.seal import LOCK
 from app.privacy import forward, overtaken, package_store, redact, vault
 from app.privacy.erase import erase
 from app.privacy.step import (
@@ -83,21 +82,15 @@ def lake(work: Work) -> Outcome:
 
 
 def ledger(work: Work) -> Outcome:
-    """Destroy the keys under which the ledger's entries of the person are sealed.
-
-    Under the lock of the sealer: one that read records before they were deleted makes keys.
-    """
+    """Destroy the keys under which the ledger's entries of the person are sealed."""
     keystore = Keystore(work.settings)
     if not keystore.exists:
         return Outcome(NOT_PRESENT)
     try:
-        with work.sessions.begin() as session, advisory_lock(session, LOCK) as mine:
-            if not mine:
-                return Outcome(WAITING, again=0.5)
-            gone = keystore.destroy(work.subject.identifiers, at=work.now)
+        gone = ending.destroy(work.sessions, keystore, work.subject.identifiers, at=work.now)
     finally:
         keystore.close()
-    return _counted(len(gone))
+    return Outcome(WAITING, again=0.5) if gone is None else _counted(len(gone))
 
 
 def proofs(work: Work) -> Outcome:

@@ -9,9 +9,9 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.db import Sessions, advisory_lock, exclusively
+from app.db import Sessions, exclusively
+from app.ledger import ending
 from app.ledger.keystore import Keystore
-from app.ledger.seal import LOCK
 from app.privacy import former, journal, overtaken, redact
 from app.privacy.erase import erase
 from app.privacy.subject import Subject, spelt
@@ -162,11 +162,7 @@ def _destroy_keys(sessions: Sessions, settings: Settings, person: Subject, now: 
     if not keystore.exists:
         return
     try:
-        while True:
-            with sessions.begin() as session, advisory_lock(session, LOCK) as mine:
-                if mine:
-                    keystore.destroy(person.identifiers, at=now)
-                    return
+        while ending.destroy(sessions, keystore, person.identifiers, at=now) is None:
             time.sleep(WAIT_SECONDS)
     finally:
         keystore.close()

@@ -18,7 +18,7 @@ from consent.ledger.sealing import SubjectKey
 #: The form of entries; a later one may have other members.
 VERSION = "1"
 #: What others may state in the ledger with `append`.
-STATED = ("decision_manifest", "dsr", "key_event", "config", "admin")
+STATED = ("decision_manifest", "dsr", "config", "admin")
 #: Members that the ledger itself writes.
 OWN = frozenset({"v", "type", "index", "logged", "subject", "body"})
 #: Names, numbers, hashes: no blanks, no "@", hence neither sentences nor addresses.

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import Any
 from uuid import UUID
 
@@ -14,10 +14,11 @@ from consent.ledger.check import leaf_hash
 from consent.ledger.dated import Dated
 from consent.ledger.gone import Gone
 from consent.ledger.report import Claim, Report
-from consent.ledger.sealer import catalogue_id
+from consent.ledger.sealer import LIST, catalogue_id
 from consent.ledger.sealing import SubjectKey
+from consent.ledger.standing import Standing
 from consent.ledger.store import statement
-from consent.ledger.tables import LedgerEntry, LedgerNode
+from consent.ledger.tables import LedgerEntry, LedgerNode, LedgerSealed
 from consent.ledger.tree import WIDTH, Running
 
 #: Entries read at once: a multiple of 256.
@@ -53,7 +54,12 @@ class Scan:
         self._good, self._logged, self._dated = 0, "", Dated(claim.size for claim in signed)
         self._groups: dict[tuple[int, int], bytes] = {}
         self._exact: list[int] = []
-        self._gone = Gone()
+        self._catalogue |= {
+            catalogue_id(LIST, "iab", row.version): row.content
+            for row in session.execute(statement("ledger_lists"), {"versions": None})
+        }
+        self._gone, self._standing = Gone(), Standing()
+        self._place: tuple[int, int] | None = None
 
     def run(self, progress: Callable[[int], None]) -> None:
         """Examine every entry, in order."""
@@ -70,8 +76,10 @@ class Scan:
             for level, index in sorted(self._groups):
                 self._within(index << level, past, f"there are hashes of level {level} too many")
             progress(past)
-        for what in self._gone.wrong():
-            self._report.wrong(None, what)
+        self._keys_gone()
+        if self._keys is not None:
+            for entry, what in self._standing.wrong(self._session):
+                self._report.wrong(entry, what)
         size = self._report.entries = self._running.size
         if size < self._signed:
             self._tell(size, f"entries from {size} on are gone")
@@ -107,12 +115,13 @@ class Scan:
         if leaf_hash(row.entry.encode()) != row.leaf_hash:
             self._tell(index, f"entry {index} is not what was hashed")
         said = self._read(row)
-        if said is not None and said.get("type") in ("purpose", "notice"):
+        if said is not None and said.get("type") in ("purpose", "notice", LIST):
             self._version(row, said)
         elif said is not None:
             self._sealed(row, said, keys)
             self._time(row, said)
-            self._gone.stated(said)
+            self._order(row)
+            self._of_keys(row, said)
         self._grow(index, row.leaf_hash)
 
     def _read(self, row: sa.Row[Any]) -> dict[str, Any] | None:
@@ -133,12 +142,45 @@ class Scan:
         return said
 
     def _version(self, row: sa.Row[Any], said: Mapping[str, Any]) -> None:
-        """Compare a version of a purpose or notice with its entry."""
+        """Compare a version of a purpose, notice or vendor list with its entry."""
         now = self._catalogue.get(row.about)
         if now is None or not within(str(said.get("content", "{}")), now):
             name = said.get(said["type"])
             what = f"{said['type']} {name} version {said.get('version')}"
             self._tell(row.leaf_index, f"{what} is not what entry {row.leaf_index} says")
+
+    def _of_keys(self, row: sa.Row[Any], said: Mapping[str, Any]) -> None:
+        try:
+            self._gone.stated(row.leaf_index, said)
+        except ValueError:
+            self._tell(row.leaf_index, f"entry {row.leaf_index} names no key")
+
+    def _keys_gone(self) -> None:
+        """Hold destroyed keys against what is there: the keys themselves, and what they sealed."""
+        for what in self._gone.wrong():
+            self._report.wrong(None, what)
+        destroyed = self._gone.destroyed
+        known = iter(destroyed)
+        while some := list(islice(known, STEP)):
+            # The sealer removed what such a key had sealed when it said so.
+            under = sa.select(LedgerSealed.leaf_index).where(LedgerSealed.key_id.in_(some))
+            for index in self._session.scalars(under.order_by(LedgerSealed.leaf_index)):
+                self._tell(index, f"what was sealed of entry {index} is under a destroyed key")
+            there = {} if self._keys is None else self._keys(some)
+            for key in some:
+                if there.get(key) is not None:
+                    what = f"the key that entry {destroyed[key]} says is destroyed is there"
+                    self._tell(destroyed[key], f"{what}: an older keystore was restored")
+
+    def _order(self, row: sa.Row[Any]) -> None:
+        """Look whether records stand in the order in which they were sealed: of equals one wins."""
+        if row.transaction is None:
+            return
+        place = (int(row.transaction), row.seq)
+        if self._place is not None and place <= self._place:
+            what = f"the record of entry {row.leaf_index} or the one in front of it was moved"
+            self._tell(row.leaf_index, what)
+        self._place = place
 
     def _time(self, row: sa.Row[Any], said: Mapping[str, Any]) -> None:
         """Look whether a record states a time that its place in the ledger bears out."""
@@ -165,15 +207,16 @@ class Scan:
             if row.body is not None:
                 self._tell(index, f"what was sealed of entry {index} is gone, its record is not")
             else:
-                self._gone.missing(str(said.get("type")), index)
-            return
-        if row.body is None and is_record:
-            self._tell(index, f"the record of entry {index} is gone, what was sealed of it is not")
-        if self._keys is None:
+                self._gone.missing(index, said)
             return
         key = keys.get(row.key_id)
-        if key is None and row.key_id in keys:
-            return  # destroyed; the sealer has still to remove what it sealed
+        is_destroyed = key is None and row.key_id in keys
+        if row.body is None and is_record and not is_destroyed:
+            self._tell(index, f"the record of entry {index} is gone, what was sealed of it is not")
+        if is_destroyed and row.body is not None:  # an erasure deletes records first
+            self._tell(index, f"what was sealed of entry {index} is under a destroyed key")
+        if self._keys is None or is_destroyed:
+            return  # the sealer has still to remove what it sealed
         body = key.open(row.sealed, row.entry.encode()) if key is not None else None
         if key is None or body is None:
             self._tell(index, f"what was sealed of entry {index} cannot be opened")
@@ -183,6 +226,8 @@ class Scan:
             self._report.compared += 1
             if not within(body.decode(), row.body):
                 self._tell(index, f"the record of entry {index} was changed")
+        else:
+            self._standing.stated(index, said, body.decode())
 
     def _grow(self, index: int, found: bytes) -> None:
         if not self._whole:

@@ -9,6 +9,7 @@ import base64
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Protocol
 from uuid import UUID, uuid5
 
@@ -17,8 +18,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from consent.errors import StatementInvalid
+from consent.ledger import ending, gone, standing
 from consent.ledger.check import leaf_hash
-from consent.ledger.entry import entry, word
+from consent.ledger.ending import Counts
+from consent.ledger.entry import STATED, checked, entry, word
 from consent.ledger.note import Signer, checkpoint
 from consent.ledger.sealing import SubjectKey
 from consent.ledger.store import Head, head, statement, tree
@@ -30,12 +34,19 @@ from consent.ledger.tables import (
     LedgerStatement,
 )
 from consent.ledger.tree import Node, grow
+from consent.tables import VendorListVersion
 
 Identifier = tuple[str, str]
 #: Whose key seals what is about nobody. Namespaces have names, so it is no identifier.
 INSTALLATION: Identifier = ("", "installation")
+#: What this folder states beside `entry.STATED`.
+OWN = ("restriction", standing.KIND)
 #: Names what has no id of its own (RFC 9562 section 5.5).
 NAMES = UUID("8d2f7d3c-64a5-4c1e-9d0a-5b1f2f0f6a01")
+
+
+#: The kind of entries of vendor lists, of which one body publishes all that count.
+LIST = "vendor_list"
 
 
 class Keys(Protocol):
@@ -69,16 +80,19 @@ def step(
     signers: list[Signer],
     *,
     most: int,
-    destroyed: Sequence[UUID] = (),
+    destroyed: Mapping[UUID, Counts | None] = MappingProxyType({}),
 ) -> int:
     """Seal what waits, records up to so many entries, and return how many entries that made.
 
-    `destroyed` are keys that are gone: what they sealed goes too, and an entry says so. The caller
-    holds the lock of the ledger. Nothing is written, and no transaction id taken, before all is
-    computed, so that no reader of events waits for it.
+    `destroyed` are keys that are gone, with how many entries named each: what they sealed goes too,
+    and an entry says so. The caller holds the lock of the ledger. Nothing is written, and no
+    transaction id taken, before all is computed, so that no reader of events waits for it.
     """
     before = head(session)
-    due = _new(session, _catalogue(session) + _vkeys(signers) + _ended(destroyed))
+    due = _counting(session) + _new(
+        session,
+        _catalogue(session) + _lists(session) + _vkeys(signers) + _ended(session, destroyed),
+    )
     stated = _statements(session, most)
     rows = _records(session, before, max(0, most - len(due) - len(stated)))
     due += [_statement(row) for row in stated] + [_record(row) for row in rows]
@@ -92,7 +106,8 @@ def step(
     _write(session, made, kept)
     done = [row.id for row in stated]
     session.execute(sa.delete(LedgerStatement).where(LedgerStatement.id.in_(done)))
-    session.execute(sa.delete(LedgerSealed).where(LedgerSealed.key_id.in_(destroyed)))
+    if destroyed:
+        session.execute(sa.delete(LedgerSealed).where(LedgerSealed.key_id.in_(list(destroyed))))
     vkeys = [{"vkey": signer.vkey, "created_at": logged} for signer in signers]
     session.execute(insert(LedgerKey).values(vkeys).on_conflict_do_nothing())
     session.execute(
@@ -132,6 +147,25 @@ def _catalogue(session: Session) -> list[Due]:
     ]
 
 
+def _lists(session: Session) -> list[Due]:
+    """Return the vendor lists; what one says is hashed by the database, once."""
+    versions = session.scalars(sa.select(VendorListVersion.version)).all()
+    ids = {catalogue_id(LIST, "iab", version): version for version in versions}
+    there = sa.select(LedgerEntry.about).where(LedgerEntry.about.in_(ids))
+    new = {about: ids[about] for about in ids.keys() - set(session.scalars(there))}
+    if not new:
+        return []
+    rows = session.execute(statement("ledger_lists"), {"versions": sorted(new.values())})
+    return [
+        Due(
+            LIST,
+            {LIST: "iab", "version": str(row.version), "content": row.content},
+            catalogue_id(LIST, "iab", row.version),
+        )
+        for row in rows
+    ]
+
+
 def catalogue_id(kind: str, key: str, version: int, language: str = "") -> UUID:
     """Return what the entry of a version of a purpose or notice is found by."""
     return uuid5(NAMES, f"{kind}\0{key}\0{version}\0{language}")
@@ -143,11 +177,22 @@ def _vkeys(signers: Iterable[Signer]) -> list[Due]:
     return [Due("key_event", said[vkey], uuid5(NAMES, vkey)) for vkey in said]
 
 
-def _ended(destroyed: Iterable[UUID]) -> list[Due]:
+def _ended(session: Session, destroyed: Mapping[UUID, Counts | None]) -> list[Due]:
+    if not destroyed:
+        return []
     return [
-        Due("key_event", {"event": "subject_key_destroyed", "key": key.hex}, key)
-        for key in destroyed
+        Due("key_event", {"event": gone.DESTROYED, "key": key.hex, **gone.numbers(found)}, key)
+        for key, found in ending.going(session, destroyed).items()
     ]
+
+
+def _counting(session: Session) -> list[Due]:
+    """Return the first entry of every ledger: what is gone from now on is counted (`gone`)."""
+    about = uuid5(NAMES, gone.COUNTED)
+    if session.scalar(sa.select(sa.exists().where(LedgerEntry.about == about))):
+        return []
+    before = gone.numbers(ending.gone_before(session))
+    return [Due("key_event", {"event": gone.COUNTED, **before}, about)]
 
 
 def _new(session: Session, due: Sequence[Due]) -> list[Due]:
@@ -158,8 +203,24 @@ def _new(session: Session, due: Sequence[Due]) -> list[Due]:
 
 
 def _statements(session: Session, most: int) -> Sequence[LedgerStatement]:
-    query = sa.select(LedgerStatement).order_by(LedgerStatement.id).limit(most)
-    return session.scalars(query).all()
+    """Return what waits and is of a form that is stated; anything else was put there by hand.
+
+    What the sealer says of itself (its keys, purposes, records) nobody else may say.
+    """
+    stated = LedgerStatement.kind.in_((*STATED, *OWN))
+    query = sa.select(LedgerStatement).where(stated).order_by(LedgerStatement.id).limit(most)
+    return [row for row in session.scalars(query) if is_stated(row.kind, row.public)]
+
+
+def is_stated(kind: str, public: Mapping[str, Any]) -> bool:
+    """Say whether a statement is of a form that this product states."""
+    if kind in OWN:
+        return all(isinstance(value, str) for value in public.values())
+    try:
+        checked(kind, public)
+    except StatementInvalid:
+        return False
+    return True
 
 
 def _statement(row: LedgerStatement) -> Due:

@@ -5,16 +5,19 @@ make a ledger that is sound in itself: against that only checkpoints that somebo
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from consent.errors import LedgerEntryNotFound
 from consent.ledger.check import ProofInvalid, open_checkpoint
+from consent.ledger.dated import HELD_BACK, OUT_OF_ORDER
 from consent.ledger.report import Claim, Report
 from consent.ledger.scan import KeysById, Scan
+from consent.ledger.sealer import LIST, catalogue_id, is_stated
 from consent.ledger.store import head, statement, tree, vkeys
-from consent.ledger.tables import LedgerCheckpoint
+from consent.ledger.tables import LedgerCheckpoint, LedgerEntry, LedgerStatement
 
 
 def verify(
@@ -40,7 +43,7 @@ def verify(
     report.checkpoints, report.external = len(signed), len(held)
     if full:
         Scan(session, report, signed, held, keys).run(progress)
-        _slipped_in(session, report)
+        _unsealed(session, report)
     else:
         _roots(session, report, signed + held)
     return report
@@ -93,15 +96,51 @@ def _roots(session: Session, report: Report, claims: list[Claim]) -> None:
             return
 
 
-def _slipped_in(session: Session, report: Report) -> None:
-    """Look for records that stand before the mark of the ledger and are not in it."""
-    transaction, seq = head(session).mark
-    row = session.execute(
-        statement("ledger_unsealed"), {"transaction": transaction, "seq": seq}
-    ).one()
-    if row.records:
-        report.wrong(None, f"{row.records} records were slipped in later, the first is {row.first}")
+def _unsealed(session: Session, report: Report) -> None:
+    """Look for what decides and is not in the ledger, though it should be by now."""
+    last = head(session)
+    now: datetime = session.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+    before = now - HELD_BACK
+    asked = {
+        "transaction": last.mark[0],
+        "seq": last.mark[1],
+        "signed_at": last.created_at,
+        "before": before,
+    }
+    row = session.execute(statement("ledger_unsealed"), asked).one()
+    for number, what, first in (
+        (row.slipped_in, "records were slipped in later", row.first_slipped_in),
+        (row.unbegun, "records name a transaction that never was", row.first_unbegun),
+        (row.waiting, "records have waited for the sealer for more than a day", row.first_waiting),
+    ):
+        if number:
+            report.wrong(None, f"{number} {what}, the first is {first}")
     row = session.execute(statement("ledger_unstated")).one()
     if row.restrictions:
         found = f"{row.restrictions} restrictions were set or lifted without the ledger"
         report.wrong(None, f"{found}, the first is {row.first}")
+    for what in _unsealed_versions(session, before=before):
+        report.wrong(None, f"{what} has waited for the sealer for more than a day")
+    query = sa.select(LedgerStatement.about, LedgerStatement.kind, LedgerStatement.public)
+    for about, kind, public in session.execute(query.order_by(LedgerStatement.id)):
+        if not is_stated(kind, public):
+            report.wrong(None, f"statement {about} is of a form that nobody states: {kind}")
+    if last.created_at and last.created_at > now + OUT_OF_ORDER:
+        report.wrong(None, f"the last checkpoint is dated {last.created_at}, in the future")
+
+
+def _unsealed_versions(session: Session, *, before: datetime) -> Iterator[str]:
+    """Yield the versions of purposes, notices and vendor lists that decide and have no entry."""
+    here = {
+        catalogue_id(row.kind, row.key, row.version, row.language): f"{row.kind} {row.key}"
+        for row in session.execute(statement("ledger_catalogue"))
+        if row.created_at < before
+    }
+    here |= {
+        catalogue_id(LIST, "iab", row.version): f"{LIST} {row.version}"
+        for row in session.execute(statement("ledger_lists"), {"versions": None})
+        if row.created_at < before
+    }
+    there = sa.select(LedgerEntry.about).where(LedgerEntry.about.in_(here))
+    for about in here.keys() - set(session.scalars(there)):
+        yield here[about]

@@ -5,7 +5,7 @@ SELECT r.id, r.namespace, r.value, r.purpose, CAST(r.purpose_version AS text) AS
        r.state, to_char(r.order_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI"Z"') AS order_time,
        r.collected_by, r.notice ->> 'body_sha256' AS notice,
        CAST(r.transaction AS text) AS transaction, r.seq,
-       CAST(to_jsonb(r) - 'transaction' - 'seq' AS text) AS body
+       CAST(to_jsonb(r) - 'transaction' AS text) AS body
 FROM consent.record r
 WHERE r.transaction >= CAST(CAST(:transaction AS text) AS xid8)
   AND (r.transaction, r.seq) > (CAST(CAST(:transaction AS text) AS xid8), CAST(:seq AS bigint))

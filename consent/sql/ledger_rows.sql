@@ -1,8 +1,9 @@
 -- Entries of a range, with what is sealed of them and what they are about as it is today: a consent
 -- record, or a restriction as it was set or lifted. Lifting ends one that was set without an end.
 SELECT e.leaf_index, e.entry, e.leaf_hash, e.about, s.key_id, s.sealed,
+       CAST(r.transaction AS text) AS transaction, r.seq,
        CAST(coalesce(
-         to_jsonb(r) - 'transaction' - 'seq',
+         to_jsonb(r) - 'transaction',
          to_jsonb(d) - 'id' - 'lift_id'
            || CASE WHEN d.lift_id IS NULL THEN '{}' ELSE '{"to_at": null}'::jsonb END,
          to_jsonb(l) - 'id') AS text) AS body

@@ -3,7 +3,7 @@
 SELECT r.id, r.namespace, r.value, r.purpose, r.stamp,
        CASE WHEN least(next.at, r.valid_until) <= :at
             THEN least(next.at, r.valid_until) END AS ended_at,
-       CAST(to_jsonb(r) - 'transaction' - 'seq' AS text) AS body
+       CAST(to_jsonb(r) - 'transaction' AS text) AS body
 FROM consent.record r
 CROSS JOIN LATERAL (
   SELECT min(n.order_time) AS at FROM consent.record n

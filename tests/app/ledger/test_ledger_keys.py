@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from app.db import Sessions
 from app.errors import AnchorUnusable, LedgerKeyUnusable
-from app.ledger import seal
+from app.ledger import ending, seal
 from app.ledger.anchor import Anchor, notes, publish
 from app.ledger.job import LedgerJob
 from app.ledger.keystore import FILE, KEY_FILE, Keystore
@@ -62,9 +62,10 @@ def test_e79_after_the_key_is_destroyed_proofs_hold_and_nothing_tells_whose_entr
     with sessions.begin() as session:
         consents.begun(session, erasure, reason_ref="test")
         assert consents.forget(session, erasure, [ADA]) == 2
-    assert keystore.destroy([ADA, ("email", "nobody")], at=NOW) == [key_id]
-    assert keystore.destroy([ADA], at=NOW) == []
-    assert sealing() == 3, "that it began, how many records went, and the key"
+    whom = [ADA, ("email", "nobody")]
+    assert ending.destroy(sessions, keystore, whom, at=NOW) == [key_id]
+    assert ending.destroy(sessions, keystore, [ADA], at=NOW) == []
+    assert sealing() == 2, "that it began, and the key, with how many records went"
 
     assert keystore.by_ids([key_id]) == {key_id: None}
     for proof, index in zip(proofs, places, strict=True):
@@ -180,9 +181,9 @@ def test_the_keystore_may_be_a_postgresql_of_its_own(settings: Settings, databas
     assert [k.retires_at for k in there.signing_keys(at=NOW)].count(None) == 1
     assert len(there.signing_keys(at=NOW + timedelta(days=2))) == 1
     assert there.destroy([ADA], at=NOW) == [key_id]
-    assert there.untold() == [key_id]
+    assert there.untold() == {key_id: {}}
     there.told([key_id])
-    assert there.untold() == []
+    assert there.untold() == {}
     there.close()
     assert not (settings.home / FILE).exists()
 

@@ -4,7 +4,7 @@ import base64
 import json
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -12,10 +12,12 @@ from sqlalchemy.orm import Session
 
 import consent
 from app.db import Sessions
+from app.ledger import ending
 from app.ledger.anchor import Anchor, publish
 from app.ledger.keystore import Keystore
+from consent import erasure as consents
 from consent import ledger
-from consent.ledger import check, statements, store
+from consent.ledger import check, store
 from consent.ledger.check import leaf_hash
 from consent.ledger.consistency import check_consistency
 from consent.ledger.dated import FULL, Dated
@@ -288,9 +290,11 @@ def test_e57_a_ledger_rewritten_and_signed_anew_fails_against_a_checkpoint_held_
     sessions: Sessions, keystore: Keystore, anchor: Anchor, sealed: None, sealing: Sealing
 ) -> None:
     outside = anchor.read()
-    with sessions.begin() as session:  # an erasure, that the deletion of a record may pass for it
-        told = {"erasure": "e", "what": "forgotten", "consent": "1"}
-        statements.append(session, "dsr", told)
+    erasure = uuid4()  # an erasure, whose entry the forger makes one of two records
+    with sessions.begin() as session:
+        consents.begun(session, erasure, reason_ref="test")
+        consents.forget(session, erasure, [("user_id", "u-329")])
+    ending.destroy(sessions, keystore, [("user_id", "u-329")], at=NOW)
     sealing(most=1_000)
     with sessions() as session:
         vkeys = store.vkeys(session)
@@ -305,6 +309,9 @@ def test_e57_a_ledger_rewritten_and_signed_anew_fails_against_a_checkpoint_held_
         session.execute(sa.text("SET LOCAL session_replication_role = replica"))
         forged = said(session, 140).replace('"given"', '"refused"')
         put(session, 140, forged)
+        query = "SELECT leaf_index FROM consent.ledger_entry WHERE entry LIKE '%key_destroyed%'"
+        [told] = session.scalars(sa.text(query)).all()
+        put(session, told, said(session, told).replace('"consent":"1"', '"consent":"2"'))
         session.execute(sa.text("DELETE FROM consent.ledger_node"))
         session.execute(sa.text("DELETE FROM consent.ledger_sealed WHERE leaf_index = 140"))
         query = "DELETE FROM consent.record r USING consent.ledger_entry e WHERE r.id = e.about "
