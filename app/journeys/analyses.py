@@ -14,8 +14,9 @@ from app.db import Sessions
 from app.journeys import attributes, envelope, questions, remembered
 from app.journeys.kinds import KINDS, Kind
 from app.journeys.tables import Analysis
+from app.lake.basis import basis
 from app.lake.copy import copy_new
-from app.lake.duckdb_engine import Lake, basis, open_lake, opened
+from app.lake.duckdb_engine import Lake, open_lake, opened
 from app.segments import lists
 from identity import people
 

@@ -7,9 +7,12 @@ exclusions the earliest next match leaves the most room, so the depth is the gre
 
 from datetime import datetime
 
+import duckdb
+
 from app.journeys.cascade import Walk, any_order, in_order
 from app.journeys.funnel_request import FunnelRequest, microseconds_of
 from app.journeys.open_time import opened
+from app.journeys.plain_walk import bring, plain
 from app.journeys.predicate import (
     OF_TRAITS,
     POSITION,
@@ -22,8 +25,15 @@ from app.journeys.predicate import (
 )
 
 
-def attempts(request: FunnelRequest, as_of: datetime, parameters: Parameters) -> str:
+def attempts(
+    connection: duckdb.DuckDBPyConnection,
+    request: FunnelRequest,
+    as_of: datetime,
+    parameters: Parameters,
+) -> str:
     """Return a WITH clause whose last relation, `counted`, holds what the funnel counts.
+
+    It is for this connection, on which attempts may have been registered, and for it alone.
 
     `counted(person_id, entry_pos, entry_t, depth, took, status, end_t, ended, stop_t, deadline,
     label, spent)`: one row per person, per session with `count=sessions`, or per attempt with
@@ -32,22 +42,12 @@ def attempts(request: FunnelRequest, as_of: datetime, parameters: Parameters) ->
     step). `label` is the value of the breakdown, NULL without one;
     `spent` is how long it took, in open time where the request has opening hours.
     """
-    walk = _walk(request, parameters)
-    follow = any_order if request.order == "any" else in_order
-    now = f"{parameters.bind(microseconds(as_of))}::BIGINT"
     relations = [
-        *_hits(request, as_of, parameters),
-        _entries(request, parameters, walk),
-        *follow(walk),
-        # A window that ends this very instant has not elapsed: its last instant is inside it.
-        f"""attempt AS MATERIALIZED (
-            SELECT *, CASE WHEN depth = {len(request.steps)} THEN 'converted'
-                    WHEN ended IN ('excluded', 'removed') THEN ended
-                    WHEN ended IN ('broken', 'lost') OR coalesce(deadline < {now}, false)
-                        THEN 'dropped'
-                    ELSE 'in_progress' END AS status
-            FROM walked)""",
-        *(_every(walk) if request.entry == "every" else _best(request)),
+        *(
+            _found(connection, request, as_of)
+            if plain(request)
+            else _followed(request, as_of, parameters)
+        ),
         *_labels(request, as_of, parameters),
     ]
     source, spent = "labelled", "end_t - entry_t"
@@ -72,6 +72,41 @@ def attempts(request: FunnelRequest, as_of: datetime, parameters: Parameters) ->
             THEN 'removed' ELSE status END AS status)"""
     relations.append(f"counted AS (SELECT * {spread}, {spent} AS spent FROM {source})")
     return "WITH RECURSIVE " + ",\n".join(relations)
+
+
+def _found(
+    connection: duckdb.DuckDBPyConnection, request: FunnelRequest, as_of: datetime
+) -> list[str]:
+    """The attempts that count, of a plain funnel, whose attempts are followed over arrays."""
+    bring(connection, request, as_of)
+    if request.entry != "every":
+        return ["chosen AS (FROM walked)"]
+    return [
+        "attempt AS (FROM walked)",
+        "entry AS (SELECT person_id, entry_pos AS pos, entry_t AS t FROM attempt)",
+        *_every(Walk(request, width=None, gaps={}, grace=None, lane=False, label_step=0)),
+    ]
+
+
+def _followed(request: FunnelRequest, as_of: datetime, parameters: Parameters) -> list[str]:
+    """The attempts that count, of any funnel."""
+    walk = _walk(request, parameters)
+    follow = any_order if request.order == "any" else in_order
+    now = f"{parameters.bind(microseconds(as_of))}::BIGINT"
+    return [
+        *_hits(request, as_of, parameters),
+        _entries(request, parameters, walk),
+        *follow(walk),
+        # A window that ends this very instant has not elapsed: its last instant is inside it.
+        f"""attempt AS MATERIALIZED (
+            SELECT *, CASE WHEN depth = {len(request.steps)} THEN 'converted'
+                    WHEN ended IN ('excluded', 'removed') THEN ended
+                    WHEN ended IN ('broken', 'lost') OR coalesce(deadline < {now}, false)
+                        THEN 'dropped'
+                    ELSE 'in_progress' END AS status
+            FROM walked)""",
+        *(_every(walk) if request.entry == "every" else _best(request)),
+    ]
 
 
 def _walk(request: FunnelRequest, parameters: Parameters) -> Walk:

@@ -1,138 +1,209 @@
-# ruff: noqa: S608 - only numbers and names of our own become text; what people wrote is bound
-"""The SQL of the matrix: one statement over one pass of the events, one row of lists back."""
+"""The matrix counted over arrays: one pass of the events in order, sums by cell.
 
+Stages are numbered by their order, channels as the journey lists them, and a cell is stage x
+channels + channel. Times are whole microseconds (0.95 of 10, 10, 30 and 5 s is 26.999999999999993 s
+in doubles, and a person silent for 27 s would be dropped one instant too early).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
+import duckdb
+import numpy as np
+
+from app.journeys.claims import cell_of
+from app.journeys.columns import numbers, seen
+from app.journeys.groups import by, quantile
 from app.journeys.matrix_request import MatrixQuery
-from app.journeys.predicate import POSITION, Parameters, known, microseconds, moment, sql
+from app.journeys.predicate import microseconds
+from app.lake.ordered import Array, begins, of
+
+#: How somebody left a stage; `UNKNOWN` where nobody's silence there can be judged.
+MOVED, DROPPED, IN_PROGRESS, UNKNOWN = range(4)
+#: Elements of the tables of people by cell that are worked on at a time.
+PORTION = 1 << 22
 
 
-def cells_query(query: MatrixQuery, as_of: datetime, parameters: Parameters) -> str:
-    """Return one SELECT of four lists: totals, cells, stages, moves to another channel."""
-    return f"""{_relations(query, as_of, parameters)}
-SELECT (SELECT list(total) FROM total), (SELECT list(cells) FROM cells),
-    (SELECT list(stages) FROM stages), (SELECT list(moves) FROM moves)
-"""
+@dataclass(frozen=True)
+class Left:
+    """How people left the stages they reached, or stay in them; one row per person and stage."""
+
+    person: Array
+    stage: Array
+    cell: Array
+    how: Array
 
 
-def people_query(
-    query: MatrixQuery, as_of: datetime, parameters: Parameters, *, relation: str, where: str
-) -> str:
-    """Return the SELECT of the people who are in a relation of the matrix, ascending."""
-    return (
-        f"{_relations(query, as_of, parameters)}"
-        f" SELECT DISTINCT person_id FROM {relation} WHERE {where} ORDER BY person_id"
-    )
+class Steps:
+    """The events of a journey, in order, with the cell of each.
 
-
-def _relations(query: MatrixQuery, as_of: datetime, parameters: Parameters) -> str:
-    """Return the WITH clause of everything that a matrix counts.
-
-    Stages are numbered by their order, channels as the journey lists them, and a cell is
-    stage x channels + channel, so that only integers of our own appear in the text. Times are
-    whole microseconds (0.95 of 10, 10, 30 and 5 s is 26.999999999999993 s in doubles, and a person
-    silent for 27 s would be dropped one instant too early). A single statement needs no temporary
-    table, hence leaves nothing behind.
+    `who` is the place of each event's person in `people`; `all_events` counts those that no
+    touchpoint claims, too. What is asked is counted when it is asked.
     """
-    end = microseconds(min(as_of, query.range.end or as_of))
-    horizon = f"{parameters.bind(end)}::BIGINT"
-    channels = len(query.journey.channels)
-    last_stage = len(query.journey.stages) - 1
-    return f"""
-WITH {touches(query, as_of, parameters)},
-step AS MATERIALIZED (
-    SELECT person_id, pos, t, cell, cell // {channels} AS stage, cell % {channels} AS channel,
-        lead(cell) OVER person % {channels} AS next_channel, lead(t) OVER person AS next_t,
-        lag(cell) OVER person IS DISTINCT FROM cell AS visit_starts
-    FROM mapped WINDOW person AS (PARTITION BY person_id ORDER BY pos)),
-visit AS (
-    SELECT person_id, cell, lead(t) OVER (PARTITION BY person_id ORDER BY pos) - t AS dwell
-    FROM step WHERE visit_starts),
-total AS (
-    SELECT stage, channel, count(*) AS events, count(DISTINCT person_id) AS profiles,
-        (SELECT count(*) FROM touched) AS all_events
-    FROM step GROUP BY GROUPING SETS ((stage), (channel), ())),
-idle AS (
-    SELECT stage, round(quantile_cont(next_t - t, 0.95)) AS idle_after
-    FROM step WHERE next_t IS NOT NULL GROUP BY stage),
-reach AS (
-    SELECT person_id, stage, min(pos) AS first_pos, arg_min(cell, pos) AS first_cell
-    FROM step GROUP BY person_id, stage),
-later AS (
-    SELECT *, min(first_pos) OVER (
-        PARTITION BY person_id ORDER BY stage DESC
-        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS later_pos
-    FROM reach),
-leaving AS (
-    SELECT person_id, stage, later_pos, max(pos) AS pos, arg_max(cell, pos) AS cell
-    FROM step JOIN later USING (person_id, stage)
-    WHERE later_pos IS NULL OR pos < later_pos
-    GROUP BY ALL),
-latest AS (
-    SELECT person_id, max(t) AS last_t, arg_max(stage, pos) AS latest, max(stage) AS furthest
-    FROM step GROUP BY person_id),
-left_by AS (
-    SELECT person_id, cell, CASE WHEN later_pos IS NOT NULL THEN 'moved'
-            WHEN {horizon} - last_t > idle_after THEN 'dropped'
-            WHEN {horizon} - last_t <= idle_after THEN 'in_progress' END AS how
-    FROM leaving JOIN latest USING (person_id) LEFT JOIN idle USING (stage)),
-outcome AS (
-    SELECT cell, count(*) AS exits, count(*) FILTER (how = 'moved') AS moved,
-        count(*) FILTER (how = 'dropped') AS dropped,
-        count(*) FILTER (how = 'in_progress') AS in_progress
-    FROM left_by GROUP BY cell),
-place AS (
-    SELECT cell, count(*) AS events, count(DISTINCT person_id) AS profiles
-    FROM step GROUP BY cell),
-stay AS (
-    SELECT cell, count(dwell) AS dwells, round(quantile_cont(dwell, 0.5)) AS dwell_p50,
-        round(quantile_cont(dwell, 0.9)) AS dwell_p90
-    FROM visit GROUP BY cell),
-again AS (
-    SELECT cell, count(*) AS repeaters
-    FROM (SELECT cell FROM visit GROUP BY person_id, cell HAVING count(*) > 1) GROUP BY cell),
-opening AS (SELECT first_cell AS cell, count(*) AS first_contacts FROM reach GROUP BY cell),
-cells AS (
-    SELECT cell AS key, * EXCLUDE (cell)
-    FROM place LEFT JOIN outcome USING (cell) LEFT JOIN stay USING (cell)
-        LEFT JOIN again USING (cell) LEFT JOIN opening USING (cell)),
-standing AS (
-    SELECT {query.journey.stage_rule} AS stage, count(*) AS current FROM latest GROUP BY stage),
-stages AS (
-    SELECT number AS key, idle_after, current
-    FROM range({last_stage + 1}) AS one(number)
-        LEFT JOIN idle ON idle.stage = number LEFT JOIN standing ON standing.stage = number),
-moves AS (
-    SELECT cell, next_channel AS channel, count(*) AS n
-    FROM step WHERE next_channel <> channel GROUP BY ALL)
-"""
 
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, query: MatrixQuery, as_of: datetime
+    ) -> None:
+        """Find the cells of the events that happened and were received by `as_of`."""
+        events, journey = of(connection), query.journey
+        looked = seen(events, as_of, query.range)
+        cell = numbers(connection, events, lambda parameters: cell_of(journey, parameters))
+        rows = np.flatnonzero(looked & (cell >= 0))
+        self.all_events = int(looked.sum())
+        self.people = events.people
+        self.stages, self.channels = len(journey.stages), len(journey.channels)
+        self.cells = self.stages * self.channels
+        self.who, self.t = events.who[rows], events.t[rows]
+        self.cell = cell[rows].astype(np.uint16 if self.cells < 2**16 else np.int32)
+        self.stage, self.channel = (
+            part.astype(self.cell.dtype) for part in np.divmod(self.cell, self.channels)
+        )
+        self.end = microseconds(min(as_of, query.range.end or as_of))
 
-def touches(query: MatrixQuery, as_of: datetime, parameters: Parameters) -> str:
-    """Return every event with its cell, NULL when no touchpoint claims it; then those mapped.
+    @cached_property
+    def starts(self) -> Array:
+        """Which event is its person's first."""
+        return begins(self.who)
 
-    Rules are written as one CASE, whose first true branch wins, as the definition says.
-    """
-    journey = query.journey
-    ranks = {
-        stage.id: rank
-        for rank, stage in enumerate(sorted(journey.stages, key=lambda stage: stage.order))
-    }
-    columns = {channel.id: column for column, channel in enumerate(journey.channels)}
-    branches = " ".join(
-        f"WHEN {sql(point.match, parameters)}"
-        f" THEN {ranks[point.stage] * len(columns) + columns[point.channel]}"
-        for point in journey.touchpoints
-    )
-    conditions = [known(as_of, parameters)]
-    if query.range.start is not None:
-        conditions.append(f"occurred_at >= {moment(query.range.start, parameters)}")
-    if query.range.end is not None:
-        conditions.append(f"occurred_at < {moment(query.range.end, parameters)}")
-    return f"""touched AS MATERIALIZED (
-    SELECT person_id, occurred_at, source, source_seq, received_at, event_id,
-        CASE {branches} END::BIGINT AS cell
-    FROM event WHERE {" AND ".join(conditions)}),
-mapped AS (
-    SELECT person_id, epoch_us(occurred_at) AS t, cell, {POSITION} AS pos
-    FROM touched WHERE cell IS NOT NULL)"""
+    @cached_property
+    def followed(self) -> Array:
+        """Where the events are that their person's next one comes after."""
+        return np.flatnonzero(~self.starts[1:])
+
+    @cached_property
+    def visits(self) -> Array:
+        """Where the visits begin: neighbouring events in one cell are one."""
+        return np.flatnonzero(begins(self.who, self.cell))
+
+    @cached_property
+    def idle(self) -> dict[int, int]:
+        """The 95th percentile of pauses after events of each stage that any followed."""
+        pause = self.t[self.followed + 1] - self.t[self.followed]
+        return {
+            stage: quantile(values, 0.95) for stage, values in by(self.stage[self.followed], pause)
+        }
+
+    @cached_property
+    def last(self) -> Array:
+        """Where each person's last event is."""
+        return np.flatnonzero(np.append(self.starts, True)[1:])
+
+    @cached_property
+    def furthest(self) -> Array:
+        """The furthest stage of each person with an event."""
+        if not len(self.who):
+            return self.stage
+        return np.maximum.reduceat(self.stage, np.flatnonzero(self.starts))
+
+    @property
+    def latest(self) -> Array:
+        """The stage of each person's last event."""
+        return self.stage[self.last]
+
+    def portions(self, width: int) -> Iterator[tuple[slice, Array, int]]:
+        """Yield rows of whole people, the place of each row's person in the portion, and how many
+        people there are: so many that a table of them by `width` stays small.
+        """
+        firsts: Array = np.append(np.flatnonzero(self.starts), len(self.who))
+        many = max(1, PORTION // max(width, 1))
+        for first in range(0, len(firsts) - 1, many):
+            last = min(first + many, len(firsts) - 1)
+            rows = slice(int(firsts[first]), int(firsts[last]))
+            person: Array = np.repeat(np.arange(last - first), np.diff(firsts[first : last + 1]))
+            yield rows, person, last - first
+
+    @cached_property
+    def profiles(self) -> tuple[Array, Array, Array]:
+        """How many people were in each cell, in each stage, and on each channel."""
+        sizes = (self.cells, self.stages, self.channels)
+        found: list[Array] = [np.zeros(size, np.int64) for size in sizes]
+        for rows, person, people in self.portions(self.cells):
+            there: Array = np.zeros(people * self.cells, np.bool_)
+            there[person * self.cells + self.cell[rows]] = True
+            there = there.reshape(people, self.stages, self.channels)
+            found[0] += there.sum(axis=0).ravel()
+            found[1] += there.any(axis=2).sum(axis=0)
+            found[2] += there.any(axis=1).sum(axis=0)
+        return found[0], found[1], found[2]
+
+    @cached_property
+    def repeaters(self) -> Array:
+        """How many people came to each cell twice or more."""
+        found: Array = np.zeros(self.cells, np.int64)
+        visit: Array = np.zeros(len(self.who), np.bool_)
+        visit[self.visits] = True
+        for rows, person, people in self.portions(self.cells):
+            place = (person * self.cells + self.cell[rows])[visit[rows]]
+            times = np.bincount(place, minlength=people * self.cells)
+            found += (times.reshape(people, self.cells) > 1).sum(axis=0)
+        return found
+
+    @cached_property
+    def _reached(self) -> tuple[Array, Left]:
+        """The first cell of each person in each stage they reached, and how they left it."""
+        firsts, parts = [], []
+        nowhere = len(self.who)
+        patience: Array = np.full(self.stages, -1)
+        for stage, idle in self.idle.items():
+            patience[stage] = idle
+        silent = self.end - self.t[self.last]
+        begun = 0
+        for rows, person, people in self.portions(self.stages):
+            place, where = person * self.stages + self.stage[rows], np.arange(rows.start, rows.stop)
+            # Of several rows at one place the last that is assigned stays.
+            first: Array = np.full(people * self.stages, nowhere)
+            first[place[::-1]] = where[::-1]
+            firsts.append(first[first < nowhere])
+            first = first.reshape(people, self.stages)
+            later: Array = np.full((people, self.stages), nowhere)
+            later[:, :-1] = np.minimum.accumulate(first[:, :0:-1], axis=1)[:, ::-1]
+            before = where < later.ravel()[place]
+            final: Array = np.full(people * self.stages, -1)
+            final[place[before]] = where[before]
+            there = np.flatnonzero(final >= 0)
+            persons, stage = np.divmod(there, self.stages)
+            wait = patience[stage]
+            how = np.where(silent[begun + persons] > wait, DROPPED, IN_PROGRESS)
+            how = np.where(wait < 0, UNKNOWN, how)
+            how = np.where(later.ravel()[there] < nowhere, MOVED, how)
+            final = final[there]
+            parts.append((self.who[final], stage, self.cell[final], how))
+            begun += people
+        none: list[Array] = [np.empty(0, np.int64)]
+        left = (np.concatenate([*none, *column]) for column in zip(*parts, strict=True))
+        return (
+            self.cell[np.concatenate([*none, *firsts])],
+            Left(*left) if parts else Left(*(none * 4)),
+        )
+
+    @property
+    def openings(self) -> Array:
+        """How many people came to a stage first in each cell."""
+        return np.bincount(self._reached[0], minlength=self.cells)
+
+    @property
+    def left(self) -> Left:
+        """How people left the stages they reached."""
+        return self._reached[1]
+
+    @cached_property
+    def dwells(self) -> dict[int, Array]:
+        """How long visits took that another followed, by cell."""
+        at = self.visits
+        same = np.flatnonzero(self.who[at[1:]] == self.who[at[:-1]])
+        return dict(by(self.cell[at[same]], self.t[at[same + 1]] - self.t[at[same]]))
+
+    @cached_property
+    def moves(self) -> Array:
+        """How often the next event came on another channel, by cell and that channel."""
+        there = self.followed
+        following = self.channel[there + 1]
+        there, following = (
+            column[following != self.channel[there]] for column in (there, following)
+        )
+        place = self.cell[there].astype(np.int64) * self.channels + following
+        return np.bincount(place, minlength=self.cells * self.channels).reshape(
+            self.cells, self.channels
+        )

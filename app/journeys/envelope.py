@@ -1,4 +1,3 @@
-# ruff: noqa: S608 - only numbers and names of our own become text; what people wrote is bound
 """What every answer says beside its result (research/journeys.md §4.0)."""
 
 import hashlib
@@ -8,14 +7,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 import consent
 from app.events import stream
 from app.journeys import spelling
-from app.journeys.predicate import Parameters, known, moment
+from app.journeys.predicate import microseconds
 from app.lake.duckdb_engine import Lake
+from app.lake.ordered import begins
 from identity import people
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -40,37 +41,36 @@ class Seen:
 
 def look(lake: Lake, as_of: datetime) -> Seen:
     """Return what there is to be seen as of a moment; later arrivals do not change it."""
-    parameters = Parameters()
-    here = known(as_of, parameters)
-    instant = moment(as_of, parameters)
-    row = lake.connection.execute(
-        f"""SELECT count(DISTINCT person_id) FILTER (here AND NOT stamped),
-            count(*) FILTER (here AND NOT stamped), count(*) FILTER (NOT here AND NOT stamped),
-            count(*) FILTER (here AND stamped), max(received) FILTER (here AND NOT stamped),
-            bit_xor(hash(event_id, person_id)) FILTER (here AND NOT stamped)
-        FROM (SELECT person_id, event_id, stamped, epoch_us(received_at) AS received, {here} AS here
-            FROM stamped_event WHERE received_at <= {instant})""",
-        parameters.values,
-    ).fetchone()
-    profiles, events, ahead, stamped, until, mark = row or (0, 0, 0, 0, None, None)
+    events, at = lake.ordered, microseconds(as_of)
+    here, mine = events.known(at), events.stamped
+    stamped = int(((mine.t <= at) & (mine.received <= at)).sum())
+    if here is None:
+        profiles, seen, ahead, mark = len(events.people), len(events), 0, events.marks
+        until = int(events.received.max()) if seen else None
+    else:
+        seen = int(here.sum())
+        profiles = int(begins(events.who[here]).sum())
+        ahead = int((events.received <= at).sum()) - seen
+        mark = int(np.bitwise_xor.reduce(events.mark[here])) if seen else 0
+        until = int(events.received[here].max()) if seen else None
     return Seen(
         profiles=profiles,
-        events=events,
+        events=seen,
         ahead=ahead,
         stamped=stamped,
         until=None if until is None else _EPOCH + timedelta(microseconds=until),
-        fingerprint=f"{mark or 0:016x}",
+        fingerprint=f"{mark:016x}",
     )
 
 
 def check(lake: Lake, request: BaseModel, as_of: datetime) -> list[str]:
     """Return warnings about names of events that nobody has sent; see `spelling.check`."""
-    parameters = Parameters()
-    rows = lake.connection.execute(
-        f"SELECT DISTINCT name FROM event WHERE name IS NOT NULL AND {known(as_of, parameters)}",
-        parameters.values,
-    ).fetchall()
-    return spelling.check(request, {str(name) for (name,) in rows}) if rows else []
+    events = lake.ordered
+    here = events.known(microseconds(as_of))
+    seen = np.bincount(events.kind if here is None else events.kind[here])
+    kinds = (events.kinds[place].name for place in np.flatnonzero(seen).tolist())
+    names = {name for name in kinds if name is not None}
+    return spelling.check(request, names) if names else []
 
 
 def wrap(

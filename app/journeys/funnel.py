@@ -58,7 +58,7 @@ def funnel(
     """
     moment = min(as_of, request.as_of or as_of)
     parameters = Parameters()
-    query = _summary(attempts(request, moment, parameters), request, parameters)
+    query = _summary(attempts(connection, request, moment, parameters), request, parameters)
     rows = connection.execute(query, parameters.values).fetchall()
     total = next(row for row in rows if row[0] is None)
     reached, status, rates, ttc = _counted(request, total[3:])
@@ -103,7 +103,7 @@ def people(
     if not 1 <= step <= len(request.steps):
         raise ValueError(f"the funnel has steps 1 to {len(request.steps)}, not {step}")
     parameters = Parameters()
-    query = attempts(request, min(as_of, request.as_of or as_of), parameters)
+    query = attempts(connection, request, min(as_of, request.as_of or as_of), parameters)
     conditions = [KEPT, _at_step(request, step)]
     if status:
         conditions.append(f"status = {parameters.bind(status)}")
@@ -186,7 +186,7 @@ def ends(
     an exclusion ended competes with conversion.
     """
     parameters = Parameters()
-    query = attempts(request, as_of, parameters)
+    query = attempts(connection, request, as_of, parameters)
     now = f"{parameters.bind(microseconds(as_of))}::BIGINT"
     width = request.window_microseconds()
     closes = "NULL" if width is None else f"entry_t + {parameters.bind(width)}::BIGINT"

@@ -5,19 +5,21 @@ fit none are reported, not hidden. Cells overlap in people: a row or column tota
 count, never a sum of cells.
 """
 
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 import duckdb
+import numpy as np
 from pydantic import AwareDatetime
 
 from app.journeys.buckets import bucket, parse, unknown
-from app.journeys.cells import cells_query, people_query
+from app.journeys.cells import DROPPED, IN_PROGRESS, MOVED, Steps
 from app.journeys.definition import Channel, Frozen, Journey, Label, Stage, definition_hash
 from app.journeys.funnel_request import TimeRange
+from app.journeys.groups import quantile
 from app.journeys.matrix_request import MatrixQuery
-from app.journeys.predicate import Parameters
+from app.lake.ordered import Array
 
 Status = Literal["planned+observed", "planned_not_observed", "observed_not_planned", "none"]
 
@@ -146,7 +148,8 @@ class MatrixResult(Frozen):
     definition_hash: str
 
 
-Row = Mapping[str, Any]
+#: How people leave a stage, as numbers open to them.
+LEFT = ("moved", "dropped", "in_progress")
 
 
 def matrix(
@@ -163,42 +166,49 @@ def matrix(
     ones included. Read-only.
     """
     query = MatrixQuery(journey=journey, range=range or TimeRange())
-    parameters = Parameters()
-    row = connection.execute(cells_query(query, as_of, parameters), parameters.values).fetchone()
-    if row is None:
-        raise RuntimeError("a select of aggregates always has one row")
-    totals, by_cell, by_stage, moves = row[0], _keyed(row[1]), _keyed(row[2]), row[3] or []
+    steps = Steps(connection, query, as_of)
     stages = sorted(journey.stages, key=lambda stage: stage.order)
-    counts = {(one["stage"], one["channel"]): one for one in totals}
-    everything = counts[None, None]
-    out: dict[int, dict[str, int]] = {}
-    for move in sorted(moves, key=lambda one: (one["cell"], one["channel"])):
-        channel = journey.channels[move["channel"]].id
-        out.setdefault(move["cell"], {})[channel] = move["n"]
+    width = len(journey.channels)
+    profiles, by_stage, by_channel = steps.profiles
+    events = np.bincount(steps.cell, minlength=steps.cells).reshape(-1, width)
+    standing = steps.latest if journey.stage_rule == "latest" else steps.furthest
+    current = np.bincount(standing, minlength=len(stages))
+    openings, repeaters, moves = steps.openings, steps.repeaters, steps.moves
+    exits = np.bincount(steps.left.cell.astype(np.int64) * 4 + steps.left.how,
+                        minlength=steps.cells * 4).reshape(-1, 4)  # fmt: skip
     cells = []
     for s, stage in enumerate(stages):
-        for c, channel_ in enumerate(journey.channels):
-            number = s * len(journey.channels) + c
+        for c, channel in enumerate(journey.channels):
+            number = s * width + c
+            out = {journey.channels[to].id: n for to, n in enumerate(moves[number].tolist()) if n}
             cells.append(
                 _cell(
                     journey,
-                    (stage, channel_),
-                    by_cell.get(number, {}),
-                    stage_profiles=_count(counts, (s, None), "profiles"),
-                    forward=s < len(stages) - 1 and _idle(by_stage, s) is not None,
+                    (stage, channel),
+                    _Counts(
+                        profiles=int(profiles[number]),
+                        events=int(events[s, c]),
+                        stage_profiles=int(by_stage[s]),
+                        openings=int(openings[number]),
+                        repeaters=int(repeaters[number]),
+                        left=exits[number].tolist(),
+                        dwells=steps.dwells.get(number),
+                    ),
+                    forward=s < len(stages) - 1 and s in steps.idle,
                     last=s == len(stages) - 1,
-                    channel_out=out.get(number, {}),
+                    channel_out=out,
                 )
             )
-    events, mapped = everything["all_events"], everything["events"]
-    switches = sum(move["n"] for move in moves)
-    pairs = mapped - everything["profiles"]
+    mapped = len(steps.cell)
+    people = int(steps.starts.sum())
+    switches = int(moves.sum())
+    pairs = mapped - people
     return MatrixResult(
         semantics=MatrixSemantics(stage_rule=journey.stage_rule),
-        profiles=everything["profiles"],
-        events=events,
-        unmapped=events - mapped,
-        unmapped_share=_rate(events - mapped, events),
+        profiles=people,
+        events=steps.all_events,
+        unmapped=steps.all_events - mapped,
+        unmapped_share=_rate(steps.all_events - mapped, steps.all_events),
         pairs=pairs,
         switches=switches,
         switch_rate=_rate(switches, pairs),
@@ -207,10 +217,10 @@ def matrix(
                 id=stage.id,
                 name=stage.name,
                 order=stage.order,
-                profiles=_count(counts, (s, None), "profiles"),
-                events=_count(counts, (s, None), "events"),
-                current=by_stage.get(s, {}).get("current") or 0,
-                idle_after=_seconds(_idle(by_stage, s)),
+                profiles=int(by_stage[s]),
+                events=int(events[s].sum()),
+                current=int(current[s]),
+                idle_after=_seconds(steps.idle.get(s)),
             )
             for s, stage in enumerate(stages)
         ),
@@ -219,8 +229,8 @@ def matrix(
                 id=channel.id,
                 name=channel.name,
                 family=channel.family,
-                profiles=_count(counts, (None, c), "profiles"),
-                events=_count(counts, (None, c), "events"),
+                profiles=int(by_channel[c]),
+                events=int(events[:, c].sum()),
             )
             for c, channel in enumerate(journey.channels)
         ),
@@ -241,35 +251,47 @@ def people(
     kind, place = parse(number)
     stages = [stage.id for stage in sorted(journey.stages, key=lambda stage: stage.order)]
     channels = [channel.id for channel in journey.channels]
-    left = kind in ("moved", "dropped", "in_progress")
+    steps = Steps(connection, query, as_of)
     try:
-        if (kind == "cell" or left) and len(place) == 2:
+        if kind in ("cell", *LEFT) and len(place) == 2:
             cell = stages.index(place[0]) * len(channels) + channels.index(place[1])
-            relation, where = "step", f"cell = {cell}"
-            if left:
-                relation, where = "left_by", f"cell = {cell} AND how = '{kind}'"
+            who = steps.who[steps.cell == cell]
+            if kind in LEFT:
+                left = steps.left
+                who = left.person[(left.cell == cell) & (left.how == LEFT.index(kind))]
         elif kind == "stage" and len(place) == 1:
-            relation, where = "step", f"stage = {stages.index(str(place[0]))}"
+            who = steps.who[steps.stage == stages.index(str(place[0]))]
         elif kind == "current" and len(place) == 1:
-            relation, where = "latest", f"{journey.stage_rule} = {stages.index(str(place[0]))}"
+            standing = steps.latest if journey.stage_rule == "latest" else steps.furthest
+            who = steps.who[steps.last][standing == stages.index(str(place[0]))]
         elif kind == "channel" and len(place) == 1:
-            relation, where = "step", f"channel = {channels.index(str(place[0]))}"
+            who = steps.who[steps.channel == channels.index(str(place[0]))]
         else:
             raise ValueError(kind)
     except ValueError:
         kinds = "cell, moved, dropped, in_progress, stage, current, channel"
         raise unknown(number, kinds) from None
-    parameters = Parameters()
-    text = people_query(query, as_of, parameters, relation=relation, where=where)
-    return [int(row[0]) for row in connection.execute(text, parameters.values).fetchall()]
+    return [int(person) for person in steps.people[np.flatnonzero(np.bincount(who))]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """What was counted of one cell; `left` by how, `dwells` none where no visit ended."""
+
+    profiles: int
+    events: int
+    stage_profiles: int
+    openings: int
+    repeaters: int
+    left: list[int]
+    dwells: Array | None
 
 
 def _cell(
     journey: Journey,
     place: tuple[Stage, Channel],
-    found: Row,
+    found: _Counts,
     *,
-    stage_profiles: int,
     forward: bool,
     last: bool,
     channel_out: dict[str, int],
@@ -279,30 +301,31 @@ def _cell(
         point.planned and (point.stage, point.channel) == (stage.id, channel.id)
         for point in journey.touchpoints
     )
-    profiles, exits = found.get("profiles") or 0, found.get("exits") or 0
-    dropped, waiting = found.get("dropped") or 0, found.get("in_progress") or 0
+    exits = sum(found.left)
+    moved, dropped, waiting = (found.left[how] for how in (MOVED, DROPPED, IN_PROGRESS))
+    dwells = found.dwells
     return MatrixCell(
         stage=stage.id,
         channel=channel.id,
-        profiles=profiles,
-        events=found.get("events") or 0,
-        share_of_stage=_rate(profiles, stage_profiles),
-        first_contact_share=_rate(found.get("first_contacts") or 0, stage_profiles),
+        profiles=found.profiles,
+        events=found.events,
+        share_of_stage=_rate(found.profiles, found.stage_profiles),
+        first_contact_share=_rate(found.openings, found.stage_profiles),
         exits=exits,
-        to_next_stage_rate=None if last else _rate(found.get("moved") or 0, exits),
+        to_next_stage_rate=None if last else _rate(moved, exits),
         dropped=dropped if forward else None,
         in_progress=waiting if forward else None,
         drop_rate=_rate(dropped, exits) if forward else None,
         dwell=Dwell(
-            n=found.get("dwells") or 0,
-            p50=_seconds(found.get("dwell_p50")),
-            p90=_seconds(found.get("dwell_p90")),
+            n=0 if dwells is None else len(dwells),
+            p50=None if dwells is None else _seconds(quantile(dwells, 0.5)),
+            p90=None if dwells is None else _seconds(quantile(dwells, 0.9)),
         ),
-        repeat_rate=_rate(found.get("repeaters") or 0, profiles),
+        repeat_rate=_rate(found.repeaters, found.profiles),
         channel_out=channel_out,
         planned=planned,
-        observed=profiles > 0,
-        status=_status(planned, profiles > 0),
+        observed=found.profiles > 0,
+        status=_status(planned, found.profiles > 0),
         bucket=bucket("cell", stage.id, channel.id),
     )
 
@@ -311,23 +334,6 @@ def _status(planned: bool, observed: bool) -> Status:
     if planned:
         return "planned+observed" if observed else "planned_not_observed"
     return "observed_not_planned" if observed else "none"
-
-
-def _keyed(rows: Sequence[Row] | None) -> dict[int, Row]:
-    return {row["key"]: row for row in rows or []}
-
-
-def _count(
-    counts: Mapping[tuple[int | None, int | None], Row],
-    key: tuple[int | None, int | None],
-    field: str,
-) -> int:
-    return int(counts.get(key, {}).get(field, 0))
-
-
-def _idle(by_stage: Mapping[int, Row], stage: int) -> float | None:
-    found = by_stage.get(stage, {}).get("idle_after")
-    return None if found is None else float(found)
 
 
 def _seconds(microseconds: float | None) -> float | None:

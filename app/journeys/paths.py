@@ -1,4 +1,3 @@
-# ruff: noqa: S608 - only numbers and names of our own become text; what people wrote is bound
 """Which ways people take, exactly, step by step, and as a graph (research/journeys.md §4.2).
 
 Nothing is hidden: what is not listed is in `other`, and at every node as many paths come in as go
@@ -10,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import duckdb
+import numpy as np
 
 from app.errors import DefinitionInvalid
 from app.journeys.buckets import bucket, parse, unknown
@@ -28,16 +28,13 @@ from app.journeys.paths_answer import (
     Variant,
 )
 from app.journeys.paths_request import PathsRequest
-from app.journeys.predicate import Parameters
-from app.journeys.routes import mapped, routes
+from app.journeys.routes import mapped
+from app.journeys.tallies import Tally
+from app.journeys.trails import HOW, trails
 
 Row = Mapping[str, Any]
 #: How many paths are at a label of a step, or of the graph (no step).
 Visits = dict[tuple[int | None, str | None], int]
-
-HOW = ("drop", "in_progress", "continues", "arrived")
-ENDS = ", ".join(f"count(*) FILTER (ended = '{how}') AS \"{how}\"" for how in HOW)
-TIMES = "round(quantile_cont(pause, 0.5)) AS p50, round(quantile_cont(pause, 0.9)) AS p90"
 
 
 def paths(
@@ -49,16 +46,13 @@ def paths(
     pattern that DuckDB cannot read. Read-only.
     """
     _readable(connection, request)
-    parameters = Parameters()
-    text = f"{routes(request, as_of, parameters)} {_lists(request, parameters)}"
-    row = connection.execute(text, parameters.values).fetchone()
-    if row is None:
-        raise RuntimeError("a select of aggregates always has one row")
-    totals, variants, other, nodes, links, places, edges = row
+    tally = Tally(trails(connection, request, as_of), request)
+    totals, (variants, other) = tally.totals(), tally.variants()
+    nodes, links, places, edges = tally.nodes(), tally.links(), tally.places(), tally.edges()
     channels = _channels(request)
-    steps: Visits = {(one["step"], one["label"]): one["n"] for one in nodes or ()}
-    visits: Visits = {(None, one["label"]): one["n"] for one in places or ()}
-    moves = sum(one["n"] for one in links or ())
+    steps: Visits = {(one["step"], one["label"]): one["n"] for one in nodes}
+    visits: Visits = {(None, one["label"]): one["n"] for one in places}
+    moves = sum(one["n"] for one in links)
     return PathsResult(
         semantics=_semantics(request),
         paths=totals["paths"],
@@ -78,7 +72,7 @@ def paths(
                 p50=_seconds(one["p50"]),
                 bucket=bucket("variant", *one["route"], many=True),
             )
-            for one in variants or ()
+            for one in variants
         ),
         other=OtherVariants(
             variants=other["variants"],
@@ -94,7 +88,7 @@ def paths(
                     bucket=bucket("node", one["step"], one["label"]),
                     **_balance(one),
                 )
-                for one in nodes or ()
+                for one in nodes
             ),
             links=tuple(
                 Link(
@@ -102,7 +96,7 @@ def paths(
                     bucket=bucket("link", one["step"], one["source"], one["target"]),
                     **_edge(one, channels, steps, moves),
                 )
-                for one in links or ()
+                for one in links
             ),
         ),
         graph=Graph(
@@ -112,14 +106,14 @@ def paths(
                     bucket=bucket("label", one["label"], many=True),
                     **_balance(one),
                 )
-                for one in places or ()
+                for one in places
             ),
             edges=tuple(
                 Edge(
                     bucket=bucket("edge", one["source"], one["target"]),
                     **_edge(one, channels, visits, moves),
                 )
-                for one in edges or ()
+                for one in edges
             ),
         ),
         as_of=as_of,
@@ -136,38 +130,27 @@ def people(
     Raises BucketInvalid.
     """
     kind, place = parse(number)
-    parameters = Parameters()
-    with_ = routes(request, as_of, parameters)
-
-    def same(column: str, label: str | None) -> str:
-        return f"{column} IS NOT DISTINCT FROM {parameters.bind(label)}::VARCHAR"
-
+    tally = Tally(trails(connection, request, as_of), request)
+    found, label = tally.trails, tally.code
     match kind, place:
         case "variant", [*labels] if all(isinstance(one, str) for one in labels):
-            source = f"path WHERE route = {parameters.bind(labels)}::VARCHAR[]"
+            who = found.who[tally.takes([str(one) for one in labels])]
         case "variants", ["other"]:
-            listed = _listed(request, parameters)
-            source = f"path JOIN ranked USING (route) WHERE NOT ({listed})"
-        case "node", [int() as step, (str() | None) as label]:
-            source = f"move WHERE step = {step} AND {same('label', label)}"
+            who = found.who[tally.ranked.route >= tally.ranked.listed(request)]
+        case "node", [int() as step, (str() | None) as one]:
+            who = tally.who[(found.step == step) & (tally.shown == label(one))]
         case "link", [int() as step, (str() | None) as one, (str() | None) as two]:
-            source = (
-                f"move WHERE step = {step} AND next_step IS NOT NULL AND {same('label', one)}"
-                f" AND {same('next_label', two)}"
-            )
-        case "label", [(str() | None) as label]:
-            source = f"move WHERE {same('node', label)}"
+            at = tally.between(tally.shown, label(one), label(two))
+            who = tally.who[at[found.step[at] == step]]
+        case "label", [(str() | None) as one]:
+            who = tally.who[tally.node == label(one)]
         case "edge", [(str() | None) as one, (str() | None) as two]:
-            source = (
-                f"move WHERE next_step IS NOT NULL AND {same('node', one)}"
-                f" AND {same('next_node', two)}"
-            )
+            who = tally.who[tally.between(tally.node, label(one), label(two))]
         case "ended", [str() as how] if how in HOW:
-            source = f"path WHERE ended = '{how}'"
+            who = found.who[found.how == HOW.index(how)]
         case _:
             raise unknown(number, "variant, variants, node, link, label, edge, ended")
-    text = f"{with_} SELECT DISTINCT person_id FROM {source} ORDER BY person_id"
-    return [int(row[0]) for row in connection.execute(text, parameters.values).fetchall()]
+    return [int(person) for person in found.people[np.flatnonzero(np.bincount(who))]]
 
 
 def _readable(connection: duckdb.DuckDBPyConnection, request: PathsRequest) -> None:
@@ -179,45 +162,6 @@ def _readable(connection: duckdb.DuckDBPyConnection, request: PathsRequest) -> N
             raise DefinitionInvalid(
                 f"/replace/{number}: {rule.pattern!r} or what it becomes is not of RE2"
             ) from None
-
-
-def _listed(request: PathsRequest, parameters: Parameters) -> str:
-    share = parameters.bind(request.min_share)
-    return f"place <= {request.top_variants} AND share >= {share}"
-
-
-def _lists(request: PathsRequest, parameters: Parameters) -> str:
-    listed = _listed(request, parameters)
-    anchored = "(SELECT count(*) FROM anchor)"
-
-    def balance(label: str) -> str:
-        return f"""count(*) AS n, count(DISTINCT person_id) AS profiles,
-            count(*) FILTER (first) AS begins, count(*) FILTER (NOT first) AS inflow,
-            count(next_step) AS outflow, {ENDS} FROM move GROUP BY {label}"""
-
-    def edge(source: str, target: str, *keys: str) -> str:
-        by = ", ".join([*keys, source, target])
-        return f"""SELECT {"".join(f"{key}, " for key in keys)} {source} AS source,
-            {target} AS target, count(*) AS n, count(DISTINCT person_id) AS profiles, {TIMES}
-        FROM move WHERE next_step IS NOT NULL GROUP BY {by}"""
-
-    return f"""SELECT
-        (SELECT {{'paths': count(*), 'profiles': count(DISTINCT person_id),
-            'without_end': {anchored} - count(*), 'earlier': count(*) FILTER (earlier),
-            'unlabelled': (SELECT count(*) FROM touched WHERE label IS NULL),
-            'distinct_routes': (SELECT count(*) FROM ranked),
-            {", ".join(f"'{how}': count(*) FILTER (ended = '{how}')" for how in HOW)}}} FROM path),
-        (SELECT list(r ORDER BY place) FROM ranked r WHERE {listed}),
-        (SELECT {{'variants': count(*), 'n': coalesce(sum(n), 0)::BIGINT}}
-            FROM ranked WHERE NOT ({listed})),
-        (SELECT list(x ORDER BY step, n DESC, label NULLS LAST)
-            FROM (SELECT step, label, {balance("step, label")}) x),
-        (SELECT list(x ORDER BY step, n DESC, source NULLS LAST, target NULLS LAST)
-            FROM ({edge("label", "next_label", "step")}) x),
-        (SELECT list(x ORDER BY n DESC, label NULLS LAST)
-            FROM (SELECT node AS label, {balance("node")}) x),
-        (SELECT list(x ORDER BY n DESC, source NULLS LAST, target NULLS LAST)
-            FROM ({edge("node", "next_node")}) x)"""
 
 
 def _ends(row: Row) -> Ends:

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from app.journeys.definition import definition_hash
 from app.journeys.envelope import Seen
-from app.lake.duckdb_engine import Basis
+from app.lake.basis import Basis
 
 #: Bytes of answers that one process keeps, as estimated from their JSON text; the oldest go first.
 MOST_BYTES = 32 * 2**20

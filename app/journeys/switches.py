@@ -9,7 +9,7 @@ import duckdb
 from pydantic import AwareDatetime
 
 from app.journeys.buckets import bucket, parse, unknown
-from app.journeys.cells import touches
+from app.journeys.claims import touches
 from app.journeys.definition import Channel, Frozen, definition_hash
 from app.journeys.funnel_request import microseconds_of
 from app.journeys.matrix_request import MatrixQuery

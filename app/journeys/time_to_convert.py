@@ -59,7 +59,7 @@ def time_to_convert(
     """Compute the times of a funnel's attempts over the view `event`. Read-only."""
     moment = min(as_of, request.as_of or as_of)
     parameters = Parameters()
-    query = attempts(request, moment, parameters)
+    query = attempts(connection, request, moment, parameters)
     converted = "FILTER (status = 'converted')"
     row = connection.execute(
         f"""{query} SELECT count(*), count(*) {converted},
@@ -117,7 +117,7 @@ def _histogram(
     bins: int,
 ) -> tuple[Bin, ...]:
     parameters = Parameters()
-    query = attempts(request, as_of, parameters)
+    query = attempts(connection, request, as_of, parameters)
     span = max(most - least, 1)
     rows = connection.execute(
         f"""{query} SELECT least((spent - {least})::HUGEINT * {bins} // {span},

@@ -1,7 +1,7 @@
 # ruff: noqa: S608 - only names of our own files become text
 """Opens the lake for one purpose: the events of people who allow it, as a view."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,28 +11,10 @@ import duckdb
 import pyarrow as pa
 from sqlalchemy.orm import Session
 
-from app.consents.everybody import Everybody, everybody
-from app.lake import copy
-
-
-@dataclass(frozen=True, slots=True)
-class Basis:
-    """What an open lake shows: the people of a purpose, the files, and what is gone from them.
-
-    While nothing changes in the database, each look returns the same `people` and equal lists.
-    """
-
-    people: Everybody
-    removed: tuple[int, ...]
-    files: tuple[Path, ...]
-
-    def same(self, other: "Basis") -> bool:
-        """Say whether a lake opened on the other one shows the same events of the same people."""
-        return (
-            self.people is other.people
-            and self.files == other.files
-            and self.removed == other.removed
-        )
+from app.consents.everybody import Everybody
+from app.lake.basis import Basis, basis
+from app.lake.kept import in_order
+from app.lake.ordered import Ordered, attached
 
 
 @dataclass(frozen=True)
@@ -41,6 +23,12 @@ class Lake:
 
     connection: duckdb.DuckDBPyConnection
     excluded: Mapping[str, int]
+    source: Callable[[], Ordered]
+
+    @cached_property
+    def ordered(self) -> Ordered:
+        """Its events in the order of journeys."""
+        return self.source()
 
     @cached_property
     def profiles(self) -> int:
@@ -55,13 +43,6 @@ class Lake:
     def _count(self, what: str) -> int:
         row = self.connection.execute(f"SELECT {what} FROM event").fetchone()
         return int(row[0]) if row else 0
-
-
-def basis(session: Session, directory: Path, purpose: str) -> Basis:
-    """Return what the lake shows for a purpose at this moment; raises PurposeNotFound."""
-    people = everybody(session, purpose)
-    gone, files = copy.listing(session, directory)
-    return Basis(people, tuple(gone), tuple(files))
 
 
 @contextmanager
@@ -88,7 +69,9 @@ def opened(shown: Basis, purpose: str) -> Iterator[Lake]:
         connection.execute(
             "CREATE VIEW event AS SELECT * EXCLUDE (stamped) FROM stamped_event WHERE NOT stamped"
         )
-        yield Lake(connection, shown.people.excluded)
+        lake = Lake(connection, shown.people.excluded, lambda: in_order(connection, shown, purpose))
+        with attached(connection, lambda: lake.ordered):
+            yield lake
 
 
 def _view(files: Sequence[Path], *, removed: bool) -> str:

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.journeys import attempts, plain_walk
 from app.journeys.definition import EventView, Match, matches
-from app.journeys.funnel import funnel, people
+from app.journeys.funnel import ends, funnel, people
 from app.journeys.funnel_request import FunnelRequest, TimeRange
 
 History = Callable[[Sequence[Mapping[str, Any]]], duckdb.DuckDBPyConnection]
@@ -259,4 +260,32 @@ def test_in_progress_of_past_entries_never_grows_as_as_of_moves_on(
         assert status.entered == (
             status.converted + status.dropped + status.in_progress + status.excluded
         )
+    connection.close()
+
+
+@settings(max_examples=15, deadline=None)
+@given(request_=requests(), seed=SEEDS, as_of=st.sampled_from([8, 12, 40]), gap=st.integers(0, 5))
+def test_attempts_are_the_same_over_arrays_and_in_sql(
+    request_: FunnelRequest, seed: int, as_of: int, gap: int, history: History
+) -> None:
+    steps = [step.model_copy() for step in request_.steps]
+    if len(steps) > 1 and gap:
+        steps[1] = steps[1].model_copy(update={"max_gap": timedelta(seconds=gap)})
+    plain = {"steps": tuple(steps), "order": "loose", "exclusions": ()}
+    connection, moment = history(crowd_of(seed)[1]), START + timedelta(seconds=as_of)
+    for ttc_from in ("earliest", "shortest"):
+        asked = request_.model_copy(update={**plain, "ttc_from": ttc_from})
+        assert plain_walk.plain(asked)
+        found = []
+        for searched in (True, False):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(attempts, "plain", lambda _, searched=searched: searched)
+                figures = funnel(connection, asked, as_of=moment)
+                who = [
+                    people(connection, asked, as_of=moment, step=step, status=status)
+                    for step in range(1, len(steps) + 1)
+                    for status in (None, "converted", "dropped", "in_progress")
+                ]
+                found.append((figures, who, ends(connection, asked, moment)))
+        assert found[0] == found[1]
     connection.close()

@@ -11,7 +11,8 @@ from fastapi.testclient import TestClient
 from app.db import Sessions
 from app.journeys import remembered
 from app.lake import duckdb_engine
-from app.lake.duckdb_engine import Basis, Lake
+from app.lake.basis import Basis
+from app.lake.duckdb_engine import Lake
 from tests.app.journeys.test_reconcile import PURPOSE, STEPS, World
 
 
