@@ -75,6 +75,27 @@ def limited(session: Session, seconds: float) -> Iterator[None]:
     session.execute(limit, {"limit": before})
 
 
+@contextmanager
+def for_many(session: Session) -> Iterator[None]:
+    """Have PostgreSQL plan statements of this block for many rows, whose number it cannot guess.
+
+    It joined who meets a condition with everybody row by row: 18 s for 50,000 people and a trait
+    that 714 of them have.
+    """
+    before = session.execute(sa.text(_SETTINGS)).one()
+    session.execute(sa.text(_SET), {"nestloop": "off", "memory": "256MB"})
+    yield
+    session.execute(sa.text(_SET), {"nestloop": before.nestloop, "memory": before.memory})
+
+
+_SETTINGS = (
+    "SELECT current_setting('enable_nestloop') AS nestloop, current_setting('work_mem') AS memory"
+)
+_SET = (
+    "SELECT set_config('enable_nestloop', :nestloop, true), set_config('work_mem', :memory, true)"
+)
+
+
 def refused(error: sa.exc.DBAPIError, seconds: float) -> str | None:
     """Say why PostgreSQL does not answer a statement of somebody's making, within its limit.
 

@@ -43,6 +43,7 @@ TRAIT: dict[str, Any] = {
     "created_at": "2026-11-28T10:00:00+00:00",
     "updated_at": "2026-11-28T10:00:00+00:00",
     "computed_at": None,
+    "bounds_at": None,
     "milliseconds": 5120.5,
     "error": None,
     "failed_at": None,
@@ -75,6 +76,7 @@ def list_traits(session: Db, caller: Reader) -> dict[str, Any]:
     `state` is `computing` until everybody was computed first, then `fresh`; `refreshing` while
     everybody is computed again because events were deleted; `error` when PostgreSQL refuses the
     definition, which is tried again each minute. `waiting` are values that time has made another.
+    `bounds_at` is as of when the fifths of the people are by which a trait scores.
     """
     now = datetime.now(UTC)
     return {

@@ -9,7 +9,7 @@ from app.profiles.conditions import Property, Strict, pointed
 
 Kind = Literal[
     "count", "sum", "min", "max", "average", "first", "last", "most_frequent", "unique_list",
-    "last_list", "days_since", "rfm",
+    "last_list", "days_since", "rfm", "rfm_score",
 ]  # fmt: skip
 KINDS: tuple[str, ...] = get_args(Kind)
 #: Of numbers alone; another value of the property does not count.
@@ -20,6 +20,8 @@ BARE = frozenset({"count", "days_since"})
 #: What is 0 for whoever has no such event; anything else is then absent.
 ZERO = frozenset({"count", "sum"})
 DEFAULT_LENGTH = 10
+#: What is scored of a person among all: one of three from 1 to 5, or all three as digits.
+Part = Literal["recency", "frequency", "monetary", "cell"]
 
 
 class Definition(Strict):
@@ -35,6 +37,7 @@ class Definition(Strict):
     where: tuple[Property, ...] = Field(default=(), max_length=50)
     within_days: float | None = Field(default=None, gt=0, le=36_500)
     length: int | None = Field(default=None, ge=1, le=1_000)
+    part: Part | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> "Definition":
@@ -43,6 +46,8 @@ class Definition(Strict):
             raise ValueError(f"{self.kind} {needs}")
         if self.length is not None and self.kind not in LISTS:
             raise ValueError("only unique_list and last_list have a length")
+        if (self.part is None) != (self.kind != "rfm_score"):
+            raise ValueError("rfm_score, and nothing else, has a part")
         return self
 
 

@@ -36,9 +36,24 @@ _MADE = {
     "rfm": f"json_build_object('recency_days', {_DAYS}, 'frequency', count(*),"
     f" 'monetary', coalesce(sum({_NUMBER}), 0))",
 }
+#: What people are scored by, the smaller the better.
+PARTS = {
+    "recency": _DAYS,
+    "frequency": "-count(*)",
+    "monetary": f"-coalesce(sum({_NUMBER}), 0)",
+}
+#: One more than fifths of the people are worse (`app.profiles.scores`); equals score the same.
+_SCORES = {
+    part: f"(1 + cardinality(CAST(:{part} AS numeric[]))"
+    f" - width_bucket(CAST({made} AS numeric), CAST(:{part} AS numeric[])))"
+    for part, made in PARTS.items()
+}
+_SCORED = {part: f"to_json({score})" for part, score in _SCORES.items()} | {
+    "cell": f"to_json(concat({', '.join(_SCORES.values())}))"
+}
 #: These look at each different value once.
 _BY_VALUE = frozenset({"most_frequent", "unique_list"})
-_BY_TIME = frozenset({"days_since", "rfm"})
+_BY_TIME = frozenset({"days_since", "rfm", "rfm_score"})
 
 
 def query(
@@ -47,6 +62,7 @@ def query(
     *,
     now: datetime,
     people: Collection[int],
+    bounds: Mapping[str, list[str]] | None = None,
     keep: bool = False,
 ) -> tuple[sa.TextClause, dict[str, Any]]:
     """Return the statement that yields subject_id, value, events, basis and due_at, and its values.
@@ -55,9 +71,25 @@ def query(
     Consent is inside: only events of identifiers that may be used for the purpose now enter, none
     that was stamped against it; `basis` are these identifiers. Of a purpose that demands
     deterministic links a subject is an asserted group. Whoever has no such event is not in it.
+    `bounds` are those of a trait that scores.
     """
     text, values = _written(json.dumps(definition, sort_keys=True), unit(purpose), keep)
-    return text, {"now": now, **parameters(purpose, people), **values}
+    values = {"now": now, **parameters(purpose, people), **values}
+    return text, values | {part: (bounds or {}).get(part, []) for part in PARTS}
+
+
+def events(
+    definition: Mapping[str, Any],
+    purpose: consent.Purpose,
+    *,
+    now: datetime,
+    people: Collection[int] | None,
+) -> tuple[str, dict[str, Any]]:
+    """Return what a statement begins with whose `found` are the events that count, and values."""
+    wanted = parse(dict(definition))
+    values = Values()
+    head = _head(wanted, values, unit(purpose), decision(people).text)
+    return head, {"now": now, **parameters(purpose, people), **_bound(wanted, values)}
 
 
 @lru_cache(maxsize=1_000)
@@ -66,26 +98,37 @@ def _written(definition: str, subject: str, keep: bool) -> tuple[sa.TextClause, 
     wanted = parse(json.loads(definition))
     values = Values()
     sql = (
-        f"WITH permission AS ({decision(()).text}), allowed AS MATERIALIZED ("
-        f" SELECT identifier_id, {subject} AS subject_id FROM permission WHERE allowed"
-        "), basis AS (SELECT subject_id, array_agg(identifier_id ORDER BY identifier_id) AS basis"
-        f" FROM allowed GROUP BY subject_id), found AS ({_found(wanted, values)})"
-        f", made AS ({_made(wanted)})"
+        f"{_head(wanted, values, subject, decision(()).text)}, basis AS (SELECT subject_id,"
+        " array_agg(identifier_id ORDER BY identifier_id) AS basis FROM allowed"
+        " GROUP BY subject_id"
+        f"), made AS ({_made(wanted)})"
         " SELECT subject_id, value, events, basis, due_at FROM made JOIN basis USING (subject_id)"
     )
     if keep:
         written = statement("app.profiles", "keep_computed").text
         head, _, rest = written.partition("-- <definition\n")
         sql = head + sql + rest.partition("-- definition>")[2]
-    bound = {"window": None, "length": wanted.length or DEFAULT_LENGTH, **values.values}
-    if wanted.within_days is not None:
-        bound["window"] = wanted.within_days * 86_400
-    return sa.text(sql), bound
+    return sa.text(sql), _bound(wanted, values)
+
+
+def _head(definition: Definition, values: Values, subject: str, decided: str) -> str:
+    return (
+        f"WITH permission AS ({decided}), allowed AS MATERIALIZED ("
+        f" SELECT identifier_id, {subject} AS subject_id FROM permission WHERE allowed"
+        f"), found AS ({_found(definition, values)})"
+    )
+
+
+def _bound(definition: Definition, values: Values) -> dict[str, Any]:
+    bound = {"window": None, "length": definition.length or DEFAULT_LENGTH, **values.values}
+    if definition.within_days is not None:
+        bound["window"] = definition.within_days * 86_400
+    return bound
 
 
 def _found(definition: Definition, values: Values) -> str:
     """The events that count, one row each."""
-    conditions = [f"e.name = {values.bind(definition.event)}", "NOT (:purpose = ANY(e.refused))"]
+    conditions = [f"e.name = {values.bind(definition.event)}", "NOT app.barred(e.refused, :purpose)"]
     if definition.within_days is not None:
         conditions.append(f"e.occurred_at >= CAST(:now AS timestamptz) - {_WINDOW}")
     conditions += [values.property(p) for p in definition.where]
@@ -93,7 +136,7 @@ def _found(definition: Definition, values: Values) -> str:
     if definition.prop is not None:
         value = f"(e.properties -> {values.bind(definition.prop)})"
         kinds = "= 'number'" if definition.kind in NUMERIC else "<> 'null'"
-        if definition.kind != "rfm":
+        if definition.kind not in ("rfm", "rfm_score"):
             conditions.append(f"json_typeof({value}) {kinds}")
     return (
         "SELECT a.subject_id, e.occurred_at, least(e.occurred_at, e.received_at) AS at,"
@@ -120,8 +163,9 @@ def _made(definition: Definition) -> str:
             f" row_number() OVER ({same} ORDER BY {_LAST_FIRST}) AS place_among FROM found) d"
             " WHERE place_among = 1) f"
         )
+    made = _SCORED[definition.part] if definition.part else _MADE[definition.kind]
     return (
-        f"SELECT subject_id, {_MADE[definition.kind]} AS value,"
+        f"SELECT subject_id, {made} AS value,"
         " CAST(sum(counted) AS bigint) AS events,"
         f" {f'least({due})' if due else 'CAST(NULL AS timestamptz)'} AS due_at"
         f" FROM {source} GROUP BY subject_id"

@@ -60,7 +60,7 @@ def begin_anew(session: Session, trait: ComputedTrait) -> None:
     gone = sa.delete(ComputedValue).where(ComputedValue.trait_id == trait.id)
     session.execute(gone, execution_options={"synchronize_session": False})
     trait.position, trait.until, trait.milliseconds = 0, None, 0.0
-    trait.computed_at = trait.error = trait.failed_at = None
+    trait.computed_at = trait.error = trait.failed_at = trait.bounds = trait.bounds_at = None
 
 
 def try_again(session: Session, trait: ComputedTrait) -> None:

@@ -87,7 +87,9 @@ def _anew(
     session: Session, trait: ComputedTrait, view: View, now: datetime, state: str
 ) -> Computed:
     purpose = consent.catalogue.purpose(session, trait.purpose)
-    text, values = computed_sql.query(trait.definition, purpose, now=now, people=[view.person_id])
+    text, values = computed_sql.query(
+        trait.definition, purpose, now=now, people=[view.person_id], bounds=trait.bounds
+    )
     for row in session.execute(text, values):
         if row.subject_id == view.subject_id:
             return Computed(trait.key, row.value, row.events, now, state)

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 import consent
 from app.db import Sessions, limited, refused, statement
 from app.events.stream import Outline
-from app.profiles import computed_sql
+from app.profiles import computed_sql, scores
 from app.profiles import computed_traits as traits
 from app.profiles.changes import News, publish
 from app.profiles.history import wait_for_steps
@@ -88,14 +88,30 @@ def _try(
         with session.begin_nested(), limited(session, LONGEST_SECONDS):
             return compute(session, trait, people, now=now)
     except sa.exc.DBAPIError as error:
-        why = refused(error, LONGEST_SECONDS)
-        if why is None:
-            raise
-        trait.error = why
-        trait.failed_at = now
-        log.error("computed trait %s: %s", trait.key, trait.error)
-        session.flush()
+        _failed(session, trait, error, LONGEST_SECONDS, now)
         return None
+
+
+def _bounds(session: Session, trait: ComputedTrait, now: datetime) -> dict[str, list[str]] | None:
+    """Return the bounds of a trait that scores, or note why there are none (None)."""
+    try:
+        with session.begin_nested():
+            return scores.find_bounds(session, trait, now=now)
+    except sa.exc.DBAPIError as error:
+        _failed(session, trait, error, scores.LONGEST_SECONDS, now)
+        return None
+
+
+def _failed(
+    session: Session, trait: ComputedTrait, error: sa.exc.DBAPIError, seconds: float, now: datetime
+) -> None:
+    why = refused(error, seconds)
+    if why is None:
+        raise error
+    trait.error = why
+    trait.failed_at = now
+    log.error("computed trait %s: %s", trait.key, trait.error)
+    session.flush()
 
 
 def compute(
@@ -108,13 +124,15 @@ def compute(
     `people` may be ids that were people once. Locks the trait, so that what was read later is
     written later. Safe to repeat.
     """
-    if not _locked(session, trait):
-        return set()
+    if not _locked(session, trait) or (scores.scores(trait) and trait.bounds is None):
+        return set()  # the look that finds the bounds computes everybody after them
     purpose = consent.catalogue.purpose(session, trait.purpose)
     asked = set(people)
     if purpose.link_confidence == "deterministic":  # a group is called after any of these
         asked |= {row.identifier_id for row in identity.members(session, people)}
-    text, values = computed_sql.query(trait.definition, purpose, now=now, people=people, keep=True)
+    text, values = computed_sql.query(
+        trait.definition, purpose, now=now, people=people, bounds=trait.bounds, keep=True
+    )
     bound = {**values, "trait": trait.id, "asked": graph.array(asked), "at": now}
     return set(session.scalars(text, bound))
 
@@ -143,15 +161,15 @@ def advance(sessions: Sessions, *, now: datetime | None = None) -> bool:
 
 
 def _portion(session: Session, trait: ComputedTrait, now: datetime) -> bool:
-    if trait.until is not None and trait.position >= trait.until:
+    anew = trait.until is None or scores.outdated(trait, now=now)
+    if not anew and trait.position >= (trait.until or 0):
         return False
     started = time.perf_counter()
-    if trait.until is None:
-        wait_for_steps(session)  # a step that does not know of the trait yet ends before the look
-    if not _locked(session, trait):
+    if anew:
+        if not _begin(session, trait, now):
+            return True
+    elif not _locked(session, trait):
         return False
-    if trait.until is None:
-        trait.until = session.scalar(sa.text(_LAST)) or 0
     ids = session.scalars(
         sa.text(_NEXT), {"after": trait.position, "until": trait.until, "limit": PORTION}
     ).all()
@@ -159,10 +177,28 @@ def _portion(session: Session, trait: ComputedTrait, now: datetime) -> bool:
     if changed is None:
         return True
     publish(session, updated(changed), at=now)
-    trait.position = ids[-1] if len(ids) == PORTION else trait.until
+    trait.position = ids[-1] if len(ids) == PORTION else (trait.until or 0)
     trait.milliseconds += (time.perf_counter() - started) * 1000
-    if trait.position >= trait.until:
+    if trait.position >= (trait.until or 0):
         trait.computed_at = now
+    return True
+
+
+def _begin(session: Session, trait: ComputedTrait, now: datetime) -> bool:
+    """Begin to compute everybody, unless the trait is another by now, or cannot be computed."""
+    definition, bounds = trait.definition, None
+    if scores.scores(trait):  # before anything is locked: it looks at everybody's events
+        bounds = _bounds(session, trait, now)
+        if bounds is None:
+            return False
+    wait_for_steps(session)  # a step that does not know of the trait yet ends before the look
+    if not _locked(session, trait) or trait.definition != definition:
+        return False
+    if trait.until is None or scores.outdated(trait, now=now):
+        trait.position, trait.milliseconds = 0, 0.0
+        if bounds is not None:
+            trait.bounds, trait.bounds_at = bounds, now
+        trait.until = session.scalar(sa.text(_LAST)) or 0
     return True
 
 
@@ -213,6 +249,7 @@ def describe(session: Session, trait: ComputedTrait, *, now: datetime) -> dict[s
         "created_at": trait.created_at.isoformat(),
         "updated_at": trait.updated_at.isoformat(),
         "computed_at": trait.computed_at.isoformat() if trait.computed_at else None,
+        "bounds_at": trait.bounds_at.isoformat() if trait.bounds_at else None,
         "milliseconds": round(trait.milliseconds, 1),
         "error": trait.error,
         "failed_at": trait.failed_at.isoformat() if trait.failed_at else None,

@@ -88,7 +88,8 @@ class ComputedTrait(Base):
     """A trait that is computed from events, and for which purpose.
 
     `position` is how far people have been computed by this definition, up to `until` (null before
-    the first look); `error` is why that cannot be done.
+    the first look); `error` is why that cannot be done. One that scores people among all does so by
+    `bounds`, as of `bounds_at` (`app.profiles.scores`).
     """
 
     __tablename__ = "computed_trait"
@@ -106,6 +107,8 @@ class ComputedTrait(Base):
     milliseconds: Mapped[float] = mapped_column(server_default=sa.text("0"))
     error: Mapped[str | None]
     failed_at: Mapped[datetime | None]
+    bounds: Mapped[dict[str, list[str]] | None] = mapped_column(JSONB(none_as_null=True))
+    bounds_at: Mapped[datetime | None]
 
 
 class ComputedValue(Base):

@@ -2,8 +2,8 @@
 """Compiles rules of segments into one statement: who meets which of them now, under consent."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 import consent
 from app.consents.permission import decision, parameters, unit
+from app.db import for_many
 from app.profiles import accounts, computed_traits, trait_rules
 from app.profiles.survivorship import Survivorship
 from app.profiles.tables import ComputedTrait
@@ -145,7 +146,7 @@ def members_of_all(
     asked = f"{source} CROSS JOIN LATERAL {each}{_ASKED} AND m.met"
     sql = f"{head} SELECT m.place, subject.person_id{asked}"
     found: list[set[int]] = [set() for _ in rules]
-    with _planned(session, people):
+    with for_many(session) if people is None else nullcontext():
         for row in session.execute(sa.text(sql), values):
             found[row.place - 1].add(row.person_id)
     return found
@@ -179,7 +180,7 @@ def differing(
         " WHERE coalesce(met.words, :none) <> coalesce(open.words, :none)"
     )
     bound = {**values, "none": [0] * _words(len(rules))}
-    with _planned(session, None):
+    with for_many(session):
         return set(session.scalars(sa.text(beside), bound))
 
 
@@ -213,27 +214,3 @@ _WORD = 60
 
 def _words(segments: int) -> int:
     return -(-segments // _WORD)
-
-
-@contextmanager
-def _planned(session: Session, people: Collection[int] | None) -> Iterator[None]:
-    """Have PostgreSQL plan for many people, whose number it cannot guess from a rule.
-
-    It joined who meets a condition with everybody row by row: 18 s for 50,000 people and a trait
-    that 714 of them have.
-    """
-    if people is not None:
-        yield
-        return
-    before = session.execute(sa.text(_SETTINGS)).one()
-    session.execute(sa.text(_SET), {"nestloop": "off", "memory": "256MB"})
-    yield
-    session.execute(sa.text(_SET), {"nestloop": before.nestloop, "memory": before.memory})
-
-
-_SETTINGS = (
-    "SELECT current_setting('enable_nestloop') AS nestloop, current_setting('work_mem') AS memory"
-)
-_SET = (
-    "SELECT set_config('enable_nestloop', :nestloop, true), set_config('work_mem', :memory, true)"
-)
