@@ -58,6 +58,8 @@ def erase(
     erased.
     """
     key = gate.keys_or_new().newest
+    with sessions.begin() as session:  # what is on its way out takes its time, with nothing held
+        in_use.wait(session, subject.ids)
     with sessions.begin() as session:
         _wait(session, LONG_JOBS)
         _wait(session, JOBS)

@@ -12,6 +12,7 @@ from app.consents import in_use
 from app.db import Sessions, exclusively
 from app.jobs import Worker
 from app.segments import looking
+from consent import suppression
 from tests.app.privacy.conftest import GIVEN, World
 from tests.end_to_end.product import wait_until
 
@@ -129,3 +130,16 @@ def test_an_erasure_waits_for_the_looks_at_segments_under_way_and_not_for_all(
     thread.join(60)
     assert states == ["closed"]
     assert erased_at_look == [False, False, True]
+
+
+def test_an_erasure_and_a_withdrawal_at_once_do_not_wait_for_each_other(world: World) -> None:
+    """Who writes holds the list of the erased, and waits for what is being sent."""
+    world.send(ADA)
+    with world.sessions() as session:
+        ids = session.scalars(sa.text("SELECT id FROM identity.identifier")).all()
+    with world.sessions.begin() as writer:
+        suppression.read_lock(writer)
+        with erasing(world) as states:
+            assert in_use.wait(writer, ids)
+            writer.commit()
+    assert states == ["closed"]
