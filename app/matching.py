@@ -199,16 +199,21 @@ def _take_back(sessions: Sessions, whole: Whole, limits: Limits) -> None:
 
 
 def _keep_keys(sessions: Sessions, whole: Whole, way: Way) -> None:
-    """Note the keys of who was compared: from now on new records find them."""
-    if whole.new > MANY_KEYS:
-        with sessions.begin() as session:
+    """Note the keys of who was compared: from now on new records find them.
+
+    Where nothing is known that this version of the program has learnt, the keys of all.
+    """
+    with sessions.begin() as session:
+        anew = matching.model(session) is None
+        many = whole.records if anew else whole.new
+        if many > MANY_KEYS:
             candidates.defer_keys(session)
     kept = 0
-    for noted in whole.keys(KEPT_AT_ONCE):
+    for noted in whole.keys(KEPT_AT_ONCE, anew=anew):
         with sessions.begin() as session:
             candidates.keep_keys(session, noted)
         kept += len(noted)
-        way.tell(f"{kept:,} of {whole.new:,} records noted as compared")
+        way.tell(f"{kept:,} of {many:,} records noted as compared")
     with sessions.begin() as session:
         candidates.sort_keys(session)
 

@@ -43,7 +43,8 @@ class Fresh:
         for i, _, key in self.keys:
             of[i].append(key)
         return [
-            {"id": i, "keys": sorted(of[i]), "changed_at": at} for i, at in self.changed.items()
+            {"id": i, "keys": sorted(of[i]), "changed_at": at, "is_new": True}
+            for i, at in self.changed.items()
         ]
 
 

@@ -3,10 +3,17 @@
 So whoever explains a pair weighs it as the worker did, where Splink may not be loaded.
 """
 
+import json
+from hashlib import sha256
+
 import msgspec
 
-from identity.likeness import COMPARISONS, labels_of
+from identity.likeness import BLOCKING, COMPARISONS, PEOPLE, labels_of
 from identity.mixture import Shares
+from identity.nicknames import NICKNAMES
+
+#: By which rules records are found: after an upgrade that changes one, keys are made anew.
+KEYED = sha256(json.dumps([BLOCKING, PEOPLE, NICKNAMES]).encode()).hexdigest()[:16]
 
 
 class Names(msgspec.Struct, frozen=True):
@@ -26,20 +33,27 @@ class Learnt(msgspec.Struct, frozen=True):
     shared: dict[str, list[int]]
     #: How many records may share a blocking key of a rule for it to be used.
     most: dict[str, int]
+    #: `KEYED` of when it was learnt.
+    keyed: str = KEYED
 
 
 def read(kept: object) -> Learnt | None:
     """Return what was kept as built-in values, or None if another version of this program did.
 
-    Shares of other degrees of agreement than those of now say nothing.
+    Shares of other degrees of agreement than those of now say nothing, and records of then are
+    found by other keys.
     """
     try:
         learnt = msgspec.convert(kept, Learnt)
     except msgspec.ValidationError:
         return None
-    known = all(
-        name in COMPARISONS and learnt.shares.levels.get(name) == labels_of(name)
-        for name in learnt.shares.m
+    known = (
+        isinstance(kept, dict)
+        and kept.get("keyed") == KEYED
+        and all(
+            name in COMPARISONS and learnt.shares.levels.get(name) == labels_of(name)
+            for name in learnt.shares.m
+        )
     )
     return learnt if known else None
 

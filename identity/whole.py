@@ -82,15 +82,22 @@ class Whole:
         while some := list(islice(every, at_once)):
             yield some
 
-    def keys(self, at_once: int) -> Iterator[list[dict[str, Any]]]:
-        """Yield `id`, `keys` and `changed_at` of records whose keys nobody has noted yet."""
+    def keys(self, at_once: int, *, anew: bool = False) -> Iterator[list[dict[str, Any]]]:
+        """Yield `id`, `keys` and `changed_at` of records whose keys nobody has noted yet.
+
+        Or of all, `anew`, where others were noted by rules of another version of the program.
+        """
         rows = self._con.cursor().execute(
             "select record_id, any_value(changed_at),"
-            " coalesce(list(key order by key) filter (key is not null), [])"
-            " from seen left join keyed using (record_id) where is_new group by 1 order by 1"
+            " coalesce(list(key order by key) filter (key is not null), []), any_value(is_new)"
+            " from seen left join keyed using (record_id) where is_new or $1 group by 1 order by 1",
+            [anew],
         )
         while some := rows.fetchmany(at_once):
-            yield [{"id": i, "keys": keys, "changed_at": at} for i, at, keys in some]
+            yield [
+                {"id": i, "keys": keys, "changed_at": at, "is_new": is_new}
+                for i, at, keys, is_new in some
+            ]
 
     def unlikely(
         self, matches: Iterable[tuple[int, int, int]], probability: float

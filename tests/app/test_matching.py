@@ -158,6 +158,25 @@ def test_what_another_version_of_this_program_learnt_is_learnt_anew(sessions: Se
     assert run(sessions, reviews.NEW)["records"] == 1
 
 
+def test_an_upgrade_that_changes_the_keys_has_them_made_anew(sessions: Sessions) -> None:
+    add(sessions, numbered(people(60, 5)))
+    run(sessions, reviews.ALL)
+    keys = sa.text("SELECT identifier_id, keys FROM identity.record ORDER BY 1")
+    with sessions.begin() as session:
+        before = session.execute(keys).all()
+        session.execute(sa.text("UPDATE identity.record SET keys = '{1}'"))
+    run(sessions, reviews.ALL)
+    with sessions.begin() as session:
+        assert {row.keys[0] for row in session.execute(keys)} == {1}  # nothing has changed
+        session.execute(
+            sa.text("UPDATE identity.model SET learnt = jsonb_set(learnt, '{keyed}', '\"before\"')")
+        )
+    run(sessions, reviews.NEW)  # nothing is known that this version has learnt
+    assert run(sessions, reviews.ALL)["records"] == 80
+    with sessions() as session:
+        assert session.execute(keys).all() == before
+
+
 def strangers(size: int) -> list[dict[str, str]]:
     """People of few names, no two of whom are one."""
     dice = random.Random(6)  # noqa: S311 -- a seeded population, no secret

@@ -244,6 +244,10 @@ def test_nobody_has_more_identifiers_than_a_person_can_have() -> None:
         (("jb", None), ("jean baptiste", None), True),
         (("r", None), ("bob", None), True),
         (("q", None), ("bob", None), False),
+        (("сергеи", None), ("sergey", None), True),
+        (("محمد", None), ("mohamed", None), True),
+        (("сергеи", None), ("olga", None), False),
+        (("小明", None), ("xiaoming", None), True),
     ],
 )
 def test_records_of_two_people_are_not_joined(

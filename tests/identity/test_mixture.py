@@ -96,5 +96,9 @@ def test_what_was_learnt_of_other_degrees_of_agreement_is_not_read() -> None:
     assert learnt.read(kept) == known
     kept["shares"]["levels"]["first_name"][0] = "something else"
     assert learnt.read(kept) is None
+    kept = {**msgspec.to_builtins(known), "keyed": "by other rules"}
+    assert learnt.read(kept) is None
+    del kept["keyed"]
+    assert learnt.read(kept) is None
     del kept["shares"]["levels"]  # as the first versions of this program kept it
     assert learnt.read(kept) is None

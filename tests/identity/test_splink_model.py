@@ -57,6 +57,16 @@ def sure(pairs: Iterable[ScoredPair]) -> set[tuple[int, int]]:
     return {(pair.left, pair.right) for pair in pairs if pair.probability >= 0.95}
 
 
+def levels(one: Mapping[str, str | None], other: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the degree of agreement of each comparison that has something to say."""
+    both = table([*town(120), one, other])
+    _, learnt = learn(both)
+    assert learnt
+    [compared] = waterfall.compare(both, [(120, 121)], learnt)
+    bars = compared.waterfall.bars
+    return {bar.name: bar.level for bar in bars if bar.level}
+
+
 def clusters(ids: Iterable[int], pairs: Iterable[tuple[int, int]]) -> dict[int, int]:
     parent = {record: record for record in ids}
 
@@ -163,11 +173,51 @@ def test_father_and_son_of_one_name_are_two(one: Person, other: Person) -> None:
     ],
 )
 def test_an_address_with_more_on_its_line_is_nearly_the_same(written: str, level: str) -> None:
-    both = table([*town(120), ADA, {**ADA, "address": written}])
-    _, learnt = learn(both)
-    assert learnt
-    [compared] = waterfall.compare(both, [(120, 121)], learnt)
-    assert {bar.name: bar.level for bar in compared.waterfall.bars}["address"] == level
+    assert levels(ADA, {**ADA, "address": written})["address"] == level
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "level"),
+    [
+        ("Hauptstraße 12", "12 Hauptstrasse", "same"),
+        ("Hauptstraße 12 a", "12a, Hauptstrasse", "same"),
+        ("Hauptstraße 12", "Hauptstraße 98", "moved in town"),
+        ("Rue du 8 Mai 1945", "Rue du 8 Mai 1945", "same"),
+        ("Тверская улица, 7", "7 Tverskaya ulitsa", "same"),
+    ],
+)
+def test_a_house_has_its_number_before_its_street_or_after_it(
+    one: str, other: str, level: str
+) -> None:
+    written = [{**ADA, **from_traits({"address": street})} for street in (one, other)]
+    assert levels(*written)["address"] == level
+
+
+def test_names_in_two_alphabets_are_compared_and_in_two_scripts_are_not() -> None:
+    sergei: dict[str, object] = {"first_name": "Сергей", "last_name": "Иванов", "dob": "1985-12-10"}
+    written = levels(from_traits(sergei), from_traits({**sergei, "first_name": "Sergey"}))
+    assert (written["first_name"], written["last_name"]) == ("close", "same")
+    typo = levels(from_traits(sergei), from_traits({**sergei, "first_name": "Сергеы"}))
+    assert typo["first_name"] == "close"
+    chinese = levels(
+        from_traits({**sergei, "first_name": "小明", "last_name": "王"}),
+        from_traits({**sergei, "first_name": "Xiaoming", "last_name": "Wang"}),
+    )
+    assert not {"first_name", "last_name"} & chinese.keys()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "level"),
+    [
+        ("alovelace515@analytical.example", "alovelace536@analytical.example", "own name"),
+        ("ada.lovelace1@analytical.example", "ada.lovelace21@analytical.example", "own name"),
+        ("alovelace515@analytical.example", "alovelcae515@analytical.example", "close user"),
+    ],
+)
+def test_mailboxes_of_one_name_at_one_company_with_other_numbers_are_other_peoples(
+    one: str, other: str, level: str
+) -> None:
+    assert levels({**ADA, "email": one}, {**ADA, "email": other})["email"] == level
 
 
 def test_a_switchboard_number_links_nobody() -> None:
