@@ -39,6 +39,8 @@ ORDER = (OPEN, opendsr.PENDING, opendsr.IN_PROGRESS, opendsr.CANCELLED, opendsr.
 #: How often to ask a processor that calls nobody back; how long what it supports is believed.
 ASK, DISCOVER = timedelta(hours=1), timedelta(days=1)
 LONGEST_WAIT = timedelta(hours=1)
+#: How long after it was found cancelled a request is sent anew.
+ANEW = timedelta(days=1)
 
 
 def plan(session: Session, person: Subject) -> list[tuple[str, dict[str, Any]]]:
@@ -129,7 +131,9 @@ def _speak(sessions: Sessions, settings: Settings, client: httpx.Client, row_id:
             return
         certificate = processor.certificate
         supported = (processor.kinds, processor.identities)
-        old, status, tried = now - processor.discovered_at > DISCOVER, row.status, row.attempts
+        lapsed = not signed.valid(signed.certificates(certificate)[0])
+        old = lapsed or now - processor.discovered_at > DISCOVER
+        status, tried = row.status, row.attempts
         body = passing.body_of(settings, request, row)
     try:
         if old or tried:
@@ -156,7 +160,7 @@ def _speak(sessions: Sessions, settings: Settings, client: httpx.Client, row_id:
             row.status, row.why, row.ended_at = UNSUPPORTED, told, now
             _wake(session, row)
         else:
-            _take(session, row_id, told)
+            _take(session, row_id, told, asked=True)
 
 
 def called_back(
@@ -189,14 +193,21 @@ def called_back(
             raise PrivacyRequestInvalid(str(error)) from error
 
 
-def _take(session: Session, row_id: UUID, told: passing.Told) -> None:
-    """Note the status that a processor has told; raises ProcessorUnusable."""
+def _take(session: Session, row_id: UUID, told: passing.Told, *, asked: bool = False) -> None:
+    """Note the status that a processor has told; raises ProcessorUnusable.
+
+    One that says `cancelled` once more when it is `asked` will not think better of it: it is sent
+    another request in a day, under another id, since the person's request is not fulfilled.
+    """
     if told.request_status not in ORDER[1:] or told.subject_request_id != row_id:
         raise ProcessorUnusable("its status is none of the specification")
     now = datetime.now(UTC)
     row = session.get_one(ProcessorRequest, row_id, with_for_update=True, populate_existing=True)
     row.attempts, row.due_at = 0, now + ASK
     if row.ended_at is not None or ORDER.index(told.request_status) < ORDER.index(row.status):
+        return
+    if asked and row.status == told.request_status == opendsr.CANCELLED:
+        row.id, row.status, row.due_at = uuid4(), OPEN, now + ANEW
         return
     changed = row.status != told.request_status
     row.status, row.why = told.request_status, None

@@ -42,7 +42,7 @@ def believed(pem: str, domain: str, registered: str | None) -> str:
     """
     chain = certificates(pem)
     own, now = chain[0], datetime.now(UTC)
-    if not own.not_valid_before_utc <= now <= own.not_valid_after_utc:
+    if not valid(own):
         raise ProcessorUnusable("its certificate is not valid today")
     key = own.public_key()
     if not isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey):
@@ -55,9 +55,20 @@ def believed(pem: str, domain: str, registered: str | None) -> str:
     return own.public_bytes(serialization.Encoding.PEM).decode()
 
 
+def valid(own: x509.Certificate) -> bool:
+    """Say whether a certificate is valid today."""
+    return own.not_valid_before_utc <= datetime.now(UTC) <= own.not_valid_after_utc
+
+
 def holds(pem: str, signature: str, body: bytes) -> bool:
-    """Say whether a base64 signature is of this body, by ECDSA or RSA (PKCS #1 1.5) and SHA-256."""
-    key = certificates(pem)[0].public_key()
+    """Say whether a base64 signature is of this body, by ECDSA or RSA (PKCS #1 1.5) and SHA-256.
+
+    Under a certificate that has lapsed since it was stored nothing is.
+    """
+    own = certificates(pem)[0]
+    if not valid(own):
+        return False
+    key = own.public_key()
     try:
         given = base64.b64decode("".join(signature.split()), validate=True)
         if isinstance(key, ec.EllipticCurvePublicKey):
