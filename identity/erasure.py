@@ -95,6 +95,18 @@ def beside(session: Session, ids: Collection[int]) -> set[int]:
     return {one for link in session.execute(theirs) for one in link} - set(ids)
 
 
+def part(session: Session, ids: Collection[int], others: Collection[int]) -> None:
+    """Forget that events showed these together with the others; for who reconsiders them then."""
+    lock(session)
+    session.execute(
+        sa.delete(Link).where(
+            Link.kind == "event",
+            (graph.among(Link.left_id, ids) & graph.among(Link.right_id, others))
+            | (graph.among(Link.left_id, others) & graph.among(Link.right_id, ids)),
+        )
+    )
+
+
 def forget(session: Session, ids: Collection[int], *, at: datetime) -> tuple[graph.Moved, int]:
     """Erase identifiers and all that is known of them; return who moved by it, and how many.
 

@@ -32,13 +32,18 @@ class AddressTaken(Exception):
     """The new address is known here as somebody else's: ask for it and the person together."""
 
 
+class AddressShared(Exception):
+    """The wrong address is somebody else's too: ask for the person by another identifier."""
+
+
 def rectify(work: Work) -> Outcome:
     """Replace the value of a trait in profile, events and lake, and tell destinations to read anew.
 
     An address that was wrong identifies the person no more. What was agreed to under it stays on
     record as it was: it was agreed to. What was refused under it, and demanded, is carried over
     (`consent.carrying`). Raises AddressTaken where the new one is known and was not shown to be
-    the person's: whoever reads a person's data after this would read somebody else's.
+    the person's: whoever reads a person's data after this would read somebody else's. Raises
+    AddressShared where nothing but an address that others have too says who it is.
     """
     if "told" in work.result:  # a crash after the last one lost only that it was noted
         return _outcome(work.result)
@@ -147,23 +152,34 @@ def _change_address(
     if not kept:  # the address is all that there is: the new one takes its place
         beside = set(graph.identify(session, [new]).values())
     main = min(kept, default=min(beside))
-    for one in old:
+    of_whom = {"ids": graph.array([o.id for o in old]), "own": graph.array([o.id for o in own])}
+    shared = set(session.scalars(statement("app.privacy", "shared_with_others"), of_whom))
+    if shared and not kept:
+        raise AddressShared
+    alone = [o for o in old if o.id not in shared]
+    for one in alone:
         session.execute(
             statement("app.privacy", "without_identifier"), {"old": one.id, "main": main}
         )
-    erasure.forget(session, [o.id for o in old], at=work.now)
+    erasure.forget(session, [o.id for o in alone], at=work.now)
+    for identifier in shared:  # it stays the others', and is theirs alone
+        session.execute(
+            statement("app.privacy", "without_shared"),
+            {"old": identifier, "ids": graph.array(kept)},
+        )
+    erasure.part(session, shared, kept)
     [added] = graph.identify(session, [new]).values()
     links = [
         graph.Evidence(min(one, added), max(one, added), "event", "rectification", work.now)
         for one in sorted(beside - {added})
     ]
     touched = graph.observe(session, links)
-    moved = graph.reconsider(session, touched | beside | {added}, at=work.now)
+    moved = graph.reconsider(session, touched | beside | shared | {added}, at=work.now)
     pipeline.after_move(session, moved)
     joined = {o.id for o in erasure.own(session, [new])}
     apart = sorted(beside - joined)
     _carry(session, work, old, {new: added, **{kept[one]: one for one in apart if one in kept}})
-    ended = [Former(o.id, (o.namespace, o.value), _spellings(o, said)) for o in old]
+    ended = [Former(o.id, (o.namespace, o.value), _spellings(o, said)) for o in alone]
     former.keep(session, ended, beside | {main, added}, at=work.now)
     return {main, added}
 

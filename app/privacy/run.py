@@ -31,7 +31,7 @@ from app.privacy import (
     vault,
     words,
 )
-from app.privacy.rectify import AddressTaken
+from app.privacy.rectify import AddressShared, AddressTaken
 from app.privacy.step import FAILED, OPEN, Outcome, Step, Work
 from app.privacy.subject import Subject
 from app.privacy.tables import PrivacyRequest, PrivacyTask
@@ -61,7 +61,7 @@ PLANS: Mapping[str, Mapping[str, Step]] = {
 NEEDS_SOMEBODY = ("access", "portability", "explain", "rectification")
 
 #: What no later try gets over.
-HOPELESS = (IdentifierInvalid, SubjectSuppressed, AddressTaken)
+HOPELESS = (IdentifierInvalid, SubjectSuppressed, AddressTaken, AddressShared)
 #: Kinds that concern what is on record of addresses that were put right as well.
 CONCERN_FORMER = ("access", "portability", "erasure")
 

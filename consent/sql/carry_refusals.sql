@@ -1,7 +1,7 @@
 -- Have what some identifiers refuse be refused by others too: all refusals that stand, the newest of
--- each kind, since a grant may lift one and not the other. Grants are left. A refusal keeps its time,
--- but is no older than what the other identifier said last, or that would lift it. It keeps what it
--- rests on, and says of which record it is a copy.
+-- each kind, since a grant may lift one and not the other. Grants are left. A refusal keeps its time
+-- where the other identifier has said nothing of the purpose itself; otherwise it counts from now on,
+-- or that would lift it. It keeps what it rests on, and says of which record it is a copy.
 WITH refused AS (
   SELECT DISTINCT ON (n.namespace, n.value, n.purpose, n.proof, n.universal) n.*
   FROM consent.record n
@@ -20,9 +20,10 @@ WITH refused AS (
            n.order_time DESC, n.recorded_at DESC, n.seq DESC
 ), timed AS (
   SELECT r.*, t.namespace AS to_namespace, t.value AS to_value,
-         greatest(r.order_time, (
-           SELECT max(l.order_time) FROM consent.record l
-           WHERE l.namespace = t.namespace AND l.value = t.value AND l.purpose = r.purpose)) AS since
+         CASE WHEN EXISTS (
+                SELECT FROM consent.record l
+                WHERE l.namespace = t.namespace AND l.value = t.value AND l.purpose = r.purpose)
+              THEN statement_timestamp() ELSE r.order_time END AS since
   FROM refused r
   CROSS JOIN unnest(CAST(:to_namespaces AS text[]), CAST(:to_values AS text[]))
              AS t(namespace, value)
