@@ -176,7 +176,7 @@ READS = {
   SELECT a.profile_id, e.id, e.type, e.name, e.occurred_at, e.received_at, s.name, e.properties
   FROM allowed a JOIN app.event e ON e.identifier_id = a.identifier_id
   JOIN app.source s ON s.id = e.source_id
-  WHERE a.purpose <> ALL(e.refused)""",
+  WHERE NOT app.barred(e.refused, a.purpose)""",
     "traits": """
   SELECT a.profile_id, t.key, t.value, t.occurred_at, s.name
   FROM allowed a JOIN app.trait t ON t.identifier_id = a.identifier_id

@@ -28,6 +28,8 @@ from consent.tables import NoticeVersion, PurposeVersion
 #: The columns of a purpose version; `renewed` is told by all versions of one.
 COLUMNS = tuple(f.name for f in fields(Purpose) if f.name != "renewed")
 
+#: So long data of exempt measurement may be kept: 25 months.
+EXEMPT_DAYS = 760
 #: A version takes effect within so many days.
 FARTHEST_DAYS = 3_653
 
@@ -241,6 +243,8 @@ def check_purpose(session: Session, new: Purpose) -> bool:
         raise PurposeInvalid("a version follows those that exist")
     if new.regime == "us_optout" and new.lawful_basis == "consent":
         raise PurposeInvalid("what is allowed until somebody opts out does not rest on consent")
+    if new.regime == "exempt_measurement":
+        _demand_exempt(new)
     # Of the far future nothing is known yet, and a typing error in it could not be taken back.
     if new.effective_from > datetime.now(UTC) + timedelta(days=FARTHEST_DAYS):
         raise PurposeInvalid("a version takes effect within ten years")
@@ -249,6 +253,16 @@ def check_purpose(session: Session, new: Purpose) -> bool:
     if new.declared.get("dpia_required") and not str(new.declared.get("dpia_ref") or "").strip():
         raise AssessmentMissing(f"{new.key} needs an impact assessment; name it as dpia_ref")
     return bool(rows)
+
+
+def _demand_exempt(new: Purpose) -> None:
+    """Demand the conditions under which measurement needs no consent (CNIL; research 2.10)."""
+    if new.linkable:
+        raise PurposeInvalid("exempt measurement is not linkable: its data stay by themselves")
+    if new.lawful_basis == "consent":
+        raise PurposeInvalid("what is exempt from consent does not rest on it")
+    if (new.declared.get("retention_days") or 0) > EXEMPT_DAYS:
+        raise PurposeInvalid(f"exempt measurement keeps data for {EXEMPT_DAYS} days at most")
 
 
 def _demand_parent(session: Session, new: Purpose) -> None:

@@ -28,6 +28,7 @@ __all__ = [
     "followed",
     "identify",
     "imagine",
+    "known_before",
     "literal",
     "observe",
     "place",
@@ -74,6 +75,17 @@ def identify(
         missing = {n: [v for v in wanted[n] if (n, v) not in found] for n in wanted}
         wanted = {name: values for name, values in missing.items() if values}
     return found
+
+
+def known_before(
+    session: Session, identifiers: Iterable[tuple[str, str]], at: datetime
+) -> set[tuple[str, str]]:
+    """Return which of these canonical identifiers were seen first before a time."""
+    wanted = sorted(set(identifiers))
+    if not wanted:
+        return set()
+    asked = {"namespaces": [n for n, _ in wanted], "values": [v for _, v in wanted], "at": at}
+    return {(row.namespace, row.value) for row in run(session, "known_before", asked)}
 
 
 def observe(session: Session, evidence: Iterable[Evidence]) -> set[int]:

@@ -3,15 +3,17 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
 import consent
+from app.events import alone
 from app.events.alike import Alike
 from app.events.item import Item, Speaker
 from app.events.memory import NEVER, Memory
 from consent.resolve import UNCONDITIONAL
+from identity import graph
 
 
 @dataclass(slots=True)
@@ -29,9 +31,12 @@ def denied(session: Session, groups: Iterable[Alike], memory: Memory, now: datet
     """Return the events that may not be collected, with the reason."""
     found = Denied()
     asking: dict[str, list[Alike]] = {}
+    exempt: list[Alike] = []
     for group in groups:
         key = group.source.collection_purpose
         purpose = memory.purposes.get(key)
+        if purpose is not None and not purpose.linkable:
+            exempt.append(group)
         if purpose is None:
             found.reasons |= dict.fromkeys(group.numbers, "unknown_purpose")
         elif purpose.lawful_basis in UNCONDITIONAL:
@@ -44,6 +49,11 @@ def denied(session: Session, groups: Iterable[Alike], memory: Memory, now: datet
             asking.setdefault(key, []).append(group)
     for key, asked in asking.items():
         _ask(session, memory.purposes[key], asked, memory, now, found)
+    old = _old_trackers(session, exempt, now)
+    for group in exempt:
+        if not old.isdisjoint(group.speakers):
+            found.reasons |= dict.fromkeys(group.numbers, "tracker_expired")
+            found.unanswered.difference_update(group.numbers)
     return found
 
 
@@ -73,11 +83,11 @@ def refused(group: Alike, purposes: Mapping[str, consent.Purpose]) -> list[str]:
     """Return the purposes these events may never be used for, whatever their person says later.
 
     What is collected for a purpose that is not `linkable` (audience measurement exempt from
-    consent) is for that one alone: it joins nobody, is in no profile and goes nowhere.
+    consent) is for that one alone (`alone`): it joins nobody, is in no profile and goes nowhere.
     """
     own = purposes.get(group.source.collection_purpose)
     if own is not None and not own.linkable:
-        return sorted(purposes.keys() - {own.key})
+        return alone.refusing(own, purposes)
     if not group.stamp.readable:
         return sorted(k for k, p in purposes.items() if p.lawful_basis not in UNCONDITIONAL)
     return sorted(group.refused)
@@ -137,6 +147,15 @@ def _ask(
             found.reasons |= dict.fromkeys(group.numbers, decision.reason)
             if silent(voices):
                 found.unanswered.update(group.numbers)
+
+
+def _old_trackers(session: Session, groups: Iterable[Alike], now: datetime) -> set[Speaker]:
+    """Return the devices' ids that exempt measurement may not go on with: 13 months and older.
+
+    They do not get younger by being seen again (CNIL, research/consent.md 2.10).
+    """
+    asked = {s for group in groups for s in group.speakers if s[0] == "anonymous_id"}
+    return graph.known_before(session, asked, now - timedelta(days=alone.TRACKER_DAYS))
 
 
 def _standings(

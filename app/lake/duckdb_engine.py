@@ -87,7 +87,10 @@ def _view(files: Sequence[Path], *, removed: bool) -> str:
     return (
         "CREATE VIEW stamped_event AS SELECT p.person_id, e.event_id, e.type, e.name, e.source,"
         " e.occurred_at, e.received_at, e.source_seq, e.properties, e.context,"
-        " list_contains(e.refused, (SELECT purpose FROM asked)) AS stamped"
+        " list_contains(e.refused, (SELECT purpose FROM asked))"
+        # What is for one purpose alone begins with a mark (`app.events.alone`).
+        " OR coalesce(e.refused[1] LIKE '!%'"
+        " AND e.refused[1] <> '!' || (SELECT purpose FROM asked), false) AS stamped"
         f" FROM read_parquet([{listed}]) e"
         + (" ANTI JOIN removed ON removed.event_id = e.event_id" if removed else "")
         + " JOIN person p ON p.identifier_id = e.identifier_id"

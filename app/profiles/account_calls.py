@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy.orm import Session
 
 from app.db import statement
+from app.events.alone import is_alone
 from app.events.stream import Outline
 from app.profiles.survivorship import LONGEST_KEY
 
@@ -47,6 +48,8 @@ def kind_of(stated: object) -> str:
 def _read(event: Outline) -> Iterator[dict[str, Any]]:
     """Yield what an event says of an account: that somebody is in it or not, and its traits."""
     key = event.group_id or ""
+    if is_alone(event.refused):
+        return  # it joins nobody with an account
     if not key.strip() or len(key) > LONGEST_ID:
         return
     traits = _TRAITS.decode(event.group_traits or "{}")

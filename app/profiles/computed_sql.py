@@ -128,7 +128,10 @@ def _bound(definition: Definition, values: Values) -> dict[str, Any]:
 
 def _found(definition: Definition, values: Values) -> str:
     """The events that count, one row each."""
-    conditions = [f"e.name = {values.bind(definition.event)}", "NOT app.barred(e.refused, :purpose)"]
+    conditions = [
+        f"e.name = {values.bind(definition.event)}",
+        "NOT app.barred(e.refused, :purpose)",
+    ]
     if definition.within_days is not None:
         conditions.append(f"e.occurred_at >= CAST(:now AS timestamptz) - {_WINDOW}")
     conditions += [values.property(p) for p in definition.where]

@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy.orm import Session
 
 from app.db import statement
+from app.events.alone import is_alone
 from app.events.stream import Outline
 from app.profiles import history, trait_rules
 from app.profiles.survivorship import LONGEST_KEY
@@ -44,6 +45,8 @@ def project(session: Session, events: Iterable[Outline]) -> set[int]:
 def sayings(events: Iterable[Outline]) -> Iterator[dict[str, Any]]:
     """Yield what each event says of each trait, in the order of the events."""
     for event in events:
+        if is_alone(event.refused):
+            continue  # it is in nobody's profile
         refused = sorted(event.refused)
         for key, value in _TRAITS.decode(event.traits or "{}").items():
             if not key or len(key) > LONGEST_KEY or len(key.encode()) > LONGEST_KEY:

@@ -12,7 +12,7 @@ from app.db import Sessions, exclusively, statement
 from app.events import partitions
 from app.lake import copy
 from app.profiles import computed_traits
-from app.retention import parts, purposes, special
+from app.retention import exempt, parts, purposes, special
 from app.retention.rules import MOST_DAYS
 from app.retention.tables import RetentionRule
 
@@ -47,7 +47,8 @@ def run(
 
     In small transactions, so that nobody waits, and each may be the last: a run that is cut short
     is taken up by the next. By a rule events go, and traits stay, since they say what is known and
-    not what happened; with `by_purpose` both go when no purpose keeps them. Values of special
+    not what happened; with `by_purpose` both go when no purpose keeps them. What exempt measurement
+    collected goes after 25 months in any case (`exempt`). Values of special
     categories go in any case when nobody may read them. `rejected` is how long rejected events are
     kept and may be replayed.
     """
@@ -61,6 +62,7 @@ def run(
         deleted = True  # if something fails it may have been after the first of them
         try:
             events = sum(_partition(sessions, part, now, really=not dry_run) for part in due)
+            events += exempt.run(sessions, late=late, now=now, dry_run=dry_run)
             if by_purpose:
                 without = purposes.run(sessions, late=late, now=now, dry_run=dry_run)
             deleted = bool(events or without.events)

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 import consent
 from app import work
 from app.db import Sessions, statement
+from app.events.alone import bars
 from app.retention import lasting, parts
 from consent import suppression
 from consent.resolve import UNCONDITIONAL
@@ -199,7 +200,7 @@ def _kept(keeping: Keeping, refused: Collection[str], age: timedelta) -> bool:
     return any(
         days is None or age < timedelta(days=days)
         for purpose, days in keeping.items()
-        if purpose not in refused
+        if not bars(refused, purpose)
     )
 
 

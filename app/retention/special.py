@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 import consent
 from app.db import Sessions, statement
 from app.events import partitions
+from app.events.alone import bars
 from app.events.special import APART, categories_of, covers
 from app.retention import lasting
 from consent import ledger, suppression
@@ -88,7 +89,7 @@ def _without(
     purposes = allowed.get(row.identifier_id, ())
     if purposes is None or not isinstance(apart, dict):
         return None
-    reading = [asking[key] for key in purposes if key not in row.refused]
+    reading = [asking[key] for key in purposes if not bars(row.refused, key)]
     kept = {c: v for c, v in apart.items() if any(covers(p, c) for p in reading)}
     if len(kept) == len(apart):
         return None

@@ -348,7 +348,7 @@ class Compiler(Values):
     def _of(self, one: "Pass") -> str:
         """Return which events a pass looks at."""
         names = self.bind(sorted(one.names))
-        where = f"e.name = ANY(CAST({names} AS text[])) AND NOT (:purpose = ANY(e.refused))"
+        where = f"e.name = ANY(CAST({names} AS text[])) AND NOT app.barred(e.refused, :purpose)"
         if one.days is not None:  # what counts from no earlier happened no earlier
             where += f" AND e.occurred_at >= {self.ago(one.days)}"
         return where

@@ -3,5 +3,5 @@ SELECT e.identifier_id, e.type, e.name, s.name AS source, e.properties
 FROM app.event e
 JOIN app.source s ON s.id = e.source_id
 WHERE e.identifier_id = ANY(CAST(:identifiers AS bigint[]))
-  AND NOT (:purpose = ANY(e.refused))
+  AND NOT app.barred(e.refused, :purpose)
 ORDER BY e.occurred_at, s.name, e.source_seq NULLS LAST, e.received_at, e.id;

@@ -3,6 +3,6 @@ SELECT e.type, e.name, s.name AS source, e.properties, e.occurred_at, e.identifi
 FROM app.event e
 JOIN app.source s ON s.id = e.source_id
 WHERE e.identifier_id = ANY(CAST(:identifiers AS bigint[]))
-  AND NOT (:purpose = ANY(e.refused))
+  AND NOT app.barred(e.refused, :purpose)
   AND (CAST(:now AS timestamptz) IS NULL OR e.occurred_at <= CAST(:now AS timestamptz))
 ORDER BY e.occurred_at, s.name, e.source_seq NULLS LAST, e.received_at, e.id;

@@ -13,6 +13,7 @@ WITH named AS (
          ARRAY(SELECT x FROM unnest(e.refused) x ORDER BY x COLLATE "C") AS refused
   FROM named n
   JOIN app.event e ON e.identifier_id = n.identifier_id
+   AND NOT app.barred(e.refused, '')
    AND (e.type = 'group' AND e.rest ->> 'groupId' = n.key
         OR e.type = 'track' AND e.name = 'Account Removed User' AND e.context ->> 'groupId' = n.key)
    AND coalesce(CASE json_typeof(e.properties -> 'group_type') WHEN 'string' THEN

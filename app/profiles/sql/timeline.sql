@@ -12,7 +12,7 @@ FROM (
       SELECT e.*, coalesce(e.source_seq, 4611686018427387903) AS place
       FROM app.event e
       WHERE e.identifier_id = i.identifier_id
-        AND NOT (:purpose = ANY(e.refused))
+        AND NOT app.barred(e.refused, :purpose)
         AND e.occurred_at >= coalesce(CAST(:since AS timestamptz), '-infinity')
         AND e.occurred_at < coalesce(CAST(:until AS timestamptz), 'infinity')
         AND e.occurred_at <= CAST(:at AS timestamptz)

@@ -12,6 +12,7 @@ WITH mark AS MATERIALIZED (
   WHERE e.identifier_id = ANY(CAST(:identifiers AS bigint[])) AND e.type = 'identify'
     AND (e.transaction, e.id) <= ((SELECT transaction FROM mark), (SELECT event_id FROM mark))
     AND (e.properties -> k.key) IS NOT NULL
+    AND NOT app.barred(e.refused, '')  -- an event that serves one purpose alone is in no profile
 )
 SELECT identifier_id, key, refused, CAST(value AS text) AS value, occurred_at, received_at,
        source_seq, event_id, message_id, source_id
