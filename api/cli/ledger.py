@@ -20,6 +20,7 @@ from app.ledger import seal
 from app.ledger.anchor import Anchor, notes
 from app.ledger.job import LedgerJob
 from app.ledger.keystore import Keystore
+from app.privacy import journal, suppressed
 from consent import ledger as consent_ledger
 from consent.ledger import check_send, store
 from consent.ledger.check import read_file
@@ -47,7 +48,8 @@ def verify(
     """Examine the ledger; status 1 and the first bad entry when anything is wrong.
 
     The checkpoints of this log in the anchor directory are always held against it, those of
-    --from-checkpoint too. Without --vkey the keys that the database names are believed.
+    --from-checkpoint too. Without --vkey the keys that the database names are believed; the newest
+    checkpoint has to be signed by one of the keystore in any case.
     """
     configuration = settings(data_dir)
     given = [note for path in from_checkpoint or () for note in _given(path)]
@@ -61,12 +63,16 @@ def verify(
                 session,
                 external=dict.fromkeys([*anchored, *given]),
                 trusted=vkey or (),
+                own=keystore.vkeys() if keystore.exists else (),
                 full=full,
                 keys=keystore.by_ids if full and keystore.exists else None,
                 progress=lambda done: bar.update(task, completed=done),
             )
         for what in evidence.tampered(session) if full else ():
             report.wrong(None, what)
+        if full:
+            for what in suppressed.differing(session, journal.read(configuration.journal)):
+                report.wrong(None, what)
     answer = {"sound": report.sound, "first_bad": report.first_bad, **asdict(report)}
     if as_json:
         show(answer, as_json)

@@ -249,6 +249,10 @@ class Keystore:
                 for row in connection.execute(sa.select(signing_keys).order_by(*order))
             ]
 
+    def vkeys(self) -> list[str]:
+        """Return the public keys of those that sign now."""
+        return [key.signer.vkey for key in self.signing_keys(at=datetime.now(UTC))]
+
     def add_signing_key(self, origin: str, *, at: datetime, overlap: timedelta) -> Signer:
         """Add a key for a log. Older ones of the log sign beside it for the time of the overlap.
 

@@ -25,6 +25,7 @@ def verify(
     *,
     external: Iterable[str] = (),
     trusted: Collection[str] = (),
+    own: Collection[str] = (),
     full: bool = False,
     keys: KeysById | None = None,
     progress: Callable[[int], None] = lambda _: None,
@@ -32,7 +33,9 @@ def verify(
     """Examine the ledger, as the session sees it, and return what was found.
 
     `external` are checkpoints that were kept outside the database. With `trusted` keys a signature
-    of any other counts for nothing; else those that the database names are believed. `full` reads
+    of any other counts for nothing; else those that the database names are believed. `own` are the
+    public keys with which this installation signs: one of them has to have signed the newest
+    checkpoint, or somebody else wrote all of it and named their own key. `full` reads
     every entry; without it the newest checkpoint and the external ones are held against the kept
     hashes. With `keys`, what is sealed is opened and compared with the records.
     """
@@ -40,6 +43,14 @@ def verify(
     believed = list(trusted) or vkeys(session)
     signed = _signed(session, report, believed, full=full)
     held = list(_external(report, external, believed))
+    if own and head(session).note:
+        try:
+            open_checkpoint(head(session).note, own)
+        except ProofInvalid:
+            what = "the newest checkpoint is signed by no key of this installation (any more)"
+            report.wrong(
+                None, f"{what}; after a new key was made, `parcours ledger seal` signs one"
+            )
     report.checkpoints, report.external = len(signed), len(held)
     if full:
         Scan(session, report, signed, held, keys).run(progress)

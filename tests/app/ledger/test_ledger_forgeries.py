@@ -1,6 +1,7 @@
 """What somebody does who writes the whole database and has no key: each is found and named."""
 
 from collections.abc import Callable
+from datetime import datetime
 from uuid import UUID, uuid4
 
 import pytest
@@ -13,6 +14,11 @@ from app.ledger.keystore import Keystore
 from app.settings import Settings
 from consent import erasure as consents
 from consent import ledger
+from consent.ledger import store
+from consent.ledger.check import leaf_hash
+from consent.ledger.entry import entry
+from consent.ledger.note import checkpoint
+from consent.ledger.tree import Running
 from tests.app.ledger.recording import NOW, choice, entries, people, record, tamper
 
 Sealing = Callable[..., int]
@@ -253,3 +259,45 @@ def test_a_key_that_comes_back_with_an_older_keystore_is_destroyed_again(
     LedgerJob(sessions, settings).round()
     assert keystore.by_id(key) is None
     assert problems(sessions, keystore) == []
+
+
+def test_a_ledger_that_somebody_else_wrote_and_signed_with_a_key_of_their_own_is_found(
+    sessions: Sessions, keystore: Keystore, sealing: Sealing
+) -> None:
+    """The database names the keys that are believed; which ones sign, the keystore says."""
+    people(sessions, 3)
+    sealing()
+    mine = keystore.vkeys()
+    with sessions() as session:
+        assert ledger.verify(session, full=True, keys=keystore.by_ids, own=mine).sound
+        stranger = ledger.Signer("shop.example/ledger/forged", b"s" * 32)
+        session.execute(sa.text("SET LOCAL session_replication_role = replica"))
+        place = sa.text(f"SELECT max(leaf_index) FROM ({_OF.partition('=')[2]}) x(leaf_index)")  # noqa: S608  # ours
+        index = session.scalar(place)
+        logged = store.said(store.entries(session, start=index, limit=1)[0])["logged"]
+        nothing = {"act": "nothing"}
+        text = entry("admin", index, datetime.fromisoformat(logged), nothing).decode()
+        session.execute(
+            sa.text("UPDATE consent.ledger_entry SET entry = :e, leaf_hash = :h, "
+                    "about = gen_random_uuid() WHERE leaf_index = :i"),
+            {"e": text, "h": leaf_hash(text.encode()), "i": index},
+        )  # fmt: skip
+        session.execute(sa.text("DELETE FROM consent.ledger_sealed WHERE leaf_index = :i"),
+                        {"i": index})  # fmt: skip
+        session.execute(sa.text("DELETE FROM consent.record WHERE value = 'u-1'"))
+        running = Running()
+        query = "SELECT leaf_hash FROM consent.ledger_entry ORDER BY leaf_index"
+        for found in session.scalars(sa.text(query)).all():
+            running.add(found)
+        session.execute(
+            sa.text("UPDATE consent.ledger_checkpoint SET root = :r, note = :n"),
+            {"r": running.root(), "n": checkpoint([stranger], running.size, running.root())},
+        )
+        session.execute(
+            sa.text("INSERT INTO consent.ledger_key VALUES (:v, now())"), {"v": stranger.vkey}
+        )
+        alone = ledger.verify(session, full=True, keys=keystore.by_ids)
+        assert alone.problems == [], "it is sound in itself"
+        [problem] = ledger.verify(session, full=True, keys=keystore.by_ids, own=mine).problems
+        assert "signed by no key of this installation" in problem.what
+        session.rollback()
