@@ -76,6 +76,11 @@ def throw_away(labelled: Labelled, *, sweep: bool) -> Evaluation:
                 while _match(api, scope="new")["result"]["records"]:
                     run = _match(api)
                 seconds = time.perf_counter() - started
+            if alone := run["result"].get("alone"):
+                err.print(
+                    f"{alone} records were compared with nobody: "
+                    "too many records share all that they share"
+                )
             peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
             with sessions() as session:
                 predicted = assignments.people(session)

@@ -11,7 +11,9 @@ from typing import Any
 
 from app.errors import ImportFailed
 from app.imports import files, messages
+from identity import columns as known_columns
 from identity import identifiers
+from identity.attributes import FIELDS
 from identity.columns import guess_columns, guess_identifiers
 
 #: The namespace of a labelled record: the record itself, which says nothing of the person.
@@ -95,8 +97,14 @@ def read(file: Path, truth: str, column: str | None, mapped: Iterable[str]) -> L
     named = next((c for c in choice if _names_rows(rows, c)), None)
     names = [f"r-{row[named] if named else n}".strip() for n, row in enumerate(rows)]
     others = [c for c in columns if c not in (named, column, truth)]
-    meaning = {**guess_columns(others), **guess_identifiers(others)}
-    meaning |= dict(_split(entry) for entry in mapped)
+    told = dict(_split(entry, others) for entry in mapped)
+    guessed = {**guess_columns(others), **guess_identifiers(others)}
+    meaning = {k: v for k, v in guessed.items() if v not in told.values()} | told
+    if not meaning:
+        raise ImportFailed(
+            f"{file.name}: no column is known by its name; say what they mean with --map, such as "
+            f"--map {others[0] if others else 'column'}=last_name; it has {', '.join(columns)}"
+        )
     return Labelled(rows, names, truth, meaning)
 
 
@@ -105,8 +113,17 @@ def _names_rows(rows: Iterable[Mapping[str, Any]], column: str) -> bool:
     return "" not in values and len(set(values)) == len(values)
 
 
-def _split(entry: str) -> tuple[str, str]:
-    name, separator, meaning = entry.partition("=")
+def _split(entry: str, columns: Iterable[str]) -> tuple[str, str]:
+    """Return column and meaning of `--map column=meaning`; raises ImportFailed for what is none."""
+    name, separator, meaning = entry.rpartition("=")
     if not separator:
         raise ImportFailed(f"--map {entry!r}: write column=meaning")
+    if name not in columns:
+        raise ImportFailed(
+            f"--map {entry!r}: {name!r} is no column that may mean something, as are "
+            f"{', '.join(columns)}"
+        )
+    if meaning not in SPACES and known_columns.spelling(meaning) not in known_columns.FIELD_OF:
+        meanings = ", ".join([*FIELDS, "name", *known_columns.DATE_PARTS, *SPACES])
+        raise ImportFailed(f"--map {entry!r}: a column may mean {meanings}")
     return name, meaning

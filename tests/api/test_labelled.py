@@ -20,11 +20,15 @@ ROWS = (
 
 
 def labelled(
-    tmp_path: Path, *rows: str, columns: str = COLUMNS, column: str | None = None
+    tmp_path: Path,
+    *rows: str,
+    columns: str = COLUMNS,
+    column: str | None = None,
+    mapped: tuple[str, ...] = (),
 ) -> Labelled:
     file = tmp_path / "people.csv"
     file.write_text("\n".join([columns, *(rows or ROWS)]) + "\n", encoding="utf-8")
-    return read(file, "cluster", column, [])
+    return read(file, "cluster", column, mapped)
 
 
 def test_logins_cards_devices_and_cookies_are_sent_as_identifiers(tmp_path: Path) -> None:
@@ -64,8 +68,9 @@ def test_the_column_that_names_records_is_one_that_tells_them_apart(tmp_path: Pa
     rows = ("7,u-1,a", "8,u-1,b")
     file = labelled(tmp_path, *rows, columns="unique_id,user_id,cluster")
     assert (file.names, file.meaning) == (["r-7", "r-8"], {"user_id": "user_id"})
-    numbered = labelled(tmp_path, *rows, columns="number,user_id,cluster", column="user_id")
-    assert (numbered.names, numbered.meaning) == (["r-0", "r-1"], {})
+    rows = ("7,u-1,Ada,a", "8,u-1,Bob,b")
+    numbered = labelled(tmp_path, *rows, columns="n,user_id,name,cluster", column="user_id")
+    assert (numbered.names, numbered.meaning) == (["r-0", "r-1"], {"name": "name"})
 
 
 def test_columns_that_are_not_there_are_named_with_those_that_are(tmp_path: Path) -> None:
@@ -73,3 +78,38 @@ def test_columns_that_are_not_there_are_named_with_those_that_are(tmp_path: Path
         labelled(tmp_path, column="rec_id")
     with pytest.raises(ImportFailed, match="--truth"):
         labelled(tmp_path, "1,Ada", columns="id,first_name")
+
+
+def test_a_mapped_column_takes_the_place_of_one_that_was_guessed(tmp_path: Path) -> None:
+    file = labelled(
+        tmp_path, "1,Ada,Augusta,a", columns="id,name_used,first_name,cluster",
+        mapped=("name_used=first_name",),
+    )  # fmt: skip
+    assert file.meaning == {"name_used": "first_name"}
+    assert [call["traits"] for call in file.calls()] == [{"first_name": "Ada"}]
+
+
+@pytest.mark.parametrize(
+    ("mapped", "says"),
+    [
+        ("firstname", "column=meaning"),
+        ("givn=first_name", "no column"),
+        ("cluster=first_name", "no column"),
+        ("a=shoe_size", "birth_month"),
+    ],
+)
+def test_what_cannot_be_mapped_is_said(tmp_path: Path, mapped: str, says: str) -> None:
+    with pytest.raises(ImportFailed, match=says):
+        labelled(tmp_path, "1,2,a", columns="id,a,cluster", mapped=(mapped,))
+
+
+def test_a_file_of_which_nothing_is_known_is_not_measured(tmp_path: Path) -> None:
+    with pytest.raises(ImportFailed, match="--map shoe=last_name"):
+        labelled(tmp_path, "1,2,a", columns="id,shoe,cluster")
+
+
+def test_a_column_may_mean_a_part_of_the_birth_date(tmp_path: Path) -> None:
+    file = labelled(
+        tmp_path, "1,49,1949,a", columns="id,d,y,cluster", mapped=("d=birth_day", "y=birth_year")
+    )
+    assert file.meaning == {"d": "birth_day", "y": "birth_year"}
