@@ -299,7 +299,7 @@ class Deciding:
             elif job.row.person_id in members:
                 about = people.identifiers(self._session, members[job.row.person_id])
                 notes.append(manifest.Sent(job.row, manifest.TOLD_BEFORE, about, job.record.intent))
-        manifest.note(self._session, notes)
+        manifest.note(self._session, self._destination, notes)
 
 
 class _Imagined:

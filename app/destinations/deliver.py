@@ -30,6 +30,8 @@ LONGEST = timedelta(seconds=sum(RETRY_SECONDS))
 LEASE = timedelta(seconds=120)
 #: How long one batch may be sent, in seconds: well within the lease.
 SENDING = 45.0
+#: What must be left of the lease when a batch begins to be sent.
+ROOM = timedelta(seconds=2 * SENDING)
 #: Where requests are paced, a batch holds what goes out in half of that, a request a record.
 HALF = SENDING / 2
 #: Identifiers that are held in use by one batch, unless one person alone has more.
@@ -45,6 +47,7 @@ class _Claim:
     kind: Kind
     rate: float | None
     rows: Sequence[sa.Row[Any]]
+    until: datetime
 
 
 def deliver(sessions: Sessions, client: httpx.Client) -> int:
@@ -61,19 +64,13 @@ def deliver(sessions: Sessions, client: httpx.Client) -> int:
     claim, concerned = _bounded(sessions, claim)
     with in_use.held(sessions, concerned):
         try:
-            with sessions.begin() as session:
-                # Shared with whoever queues, not with who would move it before records are begun.
-                destination = session.get(
-                    Destination, claim.destination_id, with_for_update={"read": True}
-                )
-                if destination is None or destination.removed_at is not None:  # meanwhile
-                    return len(claim.rows)
-                setup = setup_of(destination, claim.kind)
-                deciding = Deciding(session, destination, claim.kind, setup)
-                jobs, ended = deciding.decide(claim.rows, concerned)
+            decided = _decided(sessions, claim, concerned)
         except Exception as error:  # its key, its settings, its purpose: no other waits for it
             _rest(sessions, claim, error)
             return len(claim.rows)
+        if decided is None:
+            return len(claim.rows)
+        setup, jobs, ended = decided
         wire = Wire(client, seconds=SENDING, rate=claim.rate)
         outcomes = _send(claim.kind, setup, jobs, wire)
     with sessions.begin() as session:
@@ -93,6 +90,29 @@ def deliver(sessions: Sessions, client: httpx.Client) -> int:
         pause = max(pause, wire.pause)
         _next_turn(session, claim.destination_id, timedelta(seconds=pause))
     return len(claim.rows)
+
+
+def _decided(
+    sessions: Sessions, claim: _Claim, concerned: set[int]
+) -> tuple[Setup, list[Job], list[Ended]] | None:
+    """Decide what of a batch is sent, and note it; None where none of it is to be sent now.
+
+    It was removed or switched off meanwhile; or who held us up left too little of the lease to send
+    and note it before somebody else takes the same messages.
+    """
+    with sessions.begin() as session:
+        # Shared with whoever queues, not with who would move it before records are begun.
+        here = {"read": True}
+        destination = session.get(Destination, claim.destination_id, with_for_update=here)
+        if destination is None or destination.removed_at is not None:
+            return None
+        if not destination.enabled or datetime.now(UTC) > claim.until - ROOM:
+            for row in claim.rows:
+                _end_unsent(session, Ended(row, "again"))
+            return None
+        setup = setup_of(destination, claim.kind)
+        deciding = Deciding(session, destination, claim.kind, setup)
+        return setup, *deciding.decide(claim.rows, concerned)
 
 
 def _claim(sessions: Sessions) -> _Claim | None:
@@ -118,7 +138,8 @@ def _claim(sessions: Sessions) -> _Claim | None:
                 },
             ).all()  # fmt: skip
             if rows:
-                return _Claim(chosen.id, kind, rate, sorted(rows, key=lambda row: row.id))
+                listed = sorted(rows, key=lambda row: row.id)
+                return _Claim(chosen.id, kind, rate, listed, now + LEASE)
             _next_turn(session, chosen.id, REST)
 
 
@@ -193,6 +214,12 @@ def _end_unsent(session: Session, ended: Ended) -> None:
         )
     else:
         _end(session, ended.row.id, ended.state, ended.reason)
+        if ended.row.reason is not None:  # it failed, and is sent again: it may have arrived before
+            session.execute(
+                sa.update(Delivery)
+                .where(Delivery.id == ended.row.id)
+                .values(attempts=sa.func.greatest(Delivery.attempts, outbox.AGAIN))
+            )
 
 
 def _note(session: Session, destination_id: int, job: Job, outcome: Outcome) -> None:

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 import consent
 from app.db import Sessions, advisory_lock, statement
-from app.destinations.tables import Disclosure, Manifest
+from app.destinations.tables import Destination, Disclosure, Manifest
 from consent import ledger
 from consent.ledger import check_send, manifest
 from consent.ledger.check import leaf_hash
@@ -51,20 +51,16 @@ class Sent:
     intent: str = "hold"
 
 
-def note(session: Session, sends: Sequence[Sent]) -> None:
-    """Note decisions to send: some statements for all of them, whatever their number."""
+def note(session: Session, destination: Destination, sends: Sequence[Sent]) -> None:
+    """Note decisions to send to a destination, as it is now: some statements for all of them."""
     if not sends:
         return
-    keys = {sent.row.purpose for sent in sends}
-    purposes = {key: consent.catalogue.purpose(session, key) for key in keys}
-    asking: dict[str, set[int]] = {key: set() for key in keys}
-    for sent in sends:
-        if sent.reason == GIVEN:
-            asking[sent.row.purpose] |= {one.id for one in sent.identifiers}
-    relied = {key: _relied_on(session, purposes[key], asked) for key, asked in asking.items()}
+    purpose = consent.catalogue.purpose(session, destination.purpose)
+    asking = {one.id for sent in sends if sent.reason == GIVEN for one in sent.identifiers}
+    relied = _relied_on(session, purpose, asking)
     # After that, or what was given in between would be relied on before it was on record.
     now: datetime = session.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
-    rows = [_row(s, purposes[s.row.purpose], relied[s.row.purpose], now) for s in sends]
+    rows = [_row(sent, destination, purpose, relied, now) for sent in sends]
     session.execute(sa.insert(Disclosure), rows)
 
 
@@ -102,7 +98,9 @@ def _relied_on(session: Session, purpose: consent.Purpose, used: Collection[int]
     return _Relied(purpose, rows.all())
 
 
-def _row(sent: Sent, purpose: consent.Purpose, relied: _Relied, now: datetime) -> dict[str, Any]:
+def _row(
+    sent: Sent, to: Destination, purpose: consent.Purpose, relied: _Relied, now: datetime
+) -> dict[str, Any]:
     row, ids = sent.row, {i.id for i in sent.identifiers}
     grants = relied.of(ids) if sent.reason == GIVEN else {}
     said = {
@@ -113,22 +111,22 @@ def _row(sent: Sent, purpose: consent.Purpose, relied: _Relied, now: datetime) -
         "intent": sent.intent,
         "segment": row.payload.get("segment"),
         "destination": {
-            "id": str(row.destination_id),
-            "name": row.destination,
-            "host": urlsplit(row.url).hostname or "",
+            "id": str(to.id),
+            "name": to.name,
+            "host": urlsplit(to.url).hostname or "",
         },
         "profile": str(row.profile_id),
         "purpose": purpose.key,
         "purpose_version": str(purpose.version),
         "lawful_basis": purpose.lawful_basis,
-        "vendor": str(row.tcf_vendor) if row.tcf_vendor is not None else None,
+        "vendor": str(to.tcf_vendor) if to.tcf_vendor is not None else None,
         "reason": sent.reason,
         "records": sorted(grants.values()),
         "decided_at": now.isoformat(),
     }
     names = [f"{i.namespace}:{i.value}" for i in sent.identifiers]
     return {
-        "destination_id": row.destination_id,
+        "destination_id": to.id,
         "purpose": purpose.key,
         "identifier_ids": sorted(ids),
         "leaf": manifest.leaf(said, names, secrets.token_bytes(manifest.NONCE)),

@@ -12,7 +12,7 @@ WITH due AS MATERIALIZED (
   LIMIT :limit
   FOR UPDATE OF c SKIP LOCKED)
 UPDATE app.delivery d SET due_at = :lease, attempts = attempts + 1
-FROM due, app.destination t
-WHERE d.id = due.id AND t.id = d.destination_id
+FROM due
+WHERE d.id = due.id
 RETURNING d.id, d.message_id, d.person_id, d.profile_id, d.type, d.payload, d.attempts,
-          d.created_at, d.destination_id, t.name AS destination, t.url, t.purpose, t.tcf_vendor;
+          d.created_at, d.reason;

@@ -1,5 +1,6 @@
 -- Send again what failed, from the beginning of the schedule; not what a later message about the same
--- person and segment has overtaken, which would bring back what is not so any more.
+-- person and segment has overtaken, which would bring back what is not so any more: also one that
+-- had not to be sent, as that somebody left who was told of nowhere.
 UPDATE app.delivery d
 SET state = 'waiting', attempts = 0, due_at = :now, ended_at = NULL
 WHERE d.destination_id = :destination AND d.state = 'failed'
@@ -7,6 +8,6 @@ WHERE d.destination_id = :destination AND d.state = 'failed'
   AND NOT EXISTS (
     SELECT FROM app.delivery later
     WHERE later.destination_id = d.destination_id AND later.person_id = d.person_id
-      AND later.id > d.id AND later.state IN ('waiting', 'delivered')
+      AND later.id > d.id AND later.state <> 'failed'
       AND later.payload ->> 'segment' IS NOT DISTINCT FROM d.payload ->> 'segment')
 RETURNING d.id;
