@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.db import Sessions, advisory_lock
@@ -58,8 +59,11 @@ def rotate(
 
     The old one signs beside it for the time of the overlap. A new log has a new name and is held
     against no earlier checkpoint: for when the database was restored from a backup that lacks
-    what was signed since, or the keystore is lost.
+    what was signed since, or the keystore is lost. Waits for who seals: each of two would make the
+    first key of another log.
     """
+    wait = sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(LOCK, 0))
+    session.execute(sa.select(wait))
     now = datetime.now(UTC)
     keys = keystore.signing_keys(at=now)
     origin = _name(host) if new_log or not keys else keys[0].signer.origin
