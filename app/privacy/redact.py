@@ -29,10 +29,13 @@ class Redaction:
         """Values that are short or only digits are replaced where they stand alone, in `exact`."""
         self._values = set(subject.spellings)
         told = sorted(subject.patterns, key=len, reverse=True)
-        words = "|".join(map(re.escape, told))
-        self._words = re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE) if told else None
-        #: The same for PostgreSQL, which finds some more.
+        digests = sorted(subject.digests)
+        words = "|".join(map(re.escape, [*told, *digests]))
+        self._words = re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE) if words else None
+        #: The same for PostgreSQL, which finds some more. Hashes apart, in lower case: as part of
+        #: the expression they take 10 s for 100,000 events where these take 2.
         self.pattern = "|".join(_escaped(one) for one in told) or None
+        self.digests = [f"%{one}%" for one in digests]
 
     def text(self, value: str | None) -> str | None:
         """Return a text without them."""
@@ -74,7 +77,7 @@ def others(sessions: Sessions, subject: Subject) -> int:
     events = sum(_partition(sessions, part, subject, redaction) for part in parts)
     with sessions.begin() as session:
         _traits(session, redaction)
-        erasure.redact(session, subject.patterns)
+        erasure.redact(session, [*subject.patterns, *subject.digests])
     return events
 
 
@@ -89,6 +92,7 @@ def _partition(sessions: Sessions, part: int, subject: Subject, redaction: Redac
                 "ids": graph.array(mine),
                 "values": sorted(values),
                 "pattern": redaction.pattern,
+                "digests": redaction.digests,
             },
         ).all()
         if not found:
@@ -123,31 +127,32 @@ def _event(
 
 
 def _traits(session: Session, redaction: Redaction) -> None:
-    if redaction.pattern is None:
-        return
+    wanted = {"pattern": redaction.pattern, "digests": redaction.digests}
     for name, told in (("redact_traits", _TOLD), ("redact_account_traits", _TOLD_OF_ACCOUNTS)):
         rows = [
             {**row, "value": redaction.json(row["value"], exact=False)}
-            for row in session.execute(told, {"pattern": redaction.pattern}).mappings()
+            for row in session.execute(told, wanted).mappings()
         ]
         if rows:
             encoded = msgspec.json.encode(rows).decode()
             session.execute(statement("app.privacy", name), {"rows": encoded})
-    session.execute(_NAMES_OF_ACCOUNTS, {"pattern": redaction.pattern})
+    session.execute(_NAMES_OF_ACCOUNTS, wanted)
 
 
 _TOLD = sa.text(
     "SELECT identifier_id, key, refused, source_id, CAST(value AS text) AS value "
     "FROM app.trait WHERE CAST(value AS text) ~* CAST(:pattern AS text)"
+    " OR lower(CAST(value AS text)) LIKE ANY(CAST(:digests AS text[]))"
 )
 _TOLD_OF_ACCOUNTS = sa.text(
     "SELECT account_id, identifier_id, key, refused, source_id, CAST(value AS text) AS value "
     "FROM app.account_trait WHERE CAST(value AS text) ~* CAST(:pattern AS text)"
+    " OR lower(CAST(value AS text)) LIKE ANY(CAST(:digests AS text[]))"
 )
 #: An account called after the person keeps its members, under a name that is nobody's.
 _NAMES_OF_ACCOUNTS = sa.text(
     "UPDATE app.account SET key = 'erased-' || CAST(account_id AS text) "
-    "WHERE key ~* CAST(:pattern AS text)"
+    "WHERE key ~* CAST(:pattern AS text) OR lower(key) LIKE ANY(CAST(:digests AS text[]))"
 )
 
 

@@ -65,7 +65,7 @@ class Subject:
     def patterns(self) -> list[str]:
         """What to look for in free text: spellings that say whose they are, also as in URLs."""
         told = {s for s in self.spellings if len(s) >= TELLING and not s.isdigit()}
-        return sorted(told | {quote(s, safe="") for s in told} | self.digests)
+        return sorted(told | {quote(s, safe="") for s in told})
 
     @property
     def digests(self) -> set[str]:
