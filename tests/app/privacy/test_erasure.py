@@ -1,6 +1,5 @@
 """Erasure in the tables and files (research/consent.md section 3, 71 to 76)."""
 
-import hashlib
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +18,7 @@ from app.events import stream
 from app.imports import load, messages
 from app.lake import copy
 from app.lake.duckdb_engine import open_lake
-from app.privacy import journal, run, subject
+from app.privacy import journal, run
 from app.privacy.lifting import lift
 from app.privacy.replay import replay
 from app.suppression import gate
@@ -376,45 +375,3 @@ def test_packages_are_deleted_in_time_and_with_the_person(world: World) -> None:
     run.round_(world.sessions, world.settings)
     assert world.shown(shown["id"])["state"] == "closed"
     assert timedelta(days=world.settings.package_days) > timedelta(0)
-
-
-def test_71_a_login_or_device_that_is_called_like_the_address_goes_with_it(world: World) -> None:
-    ada(world)
-    bob(world)
-    world.send(
-        {"type": "page", "name": "Home", "anonymousId": SENT.upper(), "context": GIVEN},
-        {"type": "track", "event": "Bought", "userId": "adalovelace@gmail.com", "context": GIVEN},
-        # Somebody else on whose device the address was given for an id.
-        {"type": "track", "event": "Bought", "userId": "carl-3", "anonymousId": SENT,
-         "context": GIVEN},
-    )  # fmt: skip
-    shown = world.ask("erasure", "user_id:ada-1815")
-    assert shown["state"] == "closed"
-    assert world.where(*ADA) == set()
-    with world.sessions() as session:
-        left = session.scalars(sa.text("SELECT value FROM identity.identifier")).all()
-        events = session.scalars(sa.text("SELECT user_id FROM app.event ORDER BY id")).all()
-    assert {"bob-7", "carl-3"} <= set(left)
-    assert events.count("carl-3") == 1
-    assert world.send({"type": "page", "anonymousId": SENT, "context": GIVEN}) == ["suppressed"]
-
-
-def test_71_hashes_of_an_address_that_others_events_hold_are_found(world: World) -> None:
-    ada(world)
-    spelt = ("adalovelace@gmail.com", "ada.lovelace+shop@gmail.com")
-    digests = [hashlib.new(n, s.encode()).hexdigest() for n in subject.DIGESTS for s in spelt]
-    other = hashlib.sha256(b"bob@example.org").hexdigest()
-    world.send(
-        {"type": "track", "userId": "bob-7", "event": "Shown", "context": GIVEN,
-         "properties": {"audience": [*digests, other], "url": f"/?em={digests[0].upper()}&n=1"}},
-        {"type": "page", "name": "Home", "anonymousId": digests[-1], "context": GIVEN},
-    )  # fmt: skip
-    assert "app.event" in world.where(*digests)
-    rejected = {"userId": "bob-7", "writeKey": world.key, "properties": {"em": digests[1]}}
-    world.server.post("/v1/track", json=rejected)
-    assert "app.rejected_event" in world.where(digests[1])
-    world.ask("erasure", "user_id:ada-1815")
-    assert world.where(*digests) == set()
-    with world.sessions() as session:
-        said = session.scalar(sa.text("SELECT properties FROM app.event WHERE name = 'Shown'"))
-    assert said == {"audience": ["[erased]"] * 6 + [other], "url": "/?em=[erased]&n=1"}
