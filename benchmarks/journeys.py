@@ -115,9 +115,12 @@ QUESTIONS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Seconds of one question, CPU seconds of the second asking, and the server's most MB."""
+    """Seconds of one question, CPU seconds of its first and second asking, and the server's most
+    MB.
+    """
 
     cold: float
+    began: float
     following: float
     again: float
     cpu: float
@@ -143,7 +146,7 @@ def main() -> None:
 
 def measure(sessions: Sessions, settings: Settings, millions: list[int], people: int) -> None:
     """Ask at each size, the next one growing out of the one before."""
-    header = f"{'':<18}{'cold s':>8}{'next s':>8}{'again s':>9}{'CPU':>7}{'MB':>7}"
+    header = f"{'':<10}{'cold s':>8}{'CPU':>7}{'next s':>8}{'again s':>9}{'CPU':>7}{'MB':>7}"
     header += f"{'chdb s':>8}{'CPU':>7}{'next/chdb':>11}{'CPU':>7}"
     first: dict[str, Taken] = {}
     for size in millions:
@@ -166,13 +169,11 @@ def measure(sessions: Sessions, settings: Settings, millions: list[int], people:
             )
             grown = ""
             if kind in first:
-                grown = (
-                    f"  {taken.following / first[kind].following:.1f} x of {millions[0]} million"
-                )
+                grown = f"  CPU {taken.cpu / first[kind].cpu:.1f} x of {millions[0]} million"
             first.setdefault(kind, taken)
             print(
-                f"{kind:<18}{taken.cold:>8.2f}{taken.following:>8.2f}{taken.again:>9.3f}"
-                f"{taken.cpu:>7.2f}{taken.peak:>7.0f}{ratio}{grown}",
+                f"{kind:<10}{taken.cold:>8.2f}{taken.began:>7.2f}{taken.following:>8.2f}"
+                f"{taken.again:>9.3f}{taken.cpu:>7.2f}{taken.peak:>7.0f}{ratio}{grown}",
                 flush=True,
             )
         standing(sessions, settings, people)
@@ -246,7 +247,7 @@ def ask(
         if answers[1]["result"] != answers[2]["result"]:
             raise RuntimeError(f"{kind}: the same question had two answers")
         cold, following, again = seconds
-        return Taken(cold, following, again, spent[1], _peak(pid)), answers[0]
+        return Taken(cold, spent[0], following, again, spent[1], _peak(pid)), answers[0]
 
 
 def standing(sessions: Sessions, settings: Settings, people: int) -> None:

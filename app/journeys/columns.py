@@ -20,10 +20,6 @@ from app.lake.ordered import Array, Ordered, settle
 #: Writes an expression over a row of `event`, binding its values.
 Expression = Callable[[Parameters], str]
 
-#: The kinds of events, one row each, as rows of `event` that say nothing.
-KINDS = """(SELECT unnest(range(len($types))) AS place, unnest($types::VARCHAR[]) AS type,
-    unnest($names::VARCHAR[]) AS name, unnest($sources::VARCHAR[]) AS source)"""
-
 
 def flags(connection: duckdb.DuckDBPyConnection, events: Ordered, match: Match) -> Array:
     """Say of each event whether it fits a match."""
@@ -74,15 +70,13 @@ def _values(
     parameters = Parameters()
     text = expression(parameters)
     # What people wrote is bound, so the word in the text is the column.
+    settle(connection)
     if "properties" in text or "context" in text:
         query = f"SELECT event_id, {text} AS value FROM event"
-        values = parameters.values
     else:
-        query = f"SELECT place, {text} AS value FROM {KINDS}"
-        types, names, sources = ([one[k] for one in events.kinds] for k in (0, 1, 2))
-        values = {**parameters.values, "types": types, "names": names, "sources": sources}
-    settle(connection)
-    return connection.sql(query, params=values).to_arrow_table()
+        connection.register("event_kind", events.kind_table)
+        query = f"SELECT place, {text} AS value FROM event_kind"
+    return connection.sql(query, params=parameters.values).to_arrow_table()
 
 
 def _spread(events: Ordered, found: pa.Table, kind: pa.DataType, *, missing: int) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 from app.journeys.groups import quantile
 from app.journeys.paths_request import PathsRequest
 from app.journeys.trails import HOW, Trails
-from app.lake.ordered import Array, begins, distinct, numbered
+from app.lake.ordered import Array, begins, numbered
 
 Row = dict[str, Any]
 #: Routes are single numbers below this.
@@ -71,8 +71,7 @@ class Tally:
         self.labels = len(trails.texts)
         self.steps = trails.step - (trails.step.min() if len(trails.step) else 0)
         place = self.steps * self.labels + trails.label
-        size = (int(self.steps.max()) + 1 if len(self.steps) else 0) * self.labels
-        there, where = distinct(place, size)
+        there, where = numbered(place)
         step, label = np.divmod(there, max(self.labels, 1))
         popular = _top(step, label, np.bincount(where, minlength=len(there)), request.top_n)
         self.shown = np.where(popular, label, self.labels)[where]

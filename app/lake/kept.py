@@ -21,6 +21,8 @@ from app.lake.ordered import Array, Ordered, Stamped, numbered, read
 
 #: Bytes of events in order that one process keeps, 38 an event; the oldest purposes' go first.
 MOST_BYTES = 768 * 2**20
+#: Purposes of which they are kept.
+MOST = 8
 #: Beyond this share of people to be read anew, everybody is.
 FEW = 0.25
 
@@ -59,10 +61,8 @@ def in_order(connection: duckdb.DuckDBPyConnection, shown: Basis, purpose: str) 
 
 def _forget_oldest() -> None:
     with _lock:
-        while len(_kept) > 1 and _bytes() > MOST_BYTES:
+        while _kept and (len(_kept) > MOST or _bytes() > MOST_BYTES):
             _kept.popitem(last=False)
-        if _bytes() > MOST_BYTES:
-            _kept.clear()
 
 
 def _bytes() -> int:

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 
 #: Of numpy: one element per event, unless it says otherwise.
 Array = Any
@@ -66,7 +67,9 @@ class Ordered:
     @property
     def nbytes(self) -> int:
         """The memory it takes."""
-        columns = (self.who, self.t, self.received, self.kind, self.event_id, self.mark)
+        columns = [self.who, self.t, self.received, self.kind, self.event_id, self.mark]
+        if "by_id" in self.__dict__:
+            columns += self.by_id
         return sum(one.nbytes for one in columns)
 
     @cached_property
@@ -79,6 +82,14 @@ class Ordered:
         """The ids of events, ascending, and where each event is."""
         places = np.argsort(self.event_id)
         return self.event_id[places], places
+
+    @cached_property
+    def kind_table(self) -> pa.Table:
+        """The kinds as a table, with the `place` of each."""
+        texts = {
+            n: pa.array([getattr(k, n) for k in self.kinds], pa.string()) for n in Kind._fields
+        }
+        return pa.table({"place": pa.array(range(len(self.kinds)), pa.int64()), **texts})
 
     @cached_property
     def marks(self) -> int:
@@ -127,6 +138,8 @@ def read(connection: duckdb.DuckDBPyConnection, relation: str) -> Ordered:
     """Read a relation with the columns of `stamped_event` and put its events in order."""
     found = _Reading()
     settle(connection)
+    # In order, threads would hold back what they have read.
+    connection.execute("SET preserve_insertion_order = false")
     rows = connection.sql(
         f"""SELECT person_id, event_id, type, name, source, epoch_us(occurred_at) AS t,
             epoch_us(received_at) AS received, source_seq, hash(event_id, person_id) AS mark,
@@ -134,6 +147,7 @@ def read(connection: duckdb.DuckDBPyConnection, relation: str) -> Ordered:
     )
     for batch in rows.to_arrow_reader(PORTION):
         found.add(batch)
+    connection.execute("RESET preserve_insertion_order")
     return found.sorted()
 
 
@@ -163,7 +177,7 @@ class _Reading:
             plain = {name: column[~stamped] for name, column in plain.items()}
             kind = kind[~stamped]
         for name, column in plain.items():
-            self.columns[name].append(column)
+            self.columns[name].append(column.copy())  # or else the whole portion stays
         self.kind.append(kind)
 
     def _kinds(self, batch: Any) -> Array:
@@ -175,7 +189,7 @@ class _Reading:
             codes *= len(values)
             codes += coded.indices.fill_null(len(values) - 1).to_numpy(zero_copy_only=False)
             names.append(values)
-        there, places = distinct(codes, len(names[0]) * len(names[1]) * len(names[2]))
+        there, places = numbered(codes)
         numbers = []
         for code in there.tolist():
             code, source = divmod(code, len(names[2]))
@@ -185,14 +199,16 @@ class _Reading:
         return np.array(numbers, np.int32)[places]
 
     def sorted(self) -> Ordered:
+        """Put all in order; each column is let go as soon as it is there in order."""
         types = {"mark": np.uint64, "unnumbered": np.bool_}
         column = {
-            name: np.concatenate([np.empty(0, types.get(name, np.int64)), *portions])
-            for name, portions in self.columns.items()
+            name: np.concatenate([np.empty(0, types.get(name, np.int64)), *self.columns.pop(name)])
+            for name in list(self.columns)
         }
-        self.columns.clear()
-        kind = np.concatenate([np.empty(0, np.int32), *self.kind])
         kinds = tuple(self.kinds)
+        small = np.uint16 if len(kinds) < 2**16 else np.int32
+        kind = np.concatenate([np.empty(0, small), *(one.astype(small) for one in self.kind)])
+        self.kind.clear()
         people, who = numbered(column.pop("person_id"))
         order = _order(who, column, kind, kinds)
         none: Array = np.empty(0, np.int64)
@@ -200,15 +216,13 @@ class _Reading:
             np.concatenate([none, *parts])
             for parts in (zip(*self.stamped, strict=True) if self.stamped else ((), (), ()))
         ]
-        small = np.uint16 if len(kinds) < 2**16 else np.int32
+        for name in ("seq", "unnumbered"):
+            del column[name]
         return Ordered(
             people=people,
-            who=who[order].astype(np.int32),
-            t=column["t"][order],
-            received=column["received"][order],
-            kind=kind.astype(small)[order],
-            event_id=column["event_id"][order],
-            mark=column["mark"][order],
+            who=who.astype(np.int32)[order],
+            kind=kind[order],
+            **{name: column.pop(name)[order] for name in list(column)},
             kinds=kinds,
             stamped=Stamped(*stamped),
         )
@@ -216,17 +230,20 @@ class _Reading:
 
 def numbered(ids: Array) -> tuple[Array, Array]:
     """Return the distinct of some ids, ascending, and where each of all is among them."""
+    if len(ids):
+        least, most = int(ids.min()), int(ids.max())
+        if most - least < max(2**16, len(ids)):
+            there, places = _counted(ids - least, most - least + 1)
+            return there + least, places
     every = np.sort(ids)
     there = every[np.flatnonzero(begins(every))]
     return there, np.searchsorted(there, ids)
 
 
-def distinct(codes: Array, size: int) -> tuple[Array, Array]:
-    """The same of codes below a size, counted where that takes less than to sort them."""
-    if size > max(2**16, len(codes)):
-        return numbered(codes)
+def _counted(codes: Array, size: int) -> tuple[Array, Array]:
+    """The same of whole numbers from 0 below a size, which are counted and not sorted."""
     there = np.flatnonzero(np.bincount(codes, minlength=1))
-    places: Array = np.zeros(int(there[-1]) + 1 if len(there) else 1, np.int64)
+    places: Array = np.zeros(size, np.int64)
     places[there] = np.arange(len(there))
     return there, places[codes]
 

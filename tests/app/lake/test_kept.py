@@ -26,11 +26,12 @@ class World:
 
     def __init__(self, directory: Path, seed: int) -> None:
         self.dice = random.Random(seed)  # noqa: S311 - reproducible, not a secret
-        self.directory = directory
+        self.directory, self.far = directory, bool(seed % 2)
         self.events: dict[int, dict[str, Any]] = {}
         self.files: list[tuple[Path, list[int]]] = []
         self.removed: set[int] = set()
-        self.owner = {identifier: identifier - identifier % 2 for identifier in range(2, 82)}
+        self.apart = 10**9 if self.far else 1  # sparse ids are numbered in another way
+        self.owner = {one: self.apart * (one - one % 2) for one in range(2, 82)}
         self.everybody = self._everybody()
         for _ in range(3):
             self.come()
@@ -41,6 +42,10 @@ class World:
             number = len(self.events)
             seq = self.dice.choice([None, 1, 2])
             at = START + timedelta(seconds=self.dice.randrange(40))
+            if self.far and not self.dice.randrange(9):
+                at = self.dice.choice(
+                    [datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)]
+                )
             self.events[number] = {
                 "event_id": number, "identifier_id": self.dice.randrange(2, 82), "type": "track",
                 "name": self.dice.choice(["A", "B", None]),
@@ -67,7 +72,7 @@ class World:
         """Somebody says no, and who did so before yes."""
         back = sorted(set(range(2, 82)) - set(self.owner))[:1]
         del self.owner[self.dice.choice(sorted(self.owner))]
-        self.owner |= {one: one for one in back}
+        self.owner |= {one: self.apart * one for one in back}
         self.everybody = self._everybody()
 
     def remove(self) -> None:
