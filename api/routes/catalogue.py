@@ -13,6 +13,7 @@ from api.errors import InsufficientScope, InvalidToken
 from api.moments import Moment
 from api.problems import documented
 from api.resource import Resource
+from app.consents import in_use
 from consent.errors import (
     AssessmentMissing,
     LawfulBasisFixed,
@@ -165,7 +166,9 @@ def add_purpose(
     if start < now and wanted.effective_from is not None:
         raise PurposeInvalid("a version takes effect now or later, not in the past")
     new = consent.Purpose(**wanted.model_dump(exclude={"effective_from"}), effective_from=start)
-    return PurposeModel.model_validate(consent.catalogue.add_purpose(session, new))
+    made = PurposeModel.model_validate(consent.catalogue.add_purpose(session, new))
+    in_use.wait_for_all(session)  # what is being sent rests on the version before
+    return made
 
 
 class NoticeModel(BaseModel):

@@ -60,17 +60,23 @@ def wait(session: Session, identifiers: Collection[int]) -> bool:
 
     Returns False when a receiver took too long to answer.
     """
-    if not identifiers:
-        return True
+    if len(identifiers) > MOST:
+        return wait_for_all(session)
+    return not identifiers or _had(session, AWAIT, ids=sorted(identifiers))
+
+
+def wait_for_all(session: Session) -> bool:
+    """Wait until nobody sends anything; who would, waits for this commit. As `wait`."""
+    return _had(session, AWAIT_ALL)
+
+
+def _had(session: Session, locks: sa.TextClause, **parameters: list[int]) -> bool:
     before = session.scalar(sa.text("SELECT current_setting('lock_timeout')"))
     limit = sa.text("SELECT set_config('lock_timeout', :value, true)")
     try:
         with session.begin_nested():
             session.execute(limit, {"value": f"{PATIENCE_MS}ms"})
-            if len(identifiers) > MOST:
-                session.execute(AWAIT_ALL)
-            else:
-                session.execute(AWAIT, {"ids": sorted(identifiers)})
+            session.execute(locks, parameters)
             session.execute(limit, {"value": before})
     except OperationalError as error:
         if getattr(error.orig, "sqlstate", None) not in NOT_HAD:

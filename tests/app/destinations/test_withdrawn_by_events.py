@@ -81,6 +81,13 @@ def of_very_many(world: World) -> None:
         in_use.MOST = limit
 
 
+def renewed(world: World) -> None:
+    """A version of the purpose for which nobody has agreed yet."""
+    [now] = [p for p in world.get("/v1/purposes")["data"] if p["key"] == EMAIL]
+    world.post("/v1/purposes", {**now, "version": now["version"] + 1, "renews": True,
+                                "effective_from": None})  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("way", "purpose"),
     [
@@ -91,6 +98,7 @@ def of_very_many(world: World) -> None:
         (by_a_tc_string, ADS),
         (of_one_vendor, ADS),
         (imported, EMAIL),
+        (renewed, EMAIL),
     ],
     ids=lambda found: found.__name__ if callable(found) else found,
 )
