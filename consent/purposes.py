@@ -88,7 +88,7 @@ class Versions:
         return found
 
 
-#: What is below this one is direct marketing, and an objection to that names this (GDPR art. 21(2)).
+#: What is below it is direct marketing, and an objection to that names it (GDPR art. 21(2)).
 MARKETING = "marketing"
 #: Category names that consent banners commonly use, and the purposes they stand for. A source
 #: can say otherwise; a purpose's own key always means itself; `profile.link` has no alias,

@@ -33,6 +33,10 @@ BARS: tuple[Bar, ...] = ("restricted", "objected", "underage", "child")
 STOPS = (("restricted", "restricted"), ("objected", "objection"), ("underage", "underage"))
 
 
+#: The best that a record can be proved (`Record.proof`).
+BEST = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One recorded decision of one identifier about one purpose."""
@@ -55,7 +59,7 @@ class Record:
     #: How well it is proved whose word it is: 0 a grant that somebody collected who holds no proof;
     #: 1 what events carry along or an importer states; 2 what a write key that stands in every
     #: page says of a name; 3 what a device says of itself, or a client, a server or the person.
-    proof: int = 3
+    proof: int = BEST
 
     @property
     def order_time(self) -> datetime:
@@ -183,15 +187,21 @@ def _held(acting: Iterable[Record], last: Record) -> Record | None:
     first: what a browser goes on saying, or a stranger says in somebody's name, lifts no withdrawal
     of theirs.
     """
-    given = [record for record in acting if record.state == "given"]
-    standing_ = [
+    if last.proof >= BEST:
+        return None
+    lifted: dict[int, datetime] = {}  # by proof, until when refusals of that proof are lifted
+    for record in acting:
+        if record.state == "given":
+            for proof in range(record.proof + 1):
+                lifted[proof] = max(record.order_time, lifted.get(proof, record.order_time))
+    refusals = (
         no
         for no in acting
         if no.state != "given"
         and no.proof > last.proof
-        and not any(g.proof >= no.proof and g.order_time > no.order_time for g in given)
-    ]
-    return max(standing_, key=lambda r: (r.order_time, r.recorded_at, r.seq), default=None)
+        and (no.proof not in lifted or lifted[no.proof] <= no.order_time)
+    )
+    return max(refusals, key=lambda r: (r.order_time, r.recorded_at, r.seq), default=None)
 
 
 def _opted_out(acting: Iterable[Record], at: datetime) -> Record | None:

@@ -165,14 +165,6 @@ class ConsentRecord(Base):
             "effective_at",
             postgresql_where=sa.text("state = 'given' AND effective_at > recorded_at"),
         ),
-        # By which the decision for everybody finds refusals that what came later does not lift.
-        sa.Index(
-            "record_refused",
-            "purpose",
-            "namespace",
-            "value",
-            postgresql_where=sa.text("state <> 'given' AND proof > 1"),
-        ),
         sa.Index("record_current", "namespace", "value", "purpose", sa.desc("order_time")),
         sa.CheckConstraint("state IN ('given', 'refused', 'withdrawn')", name="record_state"),
         sa.CheckConstraint(

@@ -24,7 +24,6 @@ RETURNS smallint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 $$
 """
 COMPUTED = "consent.proof(state, namespace, collected_by, evidence)"
-REFUSED = "state <> 'given' AND proof > 1"
 
 CURRENT = """
 CREATE OR REPLACE VIEW consent.current AS
@@ -49,18 +48,33 @@ FROM (
 LEFT JOIN consent.opted_out out USING (namespace, value, purpose)
 LEFT JOIN LATERAL (
   SELECT n.id
-  FROM consent.record n
-  WHERE last.state = 'given' AND last.proof < 3
-    AND n.namespace = last.namespace AND n.value = last.value AND n.purpose = last.purpose
-    AND n.state <> 'given' AND n.proof > last.proof
-    AND NOT EXISTS (
-      SELECT FROM consent.record g
-      WHERE g.namespace = n.namespace AND g.value = n.value AND g.purpose = n.purpose
-        AND g.state = 'given' AND g.proof >= n.proof AND g.order_time > n.order_time
-        AND g.effective_at <= clock_timestamp())
+  FROM (
+    SELECT DISTINCT ON (r.proof) r.proof, r.id, r.order_time, r.recorded_at, r.seq
+    FROM consent.record r
+    WHERE last.state = 'given' AND last.proof < 3
+      AND r.namespace = last.namespace AND r.value = last.value AND r.purpose = last.purpose
+      AND r.state <> 'given' AND r.proof > last.proof
+    ORDER BY r.proof, r.order_time DESC, r.recorded_at DESC, r.seq DESC
+  ) n
+  WHERE NOT EXISTS (
+    SELECT FROM consent.record g
+    WHERE g.namespace = last.namespace AND g.value = last.value AND g.purpose = last.purpose
+      AND g.state = 'given' AND g.proof >= n.proof AND g.order_time > n.order_time
+      AND g.effective_at <= clock_timestamp())
   ORDER BY n.order_time DESC, n.recorded_at DESC, n.seq DESC
   LIMIT 1
 ) held ON true
+"""
+
+# Whose withdrawal somebody's word had lifted that lifts it no more: segments and links follow.
+LOOK_AGAIN = """
+INSERT INTO app.touched (identifier_id, why, details)
+SELECT i.id, 'consent', jsonb_object_agg(c.purpose, c.state)
+FROM consent.current c
+JOIN consent.record r ON r.id = c.record_id AND r.proof > 1 AND r.order_time < c.order_time
+JOIN identity.identifier i ON i.namespace = c.namespace AND i.value = c.value
+WHERE c.state = 'refused'
+GROUP BY i.id
 """
 
 BEFORE = """
@@ -94,14 +108,8 @@ def upgrade() -> None:
         "proof", sa.SmallInteger(), sa.Computed(COMPUTED, persisted=True), nullable=False
     )
     op.add_column("record", column, schema="consent")
-    op.create_index(
-        "record_refused",
-        "record",
-        ["purpose", "namespace", "value"],
-        schema="consent",
-        postgresql_where=sa.text(REFUSED),
-    )
     op.execute(CURRENT)
+    op.execute(LOOK_AGAIN)
     server_side: sa.Column[bool] = sa.Column(
         "server_side", sa.Boolean(), server_default=sa.false(), nullable=False
     )
@@ -113,6 +121,5 @@ def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '4s'")
     op.drop_column("source", "server_side", schema="app")
     op.execute(BEFORE)
-    op.drop_index("record_refused", "record", schema="consent")
     op.drop_column("record", "proof", schema="consent")
     op.execute("DROP FUNCTION consent.proof(text, text, text, jsonb)")

@@ -16,11 +16,16 @@ WITH asked AS NOT MATERIALIZED (
 -- <everybody
   SELECT DISTINCT ON (i.person_id, i.group_id, i.identifier_id)
          i.*, r.state, r.order_time, r.valid_until, r.purpose_version, r.account_wide, r.stamp,
-         r.unproven, r.guardian, r.proof
+         r.unproven, r.guardian, r.proof,
+         coalesce(max(r.proof) FILTER (WHERE r.state <> 'given') OVER i, 0) AS against
   FROM asked i
   LEFT JOIN consent.record r
     ON r.namespace = i.namespace AND r.value = i.value AND r.purpose = :purpose
    AND (r.state <> 'given' OR r.effective_at <= statement_timestamp())
+  -- In the order that everybody is sorted by anyhow.
+  WINDOW i AS (PARTITION BY i.person_id, i.group_id, i.identifier_id
+               ORDER BY r.order_time DESC, (r.state = 'given'), r.recorded_at DESC, r.seq DESC
+               ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
   ORDER BY i.person_id, i.group_id, i.identifier_id,
            r.order_time DESC, (r.state = 'given'), r.recorded_at DESC, r.seq DESC
 -- everybody>
@@ -63,25 +68,23 @@ WITH asked AS NOT MATERIALIZED (
                              AND o.purpose = :purpose
                            -- one by one
                            ) THEN 'refused'
-              -- A refusal stands until a later grant that is proved as well. Of most identifiers the
-              -- first condition, of nearly all others the second is enough.
-              WHEN proof < 3
-                AND (proof = 0
-                     OR EXISTS (SELECT FROM consent.record n
-                                WHERE n.namespace = said.namespace AND n.value = said.value
-                                  AND n.purpose = :purpose AND n.state <> 'given' AND n.proof > 1
-                                -- one by one
-                                ))
-                AND EXISTS (SELECT FROM consent.record n
-                            WHERE n.namespace = said.namespace AND n.value = said.value
-                              AND n.purpose = :purpose AND n.state <> 'given'
-                              AND n.proof > said.proof
-                              AND NOT EXISTS (
-                                SELECT FROM consent.record g
-                                WHERE g.namespace = n.namespace AND g.value = n.value
-                                  AND g.purpose = n.purpose AND g.state = 'given'
-                                  AND g.proof >= n.proof AND g.order_time > n.order_time
-                                  AND g.effective_at <= statement_timestamp())) THEN 'refused'
+              -- A refusal stands until a later grant that is proved as well: of each proof the last
+              -- is looked at. Few say yes with less proof than they once said no.
+              WHEN proof < against AND EXISTS (
+                     SELECT FROM (
+                       SELECT n.proof, max(n.order_time) AS order_time
+                       FROM consent.record n
+                       WHERE n.namespace = said.namespace AND n.value = said.value
+                         AND n.purpose = :purpose AND n.state <> 'given' AND n.proof > said.proof
+                       GROUP BY n.proof
+                     ) n
+                     WHERE NOT EXISTS (
+                       SELECT FROM consent.record g
+                       WHERE g.namespace = said.namespace AND g.value = said.value
+                         AND g.purpose = :purpose AND g.state = 'given'
+                         AND g.proof >= n.proof AND g.order_time > n.order_time
+                         AND g.effective_at <= statement_timestamp())
+                     OFFSET 0) THEN 'refused'
               WHEN valid_until <= statement_timestamp() THEN 'expired'
               WHEN purpose_version < :renewed THEN 'stale_notice'
               WHEN unproven THEN 'unproven'

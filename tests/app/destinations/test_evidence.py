@@ -56,13 +56,13 @@ class World:
                 screenshot_sha256=SHOT,
             )  # fmt: skip
 
-    def agree(self, user: str, state: str = "given") -> int:
+    def agree(self, user: str, state: str = "given", *, notice: int = 1) -> int:
         with self.sessions.begin() as session:
             person = graph.identify(session, [("user_id", user)])["user_id", user]
             record(
                 session, "user_id", user, {EMAIL: state}, collected_by="source:shop",
                 received_at=datetime.now(UTC),
-                notice={"key": "newsletter", "version": 1, "language": "de"},
+                notice={"key": "newsletter", "version": notice, "language": "de"},
             )  # fmt: skip
         return person
 

@@ -177,7 +177,10 @@ def test_a_consent_to_an_older_version_is_none_where_the_newer_renews(world: Wor
         consent.catalogue.add_purpose(
             session, replace(newest, version=newest.version + 1, renews=True)
         )
-    world.agree("ada")
+        consent.catalogue.add_notice(
+            session, key="newsletter", version=2, language="de", purposes=[EMAIL], body="Neu?"
+        )
+    world.agree("ada", notice=2)
     world.send(ada)
     with world.sessions() as session:
         first = sa.select(consent.ConsentRecord.id).order_by(consent.ConsentRecord.seq)
