@@ -105,6 +105,8 @@ def _restrict(work: Work, kind: str, purpose: str | None) -> Outcome:
     with work.sessions.begin() as session:
         suppression.read_lock(session)  # what is being deleted was decided before this
         in_use.wait(session, work.subject.ids)  # and what is being sent
+        # Of who was erased nothing is used, nor is anything of them to be here again.
+        here = [one for one in work.subject.identifiers if not _erased(session, one)]
         wanted = [purpose]
         if purpose is not None:
             catalogue.hold(session)  # a purpose below it that is added meanwhile would miss this
@@ -112,7 +114,7 @@ def _restrict(work: Work, kind: str, purpose: str | None) -> Outcome:
         for one in wanted:
             done = restrictions.restrict(
                 session,
-                work.subject.identifiers,
+                here,
                 kind,
                 reason_ref=f"request:{work.request_id}",
                 at=work.now,
@@ -122,7 +124,7 @@ def _restrict(work: Work, kind: str, purpose: str | None) -> Outcome:
         # Links, segments and destinations follow from the worker, as they do a withdrawal.
         said = {one or "all": kind for one in wanted}
         touched.touch(session, ((i, "consent", said) for i in work.subject.ids))
-    return Outcome(DONE, {"count": made})
+    return Outcome(DONE if here else NOT_PRESENT, {"count": made})
 
 
 PLANS: Mapping[str, Mapping[str, Step]] = {

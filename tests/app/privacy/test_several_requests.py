@@ -232,6 +232,17 @@ def test_the_rights_of_who_was_erased_in_part_are_met_for_the_rest(world: World)
     assert done["tasks"][0]["result"]["count"] > 0
 
 
+@pytest.mark.parametrize("kind", ["restriction", "objection", "withdraw_all"])
+def test_what_is_demanded_by_who_was_erased_brings_nothing_of_them_back(
+    world: World, kind: str
+) -> None:
+    ada(world)
+    world.ask("erasure", "user_id:ada-1815")
+    done = world.ask(kind, "user_id:ada-1815")
+    assert (done["state"], done["tasks"][0]["state"]) == ("closed", "not_present")
+    assert world.where("ada-1815") == set()
+
+
 def test_equal_requests_at_the_same_time_are_one(
     world: World, officer: dict[str, str], token: Token
 ) -> None:
