@@ -13,7 +13,10 @@ from identity.mixture import Shares
 from identity.nicknames import NICKNAMES
 
 #: By which rules records are found: after an upgrade that changes one, keys are made anew.
-KEYED = sha256(json.dumps([BLOCKING, PEOPLE, NICKNAMES]).encode()).hexdigest()[:16]
+#: Sorted, since pet names come in another order in every process.
+KEYED = sha256(
+    json.dumps([BLOCKING, PEOPLE, NICKNAMES], sort_keys=True).encode()
+).hexdigest()[:16]  # fmt: skip
 
 
 class Names(msgspec.Struct, frozen=True):

@@ -1,5 +1,9 @@
 """What may be learnt, whatever the data shows: how many pairs are matches, and how these agree."""
 
+import os
+import subprocess
+import sys
+
 import msgspec
 import pytest
 
@@ -87,6 +91,15 @@ def test_of_a_household_is_learnt_what_it_shares_and_not_how_often_twins_are_bor
     shared = labels_of("email").index("same")
     mailbox = told("email", {"same": 1e5}, homes=1e5).h["email"][shared]
     assert mailbox == pytest.approx(8 * Model(["email"]).h["email"][shared])
+
+
+@pytest.mark.parametrize("seed", ["1", "2", "3"])
+def test_by_which_rules_records_are_found_is_called_the_same_in_every_process(seed: str) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", "from identity.learnt import KEYED; print(KEYED)"],
+        env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert told.stdout.strip() == learnt.KEYED
 
 
 def test_what_was_learnt_of_other_degrees_of_agreement_is_not_read() -> None:
