@@ -137,16 +137,14 @@ def nesting(match: Match) -> int:
 
 def matches(match: Match, event: EventView) -> bool:
     """Say whether one event fits a match, exactly as `predicate.sql` does in DuckDB."""
-    return all(
-        (
-            match.event is None or event.name == match.event,
-            match.type is None or event.type == match.type,
-            match.source is None or event.source == match.source,
-            match.prop is None or _property_fits(match, event.properties),
-            match.all is None or all(matches(part, event) for part in match.all),
-            match.any is None or any(matches(part, event) for part in match.any),
-            match.not_ is None or not matches(match.not_, event),
-        )
+    return (
+        (match.event is None or event.name == match.event)
+        and (match.type is None or event.type == match.type)
+        and (match.source is None or event.source == match.source)
+        and (match.prop is None or _property_fits(match, event.properties))
+        and (match.all is None or all(matches(part, event) for part in match.all))
+        and (match.any is None or any(matches(part, event) for part in match.any))
+        and (match.not_ is None or not matches(match.not_, event))
     )
 
 
