@@ -27,7 +27,7 @@ class LedgerJob:
         have been restored. Raises LedgerKeyUnusable, LedgerForked and AnchorUnusable.
         """
         if not self._compared and self.keystore.exists:
-            self._compared = ending.agree(self._sessions, self.keystore)
+            self._compared = ending.agree(self._sessions, self.keystore, self.anchor)
         made = seal.run(self._sessions, self.keystore, self.anchor, host=self.host)
         publish(self._sessions, self.anchor)
         return made

@@ -182,12 +182,13 @@ class Keystore:
     def destroy_again(self, key_ids: Collection[UUID], *, at: datetime) -> int:
         """Destroy keys that the ledger says are destroyed: an older keystore was restored.
 
-        Return how many of them were there.
+        Return how many of them were there. The installation's own is no identifier's, and stays.
         """
         with self._begin() as connection:
             there: list[UUID] = []
             for some in _parts(key_ids):
-                is_there = subject_keys.c.id.in_(some) & subject_keys.c.destroyed_at.is_(None)
+                is_there = subject_keys.c.id.in_(some) & (subject_keys.c.ref != OWN)
+                is_there &= subject_keys.c.destroyed_at.is_(None)
                 there += connection.scalars(sa.select(subject_keys.c.id).where(is_there))
             for key_id in there:
                 self._empty(connection, key_id, at)

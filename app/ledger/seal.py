@@ -1,7 +1,7 @@
 """The sealer: one at a time, it brings what was recorded into the ledger and signs checkpoints."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -13,8 +13,9 @@ from app.errors import AnchorUnusable, LedgerForked, LedgerKeyUnusable
 from app.ledger.anchor import Anchor
 from app.ledger.keystore import Keystore
 from consent.ledger import Signer, step
+from consent.ledger.check import Checkpoint, ProofInvalid, open_checkpoint
 from consent.ledger.dated import FULL
-from consent.ledger.store import head, tree, vkeys
+from consent.ledger.store import Head, head, tree, vkeys
 
 #: Entries of one step, hence at most of one checkpoint: 2 s of work.
 MOST = FULL
@@ -43,7 +44,7 @@ def run(
                 return made
             destroyed = keystore.untold()
             signers = _signers(session, keystore, host)
-            _demand_same(session, anchor, signers[0].origin)
+            demand_same(session, anchor, signers)
             done = step(session, keystore, signers, most=most, destroyed=destroyed)
         keystore.told(list(destroyed))
         made += done
@@ -94,18 +95,34 @@ def _name(host: str) -> str:
     return f"{host}/ledger/{secrets.token_hex(4)}"
 
 
-def _demand_same(session: Session, anchor: Anchor, origin: str) -> None:
-    """Refuse to go on when the ledger does not begin with what was signed last.
+def demand_same(session: Session, anchor: Anchor, signers: Sequence[Signer]) -> None:
+    """Refuse to go on when the ledger is not what was signed last, and what follows it signed.
 
-    A log signs nothing that contradicts what it signed before (C2SP tlog-checkpoint). Where the
-    anchor cannot be read the ledger goes on, and who publishes says that it cannot.
+    A log signs nothing that contradicts what it signed before (C2SP tlog-checkpoint), nor what
+    somebody wrote behind that who has the database alone: the newest checkpoint is signed by one
+    of `signers`, or the one that was published last, which a key of before may have signed. A log
+    of which nothing was published begins on whatever is there. Where the anchor cannot be read the
+    ledger goes on, and who publishes says that it cannot. Raises LedgerForked.
     """
-    last = None
+    origin, last, here = signers[0].origin, None, head(session)
     with suppress(AnchorUnusable):
         last = anchor.last(origin)
-    if last is None:
+    if last is not None:
+        _demand_begins_with(session, here, last)
+    if here.size == 0 or (last is None and here.note.partition("\n")[0] != origin):
         return
-    here = head(session)
+    claimed = here.size, here.root
+    if last is not None and (last.size, last.root) == claimed:
+        return
+    try:
+        said = open_checkpoint(here.note, [signer.vkey for signer in signers])
+    except ProofInvalid as error:
+        raise LedgerForked(f"the newest checkpoint, of {here.size} entries, is not ours") from error
+    if (said.size, said.root) != claimed:
+        raise LedgerForked(f"the newest checkpoint is not the one of {here.size} entries")
+
+
+def _demand_begins_with(session: Session, here: Head, last: Checkpoint) -> None:
     if last.size > here.size:
         raise LedgerForked(
             f"{last.size} entries were signed and {here.size} are here, so nothing more is "

@@ -2,16 +2,19 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from consent.errors import LedgerEntryNotFound
+from consent.ledger.check import MALFORMED, leaf_hash, root_of_path
 from consent.ledger.gone import DESTROYED, RECORDS, kind
 from consent.ledger.sealing import SubjectKey
-from consent.ledger.store import statement
-from consent.ledger.tables import LedgerEntry, LedgerSealed
+from consent.ledger.store import head, statement, tree
+from consent.ledger.tables import SAYS_DESTROYED, LedgerEntry, LedgerSealed
 
 #: How many entries of each kind; None for a key that an earlier version destroyed uncounted.
 Counts = Mapping[str, int]
@@ -59,6 +62,36 @@ def gone_before(session: Session) -> Counter[str]:
 
 
 def told(session: Session) -> list[UUID]:
-    """Return the keys of which the ledger says that they are destroyed; reads every entry."""
-    event = LedgerEntry.entry.contains(f'"event":"{DESTROYED}"', autoescape=True)
-    return list(session.scalars(sa.select(LedgerEntry.about).where(event)))
+    """Return the keys of which entries say that they are destroyed; whose entries they are is open.
+
+    By the index of those entries.
+    """
+    return list(session.scalars(sa.select(LedgerEntry.about).where(SAYS_DESTROYED)))
+
+
+def proved(session: Session, keys: Collection[UUID]) -> set[UUID]:
+    """Return which of these keys the tree of the newest checkpoint says to be destroyed.
+
+    Whoever has the database alone can write an entry, and what it is about beside it; so the key is
+    taken from the hashed text, and the text's hash is followed to the root. What a key sealed goes
+    in the transaction that enters its end: of a destroyed key nothing is there. The caller has
+    looked who signed that checkpoint.
+    """
+    last = head(session)
+    grown = tree(session, last.size)
+    query = sa.select(LedgerEntry).where(
+        LedgerEntry.about.in_(keys),
+        LedgerEntry.leaf_index < last.size,
+        ~sa.exists().where(LedgerSealed.key_id == LedgerEntry.about),
+    )
+    found = set()
+    for row in session.scalars(query):
+        with suppress(LedgerEntryNotFound, *MALFORMED):
+            said = json.loads(row.entry)
+            ends = said["type"] == "key_event" and said["event"] == DESTROYED
+            path = grown.inclusion_proof(row.leaf_index, last.size)
+            leaf = leaf_hash(row.entry.encode())
+            root = root_of_path(leaf, row.leaf_index, last.size, path)
+            if ends and said["key"] == row.about.hex and root == last.root:
+                found.add(row.about)
+    return found

@@ -43,6 +43,8 @@ INSTALLATION: Identifier = ("", "installation")
 OWN = ("restriction", standing.KIND)
 #: Names what has no id of its own (RFC 9562 section 5.5).
 NAMES = UUID("8d2f7d3c-64a5-4c1e-9d0a-5b1f2f0f6a01")
+#: The version of ids that are made of names.
+OF_NAMES = 5
 
 
 #: The kind of entries of vendor lists, of which one body publishes all that count.
@@ -189,7 +191,8 @@ def _ended(session: Session, destroyed: Mapping[UUID, Counts | None]) -> list[Du
 def _counting(session: Session) -> list[Due]:
     """Return the first entry of every ledger: what is gone from now on is counted (`gone`)."""
     about = uuid5(NAMES, gone.COUNTED)
-    if session.scalar(sa.select(sa.exists().where(LedgerEntry.about == about))):
+    there = sa.select(LedgerEntry.entry).where(LedgerEntry.about == about)
+    if gone.COUNTED in (session.scalar(there) or ""):
         return []
     before = gone.numbers(ending.gone_before(session))
     return [Due("key_event", {"event": gone.COUNTED, **before}, about)]
@@ -209,11 +212,17 @@ def _statements(session: Session, most: int) -> Sequence[LedgerStatement]:
     """
     stated = LedgerStatement.kind.in_((*STATED, *OWN))
     query = sa.select(LedgerStatement).where(stated).order_by(LedgerStatement.id).limit(most)
-    return [row for row in session.scalars(query) if is_stated(row.kind, row.public)]
+    return [row for row in session.scalars(query) if is_stated(row.kind, row.public, row.about)]
 
 
-def is_stated(kind: str, public: Mapping[str, Any]) -> bool:
-    """Say whether a statement is of a form that this product states."""
+def is_stated(kind: str, public: Mapping[str, Any], about: UUID) -> bool:
+    """Say whether a statement is of a form that this product states.
+
+    Nor is one about what the sealer's own entries are about, whose ids are made of names: what it
+    has to say of itself would be taken to have an entry.
+    """
+    if about.version == OF_NAMES:
+        return False
     if kind in OWN:
         return all(isinstance(value, str) for value in public.values())
     try:

@@ -9,6 +9,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from consent.tables import Base, TransactionId
 
+#: How entries that a key was destroyed are found.
+SAYS_DESTROYED = sa.text("""entry LIKE '%"event":"subject_key_destroyed"%'""")
+
 
 class LedgerEntry(Base):
     """One entry of the ledger, as it was hashed; append-only.
@@ -23,6 +26,8 @@ class LedgerEntry(Base):
     entry: Mapped[str]
     leaf_hash: Mapped[bytes]
     about: Mapped[UUID] = mapped_column(unique=True)
+
+    __table_args__ = (sa.Index("ledger_entry_destroyed", "about", postgresql_where=SAYS_DESTROYED),)
 
 
 class LedgerNode(Base):

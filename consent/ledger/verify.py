@@ -134,7 +134,7 @@ def _unsealed(session: Session, report: Report) -> None:
         report.wrong(None, f"{what} has waited for the sealer for more than a day")
     query = sa.select(LedgerStatement.about, LedgerStatement.kind, LedgerStatement.public)
     for about, kind, public in session.execute(query.order_by(LedgerStatement.id)):
-        if not is_stated(kind, public):
+        if not is_stated(kind, public, about):
             report.wrong(None, f"statement {about} is of a form that nobody states: {kind}")
     if last.created_at and last.created_at > now + OUT_OF_ORDER:
         report.wrong(None, f"the last checkpoint is dated {last.created_at}, in the future")
@@ -143,15 +143,17 @@ def _unsealed(session: Session, report: Report) -> None:
 def _unsealed_versions(session: Session, *, before: datetime) -> Iterator[str]:
     """Yield the versions of purposes, notices and vendor lists that decide and have no entry."""
     here = {
-        catalogue_id(row.kind, row.key, row.version, row.language): f"{row.kind} {row.key}"
+        catalogue_id(row.kind, row.key, row.version, row.language): (row.kind, row.key)
         for row in session.execute(statement("ledger_catalogue"))
         if row.created_at < before
     }
     here |= {
-        catalogue_id(LIST, "iab", row.version): f"{LIST} {row.version}"
+        catalogue_id(LIST, "iab", row.version): (LIST, str(row.version))
         for row in session.execute(statement("ledger_lists"), {"versions": None})
         if row.created_at < before
     }
-    there = sa.select(LedgerEntry.about).where(LedgerEntry.about.in_(here))
-    for about in here.keys() - set(session.scalars(there)):
-        yield here[about]
+    query = sa.select(LedgerEntry.about, LedgerEntry.entry).where(LedgerEntry.about.in_(here))
+    for about, entry in session.execute(query):
+        if f'"type":"{here[about][0]}"' in entry:  # and not something else that took its place
+            del here[about]
+    yield from (" ".join(name) for name in here.values())
