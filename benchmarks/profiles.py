@@ -182,7 +182,8 @@ class Run:
             trust_env=False,
         )
         self._header = {"Authorization": f"Bearer {answer.json()['access_token']}"}
-        self._here = TestClient(create_app(settings, sessions), base_url=settings.public_url)
+        here = settings.model_copy(update={"public_url": url})  # whose tokens are the server's
+        self._here = TestClient(create_app(here, sessions), base_url=url)
 
     def all(self, profiles: int) -> None:
         """Ask for each kind of answer and print the table."""
