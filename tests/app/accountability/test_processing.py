@@ -108,7 +108,7 @@ def test_it_changes_when_a_destination_is_added(used: Session) -> None:
     )  # fmt: skip
     [sent] = activity(used)["destinations"]
     assert (sent["delivered"], sent["people_told"], bool(sent["last_delivery"])) == (1, 1, True)
-    registry.remove(used, made.id)
+    registry.remove(used, made.id, now=NOW)
     assert activity(used) == before
 
 

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
 import consent
 from app.access import sources
@@ -24,11 +25,10 @@ from identity import graph, respelling
 from identity import people as persons
 from tests.app.destinations.world import EMAIL, World
 from tests.consent.build import tc
+from tests.end_to_end.product import wait_until
 
 ADS = "ads.personalised"
 NO = {"consent": {"categoryPreferences": {EMAIL: False}}}
-#: How long a withdrawal is watched that must not be over, in seconds: within its patience.
-WATCHED = 0.7
 Way = Callable[[World], None]
 
 
@@ -122,7 +122,7 @@ def test_nothing_arrives_after_an_events_withdrawal_was_committed(
 
     def receive(_: httpx.Request) -> httpx.Response:
         thread.start()
-        thread.join(WATCHED)
+        until_it_waits(people.sessions, thread)
         order.append("received")
         return httpx.Response(200)
 
@@ -131,6 +131,20 @@ def test_nothing_arrives_after_an_events_withdrawal_was_committed(
     thread.join(20)
     assert not failed
     assert order == ["received", "withdrawn"]
+
+
+def until_it_waits(sessions: Sessions, thread: threading.Thread) -> None:
+    """Watch a withdrawal until it waits for a lock that has a name, or is over."""
+    waiting = sa.text(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database ="
+        " (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+
+    def seen() -> bool:
+        with sessions() as session:
+            return bool(session.scalar(waiting)) or not thread.is_alive()
+
+    wait_until(seen, 30, what="the withdrawal waits")
 
 
 def waits(sessions: Sessions, purpose: str) -> None:
@@ -172,7 +186,7 @@ def test_what_was_said_by_another_spelling_waits_too(people: World) -> None:
     thread = threading.Thread(target=copy)
     with in_use.held(people.sessions, [old]):
         thread.start()
-        thread.join(WATCHED)
+        until_it_waits(people.sessions, thread)
         order.append("sent")
     thread.join(20)
     assert order == ["sent", "copied"]
