@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 import pytest
 import sqlalchemy as sa
@@ -18,6 +18,7 @@ from consent.ledger import store
 from consent.ledger.check import leaf_hash
 from consent.ledger.entry import entry
 from consent.ledger.note import checkpoint
+from consent.ledger.sealer import NAMES, catalogue_id
 from consent.ledger.tree import Running
 from tests.app.ledger.recording import NOW, choice, entries, people, record, tamper
 
@@ -301,3 +302,31 @@ def test_a_ledger_that_somebody_else_wrote_and_signed_with_a_key_of_their_own_is
         [problem] = ledger.verify(session, full=True, keys=keystore.by_ids, own=mine).problems
         assert "signed by no key of this installation" in problem.what
         session.rollback()
+
+
+def test_nothing_takes_the_place_of_what_the_sealer_says_itself(
+    sessions: Sessions, keystore: Keystore, sealing: Sealing
+) -> None:
+    """A version of a purpose would have an entry, and erasures would be counted, as it seems."""
+    version = catalogue_id("purpose", "ads.share", 9)
+    forged = "INSERT INTO consent.ledger_statement (about, kind, public) VALUES (:a, 'dsr', '{}')"
+    for about in (version, uuid5(NAMES, "erasures_are_counted")):
+        tamper(sessions, forged, a=about)
+    people(sessions, 1)
+    sealing()
+    found = problems(sessions, keystore)
+    assert len(found) == 2
+    assert all("is of a form that nobody states" in what for what in found)
+    with sessions() as session:
+        assert entries(session)[0]["event"] == "erasures_are_counted"
+    tamper(
+        sessions,
+        "DELETE FROM consent.ledger_statement",
+        "INSERT INTO consent.purpose (key, version, lawful_basis, mode, title, description, "
+        "created_at) VALUES ('ads.share', 9, 'contract', 'most_restrictive', '{}', '{}', "
+        "now() - interval '2 days')",
+        "UPDATE consent.record SET id = :version WHERE value = 'u-0'",
+        "UPDATE consent.ledger_entry SET about = :version WHERE entry LIKE '%consent%given%'",
+        version=version,
+    )
+    assert any("purpose ads.share has waited" in what for what in problems(sessions, keystore))
