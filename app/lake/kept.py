@@ -103,11 +103,10 @@ def _concerned(
     found: list[Array] = [np.empty(0, np.int64)]
     gone: Array = np.array(sorted(set(shown.removed) - removed), np.int64)
     if len(gone):
-        if len(ordered.stamped.person):
-            return None  # they are kept without their ids
         ids, places = ordered.by_id
         there = gone[np.isin(gone, ids)]
         found.append(ordered.people[ordered.who[places[np.searchsorted(ids, there)]]])
+        found.append(ordered.stamped.person[np.isin(ordered.stamped.event_id, gone)])
     if before.people is not shown.people:
         found.append(_moved(before.people, shown.people))
     new = [str(path) for path in shown.files if path not in files]
@@ -188,4 +187,5 @@ def put(ordered: Ordered, news: Ordered) -> Ordered:
 
 
 def _stamped(ordered: Ordered) -> Sequence[Array]:
-    return ordered.stamped.person, ordered.stamped.t, ordered.stamped.received
+    one = ordered.stamped
+    return one.person, one.event_id, one.t, one.received

@@ -20,6 +20,8 @@ import pyarrow as pa
 #: Of numpy: one element per event, unless it says otherwise.
 Array = Any
 
+#: What is kept of events whose own stamp refused the purpose.
+STAMPED = ("person_id", "event_id", "t", "received")
 #: Events that are turned into arrays at a time.
 PORTION = 1 << 20
 
@@ -37,6 +39,7 @@ class Stamped:
     """The events whose own stamp refused the purpose, in no order; times in microseconds."""
 
     person: Array
+    event_id: Array
     t: Array
     received: Array
 
@@ -161,7 +164,7 @@ class _Reading:
         }
         self.kind: list[Array] = []
         self.kinds: dict[Kind, int] = {}
-        self.stamped: list[tuple[Array, Array, Array]] = []
+        self.stamped: list[tuple[Array, ...]] = []
 
     def add(self, batch: Any) -> None:
         plain = {
@@ -173,7 +176,7 @@ class _Reading:
         plain["seq"] = seq.fill_null(0).to_numpy(zero_copy_only=False)
         stamped, kind = plain.pop("stamped"), self._kinds(batch)
         if stamped.any():
-            self.stamped.append(tuple(plain[n][stamped] for n in ("person_id", "t", "received")))
+            self.stamped.append(tuple(plain[n][stamped] for n in STAMPED))
             plain = {name: column[~stamped] for name, column in plain.items()}
             kind = kind[~stamped]
         for name, column in plain.items():
@@ -214,7 +217,7 @@ class _Reading:
         none: Array = np.empty(0, np.int64)
         stamped = [
             np.concatenate([none, *parts])
-            for parts in (zip(*self.stamped, strict=True) if self.stamped else ((), (), ()))
+            for parts in (zip(*self.stamped, strict=True) if self.stamped else ((),) * len(STAMPED))
         ]
         for name in ("seq", "unnumbered"):
             del column[name]

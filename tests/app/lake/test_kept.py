@@ -134,7 +134,8 @@ def told(events: Ordered) -> list[tuple[Any, ...]]:
 
 def columns(events: Ordered) -> list[list[Any]]:
     names = ("people", "who", "t", "received", "event_id", "mark")
-    stamped = zip(events.stamped.person, events.stamped.t, events.stamped.received, strict=True)
+    one = events.stamped
+    stamped = zip(one.person, one.event_id, one.t, one.received, strict=True)
     return [*(getattr(events, name).tolist() for name in names), sorted(stamped)]
 
 
@@ -186,6 +187,8 @@ def test_only_whom_a_change_concerns_is_read_anew(
     world.withdraw()
     assert ask() is False
     world.come(2)
+    assert ask() is False
+    world.remove()
     assert ask() is False
     world.come(400)
     assert ask() is True  # of most people
