@@ -179,9 +179,8 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         origin = Path(spec.origin)
         there = origin.parent if origin.name == "__init__.py" else origin
         (packages / there.name).symlink_to(there)
-    for one in (check, check_send):
-        origin = Path(one.__file__)
-        (home / origin.name).write_bytes(origin.read_bytes())
+    for name in ("check.py", "check_send.py"):
+        (home / name).write_bytes(Path(check.__file__).with_name(name).read_bytes())
     #: Ends the process at the first attempt to reach a network or a database.
     (packages / "sitecustomize.py").write_text(
         "import sys\n"

@@ -165,7 +165,8 @@ def test_what_takes_back_shows_what_the_receiver_was_told_before(world: World) -
         [theirs] = evidence.sends(session, "user_id", "bob", until=datetime.now(UTC))
         other = json.loads(evidence.prove(session, world.job.keystore, theirs))
     assert check_send.check_send(json.dumps(proof), vkeys)["send"]["intent"] == "release"
-    for before in (other, proof, {}):
+    wrong: list[dict[str, Any]] = [other, proof, {}]
+    for before in wrong:
         with pytest.raises((check.ProofInvalid, KeyError)):
             check_send.check_send(json.dumps({**proof, "before": before}), vkeys)
 
