@@ -60,6 +60,9 @@ PLANS: Mapping[str, Mapping[str, Step]] = {
 #: Kinds that mean nothing where nobody is known; the others hold for what comes later as well.
 NEEDS_SOMEBODY = ("access", "portability", "explain", "rectification")
 
+#: Steps of an erasure that do not ask whose it is.
+OF_NOBODY = {"destination", "models", "backups"}
+
 #: What no later try gets over.
 HOPELESS = (IdentifierInvalid, SubjectSuppressed, AddressTaken, AddressShared)
 #: Kinds that concern what is on record of addresses that were put right as well.
@@ -303,6 +306,16 @@ def _note(sessions: Sessions, request_id: UUID, task: PrivacyTask, outcome: Outc
                 "target": target, "state": OPEN, "result": result, "due_at": now,
             }  # fmt: skip
             session.execute(insert(PrivacyTask).values(row).on_conflict_do_nothing())
+        if outcome.state in requests.FINAL:
+            _forget_erased(session, request_id)
+
+
+def _forget_erased(session: Session, request_id: UUID) -> None:
+    """Forget who was erased once nothing is left to be done that asks: receivers may take weeks."""
+    request = requests.find(session, request_id, lock=True)
+    left = {t.store for t in requests.tasks(session, request_id) if t.state not in requests.FINAL}
+    if request.kind == "erasure" and left <= OF_NOBODY:
+        request.subject = None
 
 
 def _conclude(sessions: Sessions, request_id: UUID) -> str:

@@ -57,6 +57,8 @@ def test_75_while_a_destination_fails_the_request_is_not_closed_and_goes_on(worl
     ada(world)
     client = destination(world, [500] * 12)
     shown = world.ask("erasure", "user_id:ada-1815")
+    # Who it was is forgotten all the same.
+    assert world.where(*ADA, SENT) == set()
     for _ in range(12):  # ten tries are three days; then it begins again
         assert shown["state"] == "executing"
         deliver(world.sessions, client)
