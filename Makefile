@@ -42,7 +42,7 @@ test: setup chromium ## Run the everyday tests.
 test-long: setup chromium ## Run the tests that take long: kills, floods, full disks, a bank's log.
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m long
 	@PARCOURS_HISTORIES=10000 $(BIN)/python -m pytest -n 2 --dist load \
-	  tests/consent/test_resolve.py tests/consent/test_decide.py
+	  tests/consent/test_resolve.py tests/consent/test_resolve_proof.py tests/consent/test_decide.py
 
 # The browser SDKs run in a real one; where it cannot be had, their tests are skipped and say so.
 chromium:

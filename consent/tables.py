@@ -147,7 +147,7 @@ class ConsentRecord(Base):
     )
     #: How well it is proved whose word it is (`consent.resolve.Record.proof`).
     proof: Mapped[int] = mapped_column(
-        sa.SmallInteger, sa.Computed("consent.proof(state, namespace, collected_by, evidence)")
+        sa.Computed("consent.proof(state, namespace, collected_by, evidence)")
     )
     transaction: Mapped[int] = mapped_column(
         TransactionId, server_default=sa.text("pg_current_xact_id()"), deferred=True

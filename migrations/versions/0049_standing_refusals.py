@@ -12,7 +12,7 @@ depends_on = None
 # was recorded before has it too.
 PROOF = """
 CREATE FUNCTION consent.proof(state text, namespace text, collected_by text, evidence jsonb)
-RETURNS smallint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
   SELECT CAST(
     CASE WHEN state = 'given' AND evidence ->> 'unproven' = 'true' THEN 0
          WHEN evidence ->> 'event_stamp' = 'true' OR evidence ->> 'stated_by_importer' IS NOT NULL
@@ -20,7 +20,7 @@ RETURNS smallint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
          WHEN evidence ->> 'claimed' = 'true'
            OR starts_with(collected_by, 'source:') AND namespace <> 'anonymous_id'
               AND evidence ->> 'server_side' IS DISTINCT FROM 'true' THEN 2
-         ELSE 3 END AS smallint)
+         ELSE 3 END AS bigint)
 $$
 """
 COMPUTED = "consent.proof(state, namespace, collected_by, evidence)"
@@ -105,7 +105,7 @@ def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '4s'")
     op.execute(PROOF)
     column: sa.Column[int] = sa.Column(
-        "proof", sa.SmallInteger(), sa.Computed(COMPUTED, persisted=True), nullable=False
+        "proof", sa.BigInteger(), sa.Computed(COMPUTED, persisted=True), nullable=False
     )
     op.add_column("record", column, schema="consent")
     op.execute(CURRENT)

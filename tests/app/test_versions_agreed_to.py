@@ -106,7 +106,7 @@ def message(event: str, at: datetime, context: Any) -> Any:
 def test_a_notice_tells_of_no_version_that_came_after_it(session: Session) -> None:
     consent.catalogue.add_purpose(session, FIRST)
     notice = {"key": "club", "version": 1, "purposes": [KEY], "body": "?"}
-    consent.catalogue.add_notice(session, language="en", **notice)  # type: ignore[arg-type]
+    consent.catalogue.add_notice(session, language="en", **notice)  # type: ignore[arg-type]  # as JSON
     session.execute(
         sa.text(
             "INSERT INTO consent.purpose (key, version, lawful_basis, mode, title, description, "
@@ -125,12 +125,12 @@ def test_a_notice_tells_of_no_version_that_came_after_it(session: Session) -> No
     give(KEY, notice=dict(shown))
     assert agreed(session, "vera") == [(1, "stale_notice")]
     # Put into another language later, it is the same notice.
-    consent.catalogue.add_notice(session, language="fr", **notice)  # type: ignore[arg-type]
+    consent.catalogue.add_notice(session, language="fr", **notice)  # type: ignore[arg-type]  # as JSON
     give(KEY, notice={**shown, "language": "fr"})
     give(KEY)
     assert [version for version, _ in agreed(session, "vera")] == [1, 1, 2]
     later = {"key": "club", "version": 2, "purposes": ["club.gifts"], "body": "?"}
-    consent.catalogue.add_notice(session, language="en", **later)  # type: ignore[arg-type]
+    consent.catalogue.add_notice(session, language="en", **later)  # type: ignore[arg-type]  # as JSON
     with pytest.raises(NoticeDoesNotAsk, match="is older than"):
         give("club.gifts", notice={**shown, "version": 2})
 
