@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from consent import suppression
 from consent.defaults import CATALOGUE
 from consent.errors import (
     AssessmentMissing,
@@ -205,6 +206,9 @@ def add_purpose(session: Session, new: Purpose) -> Purpose:
     also where the version takes effect later; what is said of the parent until then is heard too,
     by who asks for what is `announced`. Raises what `check_purpose` does.
     """
+    # What was refused is read and written anew below: nobody is erased meanwhile, or that would
+    # bring them back. Before the catalogue, as whoever records a refusal has it.
+    suppression.read_lock(session)
     # Whoever else adds a version is waited for; readers wait for nobody.
     session.execute(sa.text("LOCK TABLE consent.purpose IN SHARE ROW EXCLUSIVE MODE"))
     known = check_purpose(session, new)

@@ -10,7 +10,7 @@ from app.destinations.tables import Delivery, Destination
 from app.lake import copy
 from app.ledger import ending
 from app.ledger.keystore import Keystore
-from app.privacy import forward, overtaken, package_store, redact, vault
+from app.privacy import forward, overtaken, package_store, redact, requests, vault
 from app.privacy.erase import erase
 from app.privacy.step import (
     DONE,
@@ -23,6 +23,7 @@ from app.privacy.step import (
     Step,
     Work,
 )
+from app.privacy.subject import Subject
 from app.suppression import gate
 from identity import erasure, graph
 
@@ -47,8 +48,12 @@ def tables(work: Work) -> Outcome:
     )
     messages: dict[str, list[str]] = {}
     with work.sessions() as session:  # also after a crash between the erasure and this
+        # Whoever was found to be the person while it waited was erased and is told of as well.
+        subject = Subject.of_json(
+            requests.find(session, work.request_id).subject or {"identifiers": []}
+        )
         told = sa.select(Delivery.destination_id, Delivery.message_id).where(
-            Delivery.type == ERASED, graph.among(Delivery.person_id, work.subject.ids)
+            Delivery.type == ERASED, graph.among(Delivery.person_id, subject.ids)
         )
         for row in session.execute(told):
             messages.setdefault(str(row.destination_id), []).append(str(row.message_id))

@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 import sqlalchemy as sa
 
 from app import pipeline
 from app.db import advisory_lock
+from app.destinations.deliver import deliver
 from app.lake import copy
 from app.ledger import seal
 from app.ledger.anchor import Anchor
@@ -20,6 +22,8 @@ from app.privacy.replay import replay
 from identity import graph, identifiers, people
 from tests.app.privacy.conftest import GIVEN, World
 from tests.app.privacy.test_erasure import ADA, ada, bob
+from tests.app.privacy.test_erasure_steps import destination
+from tests.app.privacy.test_erasure_steps import later as due
 from tests.app.privacy.test_former_addresses import packed
 
 LATER = {"type": "track", "userId": "ada-1815", "anonymousId": "anon-ada-later", "event": "Seen",
@@ -69,9 +73,21 @@ def test_who_came_to_the_person_after_the_plan_is_erased_too(world: World) -> No
 def test_who_came_to_the_person_while_it_waited_for_its_locks_is_erased_too(
     world: World,
 ) -> None:
+    """And whoever was told of them is asked to erase them too (GDPR art. 19)."""
     ada(world)
     request_id = planned(world, "erasure")
-    acts: list[Callable[[], Any]] = [lambda: world.send(LATER)]
+    clients: list[httpx.Client] = []
+
+    def later() -> None:
+        clients.append(destination(world, []))
+        world.send(LATER)
+        with world.sessions.begin() as session:  # of the device, before it was found to be Ada's
+            session.execute(
+                sa.text("UPDATE app.delivery SET person_id = i.id, profile_id = i.profile_id "
+                        "FROM identity.identifier i WHERE i.value = 'anon-ada-later'")
+            )  # fmt: skip
+
+    acts: list[Callable[[], Any]] = [later]
 
     def listen(_c: object, _u: object, _t: str, parameters: Any, *_: object) -> None:
         if "'job': 'segments'" in str(parameters) and acts:
@@ -81,6 +97,12 @@ def test_who_came_to_the_person_while_it_waited_for_its_locks_is_erased_too(
     sa.event.listen(engine, "before_cursor_execute", listen)
     run.round_(world.sessions, world.settings)
     assert acts == []
+    shown = world.shown(request_id)
+    [asked] = [task for task in shown["tasks"] if task["store"] == "destination"]
+    assert (shown["state"], asked["state"]) == ("executing", "waiting")
+    assert deliver(world.sessions, clients[0]) == 1
+    due(world)
+    run.round_(world.sessions, world.settings)
     assert world.shown(request_id)["state"] == "closed"
     assert world.where(*ADA, "anon-ada-later") == set()
     later = {"type": "page", "anonymousId": "anon-ada-later", "context": GIVEN}
