@@ -93,7 +93,7 @@ def test_what_is_refused_before_the_version_takes_effect_is_refused_then(
 def test_an_objection_to_marketing_stops_all_that_is_below_it_on_every_basis(
     tree: Officer, world: World
 ) -> None:
-    contract = {"lawful_basis": "contract"}
+    contract: dict[str, Any] = {"lawful_basis": "contract"}
     assert tree.add("offers", parent="marketing", **contract) == 201
     assert tree.add("offers.post", parent="offers", **INTEREST) == 201
     assert tree.add("offers.other", **contract) == 201
