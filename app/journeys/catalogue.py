@@ -102,14 +102,7 @@ def list_all(session: Session) -> list[tuple[JourneyVersion, Journey]]:
 
 def of_purpose(session: Session, purpose: str) -> list[tuple[JourneyVersion, Journey]]:
     """Return the newest version of the journeys that serve a purpose, by key."""
-    newest = aliased(JourneyVersion, _newest().subquery())
-    rows = session.scalars(
-        sa.select(newest)
-        .where(newest.definition["purpose"].astext == purpose)
-        .options(defer(newest.definition))
-        .order_by(newest.key)
-    )
-    return [(row, _read(row)) for row in rows]
+    return [(row, _read(row)) for row in session.scalars(_OF_PURPOSE, {"purpose": purpose})]
 
 
 def _read(row: JourneyVersion) -> Journey:
@@ -132,6 +125,20 @@ def _newest() -> sa.Select[JourneyVersion]:
         .ext(distinct_on(JourneyVersion.key))
         .order_by(JourneyVersion.key, JourneyVersion.version.desc())
     )
+
+
+def _of_purpose() -> sa.Select[JourneyVersion]:
+    newest = aliased(JourneyVersion, _newest().subquery())
+    return (
+        sa.select(newest)
+        .where(newest.definition["purpose"].astext == sa.bindparam("purpose"))
+        .options(defer(newest.definition))
+        .order_by(newest.key)
+    )
+
+
+#: Made once: every read of a profile asks.
+_OF_PURPOSE = _of_purpose()
 
 
 def _last(session: Session, key: str) -> JourneyVersion | None:

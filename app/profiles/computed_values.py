@@ -16,6 +16,13 @@ from app.profiles.read import View
 from app.profiles.tables import ComputedTrait, ComputedValue
 from identity import graph
 
+#: Made once: every read of a profile asks.
+_OF_PURPOSE = (
+    sa.select(ComputedTrait)
+    .where(ComputedTrait.purpose == sa.bindparam("purpose"))
+    .order_by(ComputedTrait.key)
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Computed:
@@ -42,11 +49,7 @@ def of_views(
     seen = [view for view in views if view.allowed]
     if not seen:
         return {}
-    listed = session.scalars(
-        sa.select(ComputedTrait)
-        .where(ComputedTrait.purpose == seen[0].purpose)
-        .order_by(ComputedTrait.key)
-    ).all()
+    listed = session.scalars(_OF_PURPOSE, {"purpose": seen[0].purpose}).all()
     if not listed:
         return {view.subject_id: [] for view in seen}
     rows = session.scalars(

@@ -14,6 +14,8 @@ from app.profiles.tables import TraitRule, TraitValue
 
 #: Each is asked for in every read and every step.
 MOST_RULES = 500
+#: Made once, for that.
+_ALL = sa.select(TraitRule).order_by(TraitRule.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def find(session: Session, key: str) -> RuleState:
 
 def list_all(session: Session) -> list[RuleState]:
     """Return all rules, by trait."""
-    return [_state(row) for row in session.scalars(sa.select(TraitRule).order_by(TraitRule.key))]
+    return [_state(row) for row in session.scalars(_ALL)]
 
 
 def in_force(session: Session) -> dict[str, Survivorship]:
