@@ -16,7 +16,7 @@ KNOWN_BY_EVIDENCE = """
 INSERT INTO app.destination (id, name, kind, url, secret, purpose, segments, enabled, why_disabled,
                              removed_at)
 SELECT DISTINCT ON (s.destination_id)
-       s.destination_id, d.leaf #>> '{destination,name}', 'webhook',
+       s.destination_id, coalesce(d.leaf #>> '{destination,name}', 'a destination'), 'webhook',
        '//' || coalesce(d.leaf #>> '{destination,host}', ''), '', s.purpose, '{}', false,
        'the destination was removed', now()
 FROM app.disclosure s
