@@ -78,7 +78,7 @@ def test_who_came_to_the_person_while_it_waited_for_its_locks_is_erased_too(
     request_id = planned(world, "erasure")
     clients: list[httpx.Client] = []
 
-    def later() -> None:
+    def joined() -> None:
         clients.append(destination(world, []))
         world.send(LATER)
         with world.sessions.begin() as session:  # of the device, before it was found to be Ada's
@@ -87,7 +87,7 @@ def test_who_came_to_the_person_while_it_waited_for_its_locks_is_erased_too(
                         "FROM identity.identifier i WHERE i.value = 'anon-ada-later'")
             )  # fmt: skip
 
-    acts: list[Callable[[], Any]] = [later]
+    acts: list[Callable[[], Any]] = [joined]
 
     def listen(_c: object, _u: object, _t: str, parameters: Any, *_: object) -> None:
         if "'job': 'segments'" in str(parameters) and acts:
