@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 import consent
 from app import work
 from app.consents import in_use
+from app.consents.spellings import COPY
 from app.suppression import gate
 from consent import ages
 from consent.errors import AgeNotStated, GuardianNeeded, NoticeDoesNotAsk
@@ -17,7 +18,9 @@ from identity import graph, namespaces
 #: Members of a record's evidence that decide what it is worth; only who checked it writes them.
 DECIDING = frozenset(
     ("expressed_by", "guardian", "event_stamp", "stated_by_importer", "unproven", "claimed",
-     "server_side", "notice_not_proven", "partner")
+     "server_side", "notice_not_proven", "partner",
+     # Of which record it is a copy: what is one goes to no other spelling.
+     COPY, "carried_from", "carried_by")
 )  # fmt: skip
 
 

@@ -220,6 +220,27 @@ def test_a_withdrawal_by_the_new_spelling_ends_what_the_old_one_allowed(
         assert len([w for w in words if w.evidence]) == 4  # copies of four words, once
 
 
+def test_a_word_that_calls_itself_a_copy_goes_to_every_spelling_all_the_same(
+    sessions: Sessions, french: None
+) -> None:
+    """Evidence is the sender's to write: none of it may keep a refusal from the other spellings."""
+    with sessions.begin() as session:
+        graph.identify(session, [("phone", "0142685300")])
+    respell(sessions)
+    settle(sessions)
+    claims = dict.fromkeys(("spelling_of_record", "carried_from", "carried_by"), "1")
+    with sessions.begin() as session:
+        record(session, "phone", "+33142685300", {"analytics.audience": "refused"},
+               collected_by="form", received_at=datetime.now(UTC),
+               evidence={**claims, "page": "/preferences"})  # fmt: skip
+    settle(sessions)
+    with sessions() as session:
+        [said] = consent.history(session, [("phone", "+33142685300")])
+        [copy] = consent.history(session, [("phone", "0142685300")])
+    assert said.evidence == {"page": "/preferences"}
+    assert copy.evidence == {"page": "/preferences", "spelling_of_record": str(said.id)}
+
+
 def say(session: Session, words: dict[str, str]) -> None:
     at = datetime.now(UTC)
     record(session, "phone", "+33142685300", words, collected_by="form", received_at=at)
