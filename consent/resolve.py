@@ -209,7 +209,8 @@ def _opted_out(acting: Iterable[Record], at: datetime) -> Record | None:
 
     A signal that a browser sends to every site (`universal` is `opt_out`) is lifted only by a
     grant that is told to override it, until that one lapses or anything is refused at its time or
-    later (research/consent.md 2.5, level 2). So no further refusal ever allows anything.
+    later (research/consent.md 2.5, level 2). So no further refusal ever allows anything. Nor does
+    what a key that stands in every page says of a name: only what is proved best lifts it.
     """
     refusals = [record for record in acting if record.state != "given"]
     outs = [record for record in refusals if record.universal == "opt_out"]
@@ -219,6 +220,7 @@ def _opted_out(acting: Iterable[Record], at: datetime) -> Record | None:
     for record in acting:
         if (
             record.universal == "override"
+            and record.proof == BEST
             and record.order_time > newest
             and (record.valid_until is None or record.valid_until > at)
         ):

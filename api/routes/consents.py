@@ -11,7 +11,7 @@ import consent
 from api import write_key
 from api.auth import Caller, client_limits, requires, token_keys, verify
 from api.deps import Configuration, Db
-from api.errors import InsufficientScope, InvalidToken
+from api.errors import InsufficientScope, InvalidToken, WriteKeyNotEnough
 from api.moments import Moment
 from api.problems import documented
 from api.resource import Resource
@@ -51,7 +51,8 @@ class DecisionIn(BaseModel):
     overrides_universal_opt_out: bool = Field(
         default=False,
         description="Whether it was given on a notice that names the signal by which the browser "
-        "opts out, such as Global Privacy Control; only then does it lift that opt-out.",
+        "opts out, such as Global Privacy Control; only then does it lift that opt-out. With the "
+        "write key of a website, for the device (`anonymous_id`) alone.",
     )
 
 
@@ -142,6 +143,11 @@ class Collected(NamedTuple):
     by: str
     server_side: bool = False
 
+    def proves(self, namespace: str) -> bool:
+        """Say whether it is proved whose word it is: a device's own, or one that a key proves."""
+        source = self.by.startswith("source:") and not self.server_side
+        return not source or namespace == "anonymous_id"
+
 
 def collector(request: Request, session: Db, settings: Configuration) -> Collected:
     """Return who says so: a source by its write key (Basic), or a client with `consents:write`.
@@ -194,6 +200,9 @@ def record_consents(session: Db, collected: Collector, wanted: ConsentIn) -> Wri
         raise InsufficientScope("A write key is in every page: a guardian speaks by a client.")
     subject = f"{wanted.subject.namespace}:{wanted.subject.value}"
     namespace, value = identifiers.parse(subject)
+    overriding = {d.purpose for d in wanted.decisions if d.overrides_universal_opt_out}
+    if overriding and not collected.proves(namespace):
+        raise WriteKeyNotEnough("A write key is in every page: of a name a client overrides that.")
     written = record.record(
         session,
         namespace,
@@ -207,7 +216,7 @@ def record_consents(session: Db, collected: Collector, wanted: ConsentIn) -> Wri
         evidence=wanted.evidence,
         partner=wanted.partner.model_dump() if wanted.partner else None,
         guardian=wanted.guardian.model_dump(exclude_none=True) if wanted.guardian else None,
-        overriding={d.purpose for d in wanted.decisions if d.overrides_universal_opt_out},
+        overriding=overriding,
     )
     return WrittenOut(
         records=[{"id": w.record_id, "purpose": w.purpose, "state": w.state} for w in written]

@@ -52,8 +52,7 @@ WITH_ABOVE = """above_{name} AS (
   SELECT r.namespace, r.value, :{name}_purpose, r.state, r.order_time, statement_timestamp(), r.seq,
          r.effective_at, NULL, :{name}_renewed, false, r.proof = 1, false, false,
          CASE WHEN r.universal = 'opt_out' THEN 4 ELSE r.proof END
-  FROM consent.current c JOIN consent.record r ON r.id = c.record_id
-  WHERE c.purpose = :{name}_above AND c.state IN ('refused', 'withdrawn')
+  FROM consent.refused r WHERE r.purpose = :{name}_above
 ), """
 
 

@@ -1,23 +1,13 @@
--- Have what some identifiers refuse be refused by others too: all refusals that stand, the newest of
--- each kind, since a grant may lift one and not the other. Grants are left. A refusal keeps its time
--- where the other identifier has said nothing of the purpose itself; otherwise it counts from now on,
--- or that would lift it. It keeps what it rests on, and says of which record it is a copy.
+-- Have what some identifiers refuse be refused by others too: all that stands (consent.refused).
+-- Grants are left. A refusal keeps its time where the other identifier has said nothing of the purpose
+-- itself; otherwise it counts from now on, or that would lift it. It keeps what it rests on, and says
+-- of which record it is a copy.
 WITH refused AS (
-  SELECT DISTINCT ON (n.namespace, n.value, n.purpose, n.proof, n.universal) n.*
-  FROM consent.record n
-  JOIN unnest(CAST(:namespaces AS text[]), CAST(:values AS text[])) AS o(namespace, value)
-    ON n.namespace = o.namespace AND n.value = o.value
-  WHERE n.state <> 'given' AND (
-    n.universal = 'opt_out' AND EXISTS (
-      SELECT FROM consent.opted_out u
-      WHERE u.namespace = o.namespace AND u.value = o.value AND u.purpose = n.purpose)
-    OR NOT EXISTS (
-      SELECT FROM consent.record g
-      WHERE g.namespace = n.namespace AND g.value = n.value AND g.purpose = n.purpose
-        AND g.state = 'given' AND g.proof >= n.proof AND g.order_time > n.order_time
-        AND g.effective_at <= clock_timestamp()))
-  ORDER BY n.namespace, n.value, n.purpose, n.proof, n.universal,
-           n.order_time DESC, n.recorded_at DESC, n.seq DESC
+  SELECT n.*
+  FROM unnest(CAST(:namespaces AS text[]), CAST(:values AS text[])) AS o(namespace, value)
+  CROSS JOIN LATERAL (
+    SELECT * FROM consent.refused n WHERE n.namespace = o.namespace AND n.value = o.value
+  ) n
 ), timed AS (
   SELECT r.*, t.namespace AS to_namespace, t.value AS to_value,
          CASE WHEN EXISTS (

@@ -59,12 +59,12 @@ class Site:
         )
         return list(answer.json()["data"])
 
-    def say(self, **more: Any) -> Any:
+    def say(self, client: dict[str, str] | None = None, **more: Any) -> Any:
+        """Say it with the key of the page, or as a client does."""
         basic = b64encode(f"{self.key}:".encode()).decode()
         body = {"subject": {"namespace": "user_id", "value": self.user}, **more}
-        return self.server.post(
-            "/v1/consents", json=body, headers={"Authorization": f"Basic {basic}"}
-        )
+        headers = client or {"Authorization": f"Basic {basic}"}
+        return self.server.post("/v1/consents", json=body, headers=headers)
 
     def refused(self) -> list[list[str]]:
         """What each stored event may never be used for, in their order."""

@@ -168,7 +168,7 @@ def test_20_a_relay_says_it_in_a_field_and_a_batch_in_its_context(site: Site) ->
 
 
 def test_21_only_a_later_grant_on_its_own_notice_lifts_what_the_browser_refuses(
-    site: Site,
+    site: Site, token: Token
 ) -> None:
     notice = {"key": "gpc", "version": 1, "language": "en"}
     made = {**notice, "purposes": ["ads.share"], "body": "Your browser opts out. Allow us?"}
@@ -183,7 +183,7 @@ def test_21_only_a_later_grant_on_its_own_notice_lifts_what_the_browser_refuses(
     assert site.say(decisions=[over]).status_code == 422
     withdrawn = {**over, "state": "withdrawn"}
     assert site.say(decisions=[withdrawn], notice=notice).status_code == 422
-    answer = site.say(decisions=[over], notice=notice)
+    answer = site.say(token("consents:write"), decisions=[over], notice=notice)
     assert answer.status_code == 200
     decision = site.decide("ads.share")
     assert (decision["allow"], decision["reason"]) == (True, "given")
