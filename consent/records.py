@@ -99,8 +99,8 @@ def record(
 
     With `repeat=False` (what events say) the stamp that every event of a browser carries is left
     out where it only says again what already stands at its time, which keeps one record per change
-    of mind instead of one per page view. Nor does such a stamp lift a refusal that was explicit. An
-    answer is left out where it came before, with the same time.
+    of mind instead of one per page view. Nor does such a stamp lift a refusal that was explicit, or
+    give anew what has lapsed. An answer is left out where it came before, with the same time.
     `changes` are the `moments` since the first choice of each identifier, where known already.
     No record is dated later than the database's clock: one of a server whose clock is ahead would
     outrank what others record until they have caught up.
@@ -153,7 +153,7 @@ def _rounds(
     for choice in ordered:
         key = (choice.namespace, choice.value, choice.purpose)
         number, before = last.get(key, (-1, None))
-        if before is not None and _repeats(choice, before, received_at, changes):
+        if before is not None and _repeats(choice, before, changes):
             continue
         last[key] = number + 1, choice
         if number + 1 == len(rounds):
@@ -174,7 +174,7 @@ def _changes(session: Session, ordered: Sequence[Choice]) -> Moments:
     return moments(session, several) if several else {}
 
 
-def _repeats(choice: Choice, before: Choice, received_at: datetime, changes: Moments) -> bool:
+def _repeats(choice: Choice, before: Choice, changes: Moments) -> bool:
     """Say whether a choice says what the one before it says at its time already."""
     same = (choice.state == "given") is (before.state == "given")
     if not choice.stamp:  # an answer repeats another of the same time alone
@@ -185,12 +185,8 @@ def _repeats(choice: Choice, before: Choice, received_at: datetime, changes: Mom
     theirs = changes.get((choice.namespace, choice.value), ())
     if changes_within(theirs, before.effective_at, choice.effective_at):
         return False  # somebody was heard to say something else in between
-    if choice.state != "given" or before.state != "given":
-        return same
-    if before.effective_at > choice.effective_at:
-        return False  # it is dated in the future and gives nothing yet
-    lapses = _lapses(before)
-    return lapses is None or lapses > min(choice.effective_at, received_at)
+    # What is dated in the future gives nothing yet; what has lapsed since is not given anew.
+    return same and (choice.state != "given" or before.effective_at <= choice.effective_at)
 
 
 def changes_within(moments: Sequence[datetime], after: datetime, until: datetime) -> bool:

@@ -1,7 +1,7 @@
 """What the consent stamps of events say, put on record: one record per change of mind."""
 
 from collections.abc import Collection, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy.orm import Session
@@ -127,20 +127,11 @@ def _choices(
                 last is None
                 or stamp.answer
                 or last[0] != says
-                or _outdated(last[1], at, purpose, changes.get(speaker, ()))
+                or consent.changes_within(changes.get(speaker, ()), last[1], at)
             ):
                 before_it[speaker, key] = says, at
                 choices.append(_choice(item, speaker, purpose, state, stamp))
     return choices
-
-
-def _outdated(
-    said: datetime, at: datetime, purpose: consent.Purpose, changes: Sequence[datetime]
-) -> bool:
-    """Say whether what was said then may have lapsed, or been overtaken by a record, until now."""
-    if purpose.valid_days is not None and at - said >= timedelta(days=purpose.valid_days):
-        return True
-    return bool(changes) and consent.changes_within(changes, said, at)
 
 
 def _changes(session: Session, said: Sequence[Said]) -> consent.Moments:

@@ -2,8 +2,8 @@
 -- what came twice, of the same time: what arrives later from between two answers would else change
 -- which was the last. Of what a browser goes on saying with every event (evidence.event_stamp), or an
 -- importer states, it is all that says nothing else than what stood at its time. And that never lifts
--- a refusal that is proved better, nor makes a stale grant count again: a browser goes on saying what
--- its banner said once. A child's yes takes the place of no guardian's.
+-- a refusal that is proved better, nor makes a grant count again that is stale or has lapsed: a browser
+-- goes on saying what its banner said once. A child's yes takes the place of no guardian's.
 -- A refusal of what was given before is a withdrawal. A grant dated in the future does not stand yet,
 -- and so does not make one that acts now a repetition.
 -- Of universal opt-outs the first is written: it stands until a grant that overrides it, and browsers
@@ -54,7 +54,8 @@ WHERE :repeat
         WHEN r.proof > 1
           THEN (stood.order_time = r.order_time AND stood.proof >= r.proof
                 AND (stood.state = 'given') = (r.state = 'given')) IS NOT TRUE
-        WHEN stood.state IS NULL OR stood.state = 'expired' THEN true
+        WHEN stood.state IS NULL THEN true
+        WHEN stood.state = 'expired' THEN r.state <> 'given'
         WHEN r.state = 'given' THEN stood.state <> 'given' AND stood.proof <= r.proof
         ELSE stood.state = 'given' OR stood.proof < r.proof END
 ORDER BY r.order_time

@@ -150,11 +150,39 @@ def test_an_objection_after_a_consent_lapsed_is_recorded(session: Session) -> No
     assert stands(session, later) == "refused"
 
 
-def test_a_lapsed_consent_is_given_anew_and_not_taken_for_a_repetition(session: Session) -> None:
+@pytest.mark.parametrize("at_once", [True, False], ids=["one_batch", "one_by_one"])
+@pytest.mark.parametrize("guardian", [True, False], ids=["a_guardians", "their_own"])
+def test_a_stamp_gives_no_lapsed_consent_anew_and_an_answer_does(
+    session: Session, at_once: bool, guardian: bool
+) -> None:
+    """A browser goes on saying what its banner said once; what a guardian gave was never theirs."""
+    first = replace(choice("given", valid_days=2), evidence={"expressed_by": "guardian"})
+    first = first if guardian else replace(stamp("given", NOON), valid_days=2)
+    consent.record(session, [first], received_at=NOON)
+    given = [replace(stamp("given", NOON + n * DAY), valid_days=2) for n in range(1, 6)]
+    for some in [given] if at_once else [[one] for one in given]:
+        consent.record(session, some, received_at=NOON + 9 * DAY, repeat=False)
+    assert stands(session, NOON + DAY) == "given"
+    assert stands(session, NOON + 3 * DAY) == "expired"
+    assert len(states(session)) == 1
+    answer = choice("given", NOON + 6 * DAY, valid_days=2)
+    consent.record(session, [answer], received_at=NOON + 9 * DAY, repeat=False)
+    assert stands(session, NOON + 7 * DAY) == "given"
+
+
+def test_stamps_of_one_batch_outlive_no_consent(session: Session) -> None:
     given = [replace(stamp("given", NOON + n * DAY), valid_days=2) for n in range(5)]
     consent.record(session, given, received_at=NOON + 9 * DAY, repeat=False)
-    assert stands(session, NOON + 3 * DAY) == "given"
-    assert len(states(session)) == 3
+    assert stands(session, NOON + DAY) == "given"
+    assert stands(session, NOON + 4 * DAY) == "expired"
+    assert len(states(session)) == 1
+
+
+def test_a_stamp_that_refuses_what_has_lapsed_is_recorded(session: Session) -> None:
+    consent.record(session, [choice("given", NOON, valid_days=1)], received_at=NOON)
+    later = NOON + 2 * DAY
+    consent.record(session, [stamp("refused", later)], received_at=later, repeat=False)
+    assert stands(session, later) == "refused"
 
 
 def test_a_grant_dated_in_the_future_does_not_hide_the_one_given_now(session: Session) -> None:
