@@ -30,7 +30,7 @@ def test_a_tc_string_is_carried_as_far_as_it_denies(session: Session) -> None:
     consent.vendors.keep(session, {OLD: (restricted, NOW)})
     carry(session)
     assert why(session, 10) == "no_tc_string", "what it allowed is not carried"
-    allows = tc(**said)  # type: ignore[arg-type]
+    allows = tc(**said)  # type: ignore[arg-type]  # lists of numbers
     consent.vendors.keep(session, {NEW: (allows, NOW)})
     assert why(session, 10) is None
     assert why(session, 11) == "vendor_restricted"
