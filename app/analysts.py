@@ -30,15 +30,37 @@ MARK = "parcours analyst"
 VIEWS = ("events", "traits")
 #: RFC 7677 recommends so many at least.
 ITERATIONS = 4096
-#: What the statement of the decision asks, read from the catalogue at the time of each query.
+#: What the statement of the decision asks, read from the catalogue at the time of each query: the
+#: set form of `consent.catalogue.purpose`; a test holds the two equal on random versions.
 IN_FORCE = """
-  SELECT p.*, (SELECT coalesce(max(r.version), 0) FROM consent.purpose r
-               WHERE r.key = p.key AND r.renews AND r.version <= p.version
-                 AND (r.effective_from <= clock_timestamp() OR r.version = p.version)) AS renewed
+{marketing}, version AS (
+  SELECT p.*, row_number() OVER (ORDER BY p.version) AS n,
+         ARRAY(SELECT jsonb_array_elements_text(
+           CASE jsonb_typeof(p.declared -> 'special_categories')
+                WHEN 'array' THEN p.declared -> 'special_categories' END)) AS categories
   FROM consent.purpose p
-  WHERE p.key = {purpose}
-  ORDER BY p.effective_from <= clock_timestamp() DESC,
-           CASE WHEN p.effective_from <= clock_timestamp() THEN p.version ELSE -p.version END DESC
+  WHERE p.key = {purpose} AND p.effective_from <= clock_timestamp()
+), counting AS (
+  -- What all versions tell of whose grants still count; one that covers more than that renews.
+  SELECT v.n, CASE WHEN v.renews THEN v.version ELSE 0 END AS renewed,
+         v.categories AS told, v.explicit AS asked
+  FROM version v
+  WHERE v.n = 1
+  UNION ALL
+  SELECT v.n, CASE WHEN w.renews THEN v.version ELSE c.renewed END,
+         CASE WHEN w.renews THEN v.categories
+              ELSE ARRAY(SELECT unnest(c.told) INTERSECT SELECT unnest(v.categories)) END,
+         v.explicit AND (w.renews OR c.asked)
+  FROM counting c
+  JOIN version v ON v.n = c.n + 1
+  CROSS JOIN LATERAL (
+    SELECT v.renews OR v.lawful_basis = 'consent'
+      AND (NOT v.categories <@ c.told OR v.explicit AND NOT c.asked)) w(renews)
+)
+  SELECT v.key, v.mode, v.lawful_basis, v.explicit, v.adults_only, v.linkable, v.link_confidence,
+         v.direct_marketing OR v.key IN (SELECT key FROM marketing) AS direct_marketing, c.renewed
+  FROM version v JOIN counting c USING (n)
+  ORDER BY n DESC
   LIMIT 1
 """
 BASIS = "(SELECT lawful_basis FROM in_force)"
@@ -196,12 +218,22 @@ COLUMNS = {
 }  # fmt: skip
 
 
+def decided(purpose: str) -> str:
+    """Return what comes before a statement over `permission`: the decision, for everybody."""
+    permission = PARAMETER.sub(lambda found: PARAMETERS[found[1]], decision(None).text)
+    return f"WITH in_force AS ({in_force(purpose)}), permission AS ({permission})"
+
+
+def in_force(purpose: str) -> str:
+    """Return the query of the version in effect: one row, or none where there is no such."""
+    literal = "'" + purpose.replace("'", "''") + "'"
+    marketing = consent.catalogue.WITH_MARKETING.format(known="")
+    return IN_FORCE.format(purpose=literal, marketing=marketing)
+
+
 def _body(purpose: str, view: str) -> str:
     """Return the statement of a view: the decision, and what it lets be read."""
-    literal = "'" + purpose.replace("'", "''") + "'"
-    permission = PARAMETER.sub(lambda found: PARAMETERS[found[1]], decision(None).text)
-    in_force = IN_FORCE.format(purpose=literal)
-    return f"WITH in_force AS ({in_force}), permission AS ({permission}), {ALLOWED} {READS[view]}"
+    return f"{decided(purpose)}, {ALLOWED} {READS[view]}"
 
 
 def _called(purpose: str, view: str) -> str:

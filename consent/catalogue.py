@@ -50,34 +50,46 @@ def _columns(purpose: Purpose) -> dict[str, Any]:
     return {name: getattr(purpose, name) for name in COLUMNS}
 
 
-def _versions(session: Session, key: str | None) -> list[tuple[Purpose, datetime]]:
+def _versions(
+    session: Session, key: str | None, at: datetime | None = None
+) -> list[tuple[Purpose, datetime]]:
     """Return the versions of one purpose, or of all, in order, each with the time by our clock.
 
-    In one round trip, by a statement that is made once: every decision asks for its purpose. As
-    objects of all purposes it took 3 ms, and as a query that is put together each time .6.
+    What is direct marketing is that as of `at`, where one is given. In one round trip, by a
+    statement that is made once: every decision asks for its purpose. As objects of all purposes it
+    took 3 ms, and as a query that is put together each time .6.
     """
-    found = session.execute(_select(key is not None), {} if key is None else {"key": key})
+    asked = {"key": key, "at": at}
+    found = session.execute(
+        _select(key is not None, at is not None), {k: v for k, v in asked.items() if v is not None}
+    )
     return [(_purpose(row), row[-1]) for row in found]
 
 
 #: What is, was or will be below `marketing` is direct marketing, whether or not it says so itself:
 #: whoever objects to that (GDPR art. 21(2)) names none of them.
-_MARKETING = """
+WITH_MARKETING = """
 WITH RECURSIVE marketing AS (
   SELECT CAST('marketing' AS text) AS key
-  UNION SELECT p.key FROM consent.purpose p JOIN marketing m ON p.parent = m.key
+  UNION SELECT p.key FROM consent.purpose p JOIN marketing m ON p.parent = m.key{known}
 )
+"""
+#: Versions that were there then; before its first one a purpose is as that says.
+_KNOWN = """
+  WHERE least(p.created_at, p.effective_from) <= :at
+     OR p.version = (SELECT min(f.version) FROM consent.purpose f WHERE f.key = p.key)
 """
 
 
 @cache
-def _select(one: bool) -> sa.TextClause:
+def _select(one: bool, past: bool) -> sa.TextClause:
     where = " WHERE key = :key" if one else ""
     marketing = "direct_marketing OR key IN (SELECT key FROM marketing)"
     columns = ", ".join(marketing if name == "direct_marketing" else name for name in COLUMNS)
     order = " ORDER BY key, version"
+    below = WITH_MARKETING.format(known=_KNOWN if past else "")
     query = f"SELECT {columns}, clock_timestamp() FROM consent.purpose{where}{order}"  # noqa: S608 -- names of our own columns
-    return sa.text(_MARKETING + query)
+    return sa.text(below + query)
 
 
 def _purpose(row: Sequence[Any]) -> Purpose:
@@ -91,7 +103,7 @@ def purposes(session: Session, *, at: datetime | None = None) -> dict[str, Purpo
     version takes effect. Once there is, an earlier time is answered by that one: it is what the
     records of then were made on.
     """
-    return _in_effect(_versions(session, None), at)
+    return _in_effect(_versions(session, None, at), at)
 
 
 def _in_effect(
@@ -141,7 +153,7 @@ def _wider(new: Purpose, counting: Iterable[Purpose]) -> str | None:
 
 def purpose(session: Session, key: str, *, at: datetime | None = None) -> Purpose:
     """Return the version of one purpose in effect, now or at a time; raises PurposeNotFound."""
-    found = _in_effect(_versions(session, key), at).get(key)
+    found = _in_effect(_versions(session, key, at), at).get(key)
     if found is None:
         raise PurposeNotFound(key)
     return found

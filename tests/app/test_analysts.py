@@ -1,8 +1,10 @@
 """Check 85: a role for analyses reads what consent lets it, and can do nothing else."""
 # ruff: noqa: S608 -- the statements here are of ours
 
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +18,7 @@ from app import analysts
 from app.consents.permission import parameters, permissions
 from app.consents.record import record
 from app.errors import AnalystExists, AnalystNotFound, DefinitionInvalid
+from consent.tables import PurposeVersion
 from identity import people
 from tests.app.privacy.conftest import World, world
 
@@ -141,6 +144,106 @@ def test_85_the_views_decide_as_the_product_does_by_every_version_of_the_purpose
             session.execute(sa.text("UPDATE consent.purpose SET effective_from = now() "
                                     "WHERE effective_from > now()"))  # fmt: skip
         assert both() == (0, 0), "earlier consent is stale"
+
+
+def test_85_the_views_know_what_is_below_marketing_and_what_was_widened(world: World) -> None:
+    """Neither of which a version says of itself."""
+    live(world)
+    with world.sessions.begin() as session:
+        for user in ("yes", "silent"):
+            demand = (
+                "INSERT INTO consent.restriction (namespace, value, kind, from_at, reason_ref) "
+                "VALUES ('user_id', :user, 'objection_marketing', now(), 'test')"
+            )
+            session.execute(sa.text(demand), {"user": user})
+        below = consent.Purpose(
+            "offers", lawful_basis="legitimate_interests", parent="marketing",
+            effective_from=datetime.now(UTC),
+        )  # fmt: skip
+        consent.catalogue.add_purpose(session, below)
+    with role(world, PURPOSE, "offers") as ask:
+        with world.sessions() as session:
+            allowed = {p.profile_id for p in named(session, "offers") if p.allowed}
+        assert len(allowed) == 1, "of the three, only one has not objected"
+        seen = ask("SELECT profile_id FROM analytics.\"offers:events\" WHERE name = 'Order'")
+        assert {row[0] for row in seen} == allowed
+
+        assert len(ask(EVENTS)) == 1
+        with world.sessions.begin() as session:
+            insert(session, PURPOSE, 2, explicit=True)
+            reasons = {p.reason for p in permissions(session, PURPOSE)}
+            assert "given" not in reasons
+            assert "stale_notice" in reasons
+        assert ask(EVENTS) == [], "who agreed before that asked for it was not asked"
+
+
+@dataclass(frozen=True)
+class Named:
+    """What is decided of one profile."""
+
+    profile_id: Any
+    allowed: bool
+
+
+def named(session: Session, purpose: str) -> list[Named]:
+    decided = permissions(session, purpose)
+    profiles = people.profile_ids(session, [p.person_id for p in decided])
+    return [Named(profiles[p.person_id], p.allowed) for p in decided]
+
+
+def insert(session: Session, key: str, version: int, **more: Any) -> None:
+    """Write a version straight into the table: also one that would be refused today."""
+    said = {
+        "lawful_basis": "consent", "mode": "most_restrictive", "title": {}, "description": {},
+        "effective_from": datetime.now(UTC), **more,
+    }  # fmt: skip
+    session.execute(sa.insert(PurposeVersion).values(key=key, version=version, **said))
+
+
+SPECIAL = ("health", "religion", "sexual_orientation")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_85_the_version_in_force_is_that_of_the_product_whatever_versions_there_are(
+    session: Session, seed: int
+) -> None:
+    dice = random.Random(seed)  # noqa: S311 -- a seeded test, no secret
+    now = datetime.now(UTC)
+    keys = [f"random.{n}" for n in range(60)]
+    for n, key in enumerate(keys):
+        basis = dice.choice(("consent", "consent", "consent", "legitimate_interests"))
+        for version in range(1, dice.randrange(2, 8)):
+            insert(
+                session, key, version, lawful_basis=basis,
+                mode=dice.choice(("most_restrictive", "per_identifier")),
+                renews=dice.random() < 0.15, explicit=dice.random() < 0.2 * version,
+                adults_only=dice.random() < 0.2, linkable=dice.random() < 0.8,
+                direct_marketing=dice.random() < 0.2,
+                parent=dice.choice((None, None, None, "marketing", *keys[:n][-3:])),
+                declared=dice.choice((
+                    {}, {"special_categories": dice.sample(SPECIAL, dice.randrange(4))}
+                )),
+                effective_from=now + dice.choice((-9, -3, -1, -1, -1, 5)) * timedelta(days=1),
+            )  # fmt: skip
+    known = consent.catalogue.purposes(session)
+    values = ", ".join(f"{text} AS {name}" for name, text in analysts.PARAMETERS.items())
+    renewed = {"said": 0, "wider": 0, "no": 0, "below": 0}
+    for key in keys:
+        read = f"WITH in_force AS ({analysts.in_force(key)}) SELECT {values} FROM in_force"
+        row = session.execute(sa.text(read)).one_or_none()
+        if key not in known:
+            assert row is None
+            continue
+        assert row is not None
+        assert dict(row._mapping) == parameters(known[key], None)
+        by = [
+            v for v in consent.catalogue.versions(session, key) if v.version == known[key].renewed
+        ]
+        renewed["no" if not by else "said" if by[0].renews else "wider"] += 1
+        own = "SELECT direct_marketing FROM consent.purpose WHERE (key, version) = (:key, :version)"
+        said = session.scalar(sa.text(own), {"key": key, "version": known[key].version})
+        renewed["below"] += known[key].direct_marketing and not said
+    assert all(renewed.values()), renewed
 
 
 def test_whoever_adds_a_parameter_to_the_decision_gives_it_to_the_views(session: Session) -> None:

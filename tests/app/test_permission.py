@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import consent
+from app import analysts
 from app.consents.permission import decision, parameters, permissions
 from consent import Choice, Purpose, Voice, decide
 
@@ -258,6 +259,7 @@ def test_sql_and_python_decide_alike_and_for_the_same_reason(session: Session, s
         }
         expected, grown = population.expected(purpose)
         assert found == expected
+        assert _of_analysts(session, purpose.key, mine) == expected
         reasons.update(reason for _, reason in found.values())
         outgrown += grown
     assert {
@@ -267,6 +269,13 @@ def test_sql_and_python_decide_alike_and_for_the_same_reason(session: Session, s
         "not_explicit", "restricted", "objection", "underage", "guardian_needed",
     } == reasons.keys()  # fmt: skip
     assert outgrown, "somebody whose guardian agreed, and who is a child no more"
+
+
+def _of_analysts(session: Session, purpose: str, ids: set[int]) -> dict[int, tuple[bool, str]]:
+    """What the views of analysts decide."""
+    read = " SELECT identifier_id, allowed, reason FROM permission"
+    rows = session.connection().exec_driver_sql(analysts.decided(purpose) + read)
+    return {id_: (allowed, reason) for id_, allowed, reason in rows if id_ in ids}
 
 
 def test_asking_for_some_people_answers_for_all_their_identifiers_and_nobody_else(

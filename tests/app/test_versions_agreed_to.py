@@ -198,3 +198,29 @@ def test_a_version_that_was_widened_before_that_was_refused_renews(session: Sess
     )
     assert consent.catalogue.purpose(session, KEY).renewed == 3
     assert consent.catalogue.purpose(session, KEY, at=NOW - 2 * DAY).renewed == 2
+
+
+def test_what_is_announced_below_marketing_changes_no_answer_of_before(session: Session) -> None:
+    """But whoever asks of before its first version is told what that says."""
+    consent.catalogue.add_purpose(session, FIRST)
+    consent.catalogue.add_purpose(session, replace(FIRST, key="club.post", parent=KEY))
+    soon = replace(FIRST, version=2, parent="marketing", effective_from=NOW + 5 * DAY)
+    consent.catalogue.add_purpose(session, soon)
+    consent.catalogue.add_purpose(session, replace(FIRST, key="club.offers", parent="marketing"))
+    consent.catalogue.add_purpose(session, replace(FIRST, key="club.other"))
+
+    def marketing(at: datetime | None) -> set[str]:
+        known = consent.catalogue.purposes(session, at=at)
+        ours = {key for key in known if key.startswith("club.") and known[key].direct_marketing}
+        one_by_one = {
+            key
+            for key in known
+            if key.startswith("club.")
+            and consent.catalogue.purpose(session, key, at=at).direct_marketing
+        }
+        assert ours == one_by_one
+        return ours
+
+    assert marketing(NOW - DAY) == {"club.offers"}
+    assert marketing(None) == {KEY, "club.post", "club.offers"}
+    assert marketing(NOW + 6 * DAY) == {KEY, "club.post", "club.offers"}
