@@ -29,7 +29,14 @@ UNION
 SELECT c.namespace, c.value, c.purpose, 'stale_notice'
 FROM consent.purpose p
 JOIN consent.current c ON c.purpose = p.key AND c.state = 'given' AND c.purpose_version < p.version
-WHERE p.renews AND p.effective_from > :since AND p.effective_from <= :until
+WHERE p.effective_from > :since AND p.effective_from <= :until
+  -- One renews as well that covers more than an earlier one; looking too often harms nobody.
+  AND (p.renews OR p.lawful_basis = 'consent' AND EXISTS (
+    SELECT FROM consent.purpose q
+    WHERE q.key = p.key AND q.version < p.version
+      AND (p.explicit AND NOT q.explicit
+           OR NOT coalesce(nullif(p.declared -> 'special_categories', 'null'), '[]')
+                  <@ coalesce(nullif(q.declared -> 'special_categories', 'null'), '[]'))))
 UNION
 SELECT r.namespace, r.value, r.purpose, r.state
 FROM consent.purpose p

@@ -144,6 +144,31 @@ def test_a_stale_or_lapsed_grant_of_profile_link_joins_nobody_any_more(officer: 
     assert link() == "given", "it stops matching, and takes nothing apart"
 
 
+@pytest.mark.parametrize(
+    "wider", ["explicit = true", """declared = '{"special_categories": ["health"]}'"""]
+)
+def test_so_it_is_when_a_version_takes_effect_that_covers_more_and_does_not_say_so(
+    officer: Officer, wider: str
+) -> None:
+    """Versions from before that was refused: each renews when it takes effect."""
+    officer.say("given", "profile.link", "marketing.email")
+    officer.work()
+    assert officer.add("profile.link", 2) == 201
+    widened = f"UPDATE consent.purpose SET {wider} WHERE key = 'profile.link' AND version = 2"  # noqa: S608 -- of ours
+
+    def link() -> str:
+        officer.work()
+        with officer.sessions() as session:
+            query = "SELECT link_consent FROM identity.identifier WHERE value = 'ada'"
+            return str(session.scalar(sa.text(query)))
+
+    with officer.sessions.begin() as session:
+        session.execute(sa.text("SET LOCAL session_replication_role = replica"))
+        session.execute(sa.text(widened))
+    assert officer.ask("profile.link")["reason"] == "stale_notice"
+    assert link() == "unknown"
+
+
 def test_a_refusal_goes_down_the_tree_and_a_grant_does_not(officer: Officer) -> None:
     officer.say("given", "marketing")
     assert officer.ask("marketing.email")["reason"] == "unknown"
