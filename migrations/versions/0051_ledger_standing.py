@@ -14,15 +14,16 @@ REFERENCING = {
     "UPDATE": "OLD TABLE AS old_rows NEW TABLE AS new_rows",
     "DELETE": "OLD TABLE AS old_rows",
 }
-#: All rows of each identifier that a statement changed, once nobody else is changing them. Of an
-#: erasure the ledger tells nothing here: it ends with the identifier's key. The time at which a TC
-#: string was last sent is no change.
+#: All rows of each identifier that a statement changed, once nobody else is changing them: of the
+#: one TC string of an identifier its row sees to that, of other tables 256 locks do, since a batch
+#: may change thousands and the server has room for some thousands of locks. Of an erasure the ledger
+#: tells nothing here: it ends with the identifier's key. The time at which a TC string was last sent
+#: is no change.
 STATE = """
 CREATE FUNCTION consent.state_standing() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog SET timezone = 'UTC' AS $$
 DECLARE
   changed jsonb;
-  one record;
 BEGIN
   IF TG_OP = 'INSERT' THEN
     changed := (SELECT jsonb_agg(DISTINCT jsonb_build_array(namespace, value)) FROM new_rows);
@@ -37,19 +38,22 @@ BEGIN
   ELSIF NOT EXISTS (SELECT FROM consent.erasure WHERE transaction = pg_current_xact_id()) THEN
     changed := (SELECT jsonb_agg(DISTINCT jsonb_build_array(namespace, value)) FROM old_rows);
   END IF;
-  FOR one IN SELECT c ->> 0 AS namespace, c ->> 1 AS value
-             FROM jsonb_array_elements(changed) c ORDER BY 1, 2 LOOP
-    PERFORM pg_advisory_xact_lock(hashtextextended(
-      TG_TABLE_NAME || ':' || one.namespace || ':' || one.value, 0));
-    EXECUTE format($state$
-      INSERT INTO consent.ledger_statement (about, kind, public, namespace, value, body)
-      SELECT gen_random_uuid(), 'standing', jsonb_build_object('of', %1$L), $1, $2,
-             CAST(jsonb_build_object('namespace', $1, 'value', $2, 'rows', coalesce(
-               jsonb_agg(to_jsonb(a) - 'said_at'
-                         ORDER BY CAST(to_jsonb(a) - 'said_at' AS text)), '[]')) AS text)
-      FROM consent.%1$I a WHERE a.namespace = $1 AND a.value = $2
-    $state$, TG_TABLE_NAME) USING one.namespace, one.value;
-  END LOOP;
+  IF TG_TABLE_NAME <> 'tc_string' THEN
+    PERFORM pg_advisory_xact_lock(k) FROM (
+      SELECT DISTINCT hashtextextended(TG_TABLE_NAME || ' stands ' || (hashtextextended(
+               (c ->> 0) || ':' || (c ->> 1), 0) & 255), 0) AS k
+      FROM jsonb_array_elements(changed) c ORDER BY k) locks;
+  END IF;
+  EXECUTE format($state$
+    INSERT INTO consent.ledger_statement (about, kind, public, namespace, value, body)
+    SELECT gen_random_uuid(), 'standing', jsonb_build_object('of', %1$L), c ->> 0, c ->> 1,
+           CAST(jsonb_build_object('namespace', c ->> 0, 'value', c ->> 1, 'rows', coalesce(
+             (SELECT jsonb_agg(to_jsonb(a) - 'said_at'
+                               ORDER BY CAST(to_jsonb(a) - 'said_at' AS text))
+              FROM consent.%1$I a WHERE a.namespace = c ->> 0 AND a.value = c ->> 1), '[]'))
+           AS text)
+    FROM jsonb_array_elements($1) c ORDER BY c ->> 0, c ->> 1
+  $state$, TG_TABLE_NAME) USING changed;
   RETURN NULL;
 END $$;
 """
