@@ -172,6 +172,11 @@ def history(session: Session) -> Versions:
     return Versions(version for version, _ in _versions(session, None))
 
 
+def count(session: Session) -> int:
+    """Return how many versions of purposes there are; none goes, and none changes."""
+    return session.scalar(sa.select(sa.func.count()).select_from(PurposeVersion)) or 0
+
+
 def presented(session: Session, notice: NoticeVersion) -> dict[str, int]:
     """Return, by key, the last version of each purpose that a notice can have told of.
 

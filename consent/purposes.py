@@ -75,6 +75,10 @@ class Versions:
         for version in versions:
             self._by_key.setdefault(version.key, []).append(version)
 
+    def __len__(self) -> int:
+        """Return how many versions there are."""
+        return sum(map(len, self._by_key.values()))
+
     def at(self, key: str, when: datetime, *, last: int | None = None) -> Purpose:
         """Return the version that was in effect then, the first one before any was.
 

@@ -1,6 +1,7 @@
 """What the consent stamps of events say, put on record: one record per change of mind."""
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
@@ -48,6 +49,8 @@ def record(
     changes = _changes(session, said)
     given = _given(session, {one.speaker for one in said if one.stamp.whole}, now)
     choices = _choices(said, given, changes, memory)
+    if any(choice.state != "given" for choice in choices):
+        choices += _added_meanwhile(session, choices, memory, now)
     strings = {one.speaker: (one.stamp.tc, _at(one)) for one in said if one.stamp.tc}
     denying = {(c.namespace, c.value) for c in choices if c.state != "given"} | strings.keys()
     if denying:  # what is being sent was decided before this; who is new is in nothing yet
@@ -132,6 +135,37 @@ def _choices(
                 before_it[speaker, key] = says, at
                 choices.append(_choice(item, speaker, purpose, state, stamp))
     return choices
+
+
+def _added_meanwhile(
+    session: Session, choices: Sequence[consent.Choice], memory: Memory, now: datetime
+) -> list[consent.Choice]:
+    """Return the refusals of what came to be below a refused purpose since this batch began.
+
+    From here on until the commit nothing does: whoever adds it would not see these.
+    """
+    consent.catalogue.hold(session)
+    if consent.catalogue.count(session) == len(memory.versions):
+        return []
+    versions = consent.catalogue.history(session)
+    trees = [
+        [*tree.values()]
+        for tree in (consent.catalogue.purposes(session), consent.catalogue.announced(session))
+    ]
+    said = {(c.namespace, c.value, c.purpose) for c in choices}
+    found: dict[tuple[str, str, str, datetime, str | None], consent.Choice] = {}
+    for no in choices:
+        if no.state == "given":
+            continue
+        keys = {key for tree in trees for key in consent.catalogue.below(tree, no.purpose)}
+        for key in sorted(keys - memory.below(no.purpose)):
+            if (no.namespace, no.value, key) not in said:
+                purpose = versions.at(key, min(no.effective_at, now))
+                one = replace(
+                    no, purpose=key, purpose_version=purpose.version, valid_days=purpose.valid_days
+                )
+                found[no.namespace, no.value, key, no.effective_at, no.universal] = one
+    return list(found.values())
 
 
 def _changes(session: Session, said: Sequence[Said]) -> consent.Moments:

@@ -108,6 +108,10 @@ class Memory:
             self._stamps.clear()
             self._voices.clear()
 
+    def below(self, key: str) -> frozenset[str]:
+        """Return what lies below a purpose, now or by what is announced."""
+        return self._below.get(key, frozenset())
+
     def ids(self, session: Session, wanted: set[Speaker]) -> dict[Speaker, int]:
         """Return the ids of these identifiers, made where new; kept once committed."""
         known = self._ids

@@ -1,5 +1,7 @@
 """A grant is of the version of its purpose that was in effect when it was given, however late."""
 
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -94,6 +96,81 @@ def test_and_with_what_an_importer_states(sessions: Sessions) -> None:
     with sessions() as session:
         assert agreed(session, "vera") == [(1, "stale_notice")]
         assert agreed(session, "nora") == [(2, "given")]
+
+
+class Overtaken(Memory):
+    """The memory of a writer that is overtaken by somebody who adds versions of purposes."""
+
+    def __init__(self, sessions: Sessions, *versions: Purpose) -> None:
+        super().__init__()
+        self.sessions, self.versions_to_come = sessions, versions
+
+    def refresh(self, session: Session) -> None:
+        super().refresh(session)
+        with self.sessions.begin() as other:
+            for version in self.versions_to_come:
+                consent.catalogue.add_purpose(other, version)
+        self.versions_to_come = ()
+
+
+def refused(sessions: Sessions, memory: Memory, meanwhile: Callable[[], None]) -> set[str]:
+    """Refuse `club` by an event, and say which purposes are refused in the end."""
+    with sessions.begin() as session:
+        source = sources.settings_of(sources.find(session, "web"))
+        said = {"consent": {"categoryPreferences": {"club": False, "club.kept": True}}}
+        envelope = read(message("Seen", NOW, said), received_at=NOW, largest=10_000)
+        assert isinstance(envelope, Envelope)
+        events.append(session, [Item(source, envelope, NOW)], memory)
+        meanwhile()
+    with sessions() as session:
+        rows = consent.history(session, [("user_id", "vera")])
+    assert all(row.stamp for row in rows), "of each no more is proved than of the first"
+    return {row.purpose for row in rows if row.state == "refused"}
+
+
+@pytest.mark.usefixtures("write_key")
+def test_what_is_added_below_while_an_event_refuses_is_refused_too(sessions: Sessions) -> None:
+    club, kept = replace(FIRST, key="club"), replace(FIRST, key="club.kept")
+    below = [replace(FIRST, parent="club"), replace(FIRST, key="club.post", parent=KEY),
+             replace(FIRST, key="club.later", parent=KEY, effective_from=NOW + 5 * DAY),
+             replace(kept, version=2, parent="club"), replace(FIRST, key="club.other")]  # fmt: skip
+    with sessions.begin() as session:
+        for version in (club, kept):
+            consent.catalogue.add_purpose(session, version)
+    memory = Overtaken(sessions, *below)
+    assert refused(sessions, memory, lambda: None) == {"club", KEY, "club.post", "club.later"}
+
+
+@pytest.mark.usefixtures("write_key")
+def test_and_what_would_be_added_later_waits_until_it_can_see_the_refusal(
+    sessions: Sessions,
+) -> None:
+    with sessions.begin() as session:
+        consent.catalogue.add_purpose(session, replace(FIRST, key="club"))
+        consent.catalogue.add_purpose(session, replace(FIRST, key="club.kept"))
+
+    def add() -> None:
+        with sessions.begin() as session:
+            consent.catalogue.add_purpose(session, replace(FIRST, parent="club"))
+
+    adding = threading.Thread(target=add)
+
+    def meanwhile() -> None:
+        adding.start()
+        waits = sa.text(
+            "SELECT count(*) FROM pg_locks WHERE NOT granted "
+            "AND relation = CAST('consent.purpose' AS regclass)"
+        )
+        with sessions() as session:
+            while adding.is_alive() and not session.scalar(waits):
+                session.rollback()
+        assert adding.is_alive(), "it waits for who refuses"
+
+    assert refused(sessions, Memory(), meanwhile) >= {"club"}
+    adding.join(20)
+    with sessions() as session:
+        rows = consent.history(session, [("user_id", "vera")], purpose=KEY)
+    assert [(row.state, row.stamp) for row in rows] == [("refused", True)]
 
 
 def message(event: str, at: datetime, context: Any) -> Any:
