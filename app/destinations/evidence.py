@@ -93,6 +93,7 @@ def prove(session: Session, keys: KeyById, row: Disclosure) -> str:
             **before,
             "identifiers": _named(session, send, row.identifier_ids),
             "purpose": _proof(session, store.index_of(session, purpose)),
+            "versions": list(_versions(session, send, records)),
             "records": [
                 {"proof": _proof(session, index), "opening": opening(session, keys, index)}
                 for _, index in sealed
@@ -156,6 +157,18 @@ def _records(session: Session, send: Any, ids: Collection[int]) -> list[consent.
         return []
     whose = sorted((i.namespace, i.value) for i in people.identifiers(session, ids))
     return consent.history(session, whose, purpose=send["purpose"])
+
+
+def _versions(
+    session: Session, send: Any, records: Sequence[consent.ConsentRecord]
+) -> Iterator[str]:
+    """Yield the versions before that of a send, from the oldest that it was agreed to for."""
+    agreed = [record.purpose_version for record in records if str(record.id) in send["records"]]
+    wanted = int(send["purpose_version"])
+    for one in consent.catalogue.versions(session, send["purpose"]) if agreed else ():
+        if min(agreed) <= one.version < wanted:
+            about = catalogue_id("purpose", one.key, one.version)
+            yield _proof(session, store.index_of(session, about))
 
 
 def _index(session: Session, record: consent.ConsentRecord, send: Any) -> int | None:

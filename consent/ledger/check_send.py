@@ -58,6 +58,7 @@ MINUTE = timedelta(minutes=1)  # to which an entry tells times
 TOLD_BEFORE = "told_before"
 BACK = ("release", "forget", "tell")  # intents that give a receiver nothing it had not
 NEWS = ("segment.entered", "profile.updated")  # what leaves of before intents were told gave
+BEST = 3  # as well as a record can be proved
 Said = Mapping[str, Any]
 
 
@@ -72,9 +73,10 @@ def check_send(text: str, vkeys: Iterable[str]) -> dict[str, Any]:
     It holds when the send is in a manifest in the log that was made within a day of the decision,
     and names the identifiers; the purpose is there, in force, with that lawful basis; and where
     this is consent, each record that it names is there, was given for the purpose by an identifier
-    of the send, was on record and in force then, with its notice. What takes back needs no consent,
-    but that the receiver was told of this profile before is proved too. No refusal by an identifier
-    of the send that is shown may have stood then. Whether there are others only the whole log says.
+    of the send, was on record and in force then, with its notice, and no version of the purpose
+    that is shown had ended it. What takes back needs no consent, but that the receiver was told of
+    this profile before is proved too. No refusal by an identifier of the send that is shown may
+    have stood then. Whether there are others only the whole log says.
     Raises ProofInvalid.
     """
     given, keys = json.loads(text), list(vkeys)
@@ -86,6 +88,8 @@ def check_send(text: str, vkeys: Iterable[str]) -> dict[str, Any]:
     if not shown <= set(send["identifiers"]) or bool(shown) != bool(send["identifiers"]):
         raise ProofInvalid("the identifiers are not those that the send names")
     purpose = _purpose(send, check(given["purpose"], keys).entry)
+    versions = [_version(send, check(one, keys).entry) for one in given.get("versions", ())]
+    versions = [*versions, purpose]
     records = [_record(one, keys) for one in given["records"]]
     relied = _relied(send, [body for _, body in records])
     if send["reason"] == TOLD_BEFORE:
@@ -93,8 +97,8 @@ def check_send(text: str, vkeys: Iterable[str]) -> dict[str, Any]:
     else:
         _check_basis(send, purpose, relied)
         for body in relied:
-            _check_grant(send, purpose, body)
-        _check_refusals(send, purpose, [body for _, body in records])
+            _check_grant(send, versions, body)
+        _check_refusals(send, versions, [body for _, body in records])
     entries = [entry for entry, body in records if body in relied]
     if any(time(entry["logged"]) > time(manifest["logged"]) + LATE for entry in entries):
         raise ProofInvalid("a record that the send names was logged long after the send")
@@ -142,6 +146,16 @@ def _purpose(send: Said, entry: Said) -> dict[str, Any]:
     begins = content.get("effective_from")  # which earlier entries do not tell
     if begins and time(begins) > time(send["decided_at"]):
         raise ProofInvalid("the purpose was not in force then")
+    return content
+
+
+def _version(send: Said, entry: Said) -> dict[str, Any]:
+    """Return an earlier version of the purpose that a send names."""
+    if (entry["type"], entry.get("purpose")) != ("purpose", send["purpose"]):
+        raise ProofInvalid("a version that is shown is of another purpose")
+    content: dict[str, Any] = json.loads(entry["content"])
+    if not int(entry["version"]) == content["version"] < int(send["purpose_version"]):
+        raise ProofInvalid("a version that is shown is none of before the send")
     return content
 
 
@@ -202,49 +216,127 @@ def _check_basis(send: Said, purpose: Said, relied: Collection[Said]) -> None:
         raise ProofInvalid("an identifier of the send has not agreed, and each has to by itself")
 
 
-def _check_grant(send: Said, purpose: Said, body: Said) -> None:
+def _check_grant(send: Said, versions: Sequence[Said], body: Said) -> None:
     """Demand that a record on which a send rests allowed it when it was decided."""
     at, name = time(send["decided_at"]), f"record {body['id']}"
     version, wanted = int(body["purpose_version"]), int(send["purpose_version"])
-    end = time(body["valid_until"]) if body["valid_until"] else None
-    evidence = body["evidence"]
     if (body["state"], body["purpose"]) != ("given", send["purpose"]):
         raise ProofInvalid(f"{name} does not allow the purpose")
-    if version > wanted or (purpose.get("renews") and version < wanted):
-        raise ProofInvalid(f"{name} is of another version of the purpose")
-    carried = purpose.get("explicit") and evidence.get("event_stamp")
-    if carried or evidence.get("unproven") is True:
+    if version > wanted or _renewed(versions, version, at):
+        raise ProofInvalid(f"{name} is of another version of the purpose, or of one not shown")
+    if not _of_that_kind(versions, body):
         raise ProofInvalid(f"{name} is no consent of the kind that the purpose asks for")
-    if not _on_record(body, at) or time(body["effective_at"]) > at or (end and end <= at):
+    if not _acts(body, at) or _lapsed(body, at):
         raise ProofInvalid(f"{name} was not in force then")
 
 
-def _check_refusals(send: Said, purpose: Said, records: Sequence[Said]) -> None:
+def _renewed(versions: Iterable[Said], since: int, at: datetime) -> bool:
+    """Say whether a version in force by then ended the grants that were given for this one.
+
+    It says that it renews, or covers what one whose grants count does not. Of a version that is not
+    shown nobody knows what it covered.
+    """
+    counting = [one for one in versions if one["version"] == since]
+    for version in sorted(versions, key=lambda one: int(one["version"])):
+        begins = version.get("effective_from")
+        if version["version"] <= since or (begins and time(begins) > at):
+            continue
+        if version.get("renews") or any(_wider(version, old) for old in counting):
+            return True
+        counting.append(version)
+    return not counting or counting[0]["version"] != since
+
+
+def _wider(new: Said, old: Said) -> bool:
+    """Say whether a version covers more, by special categories or since it was not explicit."""
+    more, less = (
+        set((one.get("declared") or {}).get("special_categories") or ()) for one in (new, old)
+    )
+    return bool(more - less) or bool(new.get("explicit") and not old.get("explicit"))
+
+
+def _of_that_kind(versions: Sequence[Said], body: Said) -> bool:
+    """Say whether a grant is proved, and explicit where the purpose of the send asks for that."""
+    carried = versions[-1].get("explicit") and body["evidence"].get("event_stamp")
+    return not carried and body["evidence"].get("unproven") is not True
+
+
+def _check_refusals(send: Said, versions: Sequence[Said], records: Iterable[Said]) -> None:
     """Demand that no refusal stood, of those who are named by the send and on record.
 
-    What the same identifier granted later has ended it; so has, where the purpose says so, what an
-    account granted later for all of its devices.
+    What the same identifier granted later has ended it, if that is proved as well; so has, where
+    the purpose says so, what an account granted later for all of its devices.
     """
     at = time(send["decided_at"])
-    wide = purpose["mode"] == "latest_explicit"
-    grants = [
-        body for body in records
-        if body["state"] == "given" and _on_record(body, at) and time(body["effective_at"]) <= at
-    ]  # fmt: skip
+    heard: dict[str, list[Said]] = {}
     for body in records:
-        if (
-            body["state"] == "given"
-            or body["purpose"] != send["purpose"]
-            or _whose(send, body) not in send["identifiers"]
-            or not _on_record(body, at - AT_ONCE)
-        ):
-            continue
-        if not any(
-            time(grant["order_time"]) > time(body["order_time"])
-            and (_whose(send, grant) == _whose(send, body) or (wide and grant.get("account_wide")))
+        whose, given = _whose(send, body), body["state"] == "given"
+        counts = _acts(body, at) if given else _on_record(body, at - AT_ONCE)
+        if body["purpose"] == send["purpose"] and whose in send["identifiers"] and counts:
+            heard.setdefault(whose, []).append(body)
+    said = [(max(theirs, key=_order), _refusal(theirs, at)) for theirs in heard.values()]
+    wide = [
+        time(last["order_time"])
+        for last, no in said
+        if versions[-1]["mode"] == "latest_explicit" and no is None and last.get("account_wide")
+        and not _lapsed(last, at) and _of_that_kind(versions, last)
+        and not _renewed(versions, int(last["purpose_version"]), at)
+    ]  # fmt: skip
+    for last, no in said:
+        if no is not None and all(time(last["order_time"]) >= since for since in wide):
+            raise ProofInvalid(f"record {no['id']} had refused it before")
+
+
+def _refusal(theirs: Sequence[Said], at: datetime) -> Said | None:
+    """Return the refusal that stands of what one identifier said of a purpose; None: none does.
+
+    One of a universal signal stands until a grant that overrides it, for as long as this counts.
+    """
+    refusals = sorted((one for one in theirs if one["state"] != "given"), key=_order, reverse=True)
+    grants = [one for one in theirs if one["state"] == "given"]
+    for no in refusals:
+        since = time(no["order_time"])
+        if not any(time(g["order_time"]) > since and _proof(g) >= _proof(no) for g in grants):
+            return no
+    for no in refusals:
+        if no.get("universal") == "opt_out" and not any(
+            grant.get("universal") == "override" and _proof(grant) == BEST
+            and time(grant["order_time"]) > time(refusals[0]["order_time"])
+            and not _lapsed(grant, at)
             for grant in grants
-        ):
-            raise ProofInvalid(f"record {body['id']} had refused it before")
+        ):  # fmt: skip
+            return no
+    return None
+
+
+def _order(body: Said) -> tuple[datetime, bool, datetime, int]:
+    """Return which of two records is the later: of equal times the refusal is."""
+    times = time(body["order_time"]), time(body["recorded_at"])
+    return times[0], body["state"] != "given", times[1], body["seq"]
+
+
+def _proof(body: Said) -> int:
+    """Return how well a record is proved, whatever it says of that itself.
+
+    0: a grant that somebody collected who holds no proof; 1: what events carry along, or an
+    importer states; 2: what a key that stands in every page says of a name; 3: all else.
+    """
+    evidence, page = body["evidence"], body["collected_by"].startswith("source:")
+    if body["state"] == "given" and evidence.get("unproven") is True:
+        return 0
+    if evidence.get("event_stamp") is True or evidence.get("stated_by_importer") is not None:
+        return 1
+    named_by_page = page and body["namespace"] != "anonymous_id"
+    claimed = evidence.get("claimed") is True
+    return 2 if claimed or (named_by_page and evidence.get("server_side") is not True) else BEST
+
+
+def _acts(grant: Said, at: datetime) -> bool:
+    return _on_record(grant, at) and time(grant["effective_at"]) <= at
+
+
+def _lapsed(grant: Said, at: datetime) -> bool:
+    return bool(grant["valid_until"]) and time(grant["valid_until"]) <= at
 
 
 def _on_record(body: Said, at: datetime) -> bool:

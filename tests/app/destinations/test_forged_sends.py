@@ -18,6 +18,7 @@ from app.destinations.tables import Disclosure
 from app.settings import Settings
 from consent.ledger import check, check_send
 from consent.ledger.canonical import canonical
+from consent.tables import PurposeVersion
 from identity import graph
 from tests.app.destinations.test_evidence import EMAIL, World
 from tests.app.ledger.recording import tamper
@@ -242,3 +243,105 @@ def test_a_manifest_that_waits_to_be_sealed_is_nothing_wrong(world: World) -> No
     manifest.close(world.sessions)
     with world.sessions() as session:
         assert evidence.tampered(session) == []
+
+
+def sent_in_spite(
+    world: World, collected_by: str, *, universal: str | None = None, overrides: bool = False
+) -> None:
+    """Ada is told of on a grant that a page's key said, an hour after something was refused."""
+    with world.sessions.begin() as session:
+        now = datetime.now(UTC)
+        grant = consent.Choice(
+            "user_id", "ada", EMAIL, "given", now, "client:desk" if overrides else "source:shop",
+            notice={"key": "newsletter", "version": 1, "language": "de"},
+            universal="override" if overrides else None,
+        )  # fmt: skip
+        ada = graph.identify(session, [("user_id", "ada")])["user_id", "ada"]
+        consent.record(session, [grant], received_at=now)
+    world.send(ada)
+    with world.sessions.begin() as session:
+        earlier = now - timedelta(hours=1)
+        refusal = consent.Choice(
+            "user_id", "ada", EMAIL, "refused", earlier, collected_by, universal=universal
+        )
+        consent.record(session, [refusal], received_at=earlier)
+
+
+@pytest.mark.parametrize(
+    ("collected_by", "universal", "overrides"),
+    [("client:desk", None, False), ("source:shop", "opt_out", False)],
+    ids=["better proved", "universal"],
+)
+def test_a_refusal_is_ended_by_no_grant_that_is_proved_worse_or_overrides_nothing(
+    world: World, collected_by: str, universal: str | None, overrides: bool
+) -> None:
+    sent_in_spite(world, collected_by, universal=universal, overrides=overrides)
+    refused(world, "had refused it before")
+
+
+@pytest.mark.parametrize(
+    ("collected_by", "universal", "overrides"),
+    [("source:shop", None, False), ("source:shop", "opt_out", True)],
+    ids=["as well", "overridden"],
+)
+def test_a_refusal_is_ended_by_a_grant_that_is_proved_as_well_or_overrides_it(
+    world: World, collected_by: str, universal: str | None, overrides: bool
+) -> None:
+    sent_in_spite(world, collected_by, universal=universal, overrides=overrides)
+    vkeys = world.seal()
+    assert len(check_send.check_send(world.prove("ada"), vkeys)["records"]) == 2
+
+
+def test_a_grant_for_another_purpose_ends_no_refusal(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.send(world.agree("ada"))
+    world.agree("ada", "withdrawn")
+    with world.sessions.begin() as session:
+        record(
+            session, "user_id", "ada", {"analytics.audience": "given"}, collected_by="client:desk",
+            received_at=datetime.now(UTC),
+        )  # fmt: skip
+    earlier = (
+        "recorded_at = recorded_at - interval '1 h', effective_at = effective_at - interval '2 h'"
+    )
+    tamper(world.sessions, f"UPDATE consent.record SET {earlier} WHERE value = 'ada' AND seq > 1")  # noqa: S608 -- ours
+    history = consent.history
+    monkeypatch.setattr(consent, "history", lambda session, whose, **_: history(session, whose))
+    refused(world, "had refused it before")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sound"),
+    [
+        ({}, True),
+        ({"renews": True}, False),
+        ({"declared": {"special_categories": ["health"]}}, False),
+    ],
+    ids=["nothing", "renews", "covers more"],
+)
+def test_a_version_between_that_ended_grants_refutes_a_send(
+    world: World, changes: dict[str, Any], sound: bool
+) -> None:
+    """Also one of before it was refused to cover more without renewing."""
+    ada = world.agree("ada")
+    world.send(ada)
+    with world.sessions.begin() as session:
+        newest = consent.catalogue.purpose(session, EMAIL)
+        for add in (1, 2):
+            values = {**changes, "renews": add == 1 and changes.get("renews", False)}
+            version = replace(
+                newest, version=newest.version + add,
+                effective_from=datetime.now(UTC) - timedelta(hours=1), **values,
+            )  # fmt: skip
+            columns = {name: getattr(version, name) for name in consent.catalogue.COLUMNS}
+            session.execute(sa.insert(PurposeVersion).values(columns))
+    forge(world, lambda said: said.update(purpose_version=str(newest.version + 2)))
+    vkeys = world.seal()
+    proof = world.prove("ada")
+    if sound:
+        assert len(json.loads(proof)["versions"]) == 2
+        assert check_send.check_send(proof, vkeys)["records"]
+        return
+    with pytest.raises(check.ProofInvalid, match="of another version of the purpose"):
+        check_send.check_send(proof, vkeys)
