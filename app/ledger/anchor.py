@@ -6,13 +6,13 @@ administers the database cannot change it.
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from app.db import Sessions, advisory_lock
 from app.errors import AnchorUnusable
 from app.key_file import sync_folder
-from consent.ledger.check import Checkpoint, read_checkpoint
+from consent.ledger.check import Checkpoint, ProofInvalid, open_checkpoint, read_checkpoint
 from consent.ledger.store import checkpoints_after, head
 
 FILE = "checkpoints.txt"
@@ -80,8 +80,12 @@ class Anchor:
             raise AnchorUnusable(f"{self.path}: {error.strerror}") from error
 
 
-def publish(sessions: Sessions, anchor: Anchor) -> int:
-    """Add the checkpoints that are not there yet, and return how many. Raises AnchorUnusable."""
+def publish(sessions: Sessions, anchor: Anchor, own: Collection[str]) -> int:
+    """Add the checkpoints that are not there yet, and return how many. Raises AnchorUnusable.
+
+    Those that a key of this installation signed (`own`, as vkeys): the ledger is held against what
+    is there, so nothing gets there that whoever has the database wrote into it.
+    """
     done, after = 0, None
     while True:
         with sessions.begin() as session, advisory_lock(session, "ledger anchor") as mine:
@@ -92,10 +96,19 @@ def publish(sessions: Sessions, anchor: Anchor) -> int:
                 last = anchor.last(origin)
                 after = last.size if last else 0
             rows = checkpoints_after(session, after, limit=AT_ONCE)
-            new = [row.note for row in rows if row.note.startswith(f"{origin}\n")]
+            notes_here = (row.note for row in rows if row.note.startswith(f"{origin}\n"))
+            new = [note for note in notes_here if _signed(note, own)]
             if new:
                 anchor.add(new)
             done += len(new)
             if len(rows) < AT_ONCE:
                 return done
             after = rows[-1].size
+
+
+def _signed(note: str, own: Collection[str]) -> bool:
+    try:
+        open_checkpoint(note, own)
+    except ProofInvalid:
+        return False
+    return True

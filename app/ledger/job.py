@@ -29,5 +29,5 @@ class LedgerJob:
         if not self._compared and self.keystore.exists:
             self._compared = ending.agree(self._sessions, self.keystore, self.anchor)
         made = seal.run(self._sessions, self.keystore, self.anchor, host=self.host)
-        publish(self._sessions, self.anchor)
+        publish(self._sessions, self.anchor, self.keystore.vkeys())
         return made

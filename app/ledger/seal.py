@@ -117,7 +117,11 @@ def demand_same(session: Session, anchor: Anchor, signers: Sequence[Signer]) -> 
     try:
         said = open_checkpoint(here.note, [signer.vkey for signer in signers])
     except ProofInvalid as error:
-        raise LedgerForked(f"the newest checkpoint, of {here.size} entries, is not ours") from error
+        raise LedgerForked(
+            f"no key of this installation signed the newest checkpoint, of {here.size} entries, so "
+            "nothing more is signed: see `parcours ledger verify --full`; where the keystore is an "
+            "older one and no anchor is left, run `parcours ledger rotate-key --new-log` once"
+        ) from error
     if (said.size, said.root) != claimed:
         raise LedgerForked(f"the newest checkpoint is not the one of {here.size} entries")
 

@@ -16,9 +16,9 @@ REFERENCING = {
 }
 #: All rows of each identifier that a statement changed, once nobody else is changing them: of the
 #: one TC string of an identifier its row sees to that, of other tables 256 locks do, since a batch
-#: may change thousands and the server has room for some thousands of locks. Of an erasure the ledger
-#: tells nothing here: it ends with the identifier's key. The time at which a TC string was last sent
-#: is no change.
+#: may change thousands and the server has room for some thousands of locks. Of an erasure the
+#: ledger tells nothing here: it ends with the identifier's key. The time at which a TC string was
+#: last sent is no change.
 STATE = """
 CREATE FUNCTION consent.state_standing() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog SET timezone = 'UTC' AS $$

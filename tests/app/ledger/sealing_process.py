@@ -23,5 +23,5 @@ def seal_on(url: str, home: str, most: int, begun: Connection) -> None:
     begun.send("begun")
     while True:
         seal.run(sessions, job.keystore, job.anchor, host=job.host, most=most)
-        publish(sessions, job.anchor)
+        publish(sessions, job.anchor, job.keystore.vkeys())
         time.sleep(0.001)

@@ -40,7 +40,7 @@ def test_e79_after_the_key_is_destroyed_proofs_hold_and_nothing_tells_whose_entr
         for w in record(sessions, [choice("email:ada@example.org", state, evidence={"page": "/x"})])
     ]
     sealing()
-    publish(sessions, anchor)
+    publish(sessions, anchor, keystore.vkeys())
     [(key_id, key)] = keystore.of([ADA]).values()
     with sessions() as session:
         vkeys = store.vkeys(session)
@@ -242,7 +242,7 @@ def test_checkpoints_that_could_not_be_kept_are_kept_later_and_a_torn_one_again(
     for cut in range(len(whole) - 120, len(whole) - 1):
         path.write_bytes(whole[:cut])
         assert len(job.anchor.read()) == 1
-    assert publish(sessions, job.anchor) == 1
+    assert publish(sessions, job.anchor, job.keystore.vkeys()) == 1
     assert [n.split("\n")[1] for n in job.anchor.read()] == [str(size), str(size + 2)]
     job.keystore.close()
 

@@ -45,7 +45,7 @@ def test_what_a_destroyed_key_sealed_goes_from_an_older_database_too(
         [older] = session.execute(query, {"key": key}).mappings().all()
     erase(sessions, keystore)
     sealing()
-    publish(sessions, anchor)
+    publish(sessions, anchor, keystore.vkeys())
     tamper(
         sessions,
         "DELETE FROM consent.ledger_entry WHERE leaf_index >= :size",

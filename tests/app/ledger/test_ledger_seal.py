@@ -259,7 +259,7 @@ def test_a_restored_older_database_is_not_signed_over_what_was_signed_since(
         size = store.head(session).size
     people(sessions, 5, start=5)
     sealing()
-    publish(sessions, anchor)
+    publish(sessions, anchor, keystore.vkeys())
     tamper(  # as a restored backup would be
         sessions,
         "DELETE FROM consent.record WHERE value >= 'u-5'",
@@ -279,7 +279,7 @@ def test_a_restored_older_database_is_not_signed_over_what_was_signed_since(
         assert report.first_bad == size
         rotated = seal.rotate(session, keystore, host=HOST, overlap=NOW - NOW, new_log=True)
     assert sealing() == 2
-    assert publish(sessions, anchor) == 1
+    assert publish(sessions, anchor, keystore.vkeys()) == 1
     with sessions() as session:
         origin = store.head(session).note.partition("\n")[0]
         assert len(anchor.read(origin)) == 1 < len(anchor.read())

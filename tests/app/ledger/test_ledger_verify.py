@@ -167,13 +167,13 @@ FORGERIES: list[tuple[str, Change, int | str, str]] = [
 
 
 @pytest.fixture
-def sealed(sessions: Sessions, sealing: Sealing, anchor: Anchor) -> None:
+def sealed(sessions: Sessions, sealing: Sealing, anchor: Anchor, keystore: Keystore) -> None:
     """A ledger of some 350 entries with several checkpoints."""
     record(sessions, [choice("email:ada", evidence={"page": "/", "n": 1.50})])
     for part in range(3):
         people(sessions, 110, start=part * 110)
         sealing(most=1_000)
-    publish(sessions, anchor)
+    publish(sessions, anchor, keystore.vkeys())
 
 
 BACK_DATED = (
