@@ -11,6 +11,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from consent import catalogue
 from consent.ledger import statements
 from consent.ledger.store import statement
 from consent.records import Written
@@ -44,6 +45,7 @@ def carry(
     """
     if not old or not to:
         return Carried()
+    catalogue.hold(session)  # what is added below a purpose meanwhile would miss what is carried
     asked = {
         "namespaces": [n for n, _ in old], "values": [v for _, v in old],
         "to_namespaces": [n for n, _ in to], "to_values": [v for _, v in to],

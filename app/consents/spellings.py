@@ -22,6 +22,8 @@ def spread(session: Session, identifiers: Collection[int], *, now: datetime) -> 
     """
     found = set(identifiers)
     classes = respelling.spellings(session, found) if found else {}
+    if classes:
+        consent.catalogue.hold(session)  # what is added below a purpose meanwhile would miss this
     choices = []
     for same in classes.values():
         found.update(i for i, _, _ in same)

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import consent
@@ -38,6 +39,16 @@ def test_a_tc_string_is_carried_as_far_as_it_denies(session: Session) -> None:
     carry(session)  # back and forth: each stays once
     of = consent.vendors.strings_of(session, [NEW])
     assert sorted(one["of_a_former_address"] for one in of) == [False, True, True]
+
+
+def test_nobody_adds_a_purpose_while_refusals_are_carried(session: Session) -> None:
+    """It would hear neither what the old address refused nor what the new one does."""
+    carry(session)
+    held = sa.text(
+        "SELECT mode FROM pg_locks WHERE pid = pg_backend_pid() AND granted "
+        "AND relation = CAST('consent.purpose' AS regclass)"
+    )
+    assert "ShareLock" in session.scalars(held).all()
 
 
 def test_all_refusals_that_stand_are_carried_as_each_is_proved(session: Session) -> None:

@@ -181,6 +181,11 @@ def test_what_was_said_by_another_spelling_waits_too(people: World) -> None:
         with pytest.MonkeyPatch.context() as patch, people.sessions.begin() as session:
             patch.setattr(respelling, "spellings", lambda *_: {1: same})
             spellings.spread(session, [new], now=datetime.now(UTC))
+            held = sa.text(
+                "SELECT mode FROM pg_locks WHERE pid = pg_backend_pid() AND granted "
+                "AND relation = CAST('consent.purpose' AS regclass)"
+            )
+            order.extend(mode for mode in session.scalars(held) if mode == "ShareLock")
         order.append("copied")
 
     thread = threading.Thread(target=copy)
@@ -189,6 +194,6 @@ def test_what_was_said_by_another_spelling_waits_too(people: World) -> None:
         until_it_waits(people.sessions, thread)
         order.append("sent")
     thread.join(20)
-    assert order == ["sent", "copied"]
+    assert order == ["sent", "ShareLock", "copied"], "and nobody adds a purpose meanwhile"
     with people.sessions() as session:
         assert len(consent.history(session, [("email", "a.da@mail.test")])) == 1
