@@ -254,3 +254,47 @@ def test_a_destination_that_was_deleted_comes_back_as_removed_by_what_it_was_sen
     assert [tuple(row) for row in rows] == [
         (7, "mail house", "//mail.test", "marketing.email", False, True)
     ]
+
+
+def test_whom_newer_rules_of_the_catalogue_concern_is_looked_at_again(empty: sa.Engine) -> None:
+    schema.migrate(empty, "0055")
+    people = {"covered": 1, "agreed_anew": 2, "other": 1}
+    with Session(empty) as session, session.begin():
+        ids = graph.identify(session, [("user_id", name) for name in (*people, "objected")])
+        versions = (
+            "INSERT INTO consent.purpose (key, version, lawful_basis, mode, title, description, "
+            "parent, declared) VALUES (:key, :version, :basis, 'most_restrictive', '{}', '{}', "
+            ":parent, CAST(:declared AS jsonb))"
+        )
+        health = '{"special_categories": ["health"]}'
+        for key, version, basis, parent, declared in (
+            ("care", 1, "consent", None, "{}"),
+            ("care", 2, "consent", None, health),
+            ("news", 1, "consent", None, health),
+            ("news", 2, "consent", None, "{}"),
+            ("offers", 1, "contract", "marketing", "{}"),
+        ):
+            said = {"key": key, "version": version, "basis": basis, "parent": parent,
+                    "declared": declared}  # fmt: skip
+            session.execute(sa.text(versions), said)
+        choices = [
+            Choice("user_id", name, "news" if name == "other" else "care", "given", NOW, "test",
+                   purpose_version=version)
+            for name, version in people.items()
+        ]  # fmt: skip
+        consent.record(session, choices, received_at=NOW)
+        session.execute(
+            sa.text(
+                "INSERT INTO consent.restriction (namespace, value, kind, from_at, reason_ref) "
+                "VALUES ('user_id', 'objected', 'objection_marketing', now(), 'test')"
+            )
+        )
+        session.execute(sa.text("DELETE FROM app.touched"))
+    schema.migrate(empty)
+    with empty.connect() as connection:
+        rows = connection.execute(sa.text("SELECT identifier_id, details FROM app.touched"))
+        touched = {row.identifier_id: row.details for row in rows}
+    assert touched == {
+        ids["user_id", "covered"]: {"care": "stale_notice"},
+        ids["user_id", "objected"]: {"all": "objection_marketing"},
+    }
