@@ -7,6 +7,7 @@ WITH refused AS (
   FROM unnest(CAST(:namespaces AS text[]), CAST(:values AS text[])) AS o(namespace, value)
   CROSS JOIN LATERAL (
     SELECT * FROM consent.refused n WHERE n.namespace = o.namespace AND n.value = o.value
+    OFFSET 0  -- or all refusals of everybody would be found first
   ) n
 ), timed AS (
   SELECT r.*, t.namespace AS to_namespace, t.value AS to_value,

@@ -25,7 +25,7 @@ ORDER BY namespace, value, purpose, order_time DESC, recorded_at DESC, seq DESC
 """
 
 # Of each identifier and purpose all refusals that stand, the newest of each kind: a grant may lift
-# one and not the other.
+# one and not the other. OFFSET 0 as in 0037: who asks of one opt-out does not look at all of them.
 REFUSED = """
 CREATE VIEW consent.refused AS
 SELECT DISTINCT ON (n.namespace, n.value, n.purpose, n.proof, n.universal)
@@ -35,7 +35,8 @@ FROM consent.record n
 WHERE n.state <> 'given' AND (
   n.universal = 'opt_out' AND EXISTS (
     SELECT FROM consent.opted_out u
-    WHERE u.namespace = n.namespace AND u.value = n.value AND u.purpose = n.purpose)
+    WHERE u.namespace = n.namespace AND u.value = n.value AND u.purpose = n.purpose
+    OFFSET 0)
   OR NOT EXISTS (
     SELECT FROM consent.record g
     WHERE g.namespace = n.namespace AND g.value = n.value AND g.purpose = n.purpose
