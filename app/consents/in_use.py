@@ -11,6 +11,7 @@ else it holds has been taken in one order by all: jobs, identity, the list of th
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from time import monotonic
 
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
@@ -18,14 +19,17 @@ from sqlalchemy.orm import Session
 
 from app.db import Sessions
 
-#: How long a withdrawal waits for a receiver, in milliseconds. It must not depend on how slow one
-#: is; what is under way after that was decided before it.
+#: How long a withdrawal waits for receivers, in milliseconds: all that one transaction waits, of
+#: however many identifiers. It must not depend on how slow one is; what is under way after that was
+#: decided before it.
 PATIENCE_MS = 2_000
+#: What is left to a wait when others of its transaction took all of that: to have what is free.
+LEAST_MS = 100
 #: Withdrawals that wait for the senders of each identifier. Each is a lock, and the server has room
 #: for some thousands; what brings more of them waits for whoever sends anything.
 MOST = 1_000
-#: PostgreSQL's error codes for a lock that could not be had in time, or never.
-NOT_HAD = ("55P03", "40P01")
+#: PostgreSQL's error codes for locks that could not be had in time, each or all, or never.
+NOT_HAD = ("55P03", "57014", "40P01")
 #: In order, so that two who hold several never wait for each other.
 HOLD = sa.text(
     "SELECT pg_advisory_lock_shared(k) FROM ("
@@ -71,15 +75,24 @@ def wait_for_all(session: Session) -> bool:
 
 
 def _had(session: Session, locks: sa.TextClause, **parameters: list[int]) -> bool:
-    before = session.scalar(sa.text("SELECT current_setting('lock_timeout')"))
-    limit = sa.text("SELECT set_config('lock_timeout', :value, true)")
+    root = session.get_transaction()
+    of, waited = session.info.get(__name__, (None, 0.0))
+    if of is not root:
+        waited = 0.0
+    before = session.scalar(sa.text("SELECT current_setting('statement_timeout')"))
+    # Of the statement: that of a lock begins again with each of them.
+    limit = sa.text("SELECT set_config('statement_timeout', :value, true)")
+    most = max(LEAST_MS, PATIENCE_MS - int(waited * 1_000))
+    began = monotonic()
     try:
         with session.begin_nested():
-            session.execute(limit, {"value": f"{PATIENCE_MS}ms"})
+            session.execute(limit, {"value": f"{most}ms"})
             session.execute(locks, parameters)
             session.execute(limit, {"value": before})
     except OperationalError as error:
         if getattr(error.orig, "sqlstate", None) not in NOT_HAD:
             raise
         return False
+    finally:
+        session.info[__name__] = (session.get_transaction(), waited + monotonic() - began)
     return True

@@ -53,8 +53,68 @@ def test_a_receiver_that_does_not_answer_holds_nobody_up(
 ) -> None:
     monkeypatch.setattr(in_use, "PATIENCE_MS", 300)
     with in_use.held(sessions, [7]), sessions.begin() as session:
-        before = session.scalar(sa.text("SHOW lock_timeout"))
+        before = session.scalar(sa.text("SHOW statement_timeout"))
         started = monotonic()
         assert not in_use.wait(session, [7])
         assert monotonic() - started < 10
-        assert session.scalar(sa.text("SHOW lock_timeout")) == before, "and work goes on"
+        assert session.scalar(sa.text("SHOW statement_timeout")) == before, "and work goes on"
+
+
+def test_receivers_that_answer_one_after_the_other_hold_nobody_up_for_longer(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many senders there are, each with less than the patience left, and however often."""
+    monkeypatch.setattr(in_use, "PATIENCE_MS", 1_000)
+    with sessions() as session:
+        listed = (
+            "SELECT i FROM generate_series(7, 12) i ORDER BY hashtextextended('in use ' || i, 0)"
+        )
+        order = [*session.scalars(sa.text(listed))]
+    waiting, gone = threading.Event(), [threading.Event() for _ in order]
+    held = threading.Barrier(len(order) + 1)
+
+    def send(place: int) -> None:
+        with in_use.held(sessions, [order[place]]):
+            held.wait(20)
+            gone[place].wait(20)
+
+    def answer() -> None:  # each .7 s after the one before
+        waiting.wait(20)
+        for one in gone:
+            threading.Event().wait(0.7)
+            one.set()
+
+    threads = [threading.Thread(target=send, args=(place,)) for place in range(len(order))]
+    threads.append(threading.Thread(target=answer))
+    for thread in threads:
+        thread.start()
+    held.wait(20)
+    with sessions.begin() as session:
+        waiting.set()
+        assert not in_use.wait(session, order), "each of them was free within the patience"
+    for thread in threads:
+        thread.join(30)
+
+
+def test_all_waits_of_a_transaction_share_one_patience(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[str] = []
+
+    def asked(_: object, __: object, ___: object, parameters: object, *____: object) -> None:
+        if isinstance(parameters, dict) and str(parameters.get("value", "")).endswith("ms"):
+            given.append(parameters["value"])
+
+    monkeypatch.setattr(in_use, "PATIENCE_MS", 300)
+    engine = sessions.kw["bind"]
+    sa.event.listen(engine, "before_cursor_execute", asked)
+    try:
+        with in_use.held(sessions, [7]), sessions() as session:
+            for _ in range(2):
+                with session.begin():
+                    assert not in_use.wait(session, [7])
+                    assert not in_use.wait(session, [7])
+                    assert in_use.wait(session, [8]), "what is free is had all the same"
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", asked)
+    assert given == ["300ms", f"{in_use.LEAST_MS}ms", f"{in_use.LEAST_MS}ms"] * 2
