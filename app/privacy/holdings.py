@@ -23,7 +23,7 @@ HERE: dict[str, str] = {
     "app.touched": "rows of the identifiers",
     "app.change": "rows of the people; one stays that says that they are gone, by a random id",
     "app.delivery": "rows of the people; one stays that says that they are gone, by a random id",
-    "app.held_record": "ids at receivers, sealed; gone once each has answered that it has deleted",
+    "app.held_record": "ids at receivers, sealed; gone once each has deleted, or with the person",
     "app.disclosure": "rows of the identifiers; a hash of each stays, of nobody",
     "app.manifest": "hashes of disclosures",
     "app.denied_use": "the ids of the identifiers, out of those of others",

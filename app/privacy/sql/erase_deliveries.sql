@@ -1,12 +1,16 @@
 -- Forget what was sent, or waits to be sent, about people of these ids. Each destination that was
 -- told of one of them, or may have been, is told that it is gone; of one that was removed it is noted
--- that nobody told it. Where an identifier was told as part of a person whom it left, by a split or
+-- that nobody told it, and what it may hold is on record no more. Where an identifier was told as part of a person whom it left, by a split or
 -- an undo, or is not asserted to be, `told_as` says under which profile: that one is somebody else's.
 WITH gone AS (
   DELETE FROM app.delivery
   -- A message that a person is gone waits for its receiver, also when they are erased once more.
   WHERE person_id = ANY(CAST(:ids AS bigint[])) AND type <> 'profile.erased'
   RETURNING destination_id, person_id, profile_id, attempts, reason
+), unheld AS (
+  DELETE FROM app.held_record h USING app.destination t
+  WHERE t.id = h.destination_id AND t.removed_at IS NOT NULL
+    AND h.person_id = ANY(CAST(:ids AS bigint[]))
 ), noted AS (
   -- What takes back or rights a message names no identifier to its receiver.
   SELECT DISTINCT s.destination_id, CAST(d.leaf ->> 'profile' AS uuid) AS profile_id,

@@ -17,6 +17,10 @@ WITH mine AS MATERIALIZED (
   WHERE person_id = ANY(ARRAY(SELECT identifier_id FROM mine))
     AND (attempts > 0 OR reason IS NOT NULL) AND type = 'segment.entered'
   UNION ALL
+  SELECT h.destination_id, h.person_id, h.profile_id, NULL FROM app.held_record h
+  JOIN app.destination t ON t.id = h.destination_id AND t.removed_at IS NOT NULL
+  WHERE h.person_id = ANY(ARRAY(SELECT identifier_id FROM mine))
+  UNION ALL
   SELECT n.destination_id, coalesce(own.identifier_id, n.identifier_id),
          CASE WHEN theirs.profile_id IS NULL THEN n.profile_id ELSE other.profile_id END,
          CAST(theirs.profile_id AS text)

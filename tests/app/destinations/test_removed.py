@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import sqlalchemy as sa
 
-from app.destinations import registry
+from app.destinations import held, registry
 from app.destinations.deliver import deliver
 from app.destinations.tables import Delivery, Destination, HeldRecord
 from app.privacy import gather, subject
@@ -49,7 +49,7 @@ def test_nothing_goes_to_it_any_more_and_its_secrets_are_gone(
         states = session.execute(sa.select(Delivery.state, Delivery.reason).order_by(Delivery.id))
         assert [tuple(row) for row in states] == [
             ("delivered", None),
-            ("dropped", registry.REMOVED),
+            ("dropped", None),  # of what never left nobody was told
         ]
     for call in (people.server.get, people.server.delete):
         answer = call(f"/v1/destinations/{made['id']}", headers=people.header)
@@ -104,4 +104,54 @@ def test_what_is_under_way_while_it_is_removed_is_on_record_as_taken(
         assert deliver(people.sessions, client) == 0
     with people.sessions() as session:
         assert session.scalars(sa.select(Delivery.state)).all() == ["delivered"]
+        [(remote, hashed)] = session.execute(sa.select(HeldRecord.remote, HeldRecord.remote_hash))
+        assert (remote, hashed) == (None, None)  # it holds her still, and nobody can ask by that id
+
+
+def test_whom_it_was_never_told_of_is_shown_no_recipient(
+    people: World, receiver: Receiver, settings: Settings
+) -> None:
+    remove(people, told(people, receiver))
+    with people.sessions() as session:
+        found = subject.find(session, [identifiers.parse("user_id:bob")])
+        facts = gather.everything(session, settings, found, [])
+    assert facts["recipients"] == []
+    details = {"trait": "plan", "value": "free"}
+    for kind, more in (("rectification", {"details": details}), ("erasure", {})):
+        shown = ask(people, settings, kind, "user_id:bob", **more)
+        assert [t["target"] for t in shown["tasks"] if t["store"] == "destination"] == [], kind
+
+
+def test_whom_it_may_hold_is_known_when_no_message_is_on_record_any_more(
+    people: World, receiver: Receiver, settings: Settings
+) -> None:
+    made = told(people, receiver)
+    with people.sessions.begin() as session:
+        [message] = session.scalars(sa.select(Delivery).where(Delivery.state == "delivered"))
+        session.add(
+            HeldRecord(
+                destination_id=made["id"], profile_id=message.profile_id,
+                person_id=message.person_id, segments=["pros"], withdrawn=False,
+                sent_at=datetime.now(UTC),
+            )
+        )  # fmt: skip
+        ada = message.person_id
+    remove(people, made)
+    with people.sessions.begin() as session:
+        for table in ("delivery", "disclosure"):  # as after PARCOURS_DISCLOSURE_DAYS
+            session.execute(sa.text(f"DELETE FROM app.{table}"))  # noqa: S608 -- two names of ours
+        assert held.told_of(session, [ada]) == []
+        found = subject.find(session, [identifiers.parse("user_id:ada")])
+        facts = gather.everything(session, settings, found, [])
+    assert [(r["recipient"], r["what"], r["state"]) for r in facts["recipients"]] == [
+        ("there", "record", "held")
+    ]
+    details = {"trait": "plan", "value": "free"}
+    ask(people, settings, "rectification", "user_id:ada", details=details)
+    with people.sessions() as session:
+        assert [*session.scalars(sa.select(Delivery.reason))] == [registry.REMOVED]
+    shown = ask(people, settings, "erasure", "user_id:ada")
+    [task] = [t for t in shown["tasks"] if t["store"] == "destination"]
+    assert (task["target"], task["state"]) == (str(made["id"]), "not_supported")
+    with people.sessions() as session:
         assert session.scalars(sa.select(HeldRecord.id)).all() == []
