@@ -24,6 +24,7 @@ def look(session: Session) -> int:
     The mark moves in the same transaction, so whatever kills the process, none is missed.
     """
     mark = session.scalar(sa.select(Progress).where(Progress.reader == READER).with_for_update())
+    consent.catalogue.hold(session)  # a version that takes effect before `now` is there by then
     now = session.scalar(sa.select(sa.func.clock_timestamp()))
     if mark is None or mark.moment is None or not isinstance(now, datetime):
         raise LookupError("the mark of what turned is gone")  # a migration writes it

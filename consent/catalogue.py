@@ -223,11 +223,7 @@ def add_purpose(session: Session, new: Purpose) -> Purpose:
     also where the version takes effect later; what is said of the parent until then is heard too,
     by who asks for what is `announced`. Raises what `check_purpose` does.
     """
-    # What was refused is read and written anew below: nobody is erased meanwhile, or that would
-    # bring them back. Before the catalogue, as whoever records a refusal has it.
-    suppression.read_lock(session)
-    # Whoever else adds a version is waited for; readers wait for nobody.
-    session.execute(sa.text("LOCK TABLE consent.purpose IN SHARE ROW EXCLUSIVE MODE"))
+    lock(session)
     known = check_purpose(session, new)
     parent = versions(session, new.key)[-1].parent if known else None
     session.execute(sa.insert(PurposeVersion).values(_columns(new)))
@@ -239,6 +235,21 @@ def add_purpose(session: Session, new: Purpose) -> Purpose:
             made = session.scalars(_statement("objected_above"), said).all()
             session.execute(_statement("restriction_set"), {"ids": list(made)})
     return new
+
+
+def lock(session: Session) -> datetime:
+    """Let nobody else add a version until this transaction ends, and return the time.
+
+    By the clock of the database, after whoever was waited for: so what takes effect from then on
+    does so after anything that was looked at before (`turned`).
+    """
+    # What was refused is read and written anew by `add_purpose`: nobody is erased meanwhile, or
+    # that would bring them back. Before the catalogue, as whoever records a refusal has it.
+    suppression.read_lock(session)
+    # Whoever else adds a version is waited for; readers wait for nobody.
+    session.execute(sa.text("LOCK TABLE consent.purpose IN SHARE ROW EXCLUSIVE MODE"))
+    now: datetime = session.scalars(sa.select(sa.func.clock_timestamp())).one()
+    return now
 
 
 def hold(session: Session) -> None:

@@ -1,6 +1,5 @@
 """The catalogue of consent: purposes and notices, versioned and immutable once written."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Query
@@ -161,7 +160,7 @@ def add_purpose(
 
     A scope of its own, because whoever changes the catalogue decides for everybody.
     """
-    now = datetime.now(UTC)
+    now = consent.catalogue.lock(session)
     start = wanted.effective_from or now
     if start < now and wanted.effective_from is not None:
         raise PurposeInvalid("a version takes effect now or later, not in the past")

@@ -1,7 +1,9 @@
 """The catalogue over the API: versions in effect, the tree, proof of partners, demands."""
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
+import consent
 from app import pipeline, turning
 from app.consents.permission import permissions
 from app.db import Sessions
@@ -167,6 +170,56 @@ def test_so_it_is_when_a_version_takes_effect_that_covers_more_and_does_not_say_
         session.execute(sa.text(widened))
     assert officer.ask("profile.link")["reason"] == "stale_notice"
     assert link() == "unknown"
+
+
+def waits(sessions: Sessions, thread: threading.Thread) -> bool:
+    """Say whether the thread comes to wait for the catalogue, rather than to its end."""
+    waiting = sa.text(
+        "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database "
+        "WHERE NOT l.granted AND d.datname = current_database() "
+        "AND l.relation = CAST('consent.purpose' AS regclass)"
+    )
+    with sessions() as session:
+        while thread.is_alive():
+            if session.scalar(waiting):
+                return True
+            session.rollback()
+    return False
+
+
+def test_a_version_that_is_added_while_it_is_looked_whom_one_concerns_is_not_missed(
+    officer: Officer,
+) -> None:
+    officer.say("given", "marketing.email")
+    officer.work()
+    found: list[int] = []
+
+    def look() -> None:
+        with officer.sessions.begin() as session:
+            found.append(turning.look(session))
+
+    looking = threading.Thread(target=look)
+    with officer.sessions.begin() as session:
+        since = consent.catalogue.lock(session)
+        looking.start()
+        assert waits(officer.sessions, looking)
+        known = consent.catalogue.purpose(session, "marketing.email")
+        new = replace(known, version=known.version + 1, renews=True, effective_from=since)
+        consent.catalogue.add_purpose(session, new)
+    looking.join(20)
+    assert found == [1]
+
+
+def test_and_takes_effect_after_who_looked_before(officer: Officer) -> None:
+    adding = threading.Thread(target=officer.add, args=("news.daily",))
+    with officer.sessions.begin() as session:
+        consent.catalogue.hold(session)  # as who looks does
+        adding.start()
+        assert waits(officer.sessions, adding)
+        looked = session.scalars(sa.select(sa.func.clock_timestamp())).one()
+    adding.join(20)
+    with officer.sessions() as session:
+        assert consent.catalogue.purpose(session, "news.daily").effective_from > looked
 
 
 def test_a_refusal_goes_down_the_tree_and_a_grant_does_not(officer: Officer) -> None:
