@@ -1,6 +1,6 @@
 """Erases what the schema `consent` holds of identifiers, in a transaction that says it does."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -64,6 +64,26 @@ def relied_on(
     """
     asked = {"namespaces": [n for n, _ in identifiers], "values": [v for _, v in identifiers]}
     return session.execute(statement("relied_on"), {**asked, "at": at}).all()
+
+
+def told_before(
+    session: Session, since: Mapping[tuple[str, str], datetime]
+) -> set[tuple[str, str]]:
+    """Return those of these identifiers of which something was on record before a time of each.
+
+    Consent, restrictions, ages: an address that somebody mistypes may be that of who said this.
+    """
+    first = (
+        (ConsentRecord, ConsentRecord.recorded_at),
+        (Restriction, Restriction.created_at),
+        (AgeBand, AgeBand.from_at),
+    )
+    found = set()
+    for table, said_at in first:
+        query = sa.select(table.namespace, table.value, sa.func.min(said_at))
+        query = query.where(among(table, list(since))).group_by(table.namespace, table.value)
+        found |= {(n, v) for n, v, at in session.execute(query) if at < since[n, v]}
+    return found
 
 
 def forget(session: Session, erasure_id: UUID, identifiers: Collection[tuple[str, str]]) -> int:

@@ -95,6 +95,18 @@ def beside(session: Session, ids: Collection[int]) -> set[int]:
     return {one for link in session.execute(theirs) for one in link} - set(ids)
 
 
+def joined_at(session: Session, ids: Collection[int]) -> dict[int, datetime]:
+    """Return since when events show each of these with another identifier; alone ones are left."""
+    found: dict[int, datetime] = {}
+    for end in (Link.left_id, Link.right_id):
+        query = sa.select(end, sa.func.min(Link.created_at)).where(
+            graph.among(end, ids), Link.kind == "event", Link.revoked_at.is_(None)
+        )
+        for one, at in session.execute(query.group_by(end)):
+            found[one] = min(at, found.get(one, at))
+    return found
+
+
 def part(session: Session, ids: Collection[int], others: Collection[int]) -> None:
     """Forget that events showed these together with the others; for who reconsiders them then."""
     lock(session)

@@ -21,6 +21,7 @@ from app.profiles import rewritten
 from app.profiles.changes import News, publish
 from app.suppression import gate
 from consent import carrying, suppression
+from consent import erasure as consents
 from identity import attributes, erasure, graph, identifiers, people, records
 from identity.erasure import Own
 from identity.lock import lock
@@ -157,6 +158,11 @@ def _change_address(
     if shared and not kept:
         raise AddressShared
     alone = [o for o in old if o.id not in shared]
+    # Of whom something was told before it came with the person may be somebody that they mistyped.
+    since = erasure.joined_at(session, [o.id for o in alone])
+    others = consents.told_before(
+        session, {(o.namespace, o.value): since[o.id] for o in alone if o.id in since}
+    )
     for one in alone:
         session.execute(
             statement("app.privacy", "without_identifier"), {"old": one.id, "main": main}
@@ -179,7 +185,11 @@ def _change_address(
     joined = {o.id for o in erasure.own(session, [new])}
     apart = sorted(beside - joined)
     _carry(session, work, old, {new: added, **{kept[one]: one for one in apart if one in kept}})
-    ended = [Former(o.id, (o.namespace, o.value), _spellings(o, said)) for o in alone]
+    ended = [
+        Former(o.id, (o.namespace, o.value), _spellings(o, said))
+        for o in alone
+        if (o.namespace, o.value) not in others
+    ]
     former.keep(session, ended, beside | {main, added}, at=work.now)
     return {main, added}
 
