@@ -181,7 +181,7 @@ def rotate_key(
     configuration = settings(data_dir)
     with opened(configuration) as sessions:
         job = LedgerJob(sessions, configuration)
-        with closing(job.keystore), sessions() as session:
+        with closing(job.keystore), sessions.begin() as session:
             overlap = timedelta(days=overlap_days)
             vkey = seal.rotate(
                 session, job.keystore, host=job.host, overlap=overlap, new_log=new_log

@@ -60,8 +60,9 @@ def rotate(
 
     The old one signs beside it for the time of the overlap. A new log has a new name and is held
     against no earlier checkpoint: for when the database was restored from a backup that lacks
-    what was signed since, or the keystore is lost. Waits for who seals: each of two would make the
-    first key of another log.
+    what was signed since, or the keystore is lost. It signs what is there here, at the word of who
+    asks for it, and once: the sealer goes on from nothing that its own keys did not sign. Waits for
+    who seals: each of two would make the first key of another log. The caller commits.
     """
     wait = sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(LOCK, 0))
     session.execute(sa.select(wait))
@@ -70,7 +71,10 @@ def rotate(
     origin = _name(host) if new_log or not keys else keys[0].signer.origin
     if not keys and not new_log and vkeys(session):
         raise LedgerKeyUnusable(LOST)
-    return keystore.add_signing_key(origin, at=now, overlap=overlap).vkey
+    signer = keystore.add_signing_key(origin, at=now, overlap=overlap)
+    if new_log and head(session).size:
+        step(session, keystore, [signer], most=0)
+    return signer.vkey
 
 
 LOST = (
@@ -100,16 +104,17 @@ def demand_same(session: Session, anchor: Anchor, signers: Sequence[Signer]) -> 
 
     A log signs nothing that contradicts what it signed before (C2SP tlog-checkpoint), nor what
     somebody wrote behind that who has the database alone: the newest checkpoint is signed by one
-    of `signers`, or the one that was published last, which a key of before may have signed. A log
-    of which nothing was published begins on whatever is there. Where the anchor cannot be read the
-    ledger goes on, and who publishes says that it cannot. Raises LedgerForked.
+    of `signers`, or the one that was published last, which a key of before may have signed. That
+    holds under whatever name it was signed: `rotate` alone lets a log begin on what another signed.
+    Where the anchor cannot be read the ledger goes on, and who publishes says that it cannot.
+    Raises LedgerForked.
     """
-    origin, last, here = signers[0].origin, None, head(session)
+    last, here = None, head(session)
     with suppress(AnchorUnusable):
-        last = anchor.last(origin)
+        last = anchor.last(signers[0].origin)
     if last is not None:
         _demand_begins_with(session, here, last)
-    if here.size == 0 or (last is None and here.note.partition("\n")[0] != origin):
+    if here.size == 0:
         return
     claimed = here.size, here.root
     if last is not None and (last.size, last.root) == claimed:

@@ -14,7 +14,7 @@ from app.ledger.job import LedgerJob
 from app.ledger.keystore import Keystore
 from app.settings import Settings
 from consent.ledger import INSTALLATION, Signer, ending, store
-from consent.ledger.check import leaf_hash
+from consent.ledger.check import leaf_hash, open_checkpoint
 from consent.ledger.entry import entry
 from consent.ledger.gone import DESTROYED
 from consent.ledger.note import checkpoint
@@ -26,6 +26,10 @@ from tests.app.ledger.test_ledger_forgeries import erase, problems
 
 Sealing = Callable[..., int]
 ADA, BOB = ("email", "ada@example.org"), ("email", "bob@example.org")
+#: What somebody calls the log that they write: as this one is called, or otherwise.
+NAMED = pytest.mark.parametrize(
+    "name", [None, "elsewhere.example/ledger/1"], ids=["alike", "otherwise"]
+)
 INSERT = "INSERT INTO consent.ledger_entry VALUES (:index, :entry, :leaf, :about)"
 
 
@@ -40,12 +44,15 @@ def forged(sessions: Sessions, key: UUID, *, index: int | None = None) -> dict[s
     return row
 
 
-def signed_by_a_stranger(sessions: Sessions, leaf: bytes) -> None:
-    """Have the newest checkpoint cover what was inserted, signed by a key of one's own."""
+def signed_by_a_stranger(sessions: Sessions, leaf: bytes, name: str | None = None) -> None:
+    """Have the newest checkpoint cover what was inserted, signed by a key of one's own.
+
+    It bears the name of this log, or another.
+    """
     with sessions() as session:
         last = store.head(session)
         _, grown = grow(store.tree(session, last.size), [leaf])
-        stranger = named_alike(last.note.partition("\n")[0])
+        stranger = Signer(name or last.note.partition("\n")[0], b"s" * 32)
         note = checkpoint([stranger], grown.size, grown.root())
     tamper(
         sessions,
@@ -55,11 +62,6 @@ def signed_by_a_stranger(sessions: Sessions, leaf: bytes) -> None:
         root=grown.root(),
         note=note,
     )
-
-
-def named_alike(origin: str) -> Signer:
-    """A signing key of somebody else, which bears the name of this log."""
-    return Signer(origin, b"s" * 32)
 
 
 @pytest.fixture
@@ -85,32 +87,43 @@ def test_an_entry_that_nobody_signed_destroys_no_key(
     assert keystore.by_id(keys[whose]) is not None
 
 
+@NAMED
 @pytest.mark.parametrize("whose", ["bob", "own"])
 def test_an_entry_under_a_checkpoint_of_somebody_else_destroys_no_key(
-    sessions: Sessions, settings: Settings, keystore: Keystore, keys: dict[str, UUID], whose: str
+    sessions: Sessions,
+    settings: Settings,
+    keystore: Keystore,
+    keys: dict[str, UUID],
+    whose: str,
+    name: str | None,
 ) -> None:
+    """Whatever they call their log: nothing is anchored that it could be held against."""
     row = forged(sessions, keys[whose])
-    signed_by_a_stranger(sessions, leaf_hash(str(row["entry"]).encode()))
+    signed_by_a_stranger(sessions, leaf_hash(str(row["entry"]).encode()), name)
     tamper(sessions, "DELETE FROM consent.ledger_sealed WHERE key_id = :key", key=keys[whose])
-    with pytest.raises(LedgerForked, match="no key of this installation"):
-        LedgerJob(sessions, settings).round()
+    for _ in range(2):  # nor once the sealer has signed on top of it
+        with pytest.raises(LedgerForked, match="no key of this installation"):
+            LedgerJob(sessions, settings).round()
     assert keystore.by_id(keys[whose]) is not None
 
 
+@NAMED
 def test_a_running_sealer_signs_nothing_on_top_of_what_somebody_else_signed(
     sessions: Sessions,
     keystore: Keystore,
     anchor: Anchor,
     sealing: Sealing,
     keys: dict[str, UUID],
+    name: str | None,
 ) -> None:
     """It would make the forged entry one that was signed."""
     row = forged(sessions, keys["bob"])
-    signed_by_a_stranger(sessions, leaf_hash(str(row["entry"]).encode()))
+    signed_by_a_stranger(sessions, leaf_hash(str(row["entry"]).encode()), name)
     people(sessions, 1, start=50)
     with pytest.raises(LedgerForked, match="no key of this installation"):
         sealing()
-    assert publish(sessions, anchor, keystore.vkeys()) == 1, "the first one, and not the forged one"
+    published = publish(sessions, anchor, keystore.vkeys())
+    assert published == (name is None), "the first one at most, and not the forged one"
     with pytest.raises(LedgerForked, match="no key of this installation"):
         sealing()
 
@@ -187,6 +200,23 @@ def test_what_an_older_key_signed_and_was_published_is_gone_on_with(
         seal.rotate(session, keystore, host=HOST, overlap=NOW - NOW, new_log=False)
     people(sessions, 1, start=1)
     assert sealing() == 2
+
+
+def test_a_new_log_signs_what_is_there_and_one_that_did_not_come_to_it_is_begun_again(
+    sessions: Sessions, keystore: Keystore, sealing: Sealing
+) -> None:
+    """Who rotates says so, and nobody else; the keystore may have the key, and the ledger not."""
+    people(sessions, 1)
+    sealing()
+    with sessions() as session:  # which dies before it commits
+        seal.rotate(session, keystore, host=HOST, overlap=NOW - NOW, new_log=True)
+    people(sessions, 1, start=1)
+    with pytest.raises(LedgerForked, match="rotate-key --new-log"):
+        sealing()
+    with sessions.begin() as session:
+        vkey = seal.rotate(session, keystore, host=HOST, overlap=NOW - NOW, new_log=True)
+        assert open_checkpoint(store.head(session).note, [vkey]).size == store.head(session).size
+    assert sealing() == 1
 
 
 def test_ends_of_keys_are_found_by_their_index(sessions: Sessions, keys: dict[str, UUID]) -> None:

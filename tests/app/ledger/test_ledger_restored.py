@@ -55,7 +55,7 @@ def test_what_a_destroyed_key_sealed_goes_from_an_older_database_too(
         **older,
     )
     assert keystore.untold() == {}
-    with sessions() as session:
+    with sessions.begin() as session:
         seal.rotate(session, keystore, host=HOST, overlap=timedelta(0), new_log=True)
     LedgerJob(sessions, settings).round()
     with sessions() as session:
