@@ -1,7 +1,8 @@
 -- Have what some identifiers refuse be refused by others too: all that stands (consent.refused).
 -- Grants are left. A refusal keeps its time where the other identifier has said nothing of the purpose
 -- itself; otherwise it counts from now on, or that would lift it. It keeps what it rests on, and says
--- of which record it is a copy.
+-- of which record it is a copy. It is a word of the other identifier's own, which is spread to that
+-- one's spellings: of which spelling's record the old one was a copy says nothing of it.
 WITH refused AS (
   SELECT n.*
   FROM unnest(CAST(:namespaces AS text[]), CAST(:values AS text[])) AS o(namespace, value)
@@ -24,7 +25,8 @@ INSERT INTO consent.record (namespace, value, purpose, purpose_version, state, e
                             recorded_at, order_time, notice, collected_by, evidence, universal)
 SELECT to_namespace, to_value, purpose, purpose_version, state, since, statement_timestamp(), since,
        notice, collected_by,
-       evidence || jsonb_build_object('carried_from', id, 'carried_by', CAST(:by AS text)),
+       (evidence - 'spelling_of_record')
+         || jsonb_build_object('carried_from', id, 'carried_by', CAST(:by AS text)),
        universal
 FROM timed
 ORDER BY to_namespace, to_value, purpose, since, proof

@@ -12,10 +12,12 @@ from sqlalchemy.orm import Session
 
 import consent
 from app import pipeline, sweeps
+from app.consents import spellings
 from app.consents.explain import explain
 from app.consents.permission import permissions
 from app.consents.record import record
 from app.db import Sessions
+from consent import carrying
 from identity import graph, identifiers, people, rebuild
 from identity import sweeps as sweep
 
@@ -239,6 +241,30 @@ def test_a_word_that_calls_itself_a_copy_goes_to_every_spelling_all_the_same(
         [copy] = consent.history(session, [("phone", "0142685300")])
     assert said.evidence == {"page": "/preferences"}
     assert copy.evidence == {"page": "/preferences", "spelling_of_record": str(said.id)}
+
+
+def test_what_is_carried_from_a_copy_goes_to_every_spelling_of_the_new_number(
+    sessions: Sessions, french: None
+) -> None:
+    old, new = ("phone", "0142685300"), ("phone", "0142685301")
+    with sessions.begin() as session:
+        graph.identify(session, [old, new])
+    respell(sessions)
+    settle(sessions)
+    with sessions.begin() as session:
+        say(session, {"analytics.audience": "refused"})
+    settle(sessions)
+    now = datetime.now(UTC)
+    with sessions.begin() as session:
+        [copy] = consent.history(session, [old])
+        assert copy.evidence[spellings.COPY]
+        carrying.carry(session, [old], [new], by="request:1", at=now)
+        ids = graph.identify(session, [new])
+        spellings.spread(session, ids.values(), now=now)
+        [carried] = consent.history(session, [new])
+        [spread] = consent.history(session, [("phone", "+33142685301")])
+    assert carried.evidence["carried_from"] == str(copy.id)
+    assert (spread.state, spread.evidence[spellings.COPY]) == ("refused", str(carried.id))
 
 
 def say(session: Session, words: dict[str, str]) -> None:
