@@ -9,16 +9,20 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from consent import catalogue
+
 
 @cache
 def _statement() -> sa.TextClause:
-    return sa.text((files("consent") / "sql" / "turned.sql").read_text(encoding="utf-8"))
+    asked = (files("consent") / "sql" / "turned.sql").read_text(encoding="utf-8")
+    return sa.text(catalogue.WITH_MARKETING.format(known="") + asked)
 
 
 def turned(session: Session, *, since: datetime, until: datetime) -> Sequence[sa.Row[Any]]:
     """Return whose word came to mean something else by itself: namespace, value, purpose, state.
 
     After the first time and not after the second. A grant lapsed or began, a demand began or
-    ended, a version of the purpose made grants stale.
+    ended, a version of the purpose made grants stale, or put it below what was refused or, as
+    marketing, objected to (GDPR art. 21(2)).
     """
     return session.execute(_statement(), {"since": since, "until": until}).all()

@@ -1,6 +1,7 @@
 -- Whose word came to mean something else by itself after :since and until :until: a grant lapsed or
 -- began, a demand or an age began or ended, or a new version of the purpose made grants stale
--- or came to be below another that was refused.
+-- or came to be below another that was refused or, as marketing, objected to. What is refused there
+-- counts from when the version was added, which may be long before it takes effect.
 SELECT namespace, value, purpose, 'expired' AS state
 FROM consent.record
 WHERE state = 'given' AND valid_until > :since AND valid_until <= :until
@@ -41,4 +42,16 @@ UNION
 SELECT r.namespace, r.value, r.purpose, r.state
 FROM consent.purpose p
 JOIN consent.record r ON r.collected_by = 'catalogue' AND r.evidence ->> 'refused' = p.parent
-WHERE p.effective_from > :since AND p.effective_from <= :until;
+WHERE p.effective_from > :since AND p.effective_from <= :until
+   OR p.created_at > :since AND p.created_at <= :until
+UNION
+-- Of a purpose that was there before: what is new is used for nothing yet, nor has anything below it.
+SELECT d.namespace, d.value, 'all', d.kind
+FROM consent.restriction d
+WHERE d.kind = 'objection_marketing' AND (d.to_at IS NULL OR d.to_at > :since)
+  AND EXISTS (
+    SELECT FROM consent.purpose p
+    WHERE (p.effective_from > :since AND p.effective_from <= :until
+           OR p.created_at > :since AND p.created_at <= :until)
+      AND (p.direct_marketing OR p.key IN (SELECT key FROM marketing))
+      AND EXISTS (SELECT FROM consent.purpose q WHERE q.key = p.key AND q.version < p.version));

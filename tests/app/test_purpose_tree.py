@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from app import turning
 from app.consents.permission import permissions
 from consent import restrictions
 from tests.app.privacy.conftest import World, world
@@ -109,3 +110,32 @@ def test_an_objection_to_marketing_stops_all_that_is_below_it_on_every_basis(
     with world.sessions() as session:
         found = permissions(session, "offers", None)
         assert "objection" in {p.reason for p in found}, "decided so for everybody too"
+
+
+@pytest.mark.parametrize("days", [0, 1], ids=["at_once", "announced"])
+def test_whom_a_purpose_that_comes_below_concerns_is_looked_at_at_once(
+    tree: Officer, days: int
+) -> None:
+    """Decisions refuse from then on: links and segments have to follow."""
+
+    def looked_at() -> int:
+        with tree.sessions.begin() as session:
+            return turning.look(session)
+
+    later = (datetime.now(UTC) + timedelta(days=days)).isoformat() if days else None
+    when = {"effective_from": later} if later else {}
+    contract: dict[str, Any] = {"lawful_basis": "contract"}
+    assert tree.add("offers", **contract) == 201
+    tree.demand("objection_marketing")
+    tree.say("refused", "pp.child", who="user_id:bob")
+    tree.work()
+    assert tree.add("elsewhere", **contract) == 201
+    assert tree.add("marketing.chat", parent="marketing", **contract) == 201
+    assert looked_at() == 0, "nothing that was there before"
+    assert tree.add("offers", 2, parent="marketing", **contract, **when) == 201
+    assert looked_at() == 1
+    assert reasons(tree, "offers") == ["objection"]
+    assert tree.add("elsewhere", 2, parent="pp.child", **contract, **when) == 201
+    assert looked_at() == 1
+    tree.work()
+    assert looked_at() == 0, "once"
