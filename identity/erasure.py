@@ -96,10 +96,16 @@ def beside(session: Session, ids: Collection[int]) -> set[int]:
 
 
 def joined_at(session: Session, ids: Collection[int]) -> dict[int, datetime]:
-    """Return since when events show each of these with another identifier; alone ones are left."""
+    """Return since when each of these is linked with another by events; alone ones are left.
+
+    By the clock of who wrote the link: later than the events came. One that was put right is what
+    it is from the time of that, as is what was carried over to it.
+    """
+    righted = sa.case((Link.rule == "rectification", Link.first_at))
+    linked_at = sa.func.min(sa.func.least(Link.created_at, righted))
     found: dict[int, datetime] = {}
     for end in (Link.left_id, Link.right_id):
-        query = sa.select(end, sa.func.min(Link.created_at)).where(
+        query = sa.select(end, linked_at).where(
             graph.among(end, ids), Link.kind == "event", Link.revoked_at.is_(None)
         )
         for one, at in session.execute(query.group_by(end)):

@@ -96,7 +96,8 @@ def _packed(work: Work, files: packages.Files) -> Outcome:
         made = package_store.of_request(session, work.request_id)
         if not made:  # a crash after the last one lost only that it was noted
             package_store.keep(session, work.settings, work.request_id, content, now=work.now)
-    return Outcome(DONE if work.subject.ids else NOT_PRESENT, {"files": len(files) + 1})
+    result = {"files": len(files) + 1, **work.subject.doubts}
+    return Outcome(DONE if work.subject.ids else NOT_PRESENT, result)
 
 
 def _restrict(work: Work, kind: str, purpose: str | None) -> Outcome:

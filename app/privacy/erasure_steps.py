@@ -59,7 +59,7 @@ def tables(work: Work) -> Outcome:
             messages.setdefault(str(row.destination_id), []).append(str(row.message_id))
     more = tuple(("destination", to, {"messages": sent}) for to, sent in messages.items())
     state = DONE if erased is None or any(erased.values()) else NOT_PRESENT
-    return Outcome(state, erased or {"repeated": True}, more=more)
+    return Outcome(state, {**(erased or {"repeated": True}), **subject.doubts}, more=more)
 
 
 def rejected_events(work: Work) -> Outcome:

@@ -7,7 +7,7 @@ that the person has instead. So it is theirs through every merge and split of th
 
 import json
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -30,6 +30,8 @@ class Former:
     identifier: Identifier
     #: How it was written when it was sent.
     spellings: tuple[str, ...] = ()
+    #: Whether it may be somebody else's: something was told of it before the person came with it.
+    contested: bool = False
 
 
 def keep(session: Session, ended: Iterable[Former], by: Collection[int], *, at: datetime) -> None:
@@ -46,6 +48,7 @@ def keep(session: Session, ended: Iterable[Former], by: Collection[int], *, at: 
             "key_id": key.id,
             "sealed": key.seal(_text(was), _about(was.former_id)),
             "ended_at": at,
+            "contested": was.contested,
         }
         for was in ended
         for one in sorted(by)
@@ -59,6 +62,7 @@ def keep(session: Session, ended: Iterable[Former], by: Collection[int], *, at: 
                 FormerIdentifier.key_id,
                 FormerIdentifier.sealed,
                 FormerIdentifier.ended_at,
+                FormerIdentifier.contested,
             )
         )
         .mappings()
@@ -69,16 +73,22 @@ def keep(session: Session, ended: Iterable[Former], by: Collection[int], *, at: 
         session.execute(insert(FormerIdentifier).on_conflict_do_nothing(), rows)
 
 
-def of(session: Session, ids: Collection[int]) -> list[Former]:
+def of(session: Session, ids: Collection[int], named: Collection[Identifier] = ()) -> list[Former]:
     """Return the addresses that these identifiers' person had, but for those somebody else has now.
 
-    What is on record of such a one may be the other's. Raises SuppressionKeyUnusable.
+    What is on record of such a one may be the other's, as it may be of one that is `contested`. No
+    doubt is left of those that a request names: whose they are was shown. Raises
+    SuppressionKeyUnusable.
     """
     query = sa.select(FormerIdentifier).where(graph.among(FormerIdentifier.identifier_id, ids))
     found = _opened(session.scalars(query.order_by(FormerIdentifier.former_id)))
     own = erasure.own(session, [one.identifier for one in found]) if found else []
     taken = {(o.namespace, o.value) for o in own if o.id not in set(ids)}
-    return [one for one in found if one.identifier not in taken]
+    return [
+        replace(one, contested=one.contested and one.identifier not in named)
+        for one in found
+        if one.identifier not in taken
+    ]
 
 
 def every(session: Session) -> list[Former]:
@@ -106,7 +116,8 @@ def _opened(rows: Iterable[FormerIdentifier]) -> list[Former]:
         if text is None:
             raise SuppressionKeyUnusable("a key that sealed addresses which were put right is gone")
         namespace, value, *spellings = json.loads(text)
-        found[row.former_id] = Former(row.former_id, (namespace, value), tuple(spellings))
+        known = (row.former_id, (namespace, value), tuple(spellings), row.contested)
+        found[row.former_id] = Former(*known)
     return list(found.values())
 
 

@@ -40,7 +40,8 @@ def everything(session: Session, settings: Settings, subject: Subject, refs: lis
         ],
         "former_identifiers": [
             {"namespace": one.identifier[0], "value": one.identifier[1]}
-            for one in former.of(session, subject.ids)
+            for one in former.of(session, subject.ids, subject.asked)
+            if not one.contested
         ],
         "traits": _rows(session, "own_traits", {"ids": graph.array(subject.ids)}),
         "events": _rows(session, "own_events", {"ids": graph.array(subject.ids)}),

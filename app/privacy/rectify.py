@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -159,7 +160,7 @@ def _change_address(
         raise AddressShared
     alone = [o for o in old if o.id not in shared]
     # Of whom something was told before it came with the person may be somebody that they mistyped.
-    since = erasure.joined_at(session, [o.id for o in alone])
+    since = _came(session, [o.id for o in alone])
     others = consents.told_before(
         session, {(o.namespace, o.value): since[o.id] for o in alone if o.id in since}
     )
@@ -186,12 +187,22 @@ def _change_address(
     apart = sorted(beside - joined)
     _carry(session, work, old, {new: added, **{kept[one]: one for one in apart if one in kept}})
     ended = [
-        Former(o.id, (o.namespace, o.value), _spellings(o, said))
+        Former(o.id, (o.namespace, o.value), _spellings(o, said), (o.namespace, o.value) in others)
         for o in alone
-        if (o.namespace, o.value) not in others
     ]
     former.keep(session, ended, beside | {main, added}, at=work.now)
     return {main, added}
+
+
+def _came(session: Session, alone: Collection[int]) -> dict[int, datetime]:
+    """Return since when each of these, which are nobody else's, is known to be the person's.
+
+    Their events count from when they were received: links are seen by the pipeline's clock, and
+    what a form tells beside the events would always be older.
+    """
+    since = erasure.joined_at(session, alone)
+    came = session.execute(statement("app.privacy", "first_received"), {"ids": graph.array(since)})
+    return {**since, **{one: min(at, since[one]) for one, at in came}}
 
 
 def _spellings(own: Own, said: set[str]) -> tuple[str, ...]:

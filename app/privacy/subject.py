@@ -18,6 +18,12 @@ from identity import erasure, graph, identifiers
 TELLING = 6
 #: Namespaces whose values say by themselves whose they are.
 ADDRESSES = ("email", "phone")
+#: What is left to the officer of addresses that may be somebody else's.
+CONTESTED = (
+    "an address of theirs that was put right may be somebody else's, for something was told of it "
+    "before they came with it: what is on record of it was neither shown nor erased; ask them for "
+    "it, see whose it is, and name it in a request of its own if it was theirs"
+)
 #: What addresses are hashed with before they are passed on.
 DIGESTS = ("md5", "sha1", "sha256")
 
@@ -37,6 +43,8 @@ class Subject:
     #: None where these are no concern.
     own: tuple[int, ...] = ()
     former: tuple[int, ...] | None = None
+    #: Addresses that were put right and may be somebody else's: no part of what is theirs.
+    contested: tuple[int, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return it as it is stored with the request."""
@@ -47,6 +55,7 @@ class Subject:
             "asked": [list(i) for i in self.asked],
             "own": list(self.own),
             "former": None if self.former is None else list(self.former),
+            "contested": list(self.contested),
         }
 
     @classmethod
@@ -59,7 +68,15 @@ class Subject:
             tuple((namespace, value) for namespace, value in stored.get("asked", ())),
             tuple(stored.get("own", ())),
             None if stored.get("former") is None else tuple(stored["former"]),
+            tuple(stored.get("contested", ())),
         )
+
+    @property
+    def doubts(self) -> dict[str, Any]:
+        """What the officer is told to look into, in the result of a step; it names nobody."""
+        if not self.contested:
+            return {}
+        return {"contested_addresses": len(self.contested), "to_do": CONTESTED}
 
     @property
     def patterns(self) -> list[str]:
@@ -106,21 +123,26 @@ def is_still(session: Session, subject: Subject) -> bool:
         return False
     if subject.former is None:
         return True
-    return {one.former_id for one in former.of(session, subject.ids)} == set(subject.former)
+    were = former.of(session, subject.ids, subject.asked)
+    own = {one.former_id for one in were if not one.contested}
+    doubtful = {one.former_id for one in were if one.contested}
+    return (own, doubtful) == (set(subject.former), set(subject.contested))
 
 
 def with_former(session: Session, subject: Subject) -> Subject:
     """Return it with the addresses that were the person's until they were put right.
 
-    What is on record of these is theirs; they are to be erased, and shown. Raises
-    SuppressionKeyUnusable.
+    What is on record of these is theirs; they are to be erased, and shown. Of those that may be
+    somebody else's it says only that they are. Raises SuppressionKeyUnusable.
     """
-    were = former.of(session, subject.ids)
+    every = former.of(session, subject.ids, subject.asked)
+    were = [one for one in every if not one.contested]
     return replace(
         subject,
         identifiers=(*subject.identifiers, *(one.identifier for one in were)),
         ids=(*subject.ids, *(one.former_id for one in were)),
         former=tuple(one.former_id for one in were),
+        contested=tuple(one.former_id for one in every if one.contested),
         spellings=tuple(sorted({*subject.spellings, *(s for one in were for s in _written(one))})),
     )
 

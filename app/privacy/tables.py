@@ -130,7 +130,8 @@ class FormerIdentifier(Base):
 
     Sealed under a key of the suppression list, which is not in the database. `identifier_id` is one
     of those that the person has instead: with these it goes wherever they go. `former_id` is what
-    the address was known by, which evidence of sends may still name.
+    the address was known by, which evidence of sends may still name. A `contested` one may be
+    somebody else's, who told of it before the person's events came with it.
     """
 
     __tablename__ = "former_identifier"
@@ -140,6 +141,7 @@ class FormerIdentifier(Base):
     key_id: Mapped[bytes] = mapped_column(BYTEA)
     sealed: Mapped[bytes] = mapped_column(BYTEA)
     ended_at: Mapped[datetime]
+    contested: Mapped[bool] = mapped_column(server_default=sa.false())
 
     __table_args__ = (sa.Index("former_identifier_former", "former_id"),)
 
