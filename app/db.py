@@ -249,22 +249,34 @@ def advisory_lock(session: Session, key: str, *, shared: bool = False) -> Iterat
 
 
 @contextmanager
+def session_locks(sessions: Sessions) -> Iterator[sa.Connection]:
+    """Yield a connection, outside any transaction, of which no lock outlives the block.
+
+    Locks of a session stay when a statement fails that took some of them, and the pool hands a
+    connection on: so they are freed whatever happens, or end with the connection, which a failure
+    to free them closes. That hides nothing that was done in the block.
+    """
+    bind: sa.Engine = sessions.kw["bind"]
+    with bind.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        try:
+            yield connection
+        finally:
+            try:
+                connection.execute(sa.text("SELECT pg_advisory_unlock_all()"))
+            except sa.exc.SQLAlchemyError:
+                connection.invalidate()
+
+
+@contextmanager
 def exclusively(sessions: Sessions, key: str) -> Iterator[bool]:
     """Say whether this process now holds the named lock, outside any transaction.
 
     Held on a connection of its own for as long as the block runs; if the process dies, the
     server frees it.
     """
-    bind: sa.Engine = sessions.kw["bind"]
-    with bind.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with session_locks(sessions) as connection:
         lock = sa.text("SELECT pg_try_advisory_lock(hashtextextended(:key, 0))")
-        taken = bool(connection.scalar(lock, {"key": key}))
-        try:
-            yield taken
-        finally:
-            if taken:
-                unlock = sa.text("SELECT pg_advisory_unlock(hashtextextended(:key, 0))")
-                connection.execute(unlock, {"key": key})
+        yield bool(connection.scalar(lock, {"key": key}))
 
 
 def outside_transaction(sessions: Sessions, commands: Iterable[str]) -> None:

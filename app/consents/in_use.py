@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from app.db import Sessions
+from app.db import Sessions, session_locks
 
 #: How long a withdrawal waits for receivers, in milliseconds: all that one transaction waits, of
 #: however many identifiers. It must not depend on how slow one is; what is under way after that was
@@ -50,13 +50,9 @@ def held(sessions: Sessions, identifiers: Collection[int]) -> Iterator[None]:
     Outside any transaction, since the block waits for the network; if the process dies, the server
     frees them.
     """
-    bind: sa.Engine = sessions.kw["bind"]
-    with bind.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with session_locks(sessions) as connection:
         connection.execute(HOLD, {"ids": sorted(identifiers)})
-        try:
-            yield
-        finally:
-            connection.execute(sa.text("SELECT pg_advisory_unlock_all()"))
+        yield
 
 
 def wait(session: Session, identifiers: Collection[int]) -> bool:

@@ -1,13 +1,15 @@
 """Sends and withdrawals take turns, and no receiver can keep a withdrawal waiting for long."""
 
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from time import monotonic
 
 import pytest
 import sqlalchemy as sa
 
 from app.consents import in_use
-from app.db import Sessions
+from app.db import Sessions, exclusively
 
 
 def test_a_withdrawal_waits_for_what_is_being_sent_and_goes_on_after_it(sessions: Sessions) -> None:
@@ -118,3 +120,67 @@ def test_all_waits_of_a_transaction_share_one_patience(
     finally:
         sa.event.remove(engine, "before_cursor_execute", asked)
     assert given == ["300ms", f"{in_use.LEAST_MS}ms", f"{in_use.LEAST_MS}ms"] * 2
+
+
+def test_what_was_taken_is_free_when_the_rest_could_not_be_had(sessions: Sessions) -> None:
+    """Its connection goes back to the pool: who withdraws would wait for it for ever."""
+    ids = [*range(7, 13)]
+    with sessions() as session:
+        last = session.scalar(sa.text(LAST))
+    failed: list[Exception] = []
+
+    def send() -> None:
+        try:
+            with in_use.held(sessions, ids):
+                pass
+        except sa.exc.OperationalError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=send)
+    with sessions.begin() as session:
+        assert in_use.wait(session, [last])
+        thread.start()
+        ended = monotonic() + 20
+        while not cancelled(sessions):
+            assert monotonic() < ended
+        thread.join(20)
+    assert len(failed) == 1
+    with sessions() as session:
+        assert session.scalar(sa.text(LOCKS)) == 0
+
+
+@pytest.mark.parametrize("way", [lambda s: in_use.held(s, [7]), lambda s: exclusively(s, "x")],
+                         ids=["held", "exclusively"])  # fmt: skip
+def test_what_was_done_meanwhile_is_not_lost_with_the_connection_of_the_locks(
+    sessions: Sessions, way: Callable[[Sessions], AbstractContextManager[object]]
+) -> None:
+    """What the receiver answered would not be noted, and sent again."""
+    with way(sessions), sessions() as session:
+        assert session.scalars(sa.text(TERMINATE)).all() == [True]
+    with way(sessions), sessions() as session:
+        assert session.scalar(sa.text(LOCKS)) > 0
+    with sessions() as session:
+        assert session.scalar(sa.text(LOCKS)) == 0
+
+
+def cancelled(sessions: Sessions) -> bool:
+    """Cancel who waits for a lock; a transaction sees who is there once."""
+    with sessions() as session:
+        return bool(session.scalars(sa.text(CANCEL)).all())
+
+
+LAST = (
+    "SELECT i FROM generate_series(7, 12) i ORDER BY hashtextextended('in use ' || i, 0) DESC "
+    "LIMIT 1"
+)
+#: Of this database alone.
+CANCEL = (
+    "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+    "AND wait_event_type = 'Lock' AND wait_event = 'advisory'"
+)
+_HELD = (
+    " FROM pg_locks WHERE locktype = 'advisory' AND granted AND database = "
+    "(SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+LOCKS = f"SELECT count(*){_HELD}"
+TERMINATE = f"SELECT pg_terminate_backend(pid) FROM (SELECT DISTINCT pid{_HELD}) AS holders"  # noqa: S608  # ours
