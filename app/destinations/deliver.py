@@ -112,7 +112,11 @@ def _decided(
             return None
         setup = setup_of(destination, claim.kind)
         deciding = Deciding(session, destination, claim.kind, setup)
-        return setup, *deciding.decide(claim.rows, concerned)
+        jobs, ended = deciding.decide(claim.rows, concerned)
+        leaving = [job.row.id for job in jobs]  # on record before it does: we may not come back
+        unsent = sa.update(Delivery).where(Delivery.id.in_(leaving), ~Delivery.sent)
+        session.execute(unsent.values(sent=True))
+        return setup, jobs, ended
 
 
 def _claim(sessions: Sessions) -> _Claim | None:
@@ -214,12 +218,6 @@ def _end_unsent(session: Session, ended: Ended) -> None:
         )
     else:
         _end(session, ended.row.id, ended.state, ended.reason)
-        if ended.row.reason is not None:  # it failed, and is sent again: it may have arrived before
-            session.execute(
-                sa.update(Delivery)
-                .where(Delivery.id == ended.row.id)
-                .values(attempts=sa.func.greatest(Delivery.attempts, outbox.AGAIN))
-            )
 
 
 def _note(session: Session, destination_id: int, job: Job, outcome: Outcome) -> None:

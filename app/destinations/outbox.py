@@ -22,8 +22,6 @@ EXITED = "segment.exited"
 #: Something else about somebody who is held there may have changed; what, is looked at when sent.
 UPDATED = "profile.updated"
 ERASED = "profile.erased"
-#: Attempts of a message that was to be sent more than once.
-AGAIN = 2
 #: Looks that are deleted at once.
 MOST = 5_000
 #: Whom it is about, what happened, and what there is to say of it.
@@ -199,13 +197,13 @@ def kept_from_vendor(
 def told(session: Session, destination_id: int, segment: str, persons: Collection[int]) -> set[int]:
     """Return who of these people was announced as a member, may have been, or is about to be.
 
-    What was dropped when it was sent again had been sent before, and its answer lost.
+    What was dropped when it was to be sent again had been sent before, and its answer lost.
     """
     query = sa.select(Delivery.person_id).where(
         Delivery.destination_id == destination_id,
         graph.among(Delivery.person_id, persons),
         Delivery.type == ENTERED,
-        sa.or_(Delivery.state != "dropped", Delivery.attempts >= AGAIN),
+        sa.or_(Delivery.state != "dropped", Delivery.sent),
         Delivery.payload["segment"].astext == segment,
     )
     return set(session.scalars(query))

@@ -54,7 +54,10 @@ class Destination(Base):
 
 
 class Delivery(Base):
-    """One message to one destination; `id` is its order, `message_id` its identity."""
+    """One message to one destination; `id` is its order, `message_id` its identity.
+
+    Once `sent`, it has left or may have: its receiver counts as told, whatever became of it.
+    """
 
     __tablename__ = "delivery"
 
@@ -67,6 +70,7 @@ class Delivery(Base):
     payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
     state: Mapped[str]
     attempts: Mapped[int] = mapped_column(server_default=sa.text("0"))
+    sent: Mapped[bool] = mapped_column(server_default=sa.false())
     due_at: Mapped[datetime]
     created_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]

@@ -1,9 +1,9 @@
 -- Let go of what a removed destination was for: what waits is not sent, and it is no processor. What it
--- was told stays: a message that never left has no reason, by which it would count as told. So does
--- whom it may hold, but for the ids by which nothing can be asked of it any more.
+-- was told stays. So does whom it may hold, but for the ids by which nothing can be asked of it any
+-- more.
 WITH unsent AS (
   UPDATE app.delivery SET state = 'dropped', ended_at = CAST(:at AS timestamptz),
-         reason = CASE WHEN attempts > 0 OR reason IS NOT NULL THEN CAST(:reason AS text) END
+         reason = CAST(:reason AS text)
   WHERE destination_id = :destination AND state = 'waiting'
 ), unfollowed AS (
   UPDATE app.held_record SET remote = NULL, remote_hash = NULL, digest = NULL

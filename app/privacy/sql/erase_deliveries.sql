@@ -6,7 +6,7 @@ WITH gone AS (
   DELETE FROM app.delivery
   -- A message that a person is gone waits for its receiver, also when they are erased once more.
   WHERE person_id = ANY(CAST(:ids AS bigint[])) AND type <> 'profile.erased'
-  RETURNING destination_id, person_id, profile_id, attempts, reason
+  RETURNING destination_id, person_id, profile_id, sent
 ), unheld AS (
   DELETE FROM app.held_record h USING app.destination t
   WHERE t.id = h.destination_id AND t.removed_at IS NOT NULL
@@ -20,9 +20,8 @@ WITH gone AS (
   CROSS JOIN LATERAL (SELECT CAST(s.leaf AS jsonb) AS leaf) d
   WHERE s.identifier_ids && CAST(:ids AS bigint[]) AND d.leaf ->> 'reason' <> 'told_before'
 ), told AS (
-  -- What failed keeps its reason when it is sent again from the first attempt (replay).
   SELECT destination_id, person_id, profile_id, NULL AS told_as
-  FROM gone WHERE attempts > 0 OR reason IS NOT NULL
+  FROM gone WHERE sent
   UNION ALL
   SELECT destination_id, person_id, profile_id, NULL FROM app.held_record
   WHERE person_id = ANY(CAST(:ids AS bigint[]))

@@ -12,7 +12,7 @@ WITH noted AS (
   SELECT m.id, m.destination_id, m.type AS what, m.payload ->> 'segment' AS segment, m.state,
          coalesce(m.ended_at, m.created_at) AS at
   FROM app.delivery m
-  WHERE m.person_id = ANY(CAST(:ids AS bigint[])) AND (m.attempts > 0 OR m.reason IS NOT NULL)
+  WHERE m.person_id = ANY(CAST(:ids AS bigint[])) AND m.sent
      OR m.message_id = ANY(ARRAY(SELECT message_id FROM noted))
   UNION ALL
   SELECT NULL, n.destination_id, n.what, n.segment, 'noted', max(n.decided_at)

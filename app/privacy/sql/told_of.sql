@@ -15,7 +15,7 @@ WITH mine AS MATERIALIZED (
 ), told AS (
   SELECT destination_id, person_id, profile_id, NULL AS told_as FROM app.delivery
   WHERE person_id = ANY(ARRAY(SELECT identifier_id FROM mine))
-    AND (attempts > 0 OR reason IS NOT NULL) AND type = 'segment.entered'
+    AND sent AND type = 'segment.entered'
   UNION ALL
   SELECT h.destination_id, h.person_id, h.profile_id, NULL FROM app.held_record h
   JOIN app.destination t ON t.id = h.destination_id AND t.removed_at IS NOT NULL

@@ -9,7 +9,7 @@ SELECT p.destination_id,
              ORDER BY i) AS identifier_ids
 FROM app.processor p
 WHERE EXISTS (SELECT FROM app.delivery m
-              WHERE m.destination_id = p.destination_id AND (m.attempts > 0 OR m.reason IS NOT NULL)
+              WHERE m.destination_id = p.destination_id AND m.sent
                 AND m.person_id = ANY(CAST(:ids AS bigint[])))
    OR EXISTS (SELECT FROM app.disclosure s
               WHERE s.destination_id = p.destination_id

@@ -49,7 +49,7 @@ def test_nothing_goes_to_it_any_more_and_its_secrets_are_gone(
         states = session.execute(sa.select(Delivery.state, Delivery.reason).order_by(Delivery.id))
         assert [tuple(row) for row in states] == [
             ("delivered", None),
-            ("dropped", None),  # of what never left nobody was told
+            ("dropped", registry.REMOVED),
         ]
     for call in (people.server.get, people.server.delete):
         answer = call(f"/v1/destinations/{made['id']}", headers=people.header)

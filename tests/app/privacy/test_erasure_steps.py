@@ -32,9 +32,9 @@ def destination(world: World, sends_to: list[int]) -> httpx.Client:
         session.execute(
             sa.text(
                 "INSERT INTO app.delivery (destination_id, message_id, person_id, profile_id, type,"
-                " payload, state, attempts, due_at, created_at)"
+                " payload, state, attempts, sent, due_at, created_at)"
                 " SELECT d.id, gen_random_uuid(), i.id, i.profile_id, 'segment.entered',"
-                " '{\"segment\": \"buyers\"}', 'delivered', 1, now(), now()"
+                " '{\"segment\": \"buyers\"}', 'delivered', 1, true, now(), now()"
                 " FROM app.destination d, identity.identifier i WHERE i.id = :person"
             ),
             {"person": person},

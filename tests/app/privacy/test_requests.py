@@ -71,9 +71,9 @@ def seed(world: World) -> None:
             " VALUES ('marker-recipient', 'webhook', 'http://x/', 's', 'marketing.email', '{}',"
             " true)",
             "INSERT INTO app.delivery (destination_id, message_id, person_id, profile_id, type,"
-            " payload, state, attempts, due_at, created_at, ended_at)"
+            " payload, state, attempts, sent, due_at, created_at, ended_at)"
             " SELECT d.id, gen_random_uuid(), i.id, i.profile_id, 'segment.entered',"
-            " '{\"segment\": \"marker-segment\"}', 'delivered', 1, now(), now(),"
+            " '{\"segment\": \"marker-segment\"}', 'delivered', 1, true, now(), now(),"
             " '2027-01-02T03:04:05Z' FROM app.destination d, identity.identifier i"
             " WHERE i.id = :person",
         ):
