@@ -42,6 +42,8 @@ class Choice:
     #: `opt_out`: a signal such as Global Privacy Control, sent to every site. `override`: a grant
     #: made on a notice that names such a signal.
     universal: str | None = None
+    #: When the person was last asked, where a stamp says so: that renews what lapsed since.
+    answered_at: datetime | None = None
 
     @property
     def stamp(self) -> bool:
@@ -100,7 +102,8 @@ def record(
     With `repeat=False` (what events say) the stamp that every event of a browser carries is left
     out where it only says again what already stands at its time, which keeps one record per change
     of mind instead of one per page view. Nor does such a stamp lift a refusal that was explicit, or
-    give anew what has lapsed. An answer is left out where it came before, with the same time.
+    give anew what has lapsed, unless it was answered after that was given. An answer is left out
+    where it came before, with the same time.
     `changes` are the `moments` since the first choice of each identifier, where known already.
     No record is dated later than the database's clock: one of a server whose clock is ahead would
     outrank what others record until they have caught up.
@@ -182,6 +185,8 @@ def _repeats(choice: Choice, before: Choice, changes: Moments) -> bool:
         return same and again and not before.stamp
     if choice.universal is not None and choice.universal != before.universal:
         return False  # it counts for more than what says the same without it
+    if choice.answered_at is not None and choice.answered_at != before.answered_at:
+        return False  # it may renew what has lapsed, as the one before it did not
     theirs = changes.get((choice.namespace, choice.value), ())
     if changes_within(theirs, before.effective_at, choice.effective_at):
         return False  # somebody was heard to say something else in between
@@ -196,11 +201,15 @@ def changes_within(moments: Sequence[datetime], after: datetime, until: datetime
 
 
 def _lapses(choice: Choice) -> datetime | None:
-    """Return when a grant ends; one of a clock at the end of time must not stop the others."""
+    """Return when a grant ends; one of a clock at the end of time must not stop the others.
+
+    It counts from the answer, which a browser may say for the first time months later.
+    """
     if choice.valid_days is None or choice.state != "given":
         return None
     try:
-        return choice.effective_at + timedelta(days=choice.valid_days)
+        since = min(choice.effective_at, choice.answered_at or choice.effective_at)
+        return since + timedelta(days=choice.valid_days)
     except OverflowError:
         return datetime.max.replace(tzinfo=UTC)
 
@@ -219,6 +228,7 @@ def _row(choice: Choice, received_at: datetime) -> dict[str, Any]:
         "collected_by": choice.collected_by,
         "evidence": choice.evidence,
         "universal": choice.universal,
+        "answered_at": choice.answered_at,
     }
 
 

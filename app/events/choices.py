@@ -110,7 +110,9 @@ def _choices(
 ) -> list[consent.Choice]:
     """Return what the stamps say; a repetition only where it may say something new."""
     choices = []
-    before_it: dict[tuple[Speaker, str], tuple[tuple[str, bool, bool], datetime]] = {}
+    before_it: dict[
+        tuple[Speaker, str], tuple[tuple[str, bool, bool, datetime | None], datetime]
+    ] = {}
     for item, stamp, speaker in said:
         at = item.envelope.occurred_at
         before = given.setdefault(speaker, set())
@@ -123,8 +125,10 @@ def _choices(
         given[speaker] = before | yes
         for key, state in states.items():
             # What was agreed to is what was asked then, whenever we hear of it.
-            purpose = memory.versions.at(key, min(at, item.received_at))
-            says = state, stamp.answer, key in stamp.opt_out
+            answered_at = stamp.answered_at if state == "given" and key in stamp.dated else None
+            asked_at = min(at, item.received_at, answered_at or at)
+            purpose = memory.versions.at(key, asked_at)
+            says = state, stamp.answer, key in stamp.opt_out, answered_at
             last = before_it.get((speaker, key))
             if (
                 last is None
@@ -133,7 +137,7 @@ def _choices(
                 or consent.changes_within(changes.get(speaker, ()), last[1], at)
             ):
                 before_it[speaker, key] = says, at
-                choices.append(_choice(item, speaker, purpose, state, stamp))
+                choices.append(_choice(item, speaker, purpose, state, stamp, answered_at))
     return choices
 
 
@@ -180,7 +184,12 @@ def _changes(session: Session, said: Sequence[Said]) -> consent.Moments:
 
 
 def _choice(
-    item: Item, speaker: Speaker, purpose: consent.Purpose, state: str, stamp: Stamp
+    item: Item,
+    speaker: Speaker,
+    purpose: consent.Purpose,
+    state: str,
+    stamp: Stamp,
+    answered_at: datetime | None,
 ) -> consent.Choice:
     return consent.Choice(
         *speaker,
@@ -199,6 +208,7 @@ def _choice(
             **({"signal_conflict": True} if purpose.key in stamp.conflicts else {}),
         },
         universal="opt_out" if purpose.key in stamp.opt_out else None,
+        answered_at=answered_at,
     )
 
 

@@ -115,6 +115,7 @@ def _accepted(
         registered=found.cmp_id in rules.collectors,
         tc=text,
         until=until,
+        answered_at=found.updated,
     )
 
 

@@ -36,6 +36,7 @@ class Signal:
     say what of it was ignored. `registered`: a collector that this source knows made it. `tc` is
     the TC string in it, `until` when it may have to be read otherwise. `silent` are purposes that
     it could have given and does not speak of: they are refused unless another signal gives them.
+    `answered_at`: when the person last answered, where the signal says so.
     """
 
     kind: str
@@ -48,6 +49,7 @@ class Signal:
     registered: bool = False
     tc: str | None = None
     until: datetime | None = None
+    answered_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,8 @@ class Stamp:
     purposes of which a registered collector's string speaks. `kinds` names the signals, `raw` is
     their text beside Segment's own, `tc` the TC strings that count, with blanks between: one that
     contradicts another takes nothing of its no away. `until` is when they may have to be read
-    otherwise.
+    otherwise. `dated` are purposes that a signal gives which says when it was answered, the oldest
+    of them at `answered_at`.
     """
 
     given: frozenset[str]
@@ -84,6 +87,8 @@ class Stamp:
     raw: str | None = None
     tc: str | None = None
     until: datetime | None = None
+    dated: frozenset[str] = frozenset()
+    answered_at: datetime | None = None
 
 
 ABSENT = Stamp(frozenset(), frozenset())
@@ -125,4 +130,6 @@ def combined(
         raw=raw,
         tc=" ".join(dict.fromkeys(s.tc for s in every if s.tc)) or None if readable else None,
         until=min((s.until for s in every if s.until), default=None),
+        dated=frozenset[str]().union(*(s.given for s in every if s.answered_at)),
+        answered_at=min((s.answered_at for s in every if s.answered_at), default=None),
     )

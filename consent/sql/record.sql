@@ -3,7 +3,9 @@
 -- which was the last. Of what a browser goes on saying with every event (evidence.event_stamp), or an
 -- importer states, it is all that says nothing else than what stood at its time. And that never lifts
 -- a refusal that is proved better, nor makes a grant count again that is stale or has lapsed: a browser
--- goes on saying what its banner said once. A child's yes takes the place of no guardian's.
+-- goes on saying what its banner said once. Only where it says that the person answered after what
+-- lapsed was given (answered_at), and that answer counts still, it renews that. A child's yes takes
+-- the place of no guardian's.
 -- A refusal of what was given before is a withdrawal. A grant dated in the future does not stand yet,
 -- and so does not make one that acts now a repetition.
 -- Of universal opt-outs the first is written: it stands until a grant that overrides it, and browsers
@@ -21,13 +23,13 @@ FROM (
   SELECT namespace, value, purpose, purpose_version, state, effective_at,
          least(received_at, statement_timestamp()) AS recorded_at,
          least(effective_at, received_at, statement_timestamp()) AS order_time,
-         valid_until, notice, collected_by, evidence, universal,
+         valid_until, notice, collected_by, evidence, universal, answered_at,
          consent.proof(state, namespace, collected_by, evidence) AS proof
   FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS said(
          namespace text, value text, purpose text, purpose_version bigint, state text,
          effective_at timestamptz, received_at timestamptz,
          valid_until timestamptz, notice jsonb, collected_by text, evidence jsonb,
-         universal text)
+         universal text, answered_at timestamptz)
 ) r
 LEFT JOIN LATERAL (
   SELECT CASE WHEN s.state = 'given' AND s.valid_until <= r.order_time THEN 'expired'
@@ -55,7 +57,10 @@ WHERE :repeat
           THEN (stood.order_time = r.order_time AND stood.proof >= r.proof
                 AND (stood.state = 'given') = (r.state = 'given')) IS NOT TRUE
         WHEN stood.state IS NULL THEN true
-        WHEN stood.state = 'expired' THEN r.state <> 'given'
+        WHEN stood.state = 'expired'
+          THEN r.state <> 'given'
+            OR r.answered_at > stood.order_time AND r.valid_until > r.order_time
+               AND stood.guardian IS NOT TRUE  -- which were the child's word otherwise
         WHEN r.state = 'given' THEN stood.state <> 'given' AND stood.proof <= r.proof
         ELSE stood.state = 'given' OR stood.proof < r.proof END
 ORDER BY r.order_time

@@ -1,6 +1,7 @@
 """What consent signals mean for destinations: vendors, Google, and Segment's own matrix."""
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -193,3 +194,34 @@ def test_06_segments_matrix_as_segment_has_it_is_compared_and_never_decides(
     nobody = server.post("/v1/consents/simulate", headers=officer,
                          json={"segment_event": {"source": "no", "destinations": AD}})  # fmt: skip
     assert nobody.status_code == 404
+
+
+@pytest.mark.parametrize("since", [None, 20], ids=["one_version", "a_version_since"])
+def test_a_string_of_a_later_answer_renews_what_has_lapsed(site: Site, since: int | None) -> None:
+    """Its date is that of the answer: of a version that came after that it is none."""
+    now = datetime.now(UTC)
+
+    def send(days: int) -> str:
+        at = (now - timedelta(days=days)).replace(hour=0, minute=0, second=0, microsecond=0)
+        site.send({"consent": {"tcf": tc(created=at, publisher=[4])}})
+        return str(site.decide("ads.personalised")["reason"])
+
+    lapsed = sa.text(
+        "INSERT INTO consent.record (namespace, value, purpose, purpose_version, state,"
+        " effective_at, recorded_at, order_time, valid_until, collected_by, evidence) VALUES"
+        " ('user_id', :user, 'ads.personalised', 1, 'given', :at, :at, :at, :until, 'source:web',"
+        """ '{"event_stamp": true}')"""
+    )
+    when = {"at": now - timedelta(days=100), "until": now - timedelta(days=5)}
+    with site.sessions.begin() as session:
+        session.execute(lapsed, {"user": site.user, **when})
+        if since is not None:
+            known = consent.catalogue.purpose(session, "ads.personalised")
+            of = now - timedelta(days=since)
+            new = replace(known, version=known.version + 1, renews=True, effective_from=of)
+            consent.catalogue.add_purpose(session, new)
+    assert send(200) == "expired"
+    assert send(50) == ("given" if since is None else "stale_notice")
+    [renewed] = [r for r in site.records() if r["purpose"] == "ads.personalised"][1:]
+    until = datetime.fromisoformat(renewed["valid_until"])
+    assert timedelta(days=344) <= until - now <= timedelta(days=345), "from the answer on"

@@ -107,6 +107,38 @@ def test_a_grown_childs_own_yes_counts_and_a_childs_takes_no_guardians_away(
     assert (said.standing, said.guardian) == ("given", False)
 
 
+def test_a_stamp_that_was_answered_since_renews_what_has_lapsed(session: Session) -> None:
+    """Sites that send TC strings alone have no other answer; it counts from when it was given."""
+
+    def say(day: int, answered: int | None, value: str = "ada") -> str:
+        at = None if answered is None else NOON + answered * DAY
+        said = replace(stamp("given", NOON + day * DAY), value=value, answered_at=at, valid_days=10)
+        consent.record(session, [said], received_at=EVER, repeat=False)
+        return stands(session, NOON + day * DAY, value)
+
+    assert say(1, 0) == "given"
+    assert stands(session, NOON + 10 * DAY) == "expired", "ten days after the answer"
+    assert say(12, 0) == "expired"
+    assert say(12, None) == "expired"
+    assert say(12, 1) == "expired", "not after the grant"
+    assert say(19, 9) == "expired", "that answer has lapsed as well"
+    assert len(states(session)) == 1
+    assert say(13, 9) == "given"
+    assert stands(session, NOON + 19 * DAY) == "expired"
+    assert say(30, 9) == "expired", "each answer renews once"
+    theirs = replace(
+        choice("given", value="eve"), evidence={"expressed_by": "guardian"}, valid_days=10
+    )
+    consent.record(session, [theirs], received_at=NOON)
+    assert say(13, 9, "eve") == "expired"
+    both = [
+        replace(stamp("given", NOON + (40 + n) * DAY), answered_at=NOON + day * DAY, valid_days=10)
+        for n, day in enumerate((9, 38))
+    ]
+    consent.record(session, both, received_at=EVER, repeat=False)
+    assert stands(session, NOON + 41 * DAY) == "given", "in one batch with the answer before it"
+
+
 PAGE, SERVER = "source:web", "client:crm"
 
 
