@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
+from importlib.resources import files
 from typing import Any
 
 import msgspec
@@ -15,9 +16,10 @@ from consent.signals import acceptance, tcf, vendor
 from consent.signals.vendor import Declared, VendorList
 from consent.tables import CarriedTcString, TcStringRow, VendorListVersion
 
-__all__ = ["VendorListVersion", "add_list", "denied", "keep", "lists", "strings_of"]
+__all__ = ["VendorListVersion", "add_list", "denied", "keep", "lists", "new", "strings_of"]
 
 Identifier = tuple[str, str]
+_KEPT = sa.text((files("consent") / "sql" / "kept_tc_strings.sql").read_text(encoding="utf-8"))
 
 
 def keep(session: Session, strings: Mapping[Identifier, tuple[str, datetime]]) -> None:
@@ -44,6 +46,19 @@ def keep(session: Session, strings: Mapping[Identifier, tuple[str, datetime]]) -
         ),
         rows,
     )
+
+
+def new(session: Session, strings: Mapping[Identifier, tuple[str, datetime]]) -> set[Identifier]:
+    """Return of which of these identifiers another TC string is kept, or none.
+
+    What is kept stays as it is until the transaction ends: of whom a string says nothing new nobody
+    decides by another meanwhile. Who only asks what a vendor may do does not wait for this.
+    """
+    rows = [{"namespace": namespace, "value": value} for namespace, value in sorted(strings)]
+    asked = {"rows": msgspec.json.encode(rows).decode()}
+    found = session.execute(_KEPT, asked)
+    kept = {(row.namespace, row.value): row.string for row in found}
+    return {who for who, (string, _) in strings.items() if kept.get(who) != string}
 
 
 def denied(

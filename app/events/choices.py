@@ -52,7 +52,9 @@ def record(
     if any(choice.state != "given" for choice in choices):
         choices += _added_meanwhile(session, choices, memory, now)
     strings = {one.speaker: (one.stamp.tc, _at(one)) for one in said if one.stamp.tc}
-    denying = {(c.namespace, c.value) for c in choices if c.state != "given"} | strings.keys()
+    denying = {(c.namespace, c.value) for c in choices if c.state != "given"}
+    if strings:
+        denying |= consent.vendors.new(session, strings)
     if denying:  # what is being sent was decided before this; who is new is in nothing yet
         in_use.wait(session, memory.known(session, denying))
     written = consent.record(session, choices, received_at=now, repeat=False, changes=changes)

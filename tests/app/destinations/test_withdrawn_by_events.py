@@ -5,7 +5,7 @@ the same for explicit ones, with ten thousand sends.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -13,6 +13,7 @@ from uuid import uuid4
 import httpx
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 import consent
 from app.access import sources
@@ -165,6 +166,37 @@ def waits(sessions: Sessions, purpose: str) -> None:
             created_at=now,
         )  # fmt: skip
         session.add(message)
+
+
+def test_a_tc_string_that_is_kept_already_waits_for_nobody(
+    people: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A site stamps every event, and after a restart none of the strings is remembered."""
+    first, second = (
+        tc(purposes=range(1, 12), features=[1, 2], vendors=[10], disclosed=[10],
+           publisher=range(1, 12), legitimate=legitimate)
+        for legitimate in ([], [7])
+    )  # fmt: skip
+    waited: list[set[int]] = []
+    wait = in_use.wait
+
+    def seen(session: Session, identifiers: Collection[int]) -> bool:
+        waited.append(set(identifiers))
+        return wait(session, identifiers)
+
+    def post_string(string: str, **more: Any) -> None:
+        context = {"consent": {"tcf": string}}
+        post(people, "track", {"userId": "ada", "event": "Seen", "context": context, **more})
+
+    with people.sessions.begin() as session:
+        [ada] = graph.identify(session, [("user_id", "ada")]).values()
+    post_string(first)
+    monkeypatch.setattr(in_use, "wait", seen)
+    # Older than what is remembered, so compared with what is kept.
+    post_string(first, timestamp="2026-01-05T10:00:00Z")
+    assert not any(waited)
+    post_string(second)
+    assert waited[-1] == {ada}
 
 
 def test_what_was_said_by_another_spelling_waits_too(people: World) -> None:

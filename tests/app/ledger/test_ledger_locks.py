@@ -69,6 +69,24 @@ def test_two_who_change_one_tc_string_at_once_state_what_stands(sessions: Sessio
     assert at_once(sessions, keep("three", 0), keep("late", -1)) == ["three"]
 
 
+def test_who_asks_whether_a_tc_string_is_kept_waits_for_who_changes_it(
+    sessions: Sessions,
+) -> None:
+    """It would be taken for nothing new, and what is decided by the other one still be sent."""
+    said = {("user_id", "kim"): ("one", NOW)}
+    with sessions.begin() as session:
+        vendors.keep(session, said)
+        assert vendors.new(session, said) == set()
+    found: list[set[tuple[str, str]]] = []
+    other = {("user_id", "kim"): ("two", NOW + timedelta(hours=1))}
+    at_once(
+        sessions,
+        lambda session: vendors.keep(session, other),
+        lambda session: found.append(vendors.new(session, said)),
+    )
+    assert found == [set(said)]
+
+
 def test_two_who_state_an_age_at_once_state_what_stands(sessions: Sessions) -> None:
     def state(band: str) -> Callable[[Session], None]:
         told = [ages.Span(band, NOW, None)]
