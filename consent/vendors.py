@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any
@@ -19,7 +20,11 @@ from consent.tables import CarriedTcString, TcStringRow, VendorListVersion
 __all__ = ["VendorListVersion", "add_list", "denied", "keep", "lists", "new", "strings_of"]
 
 Identifier = tuple[str, str]
-_KEPT = sa.text((files("consent") / "sql" / "kept_tc_strings.sql").read_text(encoding="utf-8"))
+
+
+@cache
+def _statement(name: str) -> sa.TextClause:
+    return sa.text((files("consent") / "sql" / f"{name}.sql").read_text(encoding="utf-8"))
 
 
 def keep(session: Session, strings: Mapping[Identifier, tuple[str, datetime]]) -> None:
@@ -56,7 +61,7 @@ def new(session: Session, strings: Mapping[Identifier, tuple[str, datetime]]) ->
     """
     rows = [{"namespace": namespace, "value": value} for namespace, value in sorted(strings)]
     asked = {"rows": msgspec.json.encode(rows).decode()}
-    found = session.execute(_KEPT, asked)
+    found = session.execute(_statement("kept_tc_strings"), asked)
     kept = {(row.namespace, row.value): row.string for row in found}
     return {who for who, (string, _) in strings.items() if kept.get(who) != string}
 
