@@ -9,13 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from consent import catalogue
-
 
 @cache
-def _statement() -> sa.TextClause:
-    asked = (files("consent") / "sql" / "turned.sql").read_text(encoding="utf-8")
-    return sa.text(catalogue.WITH_MARKETING.format(known="") + asked)
+def _statement(name: str) -> sa.TextClause:
+    return sa.text((files("consent") / "sql" / f"{name}.sql").read_text(encoding="utf-8"))
 
 
 def turned(session: Session, *, since: datetime, until: datetime) -> Sequence[sa.Row[Any]]:
@@ -25,4 +22,4 @@ def turned(session: Session, *, since: datetime, until: datetime) -> Sequence[sa
     ended, a version of the purpose made grants stale, or put it below what was refused or, as
     marketing, objected to (GDPR art. 21(2)).
     """
-    return session.execute(_statement(), {"since": since, "until": until}).all()
+    return session.execute(_statement("turned"), {"since": since, "until": until}).all()

@@ -2,6 +2,10 @@
 -- began, a demand or an age began or ended, or a new version of the purpose made grants stale
 -- or came to be below another that was refused or, as marketing, objected to. What is refused there
 -- counts from when the version was added, which may be long before it takes effect.
+WITH RECURSIVE marketing AS ( -- as `catalogue.WITH_MARKETING`
+  SELECT CAST('marketing' AS text) AS key
+  UNION SELECT p.key FROM consent.purpose p JOIN marketing m ON p.parent = m.key
+)
 SELECT namespace, value, purpose, 'expired' AS state
 FROM consent.record
 WHERE state = 'given' AND valid_until > :since AND valid_until <= :until
