@@ -186,12 +186,18 @@ def test_what_was_known_then_stays_the_answer_whatever_arrives_later(
 def test_a_late_grant_dated_before_a_withdrawal_does_not_revive(
     history: list[Record], late: list[Record], at: datetime
 ) -> None:
-    before = standing(history, at=at, known_at=EVER)[0]
+    """One dated after the refusal that decides, if before a weaker one, may well lift it."""
+    before, decides, *_ = standing(history, at=at, known_at=EVER)
     if before not in ("refused", "withdrawn"):
         return
-    last = max(r.order_time for r in history if r.state != "given" and r.order_time <= at)
+    [refused_at] = {r.order_time for r in history if r.record_id == decides}
     grants = [
-        replace(r, state="given", effective_at=min(r.effective_at, last), recorded_at=hour(30 + n))
+        replace(
+            r,
+            state="given",
+            effective_at=min(r.effective_at, refused_at),
+            recorded_at=hour(30 + n),
+        )
         for n, r in enumerate(late)
     ]
     assert standing(history + grants, at=at, known_at=EVER)[0] == before
