@@ -66,7 +66,8 @@ class Shop:
         ]
         for days_ago in (500, 300, 20, 5):
             sent += [
-                event("agrees", f"d{days_ago}", days_ago, given=True),
+                # A yes of 500 days ago has lapsed, and stamps do not renew it.
+                event("agrees", f"d{days_ago}", days_ago, given=True if days_ago < 395 else None),
                 event("refused", f"d{days_ago}", days_ago, given=False),
                 event("silent", f"d{days_ago}", days_ago),
             ]
