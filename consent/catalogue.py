@@ -226,7 +226,9 @@ def add_purpose(session: Session, new: Purpose) -> Purpose:
     lock(session)
     known = check_purpose(session, new)
     parent = versions(session, new.key)[-1].parent if known else None
-    session.execute(sa.insert(PurposeVersion).values(_columns(new)))
+    # When it is seen first, not when this transaction began: it may have waited for the lock.
+    at = sa.func.clock_timestamp()
+    session.execute(sa.insert(PurposeVersion).values(created_at=at, **_columns(new)))
     if new.parent not in (None, parent):
         tree = announced(session)
         for key in (new.key, *below(tree.values(), new.key)):

@@ -215,6 +215,7 @@ def _lapses(choice: Choice) -> datetime | None:
 
 
 def _row(choice: Choice, received_at: datetime) -> dict[str, Any]:
+    answered = {"answered_at": choice.answered_at.isoformat()} if choice.answered_at else {}
     return {
         "namespace": choice.namespace,
         "value": choice.value,
@@ -226,7 +227,7 @@ def _row(choice: Choice, received_at: datetime) -> dict[str, Any]:
         "valid_until": _lapses(choice),
         "notice": choice.notice,
         "collected_by": choice.collected_by,
-        "evidence": choice.evidence,
+        "evidence": {**choice.evidence, **answered},
         "universal": choice.universal,
         "answered_at": choice.answered_at,
     }

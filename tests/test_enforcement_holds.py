@@ -57,6 +57,23 @@ DECISIONS = {
         "    allowed = [one for one in ids if one[1]]\n",
         "    allowed = list(ids)\n",
     ),
+    "test_e8_masks": (
+        "app/identities/explaining.py",
+        "        if decision is not None and decision.allowed:\n",
+        "        if decision is not None:\n",
+    ),
+    "test_e9_replay": (
+        "app/destinations/deciding.py", "row.id for row in asked if row.person_id in allowed",
+        "row.id for row in asked",
+    ),
+    "test_e9_correct": (
+        "app/events/collection.py", "        if not decision.allow:\n", "        if False:\n"
+    ),
+    "test_learning_of_e10": (
+        "app/consents/everybody.py",
+        "    allowed = [one for one in ids if one[1]]\n",
+        "    allowed = list(ids)\n",
+    ),
 }  # fmt: skip
 
 

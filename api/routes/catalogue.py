@@ -49,6 +49,13 @@ class Declared(BaseModel):
     storage_locations: list[str] = Field(default_factory=list, examples=[["FR"]])
     retention_days: int | None = Field(default=None, ge=1, le=36_500)
     proof_retention_days: int | None = Field(default=None, ge=0, le=36_500)
+    ask_again_days: int | None = Field(
+        default=None,
+        ge=0,
+        le=3_650,
+        description="How long whoever refused is not to be asked again, 180 days where it is not "
+        "said: `do_not_ask_before` of decisions.",
+    )
     transfers: list[Transfer] = Field(default_factory=list)
     art9_condition: str | None = Field(default=None, max_length=200)
     dpia_required: bool = False

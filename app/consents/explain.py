@@ -17,6 +17,9 @@ JUST_NOW = timedelta(seconds=1)
 #: Until an address or number has been looked at after a change of how they are spelled, what is
 #: said by its new spelling is not heard: nothing is done with the data.
 UNREAD = consent.Demand("restriction", None)
+#: Whoever said no is not asked again for so long, where the purpose does not say otherwise: about
+#: six months (CNIL, guidelines on trackers of 17 September 2020; research/consent.md 2.10).
+ASK_AGAIN_DAYS = 180
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,8 @@ class Explanation:
     voices: tuple[consent.Voice, ...]
     #: Opt-outs by signals such as Global Privacy Control, and the grants that override such.
     universal: tuple[consent.ConsentRecord, ...] = ()
+    #: Until when who said no is not to be asked again. It binds whoever asks, and decides no use.
+    do_not_ask_before: datetime | None = None
 
 
 def explain(
@@ -90,7 +95,17 @@ def _explain(
         voices.append(voice)
         if member.identifier_id == acting:
             mine = voice
-    return Explanation(consent.decide(purpose, voices, acting=mine), tuple(voices))
+    decision = consent.decide(purpose, voices, acting=mine)
+    return Explanation(decision, tuple(voices), do_not_ask_before=_not_before(purpose, voices))
+
+
+def _not_before(purpose: consent.Purpose, voices: Sequence[consent.Voice]) -> datetime | None:
+    """Return until when a refusal is respected, by the last one that any identifier stands by."""
+    if purpose.lawful_basis != "consent":
+        return None
+    said = [v.order_time for v in voices if v.against and v.order_time is not None]
+    days = purpose.declared.get("ask_again_days")
+    return max(said) + timedelta(days=ASK_AGAIN_DAYS if days is None else days) if said else None
 
 
 def records(
@@ -103,7 +118,7 @@ def records(
 
 def as_json(explanation: Explanation) -> dict[str, Any]:
     """Return an explanation as the API writes it."""
-    decision = explanation.decision
+    decision, before = explanation.decision, explanation.do_not_ask_before
     return {
         "purpose": decision.purpose,
         "allow": decision.allow,
@@ -111,6 +126,7 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
         "lawful_basis": decision.lawful_basis,
         "conflict": decision.conflict,
         "record_ids": list(decision.record_ids),
+        "do_not_ask_before": before.isoformat() if before else None,
         "identifiers": [
             {
                 "namespace": v.namespace,

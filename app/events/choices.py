@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from sqlalchemy.orm import Session
@@ -127,7 +127,7 @@ def _choices(
         given[speaker] = before | yes
         for key, state in states.items():
             # What was agreed to is what was asked then, whenever we hear of it.
-            answered_at = stamp.answered_at if state == "given" and key in stamp.dated else None
+            answered_at = _answered(stamp, key, at) if state == "given" else None
             asked_at = min(at, item.received_at, answered_at or at)
             purpose = memory.versions.at(key, asked_at)
             says = state, stamp.answer, key in stamp.opt_out, answered_at
@@ -141,6 +141,19 @@ def _choices(
                 before_it[speaker, key] = says, at
                 choices.append(_choice(item, speaker, purpose, state, stamp, answered_at))
     return choices
+
+
+def _answered(stamp: Stamp, key: str, at: datetime) -> datetime | None:
+    """Return when a purpose was given before the event that says so, where a signal tells.
+
+    TC strings tell the day alone (TCF 2.2, LastUpdated): an answer of that day is given by its
+    event. By its day's midnight it would be to what was asked before, when a new version takes
+    effect in the course of the day.
+    """
+    said = stamp.answered_at if key in stamp.dated else None
+    if said is not None and stamp.answer and at - said < timedelta(days=1):
+        return None
+    return said
 
 
 def _added_meanwhile(

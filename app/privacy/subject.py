@@ -22,7 +22,7 @@ ADDRESSES = ("email", "phone")
 CONTESTED = (
     "an address of theirs that was put right may be somebody else's, for something was told of it "
     "before they came with it: what is on record of it was neither shown nor erased; ask them for "
-    "it, see whose it is, and name it in a request of its own if it was theirs"
+    "it, see whose it is, and if it was theirs name it beside what they have now in a new request"
 )
 #: What addresses are hashed with before they are passed on.
 DIGESTS = ("md5", "sha1", "sha256")

@@ -4,8 +4,9 @@
 -- importer states, it is all that says nothing else than what stood at its time. And that never lifts
 -- a refusal that is proved better, nor makes a grant count again that is stale or has lapsed: a browser
 -- goes on saying what its banner said once. Only where it says that the person answered after what
--- lapsed was given (answered_at), and that answer counts still, it renews that. A child's yes takes
--- the place of no guardian's.
+-- lapsed was given (answered_at), and that answer counts still, it renews that; and so it does what
+-- was given to an earlier version of the purpose, which a later one may have made stale. A child's
+-- yes takes the place of no guardian's.
 -- A refusal of what was given before is a withdrawal. A grant dated in the future does not stand yet,
 -- and so does not make one that acts now a repetition.
 -- Of universal opt-outs the first is written: it stands until a grant that overrides it, and browsers
@@ -34,7 +35,9 @@ FROM (
 LEFT JOIN LATERAL (
   SELECT CASE WHEN s.state = 'given' AND s.valid_until <= r.order_time THEN 'expired'
               ELSE s.state END AS state,
-         s.proof, s.order_time, s.guardian
+         s.proof, s.order_time, s.guardian, s.purpose_version,
+         CASE WHEN s.stamp THEN CAST(s.evidence ->> 'answered_at' AS timestamptz)
+              END AS answered_at
   FROM consent.record s
   WHERE s.namespace = r.namespace AND s.value = r.value AND s.purpose = r.purpose
     AND s.order_time <= r.order_time
@@ -57,11 +60,13 @@ WHERE :repeat
           THEN (stood.order_time = r.order_time AND stood.proof >= r.proof
                 AND (stood.state = 'given') = (r.state = 'given')) IS NOT TRUE
         WHEN stood.state IS NULL THEN true
-        WHEN stood.state = 'expired'
-          THEN r.state <> 'given'
-            OR r.answered_at > stood.order_time AND r.valid_until > r.order_time
-               AND stood.guardian IS NOT TRUE  -- which were the child's word otherwise
-        WHEN r.state = 'given' THEN stood.state <> 'given' AND stood.proof <= r.proof
+        WHEN r.state = 'given' AND stood.state IN ('given', 'expired')
+          THEN r.answered_at > coalesce(stood.answered_at, stood.order_time)
+            AND (r.valid_until > r.order_time OR r.valid_until IS NULL)
+            AND (stood.state = 'expired' OR r.purpose_version > stood.purpose_version)
+            AND stood.guardian IS NOT TRUE  -- which were the child's word otherwise
+        WHEN stood.state = 'expired' THEN true
+        WHEN r.state = 'given' THEN stood.proof <= r.proof
         ELSE stood.state = 'given' OR stood.proof < r.proof END
 ORDER BY r.order_time
 RETURNING id, namespace, value, purpose, state, CAST(transaction AS text) AS transaction,

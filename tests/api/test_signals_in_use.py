@@ -16,7 +16,7 @@ from app.destinations import google
 from app.destinations.outbox import allowed_people
 from consent.errors import VendorListInvalid
 from consent.signals.stamp import UNIVERSAL
-from tests.api.site import OFFICER, Site, Token
+from tests.api.site import OFFICER, PREFERENCE, Site, Token
 from tests.consent.build import tc
 
 ADS = sorted(UNIVERSAL)
@@ -225,3 +225,28 @@ def test_a_string_of_a_later_answer_renews_what_has_lapsed(site: Site, since: in
     [renewed] = [r for r in site.records() if r["purpose"] == "ads.personalised"][1:]
     until = datetime.fromisoformat(renewed["valid_until"])
     assert timedelta(days=344) <= until - now <= timedelta(days=345), "from the answer on"
+    assert send(10) == "given", "also to the version that came since"
+
+
+def test_a_string_of_a_later_answer_gives_what_a_version_since_the_grant_asks(site: Site) -> None:
+    """On the day on which that takes effect its date, a day, tells less than an answer's event."""
+    now = datetime.now(UTC)
+
+    def string(days: int) -> dict[str, Any]:
+        at = (now - timedelta(days=days)).replace(hour=0, minute=0, second=0, microsecond=0)
+        return {"consent": {"tcf": tc(created=at, publisher=[4])}}
+
+    def said() -> str:
+        return str(site.decide("ads.personalised")["reason"])
+
+    site.send(string(30))
+    with site.sessions.begin() as session:
+        known = consent.catalogue.purpose(session, "ads.personalised")
+        before = now - timedelta(minutes=1)
+        new = replace(known, version=known.version + 1, renews=True, effective_from=before)
+        consent.catalogue.add_purpose(session, new)
+    assert said() == "stale_notice"
+    site.send(string(0))
+    assert said() == "stale_notice", "it may have been answered before"
+    site.send(string(0), event=PREFERENCE)
+    assert said() == "given"

@@ -5,7 +5,7 @@ sees the test of its name fail.
 """
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -16,11 +16,17 @@ from fastapi.testclient import TestClient
 import consent
 from app import pipeline
 from app.access import sources
+from app.access.tables import Source
 from app.consents.record import record
 from app.db import Sessions
-from app.destinations import outbox
-from app.destinations.deliver import deliver
+from app.destinations import outbox, syncing
+from app.destinations.deliver import RETRY_SECONDS, deliver
 from app.destinations.tables import Delivery, Destination
+from app.events import replay
+from app.events.tables import RejectedEvent
+from app.identities import explaining
+from app.journeys.prediction_request import PredictionQuery
+from app.journeys.snapshots import moments, take
 from app.lake import copy
 from app.lake.duckdb_engine import open_lake
 from app.profiles import computed_traits, computing, read
@@ -224,3 +230,71 @@ def test_e7_copy(two: Two, tmp_path: Path) -> None:
         excluded = lake.excluded
     assert found == [(two.person("yes"),)]
     assert excluded == {"withdrawn": 1}
+
+
+def test_e8_masks(two: Two) -> None:
+    ids, fields = {}, {}
+    with two.sessions.begin() as session:
+        for user in ("yes", "no"):
+            [ids[user]] = session.scalars(
+                sa.text("SELECT id FROM identity.identifier WHERE value = :u"), {"u": user}
+            )
+            fields[ids[user]] = {"surname": "lovelace"}
+    two.say("no", "withdrawn", consent.LINK)
+    with two.sessions.begin() as session:
+        shown, withheld = explaining.shown_fields(session, fields, consent.LINK)
+        assert explaining.shown_fields(session, fields, PURPOSE)[0] == {}
+    assert shown == {ids["yes"]: fields[ids["yes"]]}
+    assert withheld == [{"what": "values", "reason": "withdrawn", "identifiers": 1}]
+
+
+def test_e9_replay(two: Two, receiver: Receiver) -> None:
+    """What was given up is sent again long after: whether it may be is asked then."""
+    receiver.answers = [500] * 4
+    two.destination(receiver.url)
+    two.segment()
+    with httpx.Client(trust_env=False) as client:
+        deliver(two.sessions, client)
+        last = len(RETRY_SECONDS)
+        with two.sessions.begin() as session:
+            session.execute(sa.update(Delivery).values(due_at=datetime.now(UTC), attempts=last))
+        deliver(two.sessions, client)
+        assert len(receiver.received) == 4
+        two.say("no", "withdrawn")
+        with two.sessions.begin() as session:
+            [crm] = session.scalars(sa.select(Destination))
+            assert syncing.replay(session, crm, now=datetime.now(UTC)) == 2
+        while deliver(two.sessions, client):
+            pass
+    told = [json.loads(r.body)["data"]["identifiers"].get("user_id") for r in receiver.received[4:]]
+    assert told == [["yes"]]
+
+
+def test_e9_correct(two: Two) -> None:
+    """A rejected event is collected, or not, by what stands when it is replayed."""
+    two.post("/v1/batch", batch=[{"type": "track", "userId": user} for user in ("yes", "no")])
+    two.say("no", "withdrawn")
+    with two.sessions.begin() as session:
+        session.execute(sa.update(Source).values(collection_purpose=PURPOSE))
+        rows = session.execute(sa.select(RejectedEvent.id, RejectedEvent.payload)).all()
+        for number, payload in rows:
+            event = {**json.loads(payload or ""), "event": "Named"}
+            replay.replay(
+                session, number, event=event, largest=32_768, by="test", now=datetime.now(UTC)
+            )
+    assert len(rows) == 2
+    with two.sessions() as session:
+        found = session.scalars(sa.text("SELECT user_id FROM app.event WHERE name = 'Named'"))
+        assert list(found) == ["yes"]
+
+
+def test_learning_of_e10(two: Two, tmp_path: Path) -> None:
+    copy.copy_new(two.sessions, tmp_path / "lake")
+    two.say("no", "withdrawn")
+    asked = {"outcome": {"event": "Order"}, "horizon": "P20D", "lookback": "P40D"}
+    query = PredictionQuery.model_validate(asked)
+    as_of = datetime.now(UTC) + timedelta(days=1)
+    with two.sessions() as session, open_lake(session, tmp_path / "lake", PURPOSE) as lake:
+        now = moments(query, as_of)[2]
+        learnt = take(lake.connection, query, now, as_of, names=["Order"])
+    assert [int(person) for person in learnt.people] == [two.person("yes")]

@@ -82,6 +82,13 @@ def test_a_banners_renewed_yes_counts_on_a_version_that_renews_and_its_stamp_doe
     stamped = replace(later, evidence={"event_stamp": True})
     consent.record(session, [stamped], received_at=EVER, repeat=False)
     assert said() == "stale_notice", "a browser goes on saying what its banner said once"
+    at_first = replace(stamped, answered_at=NOON)
+    consent.record(session, [at_first], received_at=EVER, repeat=False)
+    assert said() == "stale_notice", "not after the grant"
+    since = replace(stamped, effective_at=NOON + 2 * DAY, answered_at=NOON + DAY)
+    consent.record(session, [since, since], received_at=EVER, repeat=False)
+    assert said() == "given", "the string says that they answered since"
+    assert len(states(session)) == 2
     consent.record(session, [later], received_at=EVER, repeat=False)
     assert said() == "given"
 

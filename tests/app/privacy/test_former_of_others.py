@@ -51,6 +51,8 @@ def test_it_is_erased_with_the_person_when_it_is_asked_for_by_name(world: World)
     says(world, WRONG, "marketing.email", "refused")
     ida(world)
     right(world)
+    # As the officer is told to: in a new request, beside what they have now.
+    assert "name it beside what they have now in a new request" in CONTESTED
     world.ask("erasure", "user_id:former-ida-27", f"email:{WRONG}")
     assert world.where(*NAMES) == set()
     said = {"type": "identify", "userId": "x", "traits": {"email": WRONG}}
