@@ -354,3 +354,24 @@ def test_an_old_profile_id_answers_for_whoever_absorbed_it(session: Session) -> 
     assert people.find_identifier(session, "crm_id", "b") == b
     assert people.find(session, "crm_id", "nobody") is None
     assert people.version(session) == before + 1
+
+
+def test_links_are_looked_up_by_their_ends_while_nothing_is_known_of_matches(
+    session: Session,
+) -> None:
+    """All matches of a run were read for each pair, until statistics knew that there are some."""
+    ids = make(session, *(f"user_id:u-{n}" for n in range(2)))
+    session.execute(
+        sa.text(
+            "INSERT INTO identity.link (left_id, right_id, kind, rule, first_at, last_week,"
+            " evidence, evidence_id) SELECT n, n + 1, 'event', 'identify', now(), 1, '{}', n"
+            " FROM generate_series(1000, 21000) n"
+        )
+    )
+    session.execute(sa.text("ANALYZE identity.link"))
+    of = {"lefts": f"{{{ids[0]}}}", "rights": f"{{{ids[1]}}}", "rules": "{splink}",
+          "firsts": f"{{{NOW.isoformat()}}}", "weeks": "{1}", "probabilities": "{0.9}"}  # fmt: skip
+    text = sa.text("EXPLAIN " + graph.statement("news").text)
+    plan = "\n".join(session.scalars(text, {**of, "kind": "match"}))
+    assert "link_left_id_right_id_kind_key" in plan, plan
+    assert "link_of_run" not in plan, plan
