@@ -373,5 +373,5 @@ def test_links_are_looked_up_by_their_ends_while_nothing_is_known_of_matches(
           "firsts": f"{{{NOW.isoformat()}}}", "weeks": "{1}", "probabilities": "{0.9}"}  # fmt: skip
     text = sa.text("EXPLAIN " + graph.statement("news").text)
     plan = "\n".join(session.scalars(text, {**of, "kind": "match"}))
-    assert "link_left_id_right_id_kind_key" in plan, plan
     assert "link_of_run" not in plan, plan
+    assert "Index Cond: " in plan, plan
