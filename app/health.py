@@ -17,6 +17,7 @@ from app.db import Sessions, unavailable
 from app.events import stream
 from app.events.writer import Writer
 from app.segments import looking
+from identity import reviews
 
 #: So long may the database take to answer before it counts as hanging.
 DATABASE_SECONDS = 2.0
@@ -101,6 +102,7 @@ class _Answer:
     worker: datetime | None
     failing: dict[str, datetime]
     stuck: dict[str, tuple[str, datetime]]
+    matching: str | None
 
 
 def _ask(sessions: Sessions) -> _Answer:
@@ -117,7 +119,19 @@ def _ask(sessions: Sessions) -> _Answer:
         backlog = stream.backlog(session, "pipeline")
         touched = work.waiting(session, stream.MOST_COUNTED)
         failing, stuck = work.failing(session), looking.stuck(session)
-        return _Answer(row.writable, backlog, touched, row.now, row.worker, failing, stuck)
+        matching = _matching(session)
+        return _Answer(
+            row.writable, backlog, touched, row.now, row.worker, failing, stuck, matching
+        )
+
+
+def _matching(session: Session) -> str | None:
+    failed = reviews.failures(session)
+    if not failed:
+        return None
+    last = reviews.last_failed(session)
+    times = "once" if failed == 1 else f"{failed} times"
+    return f"matching has failed {times} ({last}); its next try waits longer each time"
 
 
 def _judge(health: Health, answer: _Answer) -> None:
@@ -140,6 +154,8 @@ def _judge(health: Health, answer: _Answer) -> None:
     for what, (why, since) in sorted(answer.stuck.items()):
         seconds = (answer.now - since).total_seconds()
         health.worries.append(f"the {what} is stuck for {seconds:.0f} s: {why}")
+    if answer.matching is not None:
+        health.worries.append(answer.matching)
     if answer.worker is None:
         health.worries.append("no worker has run yet")
         return

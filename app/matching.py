@@ -39,6 +39,8 @@ MANY_KEYS = 20_000
 #: A whole run is no dearer once so many records are new, and once a fifth of all are.
 MANY = 1_000
 SHARE = 0.2
+#: After runs that failed the next is asked for at the latest after so long.
+LONGEST_WAIT = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +99,19 @@ def request_if_needed(sessions: Sessions, *, interval: float, whole_every: float
     """Ask for a run when records are new and `interval` seconds have passed since the last one.
 
     It is a whole one when none has learnt yet (or too little: `LEAST_LEARNT`), when the last that
-    did is older than `whole_every` seconds, or when much is new.
+    did is older than `whole_every` seconds, or when much is new. After one that failed it waits
+    twice as long each time, a day at most: what ends a run is likely there at its next try too.
     """
     with sessions.begin() as session:
         now, last = datetime.now(UTC), reviews.last_run(session)
-        if last is not None and now - last.requested_at <= timedelta(seconds=interval):
-            return
+        if last is not None:
+            failed = reviews.failures(session)
+            wait, since = timedelta(seconds=interval), last.requested_at
+            if failed:
+                doubled = timedelta(seconds=max(interval, 1.0) * 2.0 ** min(failed, 20))
+                wait, since = max(wait, min(doubled, LONGEST_WAIT)), last.finished_at or since
+            if now - since <= wait:
+                return
         if not candidates.count_new(session, 1):
             return
         learnt_at, learnt = matching.learnt_at(session), matching.model(session)

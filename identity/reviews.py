@@ -16,6 +16,8 @@ from identity.tables import Review, Run
 ALL, NEW = "all", "new"
 #: What compares: the worker itself, or a cluster.
 DUCKDB, SPARK = "duckdb", "spark"
+#: A run whose worker died so often is not taken up once more.
+MOST_DEATHS = 3
 #: The parameters that say where a run is done.
 _WHERE = ("engine", "master", "exchange")
 
@@ -45,19 +47,26 @@ def start_run(session: Session) -> tuple[int, dict[str, Any]] | None:
     Return its id and its parameters.
 
     Runs are done by one worker at a time (the caller holds the lock of the job), so a run that is
-    marked as running when another could start is one whose worker died.
+    marked as running when another could start is one whose worker died. One that died as often as
+    `MOST_DEATHS` has failed: it may be the run that kills the worker, by what it needs in memory.
     """
-    run = session.scalar(
+    waiting = (
         sa.select(Run)
         .where(Run.state.in_(["waiting", "running"]))
         .order_by(Run.id)
         .limit(1)
         .with_for_update(skip_locked=True)
     )
-    if run is None:
-        return None
-    run.state, run.started_at = "running", datetime.now(UTC)
-    return run.id, dict(run.parameters)
+    while (run := session.scalar(waiting)) is not None:
+        died = int(run.parameters.get("died", 0)) + (run.state == "running")
+        if died:
+            run.parameters = {**run.parameters, "died": died}
+        if died < MOST_DEATHS:
+            run.state, run.started_at = "running", datetime.now(UTC)
+            return run.id, dict(run.parameters)
+        finish_run(session, run.id, "failed", {"error": "WorkerDied"}, {})
+        session.flush()
+    return None
 
 
 def finish_run(
@@ -72,6 +81,21 @@ def finish_run(
 def last_run(session: Session) -> Run | None:
     """Return the run that was asked for last."""
     return session.scalar(sa.select(Run).order_by(Run.id.desc()).limit(1))
+
+
+def failures(session: Session) -> int:
+    """Return how many runs have failed since the last that was done."""
+    done = sa.select(sa.func.max(Run.id)).where(Run.state == "done").scalar_subquery()
+    failed = sa.select(sa.func.count()).where(
+        Run.state == "failed", Run.id > sa.func.coalesce(done, 0)
+    )
+    return session.scalar(failed) or 0
+
+
+def last_failed(session: Session) -> str:
+    """Return the kind of error with which the last run that failed did so; it names nobody."""
+    failed = sa.select(Run.result).where(Run.state == "failed").order_by(Run.id.desc()).limit(1)
+    return str((session.scalar(failed) or {}).get("error", "unknown"))
 
 
 def find_run(session: Session, run_id: int) -> Run:
