@@ -58,6 +58,8 @@ def main() -> None:
     arguments.add_argument("--page", type=Path, default=PAGE)
     arguments.add_argument("--keep", type=Path)
     chosen = arguments.parse_args()
+    if chosen.keep:
+        chosen.keep.mkdir(parents=True, exist_ok=True)
     sets: list[Set] = []
     for name in chosen.only:
         file = chosen.sets / name / "records.parquet"
