@@ -118,6 +118,7 @@ def profiles(
         ids = people.profile_ids(session, page[:limit])
         said = _about(session, directory, query_id, page[:limit])
         data = [{"profile_id": str(ids[p]), **said.get(p, {})} for p in page[:limit]]
+        _count_withheld(session, body)
         return {**body, "data": data}, page[limit - 1] if len(page) > limit else None
 
 
@@ -146,13 +147,18 @@ def listed(
         "listed": lists.keep(session, named, body["purpose"]),
         **{part: body[part] for part in ("query_id", "bucket", "as_of")},
     }
+    _count_withheld(session, body)
     return rule, body
 
 
 def _opened(
     session: Session, directory: Path, query_id: str, number: str
 ) -> tuple[dict[str, Any], list[int]]:
-    """Ask again who is behind a number; return what there is to say of it, and who may be named."""
+    """Ask again who is behind a number; return what there is to say of it, and who may be named.
+
+    Nothing is written: a transaction that has written and goes on to compute over the lake holds
+    up all who read events in commit order.
+    """
     asked = questions.find(session, query_id)
     analysis, request = KINDS[asked.kind], question(asked)
     with open_lake(session, directory, asked.purpose) as lake:
@@ -215,10 +221,14 @@ def _nameable(session: Session, purpose: str, found: list[int]) -> tuple[set[int
         if person not in allowed:
             why = reasons.get(person, "unknown")
             withheld[why] = withheld.get(why, 0) + 1
+    return allowed, withheld
+
+
+def _count_withheld(session: Session, body: dict[str, Any]) -> None:
+    """Count who was not named, last of all that is done for a number."""
     consent.count_denials(
         session,
         use="journey",
-        denials=[(purpose, why, n) for why, n in withheld.items()],
+        denials=[(body["purpose"], why, n) for why, n in body["withheld"].items()],
         at=datetime.now(UTC),
     )
-    return allowed, withheld

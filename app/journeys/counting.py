@@ -9,11 +9,11 @@ import duckdb
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from app.db import Sessions, advisory_lock
+from app.db import Sessions, exclusively
 from app.journeys import catalogue
 from app.journeys.definition import Journey
 from app.journeys.predicate import POSITION, Parameters, known, sql
-from app.journeys.tables import JourneyFlow
+from app.journeys.tables import JourneyFlow, JourneyVersion
 from app.lake.copy import copy_new
 from app.lake.duckdb_engine import open_lake
 
@@ -24,35 +24,42 @@ LEAST = 5
 
 
 def refresh(sessions: Sessions, directory: Path, *, now: datetime | None = None) -> int:
-    """Compute the flow of each journey that has none of this hour; return of how many."""
+    """Compute the flow of each journey that has none of this hour; return of how many.
+
+    Each is computed before the transaction that writes it: one that has written holds up whoever
+    reads events in commit order until it ends, which is the pipeline and the lake itself.
+    """
     now = now or datetime.now(UTC)
-    with sessions.begin() as session, advisory_lock(session, "journey flow") as mine:
-        if not mine:
-            return 0
+    with exclusively(sessions, "journey flow") as mine:
+        due = _due(sessions, now) if mine else []
+        if due:
+            copy_new(sessions, directory)
+        for version, journey in due:
+            with sessions() as session, open_lake(session, directory, journey.purpose) as lake:
+                flow = compute(lake.connection, journey, as_of=now)
+            values = {"version": version.version, "computed_at": now, "flow": flow}
+            with sessions.begin() as session:
+                session.execute(
+                    insert(JourneyFlow)
+                    .values(journey=version.key, **values)
+                    .on_conflict_do_update(index_elements=["journey"], set_=values)
+                )
+        return len(due)
+
+
+def _due(sessions: Sessions, now: datetime) -> list[tuple[JourneyVersion, Journey]]:
+    with sessions() as session:
         fresh = {
             (row.journey, row.version)
             for row in session.scalars(
                 sa.select(JourneyFlow).where(JourneyFlow.computed_at > now - FRESH)
             )
         }
-        due = [
+        return [
             (version, journey)
             for version, journey in catalogue.list_all(session)
             if (version.key, version.version) not in fresh
         ]
-        if not due:
-            return 0
-        copy_new(sessions, directory)
-        for version, journey in due:
-            with open_lake(session, directory, journey.purpose) as lake:
-                flow = compute(lake.connection, journey, as_of=now)
-            values = {"version": version.version, "computed_at": now, "flow": flow}
-            session.execute(
-                insert(JourneyFlow)
-                .values(journey=version.key, **values)
-                .on_conflict_do_update(index_elements=["journey"], set_=values)
-            )
-        return len(due)
 
 
 def compute(

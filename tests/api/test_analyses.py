@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -10,14 +11,17 @@ from xml.etree import ElementTree
 
 import openpyxl
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
 import consent
 from api.cli.root import app as command_line
 from app import pipeline
+from app.consents.permission import permissions
 from app.db import Sessions
-from app.journeys import pictures, vega
+from app.journeys import analyses, pictures, vega
+from app.journeys.kinds import KINDS
 from app.settings import Settings
 from consent import Purpose
 
@@ -319,3 +323,42 @@ def test_an_answer_is_had_as_a_file_too(
     undrawn = server.get(f"{url}.svg", headers=header)
     assert (undrawn.status_code, undrawn.json()["code"]) == (404, "answer-not-drawn")
     assert server.get(f"{url}.xlsx", headers=header).status_code == 200
+
+
+def test_what_is_withheld_is_counted_after_all_that_is_computed(
+    server: TestClient,
+    header: dict[str, str],
+    sessions: Sessions,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A transaction that has written holds up whoever reads events in commit order."""
+    answer = server.post("/v1/analyses/funnel", json=FUNNEL, headers=header).json()
+    writing: list[int | None] = []
+
+    def without_one(*arguments: Any, **named: Any) -> list[Any]:
+        found = permissions(*arguments, **named)
+        person = found[0].person_id
+        return [
+            replace(one, allowed=False, reason="refused") if one.person_id == person else one
+            for one in found
+        ]
+
+    def about(*_: Any) -> dict[int, dict[str, Any]]:
+        with sessions() as session:
+            query = (
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND backend_xid IS NOT NULL"
+            )
+            writing.append(session.scalar(sa.text(query)))
+        return {}
+
+    monkeypatch.setattr(analyses, "permissions", without_one)
+    monkeypatch.setitem(KINDS, "funnel", replace(KINDS["funnel"], about=about))
+    url = f"/v1/analyses/{answer['query_id']}/profiles"
+    page = server.get(url, params={"bucket": "step:1"}, headers=header).json()
+    assert (page["n_profiles"], len(page["data"]), page["withheld"]) == (2, 1, {"refused": 1})
+    assert writing == [0]
+    with sessions() as session:
+        query = "SELECT denials FROM consent.denial WHERE use = 'journey' AND reason = 'refused'"
+        counted = session.scalars(sa.text(query)).all()
+    assert sum(counted) == 2  # one left out of the answer, one not named

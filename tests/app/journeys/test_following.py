@@ -150,6 +150,34 @@ def test_merges_withdrawals_and_another_target_are_followed(world: World) -> Non
     assert world.look() == [("late", "A", "B")]
 
 
+def test_nobody_who_has_written_computes(
+    world: World, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction that has written holds up whoever reads events in commit order."""
+    world.post("/v1/journeys", {**JOURNEY, "key": "other"})
+    world.track(ADA, "A", 1.0)
+    world.settle()
+    writing: list[int] = []
+    compute = counting.compute
+
+    def watched(*arguments: Any, **named: Any) -> dict[str, Any]:
+        with world.sessions() as session:
+            writing.append(
+                session.scalar(
+                    sa.text(
+                        "SELECT count(*) FROM pg_stat_activity"
+                        " WHERE datname = current_database() AND backend_xid IS NOT NULL"
+                    )
+                )
+                or 0
+            )
+        return compute(*arguments, **named)
+
+    monkeypatch.setattr(counting, "compute", watched)
+    assert counting.refresh(world.sessions, settings.lake_dir) == 2
+    assert writing == [0, 0]
+
+
 def test_a_profile_says_where_it_stands_and_what_others_did_next(
     world: World, settings: Settings
 ) -> None:
