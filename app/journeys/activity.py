@@ -11,20 +11,29 @@ import duckdb
 import pyarrow as pa
 
 from app.errors import DefinitionInvalid
-from app.journeys.calendars import Unit, starts
+from app.journeys.calendars import MOST, Unit, shifted, starts
 from app.journeys.definition import Match
+from app.journeys.funnel_request import TimeRange
 from app.journeys.predicate import Parameters, known, microseconds, sql
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: The place of what is before the first interval: the one right before no other.
+LONG_BEFORE = -2
 
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """The intervals of an answer: where each begins, and the names to show."""
+    """The intervals of an answer: where each begins, and the names to show.
+
+    The first `lead` of them are not shown: what is before them is in no interval. `earlier` is how
+    many events are before those that are shown although no range leaves them out.
+    """
 
     bounds: tuple[datetime, ...]
     names: tuple[str, ...]
     as_of: datetime
+    lead: int
+    earlier: int
 
     def complete(self, place: int) -> bool:
         """Say whether an interval is over; beyond the last one there is none that is."""
@@ -33,7 +42,8 @@ class Calendar:
     def within(self, start: datetime | None, end: datetime | None) -> tuple[int, int]:
         """Return the first interval that meets [start, end), and the one after the last."""
         size = len(self.names)
-        first = next((i for i in range(size) if start is None or self.bounds[i + 1] > start), size)
+        shown = range(self.lead, size)
+        first = next((i for i in shown if start is None or self.bounds[i + 1] > start), size)
         last = next((i for i in range(size) if end is not None and self.bounds[i] >= end), size)
         return first, max(first, last)
 
@@ -46,13 +56,18 @@ def active(
     unit: Unit,
     zone: str,
     as_of: datetime,
+    range: TimeRange,
+    after: int = 0,
     columns: Callable[[Parameters], Mapping[str, str]] = lambda _: {},
 ) -> Iterator[Calendar]:
     """Hold who did what when in a table of this connection, `active`, while the block runs.
 
     `active(person_id, t, place, …)`: a row for each event that fits a match, with a flag for each,
-    the time in microseconds and the interval; and `columns`, SQL of our own over the event. Raises
-    DefinitionInvalid when there would be too many intervals.
+    the time in microseconds and the interval; and `columns`, SQL of our own over the event. The
+    intervals are those from the first event to `as_of`; where these are more than MOST, the last
+    ones of them, or those up to the range and so many `after` it. An event before the first has the
+    place LONG_BEFORE, one after the last the place that follows. Raises DefinitionInvalid for a
+    range of more than MOST intervals.
     """
     parameters = Parameters()
     kept = {name: sql(match, parameters) for name, match in matches.items()}
@@ -65,25 +80,35 @@ def active(
         parameters.values,
     )
     try:
-        bounds = _bounds(connection, unit, zone, as_of)
+        try:
+            bounds, lead = _bounds(connection, unit, zone, as_of, range, after)
+        except OverflowError as error:
+            raise DefinitionInvalid(f"/range: there are no such times in {zone}") from error
+        # Of no event the one interval is empty: where it ends it begins.
+        places = {microseconds(one): place for place, one in reversed(list(enumerate(bounds)))}
         connection.register(
             "bound",
             pa.table(
                 {
-                    "start": pa.array([microseconds(one) for one in bounds[:-1]], pa.int64()),
-                    "place": pa.array(range(len(bounds) - 1), pa.int64()),
+                    "start": pa.array(list(places), pa.int64()),
+                    "place": pa.array(list(places.values()), pa.int64()),
                 }
             ),
         )
         try:
             connection.execute(
-                "CREATE TEMP TABLE active AS SELECT f.*, b.place FROM fitting f"
-                " ASOF JOIN bound b ON f.t >= b.start"
+                f"CREATE TEMP TABLE active AS SELECT f.*, coalesce(b.place, {LONG_BEFORE}) AS place"
+                " FROM fitting f ASOF LEFT JOIN bound b ON f.t >= b.start"
             )
         finally:
             connection.unregister("bound")
         try:
-            yield Calendar(tuple(bounds), _names(bounds, zone), as_of)
+            earlier = 0
+            if lead and range.start is None:
+                [(earlier,)] = connection.execute(
+                    f"SELECT count(*) FROM active WHERE place < {lead}"
+                ).fetchall()
+            yield Calendar(tuple(bounds), _names(bounds, zone), as_of, lead, earlier)
         finally:
             connection.execute("DROP TABLE active")
     finally:
@@ -91,20 +116,35 @@ def active(
 
 
 def _bounds(
-    connection: duckdb.DuckDBPyConnection, unit: Unit, zone: str, as_of: datetime
-) -> list[datetime]:
-    """The intervals from the first event to now; one only, when there is no event."""
-    [(first, last)] = connection.execute("SELECT min(t), max(t) FROM fitting").fetchall()
+    connection: duckdb.DuckDBPyConnection,
+    unit: Unit,
+    zone: str,
+    as_of: datetime,
+    range: TimeRange,
+    after: int,
+) -> tuple[list[datetime], int]:
+    """Return where the intervals begin and the last one ends, and how many are not to be shown.
+
+    One only, when there is no event. Nothing is computed of the time of an event that is earlier:
+    whoever may write may say any.
+    """
+    [(first,)] = connection.execute("SELECT min(t) FROM fitting").fetchall()
     if first is None:
-        return starts(unit, zone, as_of, as_of)
-    try:
-        return starts(unit, zone, _EPOCH + timedelta(microseconds=first), max(as_of, _moment(last)))
-    except ValueError as error:
-        raise DefinitionInvalid(f"/unit: {error}") from error
-
-
-def _moment(at: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=at)
+        return starts(unit, zone, as_of, as_of), 0
+    until = as_of
+    oldest = shifted(unit, zone, until, 1 - MOST)
+    begin = first if range.start is None else max(first, microseconds(range.start))
+    if range.end is not None and begin < microseconds(oldest):
+        last = min(as_of, range.end - timedelta(microseconds=1))
+        until = min(as_of, shifted(unit, zone, last, after))
+        oldest = shifted(unit, zone, until, 1 - MOST)
+    if range.start is not None and begin < microseconds(oldest):
+        raise DefinitionInvalid(
+            f"/unit: more than {MOST} intervals; ask for a shorter range or longer ones"
+        )
+    if first < microseconds(oldest):
+        return starts(unit, zone, shifted(unit, zone, oldest, -1), until), 1
+    return starts(unit, zone, _EPOCH + timedelta(microseconds=first), until), 0
 
 
 def _names(bounds: Sequence[datetime], zone: str) -> tuple[str, ...]:

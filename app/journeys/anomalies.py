@@ -89,7 +89,10 @@ class BackTest(Frozen):
 
 
 class AnomaliesResult(Frozen):
-    """An answer about anomalies; `points` are all intervals, `alerts` those that are not usual."""
+    """An answer about anomalies; `points` are all intervals, `alerts` those that are not usual.
+
+    `earlier` events are before all intervals that are looked at.
+    """
 
     semantics: AnomaliesSemantics
     points: tuple[Point, ...]
@@ -97,6 +100,7 @@ class AnomaliesResult(Frozen):
     feed_gaps: int
     shifts: tuple[Change, ...]
     back_test: BackTest
+    earlier: int
     as_of: AwareDatetime
     definition_hash: str
 
@@ -109,6 +113,7 @@ def anomalies(connection: Connection, query: AnomaliesQuery, *, as_of: datetime)
         unit=query.unit,
         zone=query.zone,
         as_of=as_of,
+        range=query.range,
         columns=partial(columns, query),
     ) as calendar:
         values = _values(connection, query, calendar)
@@ -158,6 +163,7 @@ def anomalies(connection: Connection, query: AnomaliesQuery, *, as_of: datetime)
         feed_gaps=sum(one.status == "feed_gap" for one in points),
         shifts=tuple(_changes(query, calendar, judged, first, last)),
         back_test=_back_test(judged, rules),
+        earlier=calendar.earlier,
         as_of=as_of,
         definition_hash=definition_hash(query),
     )
@@ -178,6 +184,7 @@ def people(
         unit=query.unit,
         zone=query.zone,
         as_of=as_of,
+        range=query.range,
         columns=partial(columns, query),
     ) as calendar:
         if not place or place[0] not in calendar.names or not _known(query, kind, place):

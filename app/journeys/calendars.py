@@ -1,6 +1,6 @@
 """Days, weeks and months of a place's calendar, as instants; pure."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, timedelta
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
@@ -27,17 +27,30 @@ def starts(unit: Unit, zone: str, first: datetime, last: datetime) -> list[datet
     """Return where each interval that meets [first, last] begins, and where the last one ends.
 
     Weeks begin on Monday (ISO 8601). A day on which clocks change has 23 or 25 hours. Raises
-    ValueError for more than MOST intervals.
+    OverflowError beyond the years 1 to 9999.
     """
-    place = ZoneInfo(zone)
-    here = _begin(unit, first.astimezone(place).date())
+    here = _begin(unit, _day(zone, first))
     found: list[datetime] = []
     while not found or found[-1] <= last:
-        if len(found) > MOST:
-            raise ValueError(f"more than {MOST} intervals; ask for a shorter range or longer ones")
-        found.append(datetime(here.year, here.month, here.day, tzinfo=place).astimezone(UTC))
-        here = _next(unit, here)
+        found.append(_midnight(zone, here))
+        here = _moved(unit, here, 1)
     return found if len(found) > 1 else [*found, found[0]]
+
+
+def shifted(unit: Unit, zone: str, moment: datetime, by: int) -> datetime:
+    """Return where the interval begins that is so many after the one of a moment.
+
+    Raises OverflowError beyond the years 1 to 9999.
+    """
+    return _midnight(zone, _moved(unit, _begin(unit, _day(zone, moment)), by))
+
+
+def _day(zone: str, moment: datetime) -> date:
+    return moment.astimezone(ZoneInfo(zone)).date()
+
+
+def _midnight(zone: str, day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).astimezone(UTC)
 
 
 def _begin(unit: Unit, day: date) -> date:
@@ -46,7 +59,10 @@ def _begin(unit: Unit, day: date) -> date:
     return day - timedelta(days=day.weekday()) if unit == "week" else day
 
 
-def _next(unit: Unit, day: date) -> date:
-    if unit == "month":
-        return (day + timedelta(days=31)).replace(day=1)
-    return day + timedelta(days=7 if unit == "week" else 1)
+def _moved(unit: Unit, day: date, by: int) -> date:
+    if unit != "month":
+        return day + timedelta(days=by * (7 if unit == "week" else 1))
+    year, month = divmod(day.year * 12 + day.month - 1 + by, 12)
+    if not MINYEAR <= year <= MAXYEAR:
+        raise OverflowError(f"there is no year {year}")
+    return date(year, month + 1, 1)

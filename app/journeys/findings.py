@@ -89,14 +89,18 @@ def findings(
 ) -> FindingsResult:
     """Look through all analyses over the view `event`. Read-only.
 
-    Raises DefinitionInvalid for what one of them would refuse.
+    Raises DefinitionInvalid for what one of them would refuse of whatever events; one that cannot
+    answer of those there are, as of a range too long for its intervals, says `why_not`.
     """
     asked = questions(query, as_of)
-    read = [
-        _read(connection, query, analysis, said, as_of)
-        for analysis, said in asked.items()
-        if isinstance(said, dict)
-    ]
+    read = []
+    for analysis, said in asked.items():
+        if isinstance(said, dict):
+            found_by = _read(connection, query, analysis, said, as_of)
+            if isinstance(found_by, _Read):
+                read.append(found_by)
+            else:
+                asked[analysis] = found_by
     tested = [(one, c) for one in read for c in one.candidates if c.verdict is not None]
     qs = discoveries([c.verdict.p for _, c in tested if c.verdict is not None])
     told = [
@@ -153,10 +157,14 @@ def _read(
     analysis: str,
     said: dict[str, Any],
     as_of: datetime,
-) -> _Read:
+) -> _Read | LocalizedText:
+    """Return what an analysis tells, or why it tells nothing of the events that there are."""
     source = SOURCES[analysis]
     question = _question(source, query, said)
-    result = source.compute(connection, question, as_of=as_of)
+    try:
+        result = source.compute(connection, question, as_of=as_of)
+    except DefinitionInvalid as error:
+        return LocalizedText(fr=f"l’analyse est refusée ({error})", en=f"it is refused ({error})")
     seen = list(source.read(query, result))
     evidence = Evidence(
         path=f"/v1/analyses/{analysis}",

@@ -5,13 +5,14 @@ In every interval active = new + returning + resurrecting, and dormant is those 
 before who are not returning, as a negative number.
 """
 
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Literal, get_args
 
 import duckdb
 from pydantic import AwareDatetime
 
-from app.journeys.activity import active
+from app.journeys.activity import Calendar, active
 from app.journeys.activity_request import LifecycleQuery, StickinessQuery
 from app.journeys.buckets import bucket, parse, unknown
 from app.journeys.calendars import Unit
@@ -53,11 +54,12 @@ class Interval(Frozen):
 
 
 class LifecycleResult(Frozen):
-    """An answer about a lifecycle."""
+    """An answer about a lifecycle; `earlier` events are before all intervals that are shown."""
 
     semantics: LifecycleSemantics
     profiles: int
     intervals: tuple[Interval, ...]
+    earlier: int
     as_of: AwareDatetime
     definition_hash: str
 
@@ -84,7 +86,10 @@ class Bar(Frozen):
 
 
 class StickinessResult(Frozen):
-    """An answer about stickiness; an interval that is not over is in the bars, not in `ratio`."""
+    """An answer about stickiness; an interval that is not over is in the bars, not in `ratio`.
+
+    `earlier` events are before all intervals that are looked at.
+    """
 
     semantics: StickinessSemantics
     profiles: int
@@ -93,8 +98,22 @@ class StickinessResult(Frozen):
     bars: tuple[Bar, ...]
     mean_intervals: float | None
     ratio: float | None
+    earlier: int
     as_of: AwareDatetime
     definition_hash: str
+
+
+def _active(
+    connection: Connection, query: LifecycleQuery | StickinessQuery, as_of: datetime
+) -> AbstractContextManager[Calendar]:
+    return active(
+        connection,
+        {"does": query.activity},
+        unit=query.unit,
+        zone=query.zone,
+        as_of=as_of,
+        range=query.range,
+    )
 
 
 #: In which intervals somebody was active, and in which before; and who is missing after each.
@@ -115,8 +134,7 @@ phase AS (
 
 def lifecycle(connection: Connection, query: LifecycleQuery, *, as_of: datetime) -> LifecycleResult:
     """Count people by phase over the view `event`. Read-only."""
-    matches = {"does": query.activity}
-    with active(connection, matches, unit=query.unit, zone=query.zone, as_of=as_of) as calendar:
+    with _active(connection, query, as_of) as calendar:
         counts = {
             (place, phase): n
             for place, phase, n in connection.execute(
@@ -147,6 +165,7 @@ def lifecycle(connection: Connection, query: LifecycleQuery, *, as_of: datetime)
         semantics=LifecycleSemantics(unit=query.unit, zone=query.zone),
         profiles=total[0][0],
         intervals=tuple(intervals),
+        earlier=calendar.earlier,
         as_of=as_of,
         definition_hash=definition_hash(query),
     )
@@ -160,8 +179,7 @@ def people(
     Raises BucketInvalid.
     """
     kind, place = parse(number)
-    matches = {"does": query.activity}
-    with active(connection, matches, unit=query.unit, zone=query.zone, as_of=as_of) as calendar:
+    with _active(connection, query, as_of) as calendar:
         if kind not in PHASES or place[0] not in calendar.names:
             raise unknown(number, "new:2026-01-01, returning:…, resurrecting:…, dormant:…")
         rows = connection.execute(
@@ -183,8 +201,7 @@ def stickiness(
     connection: Connection, query: StickinessQuery, *, as_of: datetime
 ) -> StickinessResult:
     """Count in how many intervals people are active over the view `event`. Read-only."""
-    matches = {"does": query.activity}
-    with active(connection, matches, unit=query.unit, zone=query.zone, as_of=as_of) as calendar:
+    with _active(connection, query, as_of) as calendar:
         first, last = calendar.within(query.range.start, query.range.end)
         span = {"first": first, "last": last}
         counts = connection.execute(
@@ -217,6 +234,7 @@ def stickiness(
         bars=tuple(bars),
         mean_intervals=sum(k * n for k, n in counts) / total if total else None,
         ratio=visits / over / visitors if visitors else None,
+        earlier=calendar.earlier,
         as_of=as_of,
         definition_hash=definition_hash(query),
     )
@@ -232,8 +250,7 @@ def sticking(
     kind, place = parse(number)
     if kind != "active" or not isinstance(place[0], int):
         raise unknown(number, "active:3")
-    matches = {"does": query.activity}
-    with active(connection, matches, unit=query.unit, zone=query.zone, as_of=as_of) as calendar:
+    with _active(connection, query, as_of) as calendar:
         first, last = calendar.within(query.range.start, query.range.end)
         rows = connection.execute(
             f"{_DAYS} SELECT person_id FROM days WHERE n = $n ORDER BY person_id",

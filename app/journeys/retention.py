@@ -67,12 +67,16 @@ class Mean(Frozen):
 
 
 class RetentionResult(Frozen):
-    """An answer about retention; intervals that have not begun are left out."""
+    """An answer about retention; intervals that have not begun are left out.
+
+    `earlier` events are before all cohorts that are shown.
+    """
 
     semantics: RetentionSemantics
     profiles: int
     cohorts: tuple[Cohort, ...]
     mean: tuple[Mean, ...]
+    earlier: int
     as_of: AwareDatetime
     definition_hash: str
 
@@ -112,6 +116,7 @@ def retention(connection: Connection, query: RetentionQuery, *, as_of: datetime)
         profiles=profiles,
         cohorts=cohorts,
         mean=tuple(_mean(query, cohorts)),
+        earlier=calendar.earlier,
         as_of=as_of,
         definition_hash=definition_hash(query),
     )
@@ -162,8 +167,16 @@ def _pairs(connection: Connection, query: RetentionQuery, as_of: datetime) -> It
     """Hold in tables who is of which cohort, `member`, and when they came back, `reached`."""
     back = query.back or query.start
     matches = {"starts": query.start, "comes": back}
-    with active(connection, matches, unit=query.unit, zone=query.zone, as_of=as_of) as calendar:
-        values: dict[str, object] = {}
+    with active(
+        connection,
+        matches,
+        unit=query.unit,
+        zone=query.zone,
+        as_of=as_of,
+        range=query.range,
+        after=query.intervals,
+    ) as calendar:
+        values: dict[str, object] = {"lead": calendar.lead}
         inside = []
         for name, test, moment in (
             ("low", ">=", query.range.start),
@@ -181,7 +194,9 @@ def _pairs(connection: Connection, query: RetentionQuery, as_of: datetime) -> It
             f" AND {within} GROUP BY person_id, place"
         )
         connection.execute(
-            f"CREATE TEMP TABLE member AS SELECT * FROM ({first}) WHERE {within}", values
+            f"CREATE TEMP TABLE member AS SELECT * FROM ({first}) WHERE {within}"
+            " AND cohort >= $lead",
+            values,
         )
         try:
             k = "a.place - m.cohort"

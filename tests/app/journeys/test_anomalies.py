@@ -143,6 +143,25 @@ def test_a_missing_day_is_a_gap_of_the_feed_and_today_is_not_over(history: Histo
             people(connection, query, as_of=START + timedelta(days=49.5), number=wrong)
 
 
+def test_one_event_of_long_ago_changes_nothing_of_what_is_said_of_now(history: History) -> None:
+    counts = [40] * 50
+    counts[40] = 15
+    _, plain = ask(shop(history, counts), 49.5)
+    counted = shop(history, counts)
+    counted.execute(
+        "INSERT INTO kept SELECT * REPLACE ('1970-01-01'::TIMESTAMPTZ AS occurred_at,"
+        " -1 AS event_id) FROM kept WHERE name = 'Order' LIMIT 1"
+    )
+    _, result = ask(counted, 49.5)
+    assert (len(result.points), result.earlier, plain.earlier) == (2_000, 1, 0)
+    assert result.points[-50:] == plain.points
+    assert (result.alerts, result.shifts, result.back_test) == (
+        plain.alerts, plain.shifts, plain.back_test,
+    )  # fmt: skip
+    _, ranged = ask(counted, 49.5, range={"from": START + timedelta(days=30)})
+    assert (ranged.points, ranged.earlier) == (plain.points[30:], 0)
+
+
 def test_a_share_is_held_against_its_own_kind_of_chance(history: History) -> None:
     connection = shop(history, [40] * 40)
     _, result = ask(connection, 39.9, per={"event": "Visit"})

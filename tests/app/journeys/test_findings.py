@@ -368,6 +368,25 @@ def test_what_a_part_would_refuse_is_refused_as_a_definition(
         ask(lake, asked.question(Journey.model_validate(turned)))
 
 
+def test_what_one_analysis_cannot_answer_of_the_events_there_are_is_said_beside_the_others(
+    history: History,
+) -> None:
+    """Of ten years there are more days than a series may have."""
+    past = [{"person_id": 1, "name": "deed", "occurred_at": START - timedelta(days=3_000)}]
+    connection = history([*rows([(40, [("page", 0)]), (40, [("page", 0), ("deed", 24)])]), *past])
+    asked = query(each=50, range={"from": START - timedelta(days=4_000)})
+    result = ask(connection, asked)
+    looked = {one.analysis: one for one in result.looked}
+    why = looked["anomalies"].why_not
+    assert why is not None
+    assert "more than 2000 intervals" in (why.en or "")
+    assert (why.fr or "").startswith("l’analyse")
+    assert [name for name, one in looked.items() if one.why_not is None and one.tested]
+    # Without a range the last 2,000 days are looked at.
+    of_now = {one.analysis: one for one in ask(connection, query(each=50)).looked}
+    assert of_now["anomalies"].why_not is None
+
+
 @pytest.mark.parametrize("window", ["P7D", "P365D", "P400DT1.500000S", "P36500D"])
 def test_a_question_with_a_long_window_can_be_asked_again(window: str) -> None:
     asked = query(window=window)

@@ -174,7 +174,7 @@ def test_what_cannot_be_meant_is_refused(history: History) -> None:
             RetentionQuery.model_validate({"start": BUY, **wrong})
     connection = crowd(history, [0, 3_000])
     with pytest.raises(DefinitionInvalid, match="more than 2000 intervals"):
-        ask(connection, 3_001)
+        ask(connection, 3_001, range={"from": at(0)})
     query = RetentionQuery.model_validate({"start": BUY})
     for number in ("cohort:2020-01-01", "cell:x", "step:1", 'cell:["2025-12-29",99]'):
         with pytest.raises(BucketInvalid):
@@ -182,6 +182,72 @@ def test_what_cannot_be_meant_is_refused(history: History) -> None:
     # What failed has left nothing behind.
     assert ask(crowd(history), 1).cohorts == ()
     assert connection.execute("SELECT count(*) FROM duckdb_tables()").fetchone() == (1,)
+
+
+#: One event of the year 1 beside fifteen years; two days are alike in all that comes after them.
+LONG = ([-738_000, 0, 1], [0, 2], [5_478, 5_479, 5_481], [5_478, 5_480], [5_479])
+RANGES: Sequence[Mapping[str, Any]] = (
+    {"from": at(5_477)},
+    {"from": at(5_478), "to": at(5_481)},
+    {"to": at(3)},
+    {"from": at(0), "to": at(3)},
+)
+
+
+@pytest.mark.parametrize("range_", RANGES, ids=["since", "between", "until", "long ago"])
+def test_an_event_of_long_ago_disables_nothing(history: History, range_: Mapping[str, Any]) -> None:
+    """The numbers are those that counting by hand gives, however far back events lie."""
+    connection, now = crowd(history, *LONG), at(5_482)
+    for mode in ("first_time", "recurring"):
+        result = ask(connection, 5_482, mode=mode, range=range_, intervals=3)
+        starts_ = {
+            day for days in LONG for day in (days if mode == "recurring" else days[:1])
+            if range_.get("from", at(-738_001)) <= at(day) < range_.get("to", now)
+            and day > -730_000
+        }  # fmt: skip
+        assert [one.start for one in result.cohorts] == [
+            at(day).date().isoformat() for day in sorted(starts_)
+        ]
+        for one in result.cohorts:
+            begun = (date.fromisoformat(one.start) - START.date()).days
+            members = [
+                days for days in LONG
+                if begun in (days if mode == "recurring" else days[:1])
+            ]  # fmt: skip
+            assert [cell.n for cell in one.cells] == [
+                sum(begun + k in days for days in members) for k in range(4) if begun + k <= 5_482
+            ]
+    asked = LifecycleQuery.model_validate({"activity": BUY, "unit": "day", "range": range_})
+    for interval in phases.lifecycle(connection, asked, as_of=now).intervals:
+        day = (date.fromisoformat(interval.start) - START.date()).days
+        here = [days for days in LONG if day in days]
+        assert (interval.active, interval.new, interval.returning, interval.dormant) == (
+            len(here),
+            sum(days[0] == day for days in here),
+            sum(day - 1 in days for days in here),
+            -sum(day - 1 in days and day not in days for days in LONG),
+        )
+        for phase, number in interval.buckets.items() if here else ():
+            behind = phases.people(connection, asked, as_of=now, number=number)
+            assert len(behind) == abs(getattr(interval, phase)), number
+
+
+def test_without_a_range_the_last_intervals_are_looked_at_and_what_is_before_them_is_counted(
+    history: History,
+) -> None:
+    connection, now = crowd(history, *LONG), at(5_482)
+    result = ask(connection, 5_482)
+    assert table(result) == {"31": ["2", "1", "1", "1", "0*"], "01": ["1", "0", "0", "0*"]}
+    assert result.earlier == 5
+    asked = LifecycleQuery.model_validate({"activity": BUY, "unit": "day"})
+    phases_ = phases.lifecycle(connection, asked, as_of=now)
+    assert (len(phases_.intervals), phases_.profiles, phases_.earlier) == (2_000, 3, 5)
+    often = StickinessQuery.model_validate({"activity": BUY})
+    bars = phases.stickiness(connection, often, as_of=now)
+    assert (bars.of_intervals, bars.profiles, bars.earlier) == (2_000, 3, 5)
+    [since] = [r for r in RANGES if r == {"from": at(5_477)}]
+    assert ask(connection, 5_482, range=since).earlier == 0  # a range leaves them out
+    assert ask(crowd(history, [0]), 1).earlier == 0
 
 
 @pytest.mark.parametrize("mode", ["first_time", "recurring"])
