@@ -46,6 +46,9 @@ JUNK = frozenset(
 )  # fmt: skip
 #: Only zeros and separators ("0", "000-000"), or one digit over and over ("1111111").
 JUNK_PATTERN = re.compile(r"^[0\-\s]*$|^(\d)\1{5,}$")
+#: Namespaces of cases of a log: their values name rows that somebody has, and no system sends one
+#: for want of another. Event logs have cases called NA and 0. Its end says that a namespace is one.
+CASE = "case_id"
 #: Limits after Segment's defaults (research/peers.md 2.4): one login, five addresses. Devices
 #: have a wide one, because a browser that forgets its cookie is a new device every time.
 NAMESPACES: dict[str, Namespace] = {
@@ -90,7 +93,8 @@ def normalise(name: str, value: object) -> str | None:
     """Return the canonical form of an identifier's value, or None when it identifies nobody.
 
     Never raises, whatever a client sent. E-mail addresses are those of the mailbox, phone numbers
-    those of E.164; everything else is kept as it is but for surrounding space.
+    those of E.164; everything else is kept as it is but for surrounding space. In namespaces of
+    cases only what is empty identifies nobody; an operator's blocked values hold there too.
 
     >>> normalise("email", " Ada.Lovelace+shop@Gmail.COM ")
     'adalovelace@gmail.com'
@@ -106,8 +110,9 @@ def normalise(name: str, value: object) -> str | None:
         length = len(text.encode())
     except ValueError:  # an integer of thousands of digits, half a surrogate pair
         return None
-    folded = text.casefold()
-    if folded in JUNK or JUNK_PATTERN.match(text) or length > LONGEST or "\x00" in text:
+    if not text or length > LONGEST or "\x00" in text:
+        return None
+    if (text.casefold() in JUNK or JUNK_PATTERN.match(text)) and not names_cases(name):
         return None
     if name == "email":
         whole = mailbox(text)
@@ -115,6 +120,11 @@ def normalise(name: str, value: object) -> str | None:
     if name == "phone":
         return _number(text)
     return text
+
+
+def names_cases(name: str) -> bool:
+    """Say whether a namespace is of cases of a log: `case_id`, `loan_case_id`."""
+    return name == CASE or name.endswith(f"_{CASE}")
 
 
 #: The country of phone numbers that name none (ISO 3166), in a list because it is set at start.

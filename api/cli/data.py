@@ -1,7 +1,9 @@
 """`parcours import`, `parcours migrate`: data in, schema up."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,8 +14,11 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from api.cli.session import AsJson, DataDir, err, opened, settings, show
 from app.access import sources
 from app.errors import ImportFailed
-from app.imports import files, load, messages
+from app.imports import columns, dates, files, load, messages
 from app.imports.xes import XesError
+
+#: So many rows are read before the meaning of the columns is decided.
+SAMPLE = 1_000
 
 
 def import_(
@@ -23,17 +28,33 @@ def import_(
         str | None, typer.Option(help="people or events; else told by the columns.")
     ] = None,
     id_column: Annotated[
-        str | None, typer.Option(help="The column that names a person's record.")
+        str | None, typer.Option(help="The column that names the person, record or case.")
     ] = None,
     namespace: Annotated[
         str | None,
-        typer.Option(help="Namespace of the record (people) or case (XES); crm_id, case_id."),
+        typer.Option(help="Namespace of what that column or the case (XES) is; else by its name."),
+    ] = None,
+    event_column: Annotated[
+        str | None, typer.Option(help="The column that says what happened.")
+    ] = None,
+    time_column: Annotated[
+        str | None, typer.Option(help="The column that says when it happened.")
+    ] = None,
+    time_format: Annotated[
+        str | None,
+        typer.Option(help="How times are written: %d/%m/%y %H:%M (strptime), seconds, …"),
+    ] = None,
+    date_order: Annotated[
+        dates.Order | None, typer.Option(help="Of days such as 01/10/2019, else refused.")
     ] = None,
     consent: Annotated[
         list[str] | None,
         typer.Option(help="A purpose to which, as you state, these people agreed; repeatable."),
     ] = None,
     evidence: Annotated[str, typer.Option(help="Where that agreement is written down.")] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what each column becomes; store nothing.")
+    ] = False,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -41,33 +62,33 @@ def import_(
 
     Without --consent the data is stored, and may be used for no purpose that rests on consent.
     """
+    wanted = _Options(
+        kind, id_column, namespace, event_column, time_column, time_format, date_order
+    )
+    if dry_run:
+        found = _messages(file, wanted)
+        _report(load.look(found), found, as_json, dry=True)
+        return
     configuration = settings(data_dir)
     with opened(configuration) as sessions:
         with sessions() as session:
             settings_of = sources.settings_of(sources.find(session, source))
-        wanted = _messages(file, kind, id_column, namespace)
-        columns = (SpinnerColumn(), TextColumn("{task.completed} rows"), TimeElapsedColumn())
-        with Progress(*columns, console=err, disable=not err.is_terminal) as bar:
+        found = _messages(file, wanted)
+        parts = (SpinnerColumn(), TextColumn("{task.completed} rows"), TimeElapsedColumn())
+        with Progress(*parts, console=err, disable=not err.is_terminal) as bar:
             task = bar.add_task("import", total=None)
             try:
                 report = load.load(
                     sessions,
                     settings_of,
-                    wanted,
+                    found,
                     consents=consent or [],
                     evidence=evidence or f"import of {file.name}",
                     progress=lambda n: bar.update(task, completed=n),
                 )
             except XesError as error:
                 raise ImportFailed(f"{file.name}: {error}") from error
-    answer = {
-        "received": report.received,
-        "accepted": report.accepted,
-        "duplicates": report.duplicates,
-        "rejected": dict(report.rejected),
-        "examples": report.examples,
-    }
-    show(answer if as_json else [answer], as_json, *answer)
+    _report(report, found, as_json, dry=False)
     if not consent and not as_json:
         err.print(
             "These people's consent was not stated (--consent): the data may be used for no "
@@ -75,41 +96,93 @@ def import_(
         )
 
 
-def _messages(file: Path, kind: str | None, column: str | None, namespace: str | None) -> Any:
+def _report(report: load.Report, found: Any, as_json: bool, *, dry: bool) -> None:
+    """Print what became of the rows, and what the columns of events were taken for."""
+    answer: dict[str, Any] = {
+        "received": report.received,
+        "readable" if dry else "accepted": report.accepted,
+        "duplicates": report.duplicates,
+        "rejected": dict(report.rejected),
+        "examples": report.examples,
+    }
+    if dry:
+        del answer["duplicates"]
+        answer |= {"first": report.first, "last": report.last}
+    shown = list(answer)
+    if isinstance(found, messages.Events):
+        about = found.columns.about(found.seen)
+        answer["columns"] = about
+        # Nothing is known of these but their names; they are kept as properties.
+        answer["not_understood"] = [c for c, as_ in about.items() if as_.startswith("property ")]
+        if not as_json:
+            show([{"column": c, "becomes": as_} for c, as_ in about.items()], False,
+                 "column", "becomes")  # fmt: skip
+    show(answer if as_json else [answer], as_json, *shown)
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """What the command line says of a file."""
+
+    kind: str | None
+    id_column: str | None
+    namespace: str | None
+    event_column: str | None
+    time_column: str | None
+    time_format: str | None
+    date_order: dates.Order | None
+
+
+def _messages(file: Path, said: _Options) -> Any:
     """Return the messages of a file, of people or of events."""
     if files.format_of(file) == "xes":
         if not file.is_file():
             raise ImportFailed(f"{file}: no such file")
-        return messages.journeys(file, namespace=namespace or "case_id")
+        return messages.journeys(file, namespace=said.namespace or "case_id")
     rows = files.rows(file)
-    leading = _up_to_first_row(rows, file)
+    leading = _sample(rows, file)
     if not leading:
         return iter(())
-    first, rows = leading[-1], chain(leading, rows)
+    rows = chain(leading, rows)
+    named = (*files.columns(file), *(n for row in leading if isinstance(row, dict) for n in row))
+    names = list(dict.fromkeys(named))
+    kind = said.kind
     if kind is None:
-        names = {name.casefold() for name in first}
-        kind = "events" if names & {"event", "type", "messageid", "message_id"} else "people"
+        as_events = said.event_column or said.time_column or columns.looks_like_events(names)
+        kind = "events" if as_events else "people"
     if kind == "events":
-        return messages.events(rows, file=file.name)
+        return messages.Events(
+            rows,
+            file=file.name,
+            names=names,
+            understood=partial(
+                columns.understand,
+                time=said.time_column,
+                event=said.event_column,
+                person=said.id_column,
+                namespace=said.namespace,
+            ),
+            reader=dates.reader(said.time_format, said.date_order),
+        )
     if kind != "people":
         raise ImportFailed(f"--kind is people or events, not {kind!r}")
-    column = column or messages.id_column(first)
-    if column is None or column not in first:
+    column = said.id_column or messages.id_column(names)
+    if column is None or column not in names:
         raise ImportFailed(f"{file.name}: name the column of the record with --id-column")
-    space = namespace or ("user_id" if column in ("user_id", "userId") else "crm_id")
+    space = said.namespace or ("user_id" if column in ("user_id", "userId") else "crm_id")
     return messages.people(rows, column=column, namespace=space, now=datetime.now(UTC))
 
 
-def _up_to_first_row(rows: Iterator[Any], file: Path) -> list[Any]:
-    """Return the first row and the unreadable lines before it; nothing of an empty file."""
+def _sample(rows: Iterator[Any], file: Path) -> list[Any]:
+    """Return the first rows, with the unreadable lines among them; nothing of an empty file."""
     leading: list[Any] = []
     for row in rows:
         leading.append(row)
-        if isinstance(row, dict):
+        if len(leading) >= SAMPLE and isinstance(row, dict):
             return leading
-    if leading:
+    if leading and not any(isinstance(row, dict) for row in leading):
         raise ImportFailed(f"{file.name}: no line of it is a JSON object")
-    return []
+    return leading
 
 
 def migrate(data_dir: DataDir = None) -> None:

@@ -52,6 +52,26 @@ def rows(path: Path) -> Iterator[Any]:
         raise ImportFailed(f"{path.name}: not readable as UTF-8 {kind}: {error}") from error
 
 
+def columns(path: Path) -> list[str]:
+    """Return the columns that a CSV or Parquet file names before its rows; NDJSON names none.
+
+    Raises ImportFailed like `rows`.
+    """
+    kind = format_of(path)
+    if kind == "parquet":
+        try:
+            return list(pq.read_schema(path).names)
+        except (OSError, ValueError) as error:
+            raise ImportFailed(f"{path.name}: not readable as Parquet: {error}") from error
+    if kind != "csv":
+        return []
+    try:
+        with _text(path) as handle:
+            return [name for name in _table(handle).fieldnames or () if name]
+    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error, csv.Error) as error:
+        raise ImportFailed(f"{path.name}: not readable as UTF-8 csv: {error}") from error
+
+
 def _text(path: Path) -> TextIO:
     opener: Any = gzip.open if path.suffix.lower() == ".gz" else open
     handle: TextIO = opener(path, "rt", encoding="utf-8-sig", newline="")
@@ -60,13 +80,17 @@ def _text(path: Path) -> TextIO:
 
 def _csv(path: Path) -> Iterator[dict[str, Any]]:
     with _text(path) as handle:
-        sample = handle.read(65_536)
-        handle.seek(0)
-        separator = max(",;\t", key=sample.split("\n", 1)[0].count)
         try:
-            yield from csv.DictReader(handle, delimiter=separator)
+            yield from _table(handle)
         except csv.Error as error:
             raise ImportFailed(f"{path.name}: not readable as CSV: {error}") from error
+
+
+def _table(handle: TextIO) -> "csv.DictReader[str]":
+    sample = handle.read(65_536)
+    handle.seek(0)
+    separator = max(",;\t", key=sample.split("\n", 1)[0].count)
+    return csv.DictReader(handle, delimiter=separator)
 
 
 def _ndjson(path: Path) -> Iterator[Any]:

@@ -13,12 +13,13 @@ from app.access.sources import SourceSettings
 from app.consents import record as consents_record
 from app.db import Sessions
 from app.errors import BodyUnreadable
-from app.events import rejected
+from app.events import rejected, times
 from app.events.append import append
 from app.events.body import to_message
 from app.events.envelope import Envelope, Rejection, read
 from app.events.item import Item, Speaker
 from app.events.memory import Memory
+from app.imports.messages import Faulty
 
 BATCH = 2_000
 #: A row of a file may be larger than an event on the wire.
@@ -27,13 +28,15 @@ LARGEST_EVENT = 1_000_000
 
 @dataclass(slots=True)
 class Report:
-    """What became of the rows of a file."""
+    """What became of the rows of a file; `first` and `last` are times of who only looked."""
 
     received: int = 0
     accepted: int = 0
     duplicates: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
+    first: datetime | None = None
+    last: datetime | None = None
 
     def reject(self, code: str, message: str, row: int) -> None:
         """Count a row that was refused; the first of each kind is kept as an example."""
@@ -94,12 +97,44 @@ def load(
     return report
 
 
+def look(messages: Iterable[Any]) -> Report:
+    """Return what a load would refuse for its form, and between which times it lies.
+
+    Nothing is written and no database is asked: whether an event came in before, whom consent
+    protects and what a tracking plan says is seen when it is loaded.
+    """
+    report = Report()
+    now = datetime.now(UTC)
+    for number, message in enumerate(messages, 1):
+        report.received = number
+        entry = _read(message, now)
+        if isinstance(entry, Rejection):
+            report.reject(entry.code, entry.message, number)
+            continue
+        report.accepted += 1
+        report.first = min(entry.occurred_at, report.first or entry.occurred_at)
+        report.last = max(entry.occurred_at, report.last or entry.occurred_at)
+    return report
+
+
 def _read(message: Any, received_at: datetime) -> Envelope | Rejection:
+    """Read a message of a file; its time is as it says, for no clock is off in a file.
+
+    When it was sent, months ago perhaps, is no measure of how far its clock is off today.
+    """
+    fault = message if isinstance(message, Faulty) else None
+    said = fault.message if fault else message
+    sent = times.read(said.get("sentAt")) if isinstance(said, dict) else None
     try:
-        raw = to_message(message)
+        raw = to_message(said)
     except BodyUnreadable as error:
         return Rejection("unstorable", str(error))
-    return read(raw, received_at=received_at, largest=LARGEST_EVENT)
+    found = read(raw, received_at=sent or received_at, largest=LARGEST_EVENT)
+    if fault is None or isinstance(found, Rejection):
+        return found
+    # Without the message: replayed it would have happened when it was received.
+    where = ({"pointer": fault.pointer, "detail": fault.reason},)
+    return Rejection(fault.code, fault.reason, found.message_id, details=where)
 
 
 def _in_batches(messages: Iterable[Any]) -> Iterable[list[Any]]:

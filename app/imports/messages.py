@@ -1,12 +1,15 @@
 """Turns rows of files into messages of the tracking API, each with an id that never changes."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from app.imports.columns import Columns, property_of, understand
+from app.imports.dates import Reader, reader
 from app.imports.xes import read_xes
 
 #: Columns that name the record of a people file, the first one found.
@@ -14,23 +17,8 @@ ID_COLUMNS = (
     "user_id", "userId", "id", "unique_id", "customer_id", "crm_id", "contact_id", "record_id",
 )  # fmt: skip
 NOTHING: Mapping[str, str] = {}
-#: Columns of an events file that are not properties.
-EVENT_COLUMNS = {
-    "type": "type",
-    "event": "event",
-    "name": "name",
-    "user_id": "userId",
-    "userid": "userId",
-    "anonymous_id": "anonymousId",
-    "anonymousid": "anonymousId",
-    "timestamp": "timestamp",
-    "occurred_at": "timestamp",
-    "message_id": "messageId",
-    "messageid": "messageId",
-    "properties": "properties",
-    "traits": "traits",
-    "context": "context",
-}
+#: Fields of a message that are objects, which CSV holds as JSON text.
+OBJECTS = ("properties", "traits", "context")
 
 
 def id_column(names: Iterable[str]) -> str | None:
@@ -89,37 +77,125 @@ def _know(message: dict[str, Any], namespace: str, value: str) -> None:
         message["context"].setdefault("externalIds", []).append(external)
 
 
-def events(rows: Iterable[Any], *, file: str) -> Iterator[Any]:
-    """Yield a message for each row of an events file; what is no row is yielded as it is.
+@dataclass(frozen=True, slots=True)
+class Faulty:
+    """A message of a file with something that it must say and that cannot be read.
 
-    Columns that the tracking API has (in its spelling or in snake_case) are taken as such, the
-    others are properties. A row without a message id gets one of the file's name, its number and
-    its content.
+    `pointer` says where in the row (RFC 6901). Whoever loads it gives other reasons first.
     """
-    for number, row in enumerate(rows):
-        if not isinstance(row, dict):
-            yield row
-            continue
-        message: dict[str, Any] = {}
-        properties: dict[str, Any] = {}
+
+    message: dict[str, Any]
+    code: str
+    reason: str
+    pointer: str
+
+
+@dataclass
+class Events:
+    """The messages of an events file, one per row; what is no row is yielded as it is.
+
+    Columns mean what `columns.understand` says of them. When it happened is said by the row or not
+    at all: a time that is missing or cannot be read makes it Faulty, since the time of the import
+    would be a wrong one. A row without a message id gets one of the file's name, its number and
+    its content, and its number for its place among those of the same time. `seen` are all columns
+    met so far.
+    """
+
+    rows: Iterable[Any]
+    file: str
+    names: Iterable[str] = ()
+    understood: Callable[[Collection[str]], Columns] = understand
+    reader: Reader = field(default_factory=reader)
+    seen: dict[str, None] = field(init=False)
+    columns: Columns = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Decide on the columns that are named at once; raises ImportFailed."""
+        self.seen = dict.fromkeys(self.names)
+        self.columns = self.understood(self.seen)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the message of each row."""
+        for number, row in enumerate(self.rows):
+            if not isinstance(row, dict):
+                yield row
+                continue
+            if not row.keys() <= self.seen.keys():  # lines of NDJSON differ
+                self.seen |= dict.fromkeys(row)
+                self.columns = self.understood(self.seen)
+            yield self._message(number, row)
+
+    def _message(self, number: int, row: Mapping[str, Any]) -> Any:
+        columns, message, properties = self.columns, dict[str, Any](), dict[str, Any]()
         for column, value in row.items():
-            name = EVENT_COLUMNS.get(column, EVENT_COLUMNS.get(column.casefold()))
-            if column in ("userId", "anonymousId", "messageId", "previousId", "groupId", "sentAt"):
-                name = column
-            if name is None:
-                properties[column] = value
-            else:
-                message[name] = (
-                    _parsed(value) if name in ("properties", "traits", "context") else value
-                )
-        if isinstance(message.get("timestamp"), datetime):
-            message["timestamp"] = message["timestamp"].isoformat()
+            if column == columns.event:
+                message["event"] = value
+            elif column == columns.person:
+                message.setdefault("context", {})
+                _know(message, columns.namespace, _told(value))
+            elif column not in columns.time and column != columns.sequence:
+                as_ = columns.fields.get(column)
+                if as_ is None:
+                    properties[property_of(column)] = value
+                elif as_ == "context" and "context" in message:
+                    message["context"] = {**(_object(value) or {}), **message["context"]}
+                else:
+                    message[as_] = _object(value) if as_ in OBJECTS else value
         message.setdefault("type", "track")
         place = "traits" if message["type"] in ("identify", "group") else "properties"
         given = message.get(place)
         message[place] = {**properties, **(given if isinstance(given, dict) else {})}
-        message.setdefault("messageId", _digest("event", file, number, row))
-        yield message
+        if "messageId" not in message:
+            message["messageId"] = _digest("event", self.file, number, row)
+            message["sourceSeq"] = number
+        return self._timed(message, row) or message
+
+    def _timed(self, message: dict[str, Any], row: Mapping[str, Any]) -> Faulty | None:
+        """Put time and place into a message; return what is wrong with them."""
+        columns = self.columns
+        parts = [(column, row[column]) for column in columns.time if row.get(column) is not None]
+        if not parts:
+            there = f"column {columns.time[0]!r}" if columns.time else "no column"
+            return Faulty(
+                message,
+                "time_missing",
+                f"{there} says when it happened; name another with --time-column"
+                if not columns.time
+                else f"{there}, which says when it happened, is empty",
+                _pointer(columns.time[0] if columns.time else ""),
+            )
+        column, value = parts[0]
+        if len(parts) > 1:
+            value = " ".join(str(each) for _, each in parts)
+        found = self.reader(value)
+        if isinstance(found, str):
+            return Faulty(
+                message, "time_unreadable", f"the time in column {column!r} is {found}",
+                _pointer(column),
+            )  # fmt: skip
+        message["timestamp"] = found.isoformat()
+        place = columns.sequence and row.get(columns.sequence)
+        if columns.sequence is not None and place is not None:
+            try:
+                message["sourceSeq"] = int(place)
+            except (TypeError, ValueError, OverflowError):
+                return Faulty(
+                    message, "sequence_unreadable",
+                    f"column {columns.sequence!r}, its place among others, is no whole number",
+                    _pointer(columns.sequence),
+                )  # fmt: skip
+        return None
+
+
+def _told(value: Any) -> str:
+    """Return an identifier as text: a case 7 that a Parquet file holds as 7.0 is 7."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value)
+
+
+def _pointer(column: str) -> str:
+    return "/" + column.replace("~", "~0").replace("/", "~1") if column else ""
 
 
 def journeys(path: Path, *, namespace: str) -> Iterator[dict[str, Any]]:
@@ -151,7 +227,8 @@ def journeys(path: Path, *, namespace: str) -> Iterator[dict[str, Any]]:
         }
 
 
-def _parsed(value: Any) -> Any:
+def _object(value: Any) -> Any:
+    """Return an object that a cell holds as JSON text."""
     if isinstance(value, str):
         try:
             return json.loads(value)

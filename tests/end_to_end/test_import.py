@@ -142,6 +142,34 @@ def test_events_come_in_as_they_are_and_bad_rows_are_reported(
     assert len(events_of(client, f"user_id:{user}", 2)) == 2
 
 
+def test_a_dry_run_says_what_columns_become_and_stores_nothing(
+    product: Product, client: httpx.Client, tmp_path: Path
+) -> None:
+    file = tmp_path / "cases.csv"
+    file.write_text("Case;What;date;note\n0;Paid;01/10/2019 12:00;a\n0;Sent;13/10/2019;b\n")
+    said = ("import", file, "--source", "files", "--event-column", "What")
+    assert product.cli(*said, "--dry-run") == {
+        "received": 2,
+        "readable": 1,
+        "rejected": {"time_unreadable": 1},
+        "examples": {
+            "time_unreadable": "row 1: the time in column 'date' is either day or month first;"
+            " say which with --date-order"
+        },
+        "first": "2019-10-13T00:00:00+00:00",
+        "last": "2019-10-13T00:00:00+00:00",
+        "columns": {
+            "Case": "identifier case_id", "What": "event", "date": "timestamp",
+            "note": "property note",
+        },
+        "not_understood": ["note"],
+    }  # fmt: skip
+    told = product.cli(*said, "--date-order", "day-first", "--namespace", "loan_case_id")
+    assert (told["accepted"], told["rejected"], told["not_understood"]) == (2, {}, ["note"])
+    found = events_of(client, "loan_case_id:0", 2)
+    assert [one["occurred_at"][:16] for one in found] == ["2019-10-13T00:00", "2019-10-01T12:00"]
+
+
 @pytest.mark.parametrize("format_", ["csv", "ndjson"])
 def test_people_come_in_with_their_traits_and_bad_rows_are_reported(
     product: Product, client: httpx.Client, tmp_path: Path, format_: str
@@ -177,7 +205,7 @@ def test_people_come_in_with_their_traits_and_bad_rows_are_reported(
 def test_a_line_that_is_not_json_costs_only_itself(product: Product, tmp_path: Path) -> None:
     assert product.run("source", "add", "torn").returncode == 0
     file = tmp_path / "torn.ndjson"
-    good = '{"event": "Seen", "user_id": "torn", "n": %d}\n'
+    good = '{"event": "Seen", "user_id": "torn", "timestamp": "2026-01-02", "n": %d}\n'
     file.write_text(good % 1 + '{"event": "Se\n' + "[1]\n" + good % 2, encoding="utf-8")
     said = product.cli("import", file, "--source", "torn")
     assert (said["received"], said["accepted"]) == (4, 2)

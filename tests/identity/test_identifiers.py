@@ -53,6 +53,13 @@ def test_what_systems_send_when_they_know_nothing_identifies_nobody(name: str, j
     assert normalise(name, junk) is None
 
 
+@pytest.mark.parametrize("value", ["NA", "0", "test", "1111111", "-"])
+def test_a_case_of_a_log_may_be_called_so(value: str) -> None:
+    assert normalise("case_id", f" {value}") == normalise("loan_case_id", value) == value
+    assert normalise("crm_id", value) is None
+    assert normalise("case_id", " ") is None
+
+
 @pytest.mark.parametrize("value", [True, False, None, [], {}, ["u-1"], {"id": 1}])
 def test_only_text_and_numbers_are_values(value: Any) -> None:
     assert normalise("user_id", value) is None

@@ -145,7 +145,7 @@ def test_70_a_portability_package_is_imported_and_says_the_same(
     with sessions.begin() as session:
         made = sources.settings_of(sources.add(session, "elsewhere")[0])
     report = load.load(
-        sessions, made, messages.events(files.rows(file), file=file.name), evidence="a test"
+        sessions, made, messages.Events(files.rows(file), file=file.name), evidence="a test"
     )
     assert (report.accepted, report.rejected) == (3, {})
     with sessions() as session:

@@ -1,0 +1,172 @@
+"""What the columns of an events file mean: by what they are called, or by what is said; pure."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from app.errors import ImportFailed
+from identity.identifiers import canonical_namespace
+
+#: Fields of the tracking API that a column is by its name, in any spelling of it.
+FIELDS: Mapping[str, str] = {
+    "type": "type",
+    "name": "name",
+    "userid": "userId",
+    "anonymousid": "anonymousId",
+    "previousid": "previousId",
+    "groupid": "groupId",
+    "messageid": "messageId",
+    "sentat": "sentAt",
+    "properties": "properties",
+    "traits": "traits",
+    "context": "context",
+}
+#: What may say when it happened and what, the first one found; also as XES, pm4py, Disco and the
+#: logs of the BPI challenges call it.
+TIME = (
+    "timestamp", "originaltimestamp", "occurredat", "timetimestamp", "eventtimetimestamp",
+    "completetimestamp", "eventtimestamp", "eventdatetime", "datetime",
+)  # fmt: skip
+#: Days, and the hour of these in a column of its own.
+DAY_AND_HOUR = (("eventdate", "eventtime"), ("date", "time"))
+LESS_SURE = ("eventtime", "createdat", "eventdate", "date", "time")
+EVENT = (
+    "event", "eventname", "conceptname", "eventconceptname", "activity", "activityname",
+    "eventtype", "action",
+)  # fmt: skip
+SEQUENCE = ("sourceseq", "sequencenumber")
+#: Whose it is where the tracking API's own columns are missing, and the namespace of that.
+PERSON: Mapping[str, str] = {
+    "caseid": "case_id",
+    "caseconceptname": "case_id",
+    "case": "case_id",
+    "customerid": "customer_id",
+    "visitorid": "anonymous_id",
+}
+#: Properties that come from XES under another name.
+RENAMED: Mapping[str, str] = {"lifecycletransition": "lifecycle", "orgresource": "resource"}
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What the columns of a file become.
+
+    `time` are one column, or one of days and one of hours. `person` identifies by `namespace`;
+    None leaves that to the fields of the tracking API. `fields` are columns that are a field of
+    the message, all others are properties.
+    """
+
+    time: tuple[str, ...]
+    event: str | None
+    person: str | None
+    namespace: str
+    sequence: str | None
+    fields: Mapping[str, str]
+
+    def becomes(self, column: str) -> str:
+        """Return what a column becomes, for whoever looks before they import."""
+        if column in self.time:
+            return "timestamp"
+        if column == self.event:
+            return "event"
+        if column == self.person:
+            return f"identifier {self.namespace}"
+        if column == self.sequence:
+            return "sourceSeq"
+        return self.fields.get(column) or f"property {property_of(column)}"
+
+    def about(self, names: Collection[str]) -> dict[str, str]:
+        """Return what each of these columns becomes."""
+        return {name: self.becomes(name) for name in names}
+
+
+def property_of(column: str) -> str:
+    """Return the property that a column without another meaning is."""
+    return RENAMED.get(_bare(column), column)
+
+
+def understand(
+    names: Collection[str],
+    *,
+    time: str | None = None,
+    event: str | None = None,
+    person: str | None = None,
+    namespace: str | None = None,
+) -> Columns:
+    """Return what the columns of a file mean; what is said goes before what they are called.
+
+    A column said to name the person is the only one that does, unless it is the tracking API's
+    own: whom else the row names, nobody said. Raises ImportFailed for a column that is not there.
+    """
+    for option, wanted in (("time", time), ("event", event), ("id", person)):
+        if wanted is not None and wanted not in names:
+            raise ImportFailed(f"--{option}-column {wanted}: the columns are {', '.join(names)}")
+    by_name: dict[str, str] = {}
+    for name in names:
+        by_name.setdefault(_bare(name), name)
+    fields = {name: FIELDS[_bare(name)] for name in names if _bare(name) in FIELDS}
+    if person is not None and fields.get(person) in ("userId", "anonymousId"):
+        own = canonical_namespace(fields[person])
+        if namespace in (None, own):
+            person = None
+    elif person is None:
+        person = _person(by_name, fields, namespace)
+    if person is not None:
+        named = ("userId", "anonymousId", "previousId")
+        fields = {name: field for name, field in fields.items() if field not in named}
+    when = (time,) if time is not None else _time(by_name)
+    called = event or _first(by_name, EVENT)
+    order = _first(by_name, SEQUENCE)
+    taken = {*when, called, person, order}
+    return Columns(
+        when,
+        called,
+        person,
+        namespace or (_namespace(person) if person is not None else ""),
+        order,
+        {name: field for name, field in fields.items() if name not in taken},
+    )
+
+
+def _person(
+    by_name: Mapping[str, str], fields: Mapping[str, str], namespace: str | None
+) -> str | None:
+    """Return the column that names the person, where the tracking API's do not do so by name."""
+    if namespace is not None:
+        return _first(by_name, ("userid", *PERSON, "anonymousid"))
+    if {"userId", "anonymousId", "context"} & {*fields.values()}:
+        return None
+    return _first(by_name, PERSON)
+
+
+def _namespace(column: str) -> str:
+    if _bare(column) in PERSON:
+        return PERSON[_bare(column)]
+    return canonical_namespace(column)
+
+
+def _time(by_name: Mapping[str, str]) -> tuple[str, ...]:
+    sure = _first(by_name, TIME)
+    if sure is not None:
+        return (sure,)
+    for day, hour in DAY_AND_HOUR:
+        if day in by_name and hour in by_name:
+            return by_name[day], by_name[hour]
+    found = _first(by_name, LESS_SURE)
+    return () if found is None else (found,)
+
+
+def _first(by_name: Mapping[str, str], wanted: Collection[str]) -> str | None:
+    return next((by_name[name] for name in wanted if name in by_name), None)
+
+
+def _bare(column: str) -> str:
+    """Return a column's name without case, spaces and signs: `Case ID` is `case_id`."""
+    return "".join(filter(str.isalnum, column.casefold()))
+
+
+def looks_like_events(names: Collection[str]) -> bool:
+    """Say whether a file has events: each has a time and is called something, or it says so."""
+    found = {_bare(name) for name in names}
+    if found & {"event", "type", "messageid"}:
+        return True
+    return bool(found.intersection(EVENT) and found.intersection((*TIME, *LESS_SURE)))
