@@ -131,6 +131,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     identity_errors.ReviewDecided: HTTPStatus.CONFLICT,
     identity_errors.RunNotFound: HTTPStatus.NOT_FOUND,
     identity_errors.IdentifierInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
+    identity_errors.ConstraintInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     identity_errors.NamespaceRulesInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     identity_errors.SuspensionNotFound: HTTPStatus.NOT_FOUND,
     identity_errors.NothingCompared: HTTPStatus.NOT_FOUND,

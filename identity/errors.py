@@ -9,6 +9,10 @@ class IdentifierInvalid(IdentityError):
     """The identifier is empty, blocked, too long or of an invalid namespace."""
 
 
+class ConstraintInvalid(IdentityError):
+    """The two sides of this decision are one identifier."""
+
+
 class MergeNotFound(IdentityError):
     """No such merge."""
 

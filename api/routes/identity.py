@@ -18,6 +18,7 @@ from app.identities import reviewing
 from app.profiles import read
 from identity import explain, graph, labels, people, reviews
 from identity.errors import (
+    ConstraintInvalid,
     IdentifierInvalid,
     MergeAlreadyUndone,
     MergeNotFound,
@@ -128,12 +129,14 @@ class ConstraintIn(BaseModel):
     "/constraints",
     status_code=201,
     summary="Decide that two identifiers are, or are not, one person",
-    responses=documented(*AUTH, ProfileNotFound, IdentifierInvalid),
+    responses=documented(*AUTH, ProfileNotFound, IdentifierInvalid, ConstraintInvalid),
 )
 def add_constraint(session: Db, caller: Admin, wanted: ConstraintIn) -> dict[str, Any]:
     """Set a constraint; it outranks every other evidence."""
     now = datetime.now(UTC)
     left, right = _acting(session, wanted.left), _acting(session, wanted.right)
+    if left == right:
+        raise ConstraintInvalid("both sides name the same identifier")
     labels.keep_constraint(
         session, left, right, match=wanted.kind == "must_link", by=caller.client_id
     )

@@ -1,6 +1,6 @@
 """Rules of identity: what each namespace may link, and what was taken back as a whole."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,7 +23,14 @@ Reader = Annotated[Caller, requires("identity:read")]
 Admin = Annotated[Caller, requires("identity:admin")]
 AUTH = (InvalidToken, InsufficientScope)
 Name = Annotated[str, Path(pattern="^[a-z][a-z0-9_]{0,62}$", examples=["crm_id"])]
-Rule = Annotated[str, Path(max_length=64, examples=["alias"])]
+#: What shows that identifiers are one person's: a type of event, a match, or what the product does.
+Rule = Annotated[
+    Literal[
+        "identify", "alias", "track", "page", "screen", "group", "splink", "spelling",
+        "rectification", "decision",
+    ],
+    Path(examples=["alias"]),
+]  # fmt: skip
 RunId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
 

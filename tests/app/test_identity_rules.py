@@ -143,6 +143,15 @@ def test_a_rule_is_undone_as_a_whole_and_redone(ask: Ask, send: Ask, sessions: S
     assert not apart(sessions, "user_id:bob", "anonymous_id:other")
     assert ask("POST", "/rules/alias/redo", 404)["code"] == "suspension-not-found"
     assert ask("POST", "/runs/7/undo", 404)["code"] == "run-not-found"
+    assert ask("POST", "/rules/aliass/undo", 422)["code"] == "request-invalid"
+
+
+def test_nobody_is_decided_about_with_themselves(ask: Ask, send: Ask) -> None:
+    send({"userId": "ada"})
+    both = {"left": "user_id:ada", "right": "user_id:ada"}
+    for kind in ("must_link", "cannot_link"):
+        said = ask("POST", "/constraints", 422, json={"kind": kind, **both})
+        assert said["code"] == "constraint-invalid"
 
 
 @pytest.mark.parametrize(
