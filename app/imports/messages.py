@@ -1,6 +1,7 @@
 """Turns rows of files into messages of the tracking API, each with an id that never changes."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,7 +11,7 @@ from typing import Any
 
 from app.imports.columns import Columns, property_of, understand
 from app.imports.dates import Reader, reader
-from app.imports.xes import read_xes
+from app.imports.xes import XesEvent, XesFault, read_log
 
 #: Columns that name the record of a people file, the first one found.
 ID_COLUMNS = (
@@ -198,33 +199,68 @@ def _pointer(column: str) -> str:
     return "/" + column.replace("~", "~0").replace("/", "~1") if column else ""
 
 
-def journeys(path: Path, *, namespace: str) -> Iterator[dict[str, Any]]:
+def journeys(path: Path, *, namespace: str) -> Iterator[Any]:
     """Yield a track call for each event of an XES log; the case is who it happened to.
 
-    The position in the trace becomes `sourceSeq`, which keeps the log's own order where times
-    are equal. Raises XesError.
+    What the trace says of its case stands in each event, as `case:…`, so that every analysis can
+    ask for it. The position in the trace becomes `sourceSeq`, which keeps the log's own order where
+    times are equal. The message id is made of what the event and its case are, whatever the file
+    is called: the same log again is the same messages, a corrected event is another one; events
+    that are alike are counted. What cannot be read is Faulty. Raises XesError.
     """
-    for event in read_xes(path):
-        properties: dict[str, Any] = dict(event.attributes)
-        if event.lifecycle is not None:
-            properties["lifecycle"] = event.lifecycle
-        if event.resource is not None:
-            properties["resource"] = event.resource
-        external = {
-            "id": event.case_id,
-            "type": namespace,
-            "collection": "users",
-            "encoding": "none",
-        }
+    # How often a case has been met: two traces may have one.
+    traces: Counter[str] = Counter()
+    met = 0
+    alike: Counter[str] = Counter()
+    for event in read_log(path):
+        if event.position == 0:
+            alike.clear()
+            met += 1
+            traces[event.case_id or ""] += 1
+        if isinstance(event, XesFault):
+            named = {"type": "track", "event": "?", **_of_case(namespace, event.case_id or "?")}
+            where = f"{event.reason} (trace {met} of those with events, event {event.position + 1})"
+            yield Faulty(named, event.code, where, event.pointer)
+            continue
+        properties = _properties(event)
+        time = event.timestamp.isoformat()
+        content = _digest("xes", namespace, event.case_id, event.name, time, properties)
+        alike[content] += 1
         yield {
             "type": "track",
             "event": event.name,
-            "timestamp": event.timestamp.isoformat(),
+            "timestamp": time,
             "sourceSeq": event.position,
-            "messageId": _digest("xes", path.name, event.case_id, event.position),
-            "properties": json.loads(json.dumps(properties, default=str)),
-            "context": {"externalIds": [external]},
+            "messageId": _digest(content, traces[event.case_id], alike[content]),
+            "properties": properties,
+            **_of_case(namespace, event.case_id),
         }
+
+
+def _of_case(namespace: str, case: str) -> dict[str, Any]:
+    message: dict[str, Any] = {"context": {}}
+    _know(message, namespace, case)
+    return message
+
+
+def _properties(event: XesEvent) -> dict[str, Any]:
+    """Return what an event and its case say, as JSON has it."""
+    found: dict[str, Any] = dict(event.attributes)
+    for short, long, value in (
+        ("lifecycle", "lifecycle:transition", event.lifecycle),
+        ("resource", "org:resource", event.resource),
+    ):
+        if value is not None:
+            found[long if short in found else short] = value
+    for name, of_case in event.trace_attributes.items():
+        if name != "concept:name" and of_case is not None:
+            found[f"case:{name}"] = of_case
+    said: dict[str, Any] = json.loads(json.dumps(found, default=_written))
+    return said
+
+
+def _written(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _object(value: Any) -> Any:

@@ -59,6 +59,20 @@ class XesEvent:
     log_name: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class XesFault:
+    """An event that cannot be read, and why: its neighbours can.
+
+    `code` and `reason` hold no value of the log; `pointer` names the attribute (RFC 6901).
+    """
+
+    case_id: str | None
+    position: int
+    code: str
+    reason: str
+    pointer: str = ""
+
+
 def _date(text: str) -> datetime:
     """Read xs:dateTime; without a zone it is taken as UTC, digits past microseconds are cut."""
     moment = datetime.fromisoformat(text)
@@ -90,6 +104,7 @@ class _Node:
     key: str = ""
     value: XesValue = None
     children: list[tuple[str, XesValue]] = field(default_factory=list)
+    fault: tuple[str, str] | None = None
 
 
 @dataclass(slots=True)
@@ -100,7 +115,7 @@ class _Reader:
     silent: int = 0
     events: list[_Node] = field(default_factory=list)
     log: dict[str, XesValue] = field(default_factory=dict)
-    ready: list[XesEvent] = field(default_factory=list)
+    ready: list[XesEvent | XesFault] = field(default_factory=list)
     traces: int = 0
     saw_log: bool = False
 
@@ -138,7 +153,14 @@ class _Reader:
         try:
             return _Node(tag, key, None if text is None else _READ[tag](text))
         except (ValueError, KeyError):
-            raise XesError(f"{self._where()}: {key} is not a {tag}: {text!r}") from None
+            return self._unread(tag, key, text)
+
+    def _unread(self, tag: str, key: str, text: str | None) -> _Node:
+        """Blame the event or trace that a value is of; one of the log itself is kept as text."""
+        owner = next((node for node in reversed(self.open) if node.tag in ("event", "trace")), None)
+        if owner is not None:
+            owner.fault = owner.fault or (f"{key} is not a {tag}", key)
+        return _Node(tag, key, text)
 
     def end(self, _: str) -> None:
         if self.silent:
@@ -163,40 +185,54 @@ class _Reader:
     def _finish_trace(self, node: _Node) -> None:
         trace = dict(node.children)
         case = _text(trace.get("concept:name"))
-        if case is None:
-            raise XesError(f"{self._where()} has no concept:name, hence no case id")
         shared, log = MappingProxyType(trace), MappingProxyType(self.log)
         log_name = _text(self.log.get("concept:name"))
         for position, event in enumerate(self.events):
+            fault = _fault(case, position, event, node)
+            if fault is not None or case is None:
+                self.ready += [fault] if fault else []
+                continue
             own = dict(event.children)
-            name = _text(own.pop("concept:name", None))
-            stamp = own.pop("time:timestamp", None)
-            if isinstance(stamp, dict):
-                stamp = stamp["value"]
-            if name is None or not isinstance(stamp, datetime):
-                missing = "concept:name" if name is None else "time:timestamp"
-                raise XesError(f"case {case!r}, event {position} has no {missing}")
+            name, stamp = _text(own.pop("concept:name", None)), _time(own.pop("time:timestamp"))
             lifecycle = _text(own.pop("lifecycle:transition", None))
             resource = _text(own.pop("org:resource", None))
             self.ready.append(
                 XesEvent(
-                    case,
-                    position,
-                    name,
-                    stamp,
-                    lifecycle,
-                    resource,
-                    own,
-                    shared,
-                    log,
+                    case, position, str(name), stamp, lifecycle, resource, own, shared, log,
                     log_name,
                 )
-            )
+            )  # fmt: skip
         self.events = []
         self.traces += 1
 
     def _where(self) -> str:
         return f"trace {self.traces + 1}, event {len(self.events)}" if self.open else "the file"
+
+
+def _fault(case: str | None, position: int, event: _Node, trace: _Node) -> XesFault | None:
+    """Return why an event of a trace cannot be read, if it cannot."""
+    own = dict(event.children)
+    unread = event.fault or trace.fault
+    if unread is not None:
+        code = "time_unreadable" if unread[1] == "time:timestamp" else "value_unreadable"
+        said = (code, unread[0], unread[1])
+    elif case is None:
+        said = ("case_missing", "its trace has no concept:name, hence no case id", "concept:name")
+    elif _text(own.get("concept:name")) is None:
+        said = ("event_missing", "it has no concept:name", "concept:name")
+    elif _time(own.get("time:timestamp")) is None:
+        said = ("time_missing", "it has no time:timestamp", "time:timestamp")
+    else:
+        return None
+    code, reason, key = said
+    return XesFault(case, position, code, reason, "/" + key.replace("~", "~0").replace("/", "~1"))
+
+
+def _time(value: XesValue) -> Any:
+    """Return a time, also of one that has attributes of its own; None of what is none."""
+    if isinstance(value, dict):
+        value = value.get("value")
+    return value if isinstance(value, datetime) else None
 
 
 def _value(node: _Node) -> XesValue:
@@ -216,13 +252,21 @@ def _text(value: XesValue) -> str | None:
 
 
 def read_xes(source: Path | BinaryIO) -> Iterator[XesEvent]:
+    """Yield the events of a log in which every event can be read; raises XesError at the first."""
+    for event in read_log(source):
+        if isinstance(event, XesFault):
+            raise XesError(f"case {event.case_id!r}, event {event.position}: {event.reason}")
+        yield event
+
+
+def read_log(source: Path | BinaryIO) -> Iterator[XesEvent | XesFault]:
     """Yield the events of a log, trace by trace, in the order of the file.
 
-    Gzip is recognised by its first bytes, whatever the file's name. Memory holds one trace and
-    the log's own attributes. Raises XesError for anything that is not a whole, well-formed XES
-    log, for a document type declaration, and for an event without case, name or timestamp;
-    OSError when the file cannot be opened. Source: IEEE 1849-2016, extensions concept, time,
-    lifecycle and org.
+    An event without case, name or timestamp, or with a value that is not of its type, is yielded
+    as a fault, and what follows is read on. Gzip is recognised by its first bytes, whatever the
+    file's name. Memory holds one trace and the log's own attributes. Raises XesError for anything
+    that is not a whole, well-formed XES log and for a document type declaration; OSError when the
+    file cannot be opened. Source: IEEE 1849-2016, extensions concept, time, lifecycle and org.
     """
     if isinstance(source, Path):
         with source.open("rb") as stream:
@@ -231,7 +275,7 @@ def read_xes(source: Path | BinaryIO) -> Iterator[XesEvent]:
         yield from _read(source)
 
 
-def _read(stream: BinaryIO) -> Iterator[XesEvent]:
+def _read(stream: BinaryIO) -> Iterator[XesEvent | XesFault]:
     reader = _Reader()
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.StartDoctypeDeclHandler = reader.doctype

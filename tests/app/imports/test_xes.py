@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.imports import xes
-from app.imports.xes import XesError, XesEvent, read_xes
+from app.imports.xes import XesError, XesEvent, XesFault, read_log, read_xes
 
 EVENT = (
     '<event><string key="concept:name" value="A"/>'
@@ -113,16 +113,19 @@ def test_gzip_is_recognised_by_its_bytes_and_paths_are_opened(tmp_path: Path) ->
         (gzip.compress(b"x")[:4] + b"\0" * 30, "gzip"),
         (log("<event/>"), "<event> does not belong inside <log>"),
         (log("<trace><event/></trace>"), "no concept:name, hence no case id"),
-        (log(TRACE.format(case="c", events="<event/>")), "case 'c', event 0 has no concept:name"),
+        (
+            log(TRACE.format(case="c", events="<event/>")),
+            "case 'c', event 0: it has no concept:name",
+        ),
         (
             log(
                 TRACE.format(
                     case="c", events='<event><string key="concept:name" value="A"/></event>'
                 )
             ),
-            "event 0 has no time:timestamp",
+            "event 0: it has no time:timestamp",
         ),
-        (log(trace('<int key="n" value="seven"/>')), "n is not a int: 'seven'"),
+        (log(trace('<int key="n" value="seven"/>')), "case 'c1', event 0: n is not a int"),
         (log(trace('<date key="d" value="yesterday"/>')), "d is not a date"),
         (log(trace('<boolean key="b" value="yes"/>')), "b is not a boolean"),
         (log(trace('<string value="x"/>')), "<string> has no key"),
@@ -134,6 +137,31 @@ def test_what_is_not_a_log_is_refused_with_the_place_at_fault(data: bytes, messa
     with pytest.raises(XesError) as refusal:
         read(data)
     assert message in str(refusal.value)
+
+
+def faults(data: bytes) -> list[tuple[str, str] | str]:
+    found = read_log(io.BytesIO(data))
+    return [(e.code, e.pointer) if isinstance(e, XesFault) else e.name for e in found]
+
+
+def test_an_event_that_cannot_be_read_costs_only_itself() -> None:
+    nameless = '<event><date key="time:timestamp" value="2026-01-01T10:00:00Z"/></event>'
+    timeless = '<event><string key="concept:name" value="B"/></event>'
+    never = timeless.replace("</event>", '<date key="time:timestamp" value="soon"/></event>')
+    wrong = EVENT.format(more='<int key="n/m" value="seven"/>')
+    good = EVENT.format(more="")
+    body = nameless + good + timeless + never + wrong + good
+    data = log(TRACE.format(case="c", events=body), f"<trace>{good}</trace>", trace(""))
+    assert faults(data) == [
+        ("event_missing", "/concept:name"), "A", ("time_missing", "/time:timestamp"),
+        ("time_unreadable", "/time:timestamp"), ("value_unreadable", "/n~1m"), "A",
+        ("case_missing", "/concept:name"), "A",
+    ]  # fmt: skip
+    amount = '<float key="amount" value="much"/>'
+    assert faults(log(TRACE.format(case="c", events=amount + good), trace(""))) == [
+        ("value_unreadable", "/amount"), "A",
+    ]  # fmt: skip
+    assert read(log(trace(""), head=amount))[0].log_attributes == {"amount": "much"}
 
 
 @pytest.mark.parametrize(
