@@ -23,8 +23,6 @@ from app.destinations import seal
 from app.postgres import embedded
 from app.settings import Settings
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
-
 
 @pytest.fixture(autouse=True, scope="session")
 def _loopback_only() -> Iterator[None]:
@@ -165,14 +163,6 @@ def token(server: TestClient, sessions: Sessions) -> Callable[..., dict[str, str
         return {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
     return make
-
-
-@pytest.fixture
-def shared() -> Path:
-    """The folder of real data beside the repository; skips, visibly, where it is absent."""
-    if not SHARED.is_dir():
-        pytest.skip("../shared is not here")
-    return SHARED
 
 
 def _in_memory() -> str | None:

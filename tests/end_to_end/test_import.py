@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from tests.end_to_end.conftest import Measure
 from tests.end_to_end.product import Product, wait_until
+from tests.real_data import need
 
 LOAN = ["A_SUBMITTED", "A_PREACCEPTED", "O_SENT", "O_ACCEPTED", "A_ACTIVATED"]
 SERVICE = {"purpose": "service.operation"}
@@ -45,11 +46,9 @@ def funnel(client: httpx.Client) -> dict[str, Any]:
 
 @pytest.mark.long
 def test_the_log_of_a_bank_imported_twice_changes_nothing_the_second_time(
-    own_product: Product, shared: Path, measure: Measure
+    own_product: Product, measure: Measure
 ) -> None:
-    log = shared / "data/journeys/bpic2012/bpic2012.xes.gz"
-    if not log.is_file():
-        pytest.skip("the BPI Challenge 2012 log is not in ../shared")
+    log = need("data/journeys/bpic2012/bpic2012.xes.gz")
     own_product.start()
     own_product.add_source("bank")
     client = own_product.add_client()

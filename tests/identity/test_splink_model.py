@@ -3,7 +3,6 @@
 import json
 import random
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -16,9 +15,9 @@ from identity.blocking import Table
 from identity.known import ScoredPair
 from identity.quality import pairwise
 from identity.splink_model import learn, score
+from tests.real_data import need
 
 pa: Any = pyarrow  # ships no types
-FEBRL = Path(__file__).parents[3] / "shared/data/er/febrl3"
 ADA: dict[str, str | None] = {
     "first_name": "ada", "last_name": "lovelace", "birth_date": "1985-12-10",
     "email": "countess42@mail.net", "phone": "447700900123", "address": "12 marylebone rd",
@@ -280,11 +279,10 @@ def test_a_block_that_explodes_is_skipped_and_its_records_found_by_others() -> N
 
 
 def test_febrl_3_is_matched_with_the_defaults() -> None:
-    if not FEBRL.exists():
-        pytest.skip("Febrl 3 is not at hand (../shared/data/er/febrl3)")
-    of_file = json.loads((FEBRL / "meta.json").read_text())["semantics"]
+    febrl = need("data/er/febrl3")
+    of_file = json.loads((febrl / "meta.json").read_text())["semantics"]
     named = {column: field for field, column in of_file.items() if field != "state"}
-    rows = duckdb.read_parquet(str(FEBRL / "records.parquet"))
+    rows = duckdb.read_parquet(str(febrl / "records.parquet"))
     columns = rows.columns
     records = [dict(zip(columns, row, strict=True)) for row in rows.fetchall()]
     people = [from_traits({named[c]: v for c, v in r.items() if c in named}) for r in records]

@@ -3,7 +3,6 @@
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -11,10 +10,7 @@ import pytest
 
 from app.imports.xes import XesEvent, read_xes
 from app.journeys.predicate import microseconds
-
-BPIC_FILE = (
-    Path(__file__).parents[4] / "shared" / "data" / "journeys" / "bpic2012" / "bpic2012.xes.gz"
-)
+from tests.real_data import need
 
 COLUMNS = {
     "person_id": "BIGINT",
@@ -97,9 +93,7 @@ def bpic_columns(events: Sequence[XesEvent]) -> dict[str, Sequence[Any]]:
 @pytest.fixture(scope="session")
 def bpic_events() -> list[XesEvent]:
     """The 262,200 events of the BPI Challenge 2012, in the order of the file."""
-    if not BPIC_FILE.exists():
-        pytest.skip(f"BPIC 2012 is not on this machine: {BPIC_FILE}")
-    return list(read_xes(BPIC_FILE))
+    return list(read_xes(need("data/journeys/bpic2012/bpic2012.xes.gz")))
 
 
 @pytest.fixture(scope="session")

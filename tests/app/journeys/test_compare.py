@@ -1,12 +1,10 @@
 """Comparisons against a randomised experiment, a real bank's log, and what goes wrong by hand."""
 
 import csv
-import gzip
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -19,8 +17,8 @@ from app.journeys.compare_answer import CompareResult, Pair
 from app.journeys.compare_request import CompareQuery, caveats
 from app.journeys.significance import discoveries, shares
 from tests.app.journeys.conftest import connect
+from tests.real_data import need
 
-HILLSTROM = Path(__file__).parents[4] / "shared" / "data" / "journeys" / "hillstrom"
 START = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = START + timedelta(days=365)
 DATA_END = datetime.fromisoformat("2012-03-14T15:04:54.681Z")
@@ -46,14 +44,11 @@ def pair(result: CompareResult, measure: str, one: str, two: str, align: int = 0
 @pytest.fixture(scope="module")
 def hillstrom() -> Iterator[duckdb.DuckDBPyConnection]:
     """64,000 customers who were drawn into three arms, as events."""
-    files = sorted(HILLSTROM.glob("*.csv*")) if HILLSTROM.is_dir() else []
-    if not files:
-        pytest.skip(f"the e-mail test of Hillstrom is not on this machine: {HILLSTROM}")
-    opener: Any = gzip.open if files[0].suffix == ".gz" else open
+    file = need("data/journeys/hillstrom/hillstrom.csv")
     columns: dict[str, list[Any]] = {
         name: [] for name in ("person_id", "name", "occurred_at", "properties")
     }
-    with opener(files[0], "rt", encoding="utf-8") as lines:
+    with file.open(encoding="utf-8") as lines:
         for person, row in enumerate(csv.DictReader(lines)):
             said = [("Assigned", f'{{"arm": "{row["segment"]}"}}')]
             said += [("Visit", "{}")] if row["visit"] == "1" else []

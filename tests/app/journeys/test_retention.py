@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -18,13 +17,13 @@ from app.journeys import retention as returns
 from app.journeys.activity_request import LifecycleQuery, RetentionQuery, StickinessQuery
 from app.journeys.calendars import starts
 from app.journeys.retention import RetentionResult
+from tests.real_data import need
 
 History = Callable[[Sequence[Mapping[str, Any]]], duckdb.DuckDBPyConnection]
 Days = Sequence[float]
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 BUY = {"event": "Buy"}
-CDNOW = Path(__file__).parents[4] / "shared" / "data" / "journeys" / "cdnow" / "CDNOW_master.txt"
 
 
 def at(days: float) -> datetime:
@@ -273,9 +272,8 @@ def test_random_histories_are_counted_as_by_the_reference(history: History, mode
 @pytest.mark.long
 def test_cdnow_comes_back_as_published(history: History) -> None:
     """research/journeys.md §7, 54 to 56."""
-    if not CDNOW.exists():
-        pytest.skip(f"CDNOW is not on this machine: {CDNOW}")
-    rows = [line.split() for line in CDNOW.read_text().splitlines() if line.strip()][1:]
+    cdnow = need("data/journeys/cdnow/CDNOW_master.txt")
+    rows = [line.split() for line in cdnow.read_text().splitlines() if line.strip()][1:]
     connection = history(
         [
             {
