@@ -18,7 +18,7 @@ from identity import graph, namespaces
 #: Members of a record's evidence that decide what it is worth; only who checked it writes them.
 DECIDING = frozenset(
     ("expressed_by", "guardian", "event_stamp", "stated_by_importer", "unproven", "claimed",
-     "server_side", "notice_not_proven", "partner", "answered_at",
+     "server_side", "notice_not_proven", "partner",
      # Of which record it is a copy: what is one goes to no other spelling.
      COPY, "carried_from", "carried_by")
 )  # fmt: skip
