@@ -10,6 +10,7 @@ from api.auth import state_purpose
 from api.deps import Cursor, Db, Limit
 from api.problems import documented
 from api.resource import Resource
+from api.routes.analyses import may_read_traits
 from api.routes.profiles import Ref, frame
 from api.routes.segments import AUTH, Reader, state_purposes
 from app.errors import (
@@ -22,6 +23,7 @@ from app.errors import (
 from app.profiles import read
 from app.segments import explain, overlap, preview, uses
 from app.segments import members as segments
+from app.segments.definition import Group, Rule, Trait, walk
 from consent.errors import PurposeNotFound
 from identity.errors import IdentifierInvalid
 
@@ -93,6 +95,18 @@ class PreviewIn(BaseModel):
     rule: dict[str, Any]
 
 
+def _traits(rule: Rule) -> list[str]:
+    """Return the traits by whose values a rule selects: its size tells them of who is known."""
+    said = walk(rule)
+    return sorted(
+        {
+            one.trait if isinstance(one, Trait) else one.group_trait
+            for one in said
+            if isinstance(one, Trait | Group)
+        }
+    )
+
+
 @router.post(
     "/preview",
     summary="Preview a segment",
@@ -102,12 +116,14 @@ def preview_segment(session: Db, caller: Reader, wanted: PreviewIn) -> dict[str,
     """Return whom a rule would select now: size and examples; nothing is stored.
 
     `warnings` point at names that nobody has sent lately, with the nearest ones. A preview that
-    takes longer than 30 seconds is given up (503).
+    takes longer than 30 seconds is given up (503). Whoever asks by the values of a trait reads it:
+    that needs `profiles:read`, as a profile does.
     """
     purpose = state_purpose(caller, wanted.purpose)
     rule = segments.parse(wanted.rule)
     uses.check(session, rule, purpose)
     state_purposes(session, caller, rule, purpose)
+    may_read_traits(caller, _traits(rule))
     return preview.preview(session, purpose=purpose, rule=wanted.rule, now=datetime.now(UTC))
 
 
@@ -197,10 +213,13 @@ def list_history(
 def explain_member(session: Db, caller: Reader, key: str, ref: Ref) -> dict[str, Any]:
     """Return each condition of the rule, whether it is met now, and what was found.
 
-    `inside` is the membership as it was computed last, `meets` is what the rule says now.
+    `inside` is the membership as it was computed last, `meets` is what the rule says now. Of a rule
+    that asks for traits it needs `profiles:read`.
     """
     segment = segments.find(session, key)
     purpose = state_purpose(caller, segment.purpose)
-    state_purposes(session, caller, segments.rule_of(segment), purpose)
+    rule = segments.rule_of(segment)
+    state_purposes(session, caller, rule, purpose)
+    may_read_traits(caller, _traits(rule))
     view = read.view(session, read.find(session, ref), purpose)
     return frame(view, **explain.explain(session, segment, view, now=datetime.now(UTC)))

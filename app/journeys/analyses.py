@@ -37,12 +37,14 @@ def ask(
 
     `as_of` in the future is now. An answer of now may be that of some seconds ago, which it says,
     while nothing it rests on has changed (`remembered`). Raises PurposeNotFound, and
-    DefinitionInvalid for a mistyped name of an event below a `not`.
+    DefinitionInvalid for a mistyped name of an event below a `not`, and for traits of a purpose
+    that must not know people.
     """
     analysis, now = KINDS[kind], datetime.now(UTC)
     at = None if as_of is None or as_of >= now else as_of
     copy_new(sessions, directory)
     with sessions.begin() as session:
+        attributes.check(session, purpose, request)
         found = _answered(session, directory, kind, request, purpose=purpose, as_of=at, now=now)
         seen, moment = found.seen, found.as_of
         answer = envelope.wrap(
@@ -188,8 +190,9 @@ def question(kept: Analysis) -> BaseModel:
 
 
 def traits(kind: str, request: BaseModel) -> list[str]:
-    """Return the keys of the traits whose values an answer would tell, sorted."""
-    return sorted({one.key for one in KINDS[kind].attributes(request) if one.kind == "trait"})
+    """Return the keys of the traits by whose values an answer would tell of people, sorted."""
+    told = {one.key for one in KINDS[kind].attributes(request) if one.kind == "trait"}
+    return sorted(told | attributes.matched(request))
 
 
 def _look(

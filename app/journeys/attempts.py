@@ -16,6 +16,7 @@ from app.journeys.plain_walk import bring, plain
 from app.journeys.predicate import (
     OF_TRAITS,
     POSITION,
+    SAID,
     Parameters,
     json_pointer,
     known,
@@ -191,7 +192,7 @@ def _looked_at(request: FunnelRequest, as_of: datetime, parameters: Parameters) 
 def _held(request: FunnelRequest, parameters: Parameters) -> str:
     """The JSON text of all held properties, NULL where one is missing or null."""
     found = [
-        f"json_extract(properties, {parameters.bind(json_pointer(path))})"
+        f"json_extract({SAID}, {parameters.bind(json_pointer(path))})"
         for path in request.hold_constant
     ]
     there = " AND ".join(f"coalesce(json_type({one}) <> 'NULL', false)" for one in found)

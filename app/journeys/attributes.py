@@ -2,17 +2,19 @@
 """Brings into the lake what is known of people beside their events: traits, and their segments."""
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from hashlib import blake2b
 from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 import sqlalchemy as sa
+from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 import consent
 from app.consents.permission import decision, parameters, unit
 from app.errors import DefinitionInvalid
+from app.journeys.definition import Match, asks_traits
 from app.lake.duckdb_engine import Lake
 from app.profiles import trait_rules
 from app.profiles.conditions import Values
@@ -43,8 +45,8 @@ def bring(session: Session, lake: Lake, purpose: str, wanted: Collection[Attribu
     serves another purpose, and SegmentNotFound.
     """
     found = consent.catalogue.purpose(session, purpose)
-    if not found.linkable and any(one.kind != "coverage" for one in wanted):
-        raise DefinitionInvalid(f"{purpose} must not link, so it knows neither traits nor segments")
+    if any(one.kind != "coverage" for one in wanted):
+        _may_know(found)
     rows = [row for one in set(wanted) for row in _rows(session, found, one)]
     rows.sort()
     columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
@@ -53,6 +55,33 @@ def bring(session: Session, lake: Lake, purpose: str, wanted: Collection[Attribu
     table = {n: pa.array(c, t) for (n, t), c in zip(names, columns, strict=True)}
     lake.connection.register("attribute", pa.table(table))
     return blake2b(json.dumps(rows).encode(), digest_size=8).hexdigest()
+
+
+def matched(question: object) -> set[str]:
+    """Return the traits by whose values matches of a question select, as paths (`asks_traits`)."""
+    found: set[str] = set()
+    if isinstance(question, Match) and question.prop is not None and asks_traits(question):
+        found.add(question.prop)
+    if isinstance(question, BaseModel):
+        parts: Iterable[object] = (getattr(question, name) for name in type(question).model_fields)
+    elif isinstance(question, Mapping):
+        parts = question.values()
+    else:
+        parts = question if isinstance(question, tuple | list) else ()
+    return found.union(*map(matched, parts))
+
+
+def check(session: Session, purpose: str, question: object) -> None:
+    """Raise DefinitionInvalid where a question asks by traits that the purpose must not know."""
+    if matched(question):
+        _may_know(consent.catalogue.purpose(session, purpose))
+
+
+def _may_know(purpose: consent.Purpose) -> None:
+    if not purpose.linkable:
+        raise DefinitionInvalid(
+            f"{purpose.key} must not link, so it knows neither traits nor segments"
+        )
 
 
 def _rows(

@@ -14,7 +14,8 @@ import duckdb
 import numpy as np
 
 from app.journeys.claims import cell_of
-from app.journeys.columns import numbers, seen
+from app.journeys.columns import flags, numbers, seen
+from app.journeys.definition import Match
 from app.journeys.groups import by, quantile
 from app.journeys.matrix_request import MatrixQuery
 from app.journeys.predicate import microseconds
@@ -61,6 +62,11 @@ class Steps:
             part.astype(self.cell.dtype) for part in np.divmod(self.cell, self.channels)
         )
         self.end = microseconds(min(as_of, query.range.end or as_of))
+        # Of each person how many of the events here come before their last one that is `lost`.
+        self.given_up: Array = np.zeros(len(self.people), np.int64)
+        if journey.lost:
+            lost = np.flatnonzero(looked & flags(connection, events, Match(any=journey.lost)))
+            self.given_up[events.who[lost]] = np.searchsorted(rows, lost)
 
     @cached_property
     def starts(self) -> Array:
@@ -167,8 +173,9 @@ class Steps:
             wait = patience[stage]
             how = np.where(silent[begun + persons] > wait, DROPPED, IN_PROGRESS)
             how = np.where(wait < 0, UNKNOWN, how)
-            how = np.where(later.ravel()[there] < nowhere, MOVED, how)
             final = final[there]
+            how = np.where(self.given_up[self.who[final]] > final, DROPPED, how)
+            how = np.where(later.ravel()[there] < nowhere, MOVED, how)
             parts.append((self.who[final], stage, self.cell[final], how))
             begun += people
         none: list[Array] = [np.empty(0, np.int64)]

@@ -8,8 +8,7 @@ from app.journeys.attributes import label
 from app.journeys.compare_request import Align, CompareQuery, Variant
 from app.journeys.definition import Match
 from app.journeys.funnel_request import microseconds_of
-from app.journeys.predicate import POSITION, Parameters, known, microseconds, sql
-from app.journeys.worth import number_at
+from app.journeys.predicate import POSITION, SAID, Parameters, known, microseconds, number_at, sql
 
 Bind = Callable[[int], str]
 
@@ -25,7 +24,7 @@ def compared(query: CompareQuery, align: Align, as_of: datetime, parameters: Par
     now = bind(microseconds(as_of))
     flags = _flags(query, align, parameters)
     amounts = [
-        f"CASE WHEN v{k} THEN {number_at(one.prop, parameters)} END AS n{k}"
+        f"CASE WHEN v{k} THEN {number_at(one.prop, parameters, said='said')} END AS n{k}"
         for k, one in enumerate(query.amounts)
     ]
     bounds = []
@@ -73,8 +72,8 @@ def compared(query: CompareQuery, align: Align, as_of: datetime, parameters: Par
     lost_t = f"min(p.t) FILTER (p.l AND {after}) - z.zero_t" if query.lost else "NULL::BIGINT"
     joins, cases = _cases(query, parameters, bind)
     return f"""WITH flagged AS (
-    SELECT person_id, occurred_at, source, source_seq, received_at, event_id, properties,
-        {", ".join(f"{condition} AS {name}" for name, condition in flags.items())}
+    SELECT person_id, occurred_at, source, source_seq, received_at, event_id,
+        {SAID} AS said, {", ".join(f"{condition} AS {name}" for name, condition in flags.items())}
     FROM event WHERE {known(as_of, parameters)}),
 placed AS MATERIALIZED (
     SELECT person_id, epoch_us(occurred_at) AS t, {", ".join([*flags, *amounts])},

@@ -67,6 +67,10 @@ class LocalizedText(Frozen):
 Label = str | LocalizedText
 
 
+#: The types of events whose properties are traits, of people or accounts.
+TYPES_OF_TRAITS = ("identify", "group")
+
+
 class Match(Frozen):
     """A yes/no question about one event; every key that is present must hold.
 
@@ -74,7 +78,9 @@ class Match(Frozen):
     `ne` is exactly the negation of `eq` (an event without the property differs from any value).
     Comparisons are typed: the property "5" is not the number 5. Numbers compare as IEEE doubles,
     strings by code point, so ISO 8601 times of one zone compare in time order. `contains` is a
-    substring of a string or an element of an array. A JSON null does not exist.
+    substring of a string or an element of an array. A JSON null does not exist. Identify and group
+    calls say traits, not properties: they have none for a test that does not name their `type`
+    beside `prop`, so that who asks by traits says so.
     """
 
     model_config = ConfigDict(
@@ -141,11 +147,21 @@ def matches(match: Match, event: EventView) -> bool:
         (match.event is None or event.name == match.event)
         and (match.type is None or event.type == match.type)
         and (match.source is None or event.source == match.source)
-        and (match.prop is None or _property_fits(match, event.properties))
+        and (match.prop is None or _property_fits(match, _told(match, event)))
         and (match.all is None or all(matches(part, event) for part in match.all))
         and (match.any is None or any(matches(part, event) for part in match.any))
         and (match.not_ is None or not matches(match.not_, event))
     )
+
+
+def asks_traits(match: Match) -> bool:
+    """Say whether a match, by itself, tests what an identify or group call says of somebody."""
+    return match.prop is not None and match.type in TYPES_OF_TRAITS
+
+
+def _told(match: Match, event: EventView) -> Mapping[str, object] | None:
+    hidden = event.type in TYPES_OF_TRAITS and not asks_traits(match)
+    return None if hidden else event.properties
 
 
 def _property_fits(match: Match, properties: Mapping[str, object] | None) -> bool:

@@ -15,6 +15,7 @@ from app.journeys.funnel_request import microseconds_of
 from app.journeys.intervals import newcombe, z_of
 from app.journeys.predicate import (
     POSITION,
+    SAID,
     Parameters,
     json_pointer,
     known,
@@ -195,7 +196,7 @@ def _watched(query: DriversQuery, as_of: datetime, parameters: Parameters) -> st
     enters = sql(query.entry, parameters)
     values = []
     for path in query.props:
-        found = f"json_extract_string(properties, {parameters.bind(json_pointer(path))})"
+        found = f"json_extract_string({SAID}, {parameters.bind(json_pointer(path))})"
         values.append(f"{{'name': {parameters.bind(path)}::VARCHAR, 'value': {found}}}")
     told = f"CASE WHEN {enters} THEN [{', '.join(values)}] END" if values else "NULL"
     of_entry = (

@@ -13,10 +13,10 @@ from app.journeys.definition import Frozen, Label, definition_hash
 from app.journeys.friction_request import DropOffQuery
 from app.journeys.funnel_request import microseconds_of
 from app.journeys.intervals import wilson
-from app.journeys.predicate import Parameters
+from app.journeys.predicate import Parameters, number_at
 from app.journeys.quantiles import quantile
 from app.journeys.stays import channel_ids, stage_ids, stays
-from app.journeys.worth import Worth, at_risk, number_at, worth
+from app.journeys.worth import Worth, at_risk, worth
 
 Method = Literal["observed value of the dropped", "P(comes through | stage) x mean value"]
 

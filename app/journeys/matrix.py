@@ -73,8 +73,10 @@ class MatrixCell(Frozen):
     """One stage on one channel.
 
     `exits` is how many profiles left the stage, or stay in it, from this cell: those who reached a
-    later stage, plus `dropped`, plus `in_progress`. The last three rates have no meaning at the
-    last stage and are null there, as is every rate that would divide by nobody.
+    later stage, plus `dropped`, plus `in_progress`, plus those of whom nothing can be said where
+    nobody's silence is known. Dropped is who had a `lost` event of the journey since, or is silent
+    for longer than `idle_after`, as in drop-off. The last three rates have no meaning at the last
+    stage and are null there, as is every rate that would divide by nobody.
     """
 
     stage: str
@@ -194,7 +196,7 @@ def matrix(
                         left=exits[number].tolist(),
                         dwells=steps.dwells.get(number),
                     ),
-                    forward=s < len(stages) - 1 and s in steps.idle,
+                    judged=s in steps.idle,
                     last=s == len(stages) - 1,
                     channel_out=out,
                 )
@@ -292,7 +294,7 @@ def _cell(
     place: tuple[Stage, Channel],
     found: _Counts,
     *,
-    forward: bool,
+    judged: bool,
     last: bool,
     channel_out: dict[str, int],
 ) -> MatrixCell:
@@ -304,6 +306,7 @@ def _cell(
     exits = sum(found.left)
     moved, dropped, waiting = (found.left[how] for how in (MOVED, DROPPED, IN_PROGRESS))
     dwells = found.dwells
+    told = not last and (judged or bool(journey.lost))
     return MatrixCell(
         stage=stage.id,
         channel=channel.id,
@@ -313,9 +316,9 @@ def _cell(
         first_contact_share=_rate(found.openings, found.stage_profiles),
         exits=exits,
         to_next_stage_rate=None if last else _rate(moved, exits),
-        dropped=dropped if forward else None,
-        in_progress=waiting if forward else None,
-        drop_rate=_rate(dropped, exits) if forward else None,
+        dropped=dropped if told else None,
+        in_progress=waiting if judged and not last else None,
+        drop_rate=_rate(dropped, exits) if judged and not last else None,
         dwell=Dwell(
             n=0 if dwells is None else len(dwells),
             p50=None if dwells is None else _seconds(quantile(dwells, 0.5)),

@@ -6,13 +6,17 @@ Nothing a person wrote becomes SQL text: names, values and paths are bound param
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from app.journeys.definition import Match, Scalar
+from app.journeys.definition import TYPES_OF_TRAITS, Match, Scalar
 
 _COMPARISON = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Whether what an event says are traits, of people or accounts: those are asked for as traits, by
-#: who may read them, and no label is made of them.
-OF_TRAITS = "type IN ('identify', 'group')"
+#: who may read them, and neither labels nor numbers are made of them.
+OF_TRAITS = f"coalesce(type IN ({', '.join(map(repr, TYPES_OF_TRAITS))}), false)"
+#: What an event says as properties, NULL where it says traits.
+SAID = f"CASE WHEN NOT {OF_TRAITS} THEN properties END"
+#: Amounts beyond it are mistakes: a sum of doubles would lose everybody else's.
+MOST = 1e15
 
 
 @dataclass(slots=True)
@@ -63,13 +67,20 @@ def sql(match: Match, parameters: Parameters) -> str:
         if wanted is not None
     ]
     if match.prop is not None:
-        parts.append(f"coalesce({_property(match, match.prop, parameters)}, false)")
+        fits = f"coalesce({_property(match, match.prop, parameters)}, false)"
+        parts.append(fits if match.type is not None else _of_no_traits(match, fits))
     parts += [sql(inner, parameters) for inner in match.all or ()]
     if match.any is not None:
         parts.append("(" + " OR ".join(sql(inner, parameters) for inner in match.any) + ")")
     if match.not_ is not None:
         parts.append(f"(NOT {sql(match.not_, parameters)})")
     return "(" + " AND ".join(parts) + ")"
+
+
+def _of_no_traits(match: Match, fits: str) -> str:
+    """Of an event that says traits a property is missing, which some tests ask for."""
+    missing = match.op == "ne" or (match.op == "exists" and match.value is False)
+    return f"({OF_TRAITS} OR {fits})" if missing else f"(NOT {OF_TRAITS} AND {fits})"
 
 
 def _property(match: Match, path: str, parameters: Parameters) -> str:
@@ -123,6 +134,14 @@ def _contains(found: str, value: Scalar, placeholder: str) -> str:
         f" len(list_filter(json_extract({found}, '$[*]'), lambda item: {element})) > 0"
         " ELSE false END"
     )
+
+
+def number_at(path: str, parameters: Parameters, *, said: str = "properties") -> str:
+    """Return a property as a finite double, NULL where it is no number: the text "12.5" is none."""
+    found = f"json_extract({said}, {parameters.bind(json_pointer(path))})"
+    number = f"try_cast(json_extract_string({found}, '$') AS DOUBLE)"
+    kinds = "('BIGINT', 'UBIGINT', 'DOUBLE')"
+    return f"CASE WHEN json_type({found}) IN {kinds} AND abs({number}) < {MOST} THEN {number} END"
 
 
 def moment(value: datetime, parameters: Parameters) -> str:

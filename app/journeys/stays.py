@@ -6,7 +6,7 @@ from datetime import datetime
 
 from app.journeys.definition import Channel, Journey, Match
 from app.journeys.funnel_request import TimeRange
-from app.journeys.predicate import POSITION, Parameters, known, microseconds, moment, sql
+from app.journeys.predicate import POSITION, SAID, Parameters, known, microseconds, moment, sql
 
 
 def stays(
@@ -48,11 +48,12 @@ def stays(
 WITH place(point, stage, channel, effort) AS (VALUES {_places(journey)}),
 horizon AS (SELECT {horizon} AS ends),
 touched AS MATERIALIZED (
-    SELECT person_id, occurred_at, source, source_seq, received_at, event_id, properties,
+    SELECT person_id, occurred_at, source, source_seq, received_at, event_id,
+        {SAID} AS said,
         CASE {branches} END::BIGINT AS point, {", ".join(columns)}
     FROM event WHERE {" AND ".join(conditions)}),
 placed AS MATERIALIZED (
-    SELECT person_id, epoch_us(occurred_at) AS t, properties, point, {", ".join(names)},
+    SELECT person_id, epoch_us(occurred_at) AS t, said AS properties, point, {", ".join(names)},
         {POSITION} AS pos
     FROM touched WHERE point IS NOT NULL OR {" OR ".join(names)}),
 step AS MATERIALIZED (

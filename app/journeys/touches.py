@@ -9,10 +9,11 @@ from app.journeys.funnel_request import microseconds_of
 from app.journeys.paths_request import PathsRequest
 from app.journeys.predicate import (
     POSITION,
+    SAID,
     Parameters,
-    json_pointer,
     known,
     microseconds,
+    number_at,
     sql,
 )
 from app.journeys.routes import label_of
@@ -37,8 +38,7 @@ def touches(query: AttributionQuery, as_of: datetime, parameters: Parameters) ->
     now = f"{parameters.bind(microseconds(as_of))}::BIGINT"
     value = "NULL::DOUBLE"
     if query.value is not None:
-        number = f"try_cast(json_extract_string(properties, {_pointer(query, parameters)})"
-        value = f"CASE WHEN abs({number} AS DOUBLE)) < 1e15 THEN {number} AS DOUBLE) END"
+        value = number_at(query.value, parameters, said=SAID)
     inside = _inside(query, parameters)
     half = f"{parameters.bind(float(microseconds_of(query.half_life)))}::DOUBLE"
     direct = f"{parameters.bind(list(query.direct))}::VARCHAR[]"
@@ -120,10 +120,6 @@ coalition AS (
         GROUP BY path, ended)
     GROUP BY members)
 """
-
-
-def _pointer(query: AttributionQuery, parameters: Parameters) -> str:
-    return parameters.bind(json_pointer(query.value or ""))
 
 
 def _inside(query: AttributionQuery, parameters: Parameters) -> str:

@@ -9,11 +9,8 @@ import duckdb
 
 from app.journeys.definition import Journey
 from app.journeys.funnel_request import TimeRange
-from app.journeys.predicate import Parameters, json_pointer
+from app.journeys.predicate import Parameters, number_at
 from app.journeys.stays import stage_ids, stays
-
-#: Amounts beyond it are mistakes: a sum of doubles would lose everybody else's.
-MOST = 1e15
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +25,6 @@ class Worth:
     value: float
     closed: Mapping[str, int]
     through: Mapping[str, int]
-
-
-def number_at(path: str, parameters: Parameters) -> str:
-    """Return a property as a finite double, NULL where it is no number."""
-    found = f"json_extract(properties, {parameters.bind(json_pointer(path))})"
-    number = f"try_cast(json_extract_string({found}, '$') AS DOUBLE)"
-    kinds = "('BIGINT', 'UBIGINT', 'DOUBLE')"
-    return f"CASE WHEN json_type({found}) IN {kinds} AND abs({number}) < {MOST} THEN {number} END"
 
 
 def worth(

@@ -1,5 +1,6 @@
 """A number becomes a segment with one call, and stays the people it counted (issue 7, check 28)."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -214,9 +215,37 @@ def test_an_erased_person_is_in_no_list(
         assert session.scalar(count, {"key": made["rule"]["listed"]}) == before - 1
 
 
+FRENCH = {"type": "identify", "prop": "country", "value": "FR"}
+HIDDEN = {"all": [{"type": "track"}, {"not": {"any": [STEPS[0], FRENCH]}}]}
+JOURNEY: dict[str, Any] = {
+    "key": "shop",
+    "name": "Shop",
+    "stages": [{"id": "told", "order": 1}, {"id": "bought", "order": 2}],
+    "channels": ["web"],
+    "touchpoints": [
+        {"id": "told", "stage": "told", "channel": "web", "match": FRENCH},
+        {"id": "bought", "stage": "bought", "channel": "web", "match": STEPS[1]},
+    ],
+}
+
+
 @pytest.mark.parametrize(
     ("kind", "asked"),
     [
+        ("funnel", {"steps": [FRENCH, STEPS[1]]}),
+        ("funnel", {"steps": STEPS, "universe": HIDDEN}),
+        ("paths", {"label": ["event"], "start": FRENCH}),
+        ("attribution", {"label": ["event"], "conversion": HIDDEN}),
+        ("retention", {"start": FRENCH}),
+        ("stickiness", {"activity": FRENCH}),
+        ("anomalies", {"match": STEPS[1], "per": FRENCH}),
+        (
+            "drivers",
+            {"entry": FRENCH, "outcome": STEPS[1], "observe": "P1D", "window": "P7D"},
+        ),
+        ("prediction", {"outcome": STEPS[1], "population": FRENCH}),
+        ("findings", {"entry": STEPS[0], "outcome": STEPS[1], "failure": FRENCH}),
+        ("matrix", {"journey": "shop"}),
         ("funnel", {"steps": STEPS, "breakdown": {"trait": "country"}}),
         ("time-to-convert", {"steps": STEPS, "breakdown": {"trait": "country"}}),
         (
@@ -233,8 +262,10 @@ def test_an_erased_person_is_in_no_list(
     ],
 )
 def test_who_asks_by_a_traits_values_must_be_allowed_to_read_it(
-    server: TestClient, token: Any, kind: str, asked: dict[str, Any]
+    server: TestClient, token: Any, kind: str, asked: dict[str, Any], sessions: Sessions
 ) -> None:
+    writing = token(purposes=(PURPOSE,))
+    server.post("/v1/journeys", json=JOURNEY, headers=writing).raise_for_status()
     counting = token("journeys:read", purposes=(PURPOSE,))
     answer = server.post(f"/v1/analyses/{kind}", json=asked, headers=counting)
     assert (answer.status_code, answer.json()["code"]) == (403, "insufficient-scope")
@@ -243,6 +274,14 @@ def test_who_asks_by_a_traits_values_must_be_allowed_to_read_it(
     elsewhere = token("journeys:read", "profiles:read", purposes=(OTHER,))
     answer = server.post(f"/v1/analyses/{kind}", json=asked, headers=elsewhere)
     assert answer.json()["code"] == "purpose-not-allowed"
+    with sessions.begin() as session:  # one that must not know people knows no traits of theirs
+        blind = Purpose(MEASURE, lawful_basis="contract", linkable=False)
+        consent.catalogue.add_purpose(session, blind)
+    measuring = token("journeys:read", "profiles:read", purposes=(MEASURE,))
+    answer = server.post(
+        f"/v1/analyses/{kind}", json={**asked, "purpose": MEASURE}, headers=measuring
+    )
+    assert (answer.status_code, answer.json()["code"]) == (422, "definition-invalid")
 
 
 def test_no_label_is_made_of_what_people_told_of_themselves(
@@ -260,3 +299,55 @@ def test_no_label_is_made_of_what_people_told_of_themselves(
         answer = server.post(f"/v1/analyses/{kind}", json=asked, headers=header)
         assert answer.status_code == 200, answer.text
         assert not [one for one in ("FR", "DE", "ÇA") if f'"{one}"' in answer.text]
+
+
+def test_traits_that_events_say_are_no_properties_to_who_does_not_say_so(
+    server: TestClient, header: dict[str, str], token: Any, write_key: str, sessions: Sessions
+) -> None:
+    """Neither a count nor a sum tells what an identify call said."""
+    said = {"userId": "u-0", "traits": {"age": 7654321}, "writeKey": write_key,
+            "context": {"consent": {"categoryPreferences": YES}}}  # fmt: skip
+    server.post("/v1/identify", json=said).raise_for_status()
+    settle(sessions)
+    counting = token("journeys:read", purposes=(PURPOSE,))
+    told = {"type": "identify"}
+    french = {"prop": "country", "value": "FR"}
+    for steps, n in (([french], 0), ([{"all": [told, french]}], 0), ([told], 5)):
+        answer = server.post("/v1/analyses/funnel", json={"steps": steps * 2}, headers=counting)
+        assert answer.json()["result"]["steps"][0]["n"] == n, answer.text
+    asked: dict[str, dict[str, Any]] = {
+        "attribution": {"conversion": told, "label": ["event"], "value": "age"},
+        "compare": {
+            "entry": STEPS[0], "outcomes": [{"name": "orders", "match": STEPS[1]}],
+            "amounts": [{"name": "ages", "match": told, "prop": "age"}],
+            "variants": [{"name": "a", "entry": STEPS[0]}, {"name": "b", "rest": True}],
+        },
+    }  # fmt: skip
+    for kind, question in asked.items():
+        answer = server.post(f"/v1/analyses/{kind}", json=question, headers=counting)
+        assert answer.status_code == 200, answer.text
+        assert "7654321" not in json.dumps(answer.json()["result"]), kind
+
+
+def test_a_preview_by_traits_needs_the_scope_that_reads_them(
+    server: TestClient, header: dict[str, str], token: Any
+) -> None:
+    """Its size is 1 or 0 of a value that somebody has: it tells the trait."""
+    body = {"key": "french", "name": "french", "purpose": PURPOSE,
+            "rule": {"trait": "country", "value": "FR"}}  # fmt: skip
+    server.post("/v1/segments", json=body, headers=header).raise_for_status()
+    few = token("segments:read", purposes=(PURPOSE,))
+    many = token("segments:read", "profiles:read", purposes=(PURPOSE,))
+    for rule in (
+        {"trait": "country", "value": "FR"},
+        {"not": {"any": [{"event": "Ordered"}, {"group_trait": "plan", "value": "pro"}]}},
+    ):
+        wanted = {"purpose": PURPOSE, "rule": rule}
+        answer = server.post("/v1/segments/preview", json=wanted, headers=few)
+        assert (answer.status_code, answer.json()["code"]) == (403, "insufficient-scope")
+        assert server.post("/v1/segments/preview", json=wanted, headers=many).status_code == 200
+    wanted = {"purpose": PURPOSE, "rule": {"event": "Ordered"}}
+    assert server.post("/v1/segments/preview", json=wanted, headers=few).json()["size"] == 2
+    url = "/v1/segments/french/explain/user_id:u-0"
+    assert server.get(url, headers=few).status_code == 403
+    assert server.get(url, headers=many).json()["meets"]

@@ -213,7 +213,8 @@ def test_nothing_happened_gives_zeroes_and_no_rates(history: History) -> None:
 
 
 def test_values_that_are_no_numbers_count_for_nothing(history: History) -> None:
-    for said in ('{"total": "x"}', '{"total": 1e300}'):
+    # The text "12.5" is no number here either: what a journey is worth must say the same.
+    for said in ('{"total": "x"}', '{"total": 1e300}', '{"total": "12.5"}'):
         result = ask(crowd(history, ADOBE, worth=said), value="total")
         assert result.value == 0.0
         assert all(one.credits["linear"].value == 0 for one in result.channels)

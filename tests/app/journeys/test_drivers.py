@@ -108,6 +108,23 @@ def test_the_outcome_in_other_words_is_flagged_and_comes_last(history: History) 
     assert result.discoveries <= 1
 
 
+def test_what_an_identify_call_says_is_no_feature(history: History) -> None:
+    """Its values are traits, which are read by who may read profiles."""
+    events = [
+        {"person_id": n, "type": type_, "name": name, "properties": said, "source_seq": seq,
+         "occurred_at": START + timedelta(days=10 * seq)}
+        for n in range(60)
+        for seq, (type_, name, said) in enumerate([
+            ("identify", None, '{"country": "FR"}' if n % 2 else '{"country": "DE"}'),
+            ("track", "Out" if n % 2 else "Other", None),
+        ])
+    ]  # fmt: skip
+    for type_, told in (("identify", []), ("track", [True, True])):
+        here = [{**one, "type": type_ if one["name"] is None else "track"} for one in events]
+        result = ask(history(here), entry={"type": type_}, props=["country"])
+        assert [one.kind == "prop" for one in result.drivers] == told
+
+
 def test_what_is_rare_is_not_tested(history: History) -> None:
     told = [[IN, HELP, OUT]] * 4 + [[IN]] * 30
     result = ask(crowd(history, *told))

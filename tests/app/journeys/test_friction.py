@@ -234,7 +234,12 @@ def test_drop_off_is_what_the_matrix_says_until_a_lost_event_says_more(history: 
         cell = next(c for c in table.cells if (c.stage, c.channel) == (place.stage, place.channel))
         assert (place.dropped, place.in_progress) == (cell.dropped, cell.in_progress)
         assert place.moved == round((cell.to_next_stage_rate or 0) * cell.exits)
-    told = drop_off(connection, DropOffQuery(journey=Journey.model_validate(JOURNEY)), as_of=LATER)
+    whole = Journey.model_validate(JOURNEY)
+    told = drop_off(connection, DropOffQuery(journey=whole), as_of=LATER)
+    table = matrix(connection, whole, as_of=LATER)
+    for place in told.places:
+        cell = next(c for c in table.cells if (c.stage, c.channel) == (place.stage, place.channel))
+        assert (place.dropped, place.in_progress) == (cell.dropped, cell.in_progress)
     ask_, before = told.stages[0], found.stages[0]
     assert (before.dropped, before.in_progress) == (0, 8)
     assert (ask_.dropped, ask_.in_progress, ask_.moved) == (3, 5, 60)

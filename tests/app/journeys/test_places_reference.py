@@ -12,12 +12,16 @@ import duckdb
 import pytest
 
 from app.journeys import compare as comparing
+from app.journeys.buckets import bucket
 from app.journeys.compare import compare
 from app.journeys.compare_request import CompareQuery
 from app.journeys.definition import Journey
 from app.journeys.drop_off import drop_off
 from app.journeys.friction import friction
 from app.journeys.friction_request import DropOffQuery, FrictionQuery
+from app.journeys.matrix import matrix
+from app.journeys.matrix import people as matrix_people
+from app.journeys.matrix_request import MatrixQuery
 from app.journeys.opening_hours import OpeningHours
 from app.journeys.quantiles import quantile
 
@@ -200,6 +204,25 @@ def checked(history: History, seed: int) -> None:
         for place in found.places:
             ways = [how for _, _, name, how in left if name == place.touchpoint]
             assert (place.moved, place.dropped) == (ways.count("moved"), ways.count("dropped"))
+        table = matrix(connection, journey, as_of=as_of)
+        for cell in table.cells:
+            ways = [
+                how for _, _, name, how in left
+                if (STAGES[PLACES[name][0]], ("web", "phone")[PLACES[name][1]])
+                == (cell.stage, cell.channel)
+            ]  # fmt: skip
+            assert cell.exits == len(ways), (seed, cell)
+            if cell.stage == STAGES[-1]:
+                assert (cell.dropped, cell.in_progress) == (None, None)
+                continue
+            assert cell.dropped == ways.count("dropped"), (seed, cell)
+            assert cell.in_progress in (None, ways.count("in_progress")), (seed, cell)
+            for how in ("moved", "dropped", "in_progress"):
+                listed = matrix_people(
+                    connection, MatrixQuery(journey=journey), as_of=as_of,
+                    number=bucket(how, cell.stage, cell.channel),
+                )  # fmt: skip
+                assert len(listed) == ways.count(how), (seed, cell, how)
         landmark, window = dice.choice((0, 1_200, 6_000)), dice.choice((600, 9_000))
         query = CompareQuery.model_validate({
             "entry": {"event": "A"},

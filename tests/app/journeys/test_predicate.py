@@ -43,7 +43,8 @@ def comparisons(draw: st.DrawFn) -> dict[str, Any]:
     return {"prop": draw(PATHS), "op": op, "value": value}
 
 
-PLAIN = st.fixed_dictionaries({}, optional={"event": WORDS, "type": WORDS, "source": WORDS}).filter(
+TYPES = WORDS | st.sampled_from(["identify", "group"])
+PLAIN = st.fixed_dictionaries({}, optional={"event": WORDS, "type": TYPES, "source": WORDS}).filter(
     bool
 )
 LEAVES = comparisons() | PLAIN | st.builds(lambda one, two: {**one, **two}, comparisons(), PLAIN)
@@ -58,7 +59,7 @@ MATCHES = st.recursive(
 )
 EVENTS = st.fixed_dictionaries(
     {
-        "type": WORDS | st.none(),
+        "type": TYPES | st.none(),
         "name": WORDS | st.none(),
         "source": WORDS | st.none(),
         "properties": st.none() | st.dictionaries(WORDS, VALUES, max_size=4),
@@ -103,6 +104,26 @@ def test_duckdb_and_python_agree_on_a_property_that_is_there(
     seen = EventView(type=None, name=None, source=None, properties=properties)
     assert fitting(connection, asked) == [matches(asked, seen)]
     connection.close()
+
+
+def test_traits_are_missing_to_a_test_that_does_not_name_their_type(history: History) -> None:
+    events = [
+        {"type": type_, "properties": '{"country": "FR"}'}
+        for type_ in ("identify", "group", "track")
+    ]
+    connection = history(events)
+    for match, fits in (
+        ({"prop": "country", "value": "FR"}, [False, False, True]),
+        ({"prop": "country", "op": "ne", "value": "DE"}, [True, True, True]),
+        ({"prop": "country", "op": "ne", "value": "FR"}, [True, True, False]),
+        ({"prop": "country", "op": "exists"}, [False, False, True]),
+        ({"prop": "country", "op": "exists", "value": False}, [True, True, False]),
+        ({"type": "identify", "prop": "country", "value": "FR"}, [True, False, False]),
+        ({"all": [{"type": "group"}, {"prop": "country", "op": "exists"}]}, [False] * 3),
+    ):
+        asked = Match.model_validate(match)
+        seen = [EventView(e["type"], None, None, json.loads(e["properties"])) for e in events]
+        assert fitting(connection, asked) == [matches(asked, one) for one in seen] == fits, match
 
 
 @pytest.mark.parametrize("text", ["x' OR true --", '"; DROP TABLE kept; --', "$p0", "?", "\\'"])
