@@ -17,7 +17,7 @@ from app.errors import DefinitionInvalid
 from app.journeys.definition import Match, asks_traits
 from app.lake.duckdb_engine import Lake
 from app.profiles import trait_rules
-from app.profiles.conditions import Values
+from app.profiles.conditions_sql import Values
 from app.profiles.survivorship import LATEST
 from app.segments import members as segments
 from app.segments.golden import values

@@ -1,11 +1,12 @@
 """What a computed trait says: which events, in which window, and what is made of them."""
 
+from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, model_validator
 
 from app.errors import DefinitionInvalid
-from app.profiles.conditions import Property, Strict, pointed
+from app.profiles.conditions import RELATIVE, SENT, Called, Events, Name, pointed
 
 Kind = Literal[
     "count", "sum", "min", "max", "average", "first", "last", "most_frequent", "unique_list",
@@ -24,23 +25,22 @@ DEFAULT_LENGTH = 10
 Part = Literal["recency", "frequency", "monetary", "cell"]
 
 
-class Definition(Strict):
-    """A computation over the events of one name that a person's identifiers sent.
+class Definition(Events):
+    """A computation over the events that a person's identifiers sent, of one name or type.
 
     `first`, `last` and lists follow when an event counts from, as traits do. `within_days` is a
-    sliding window. Values that are absent or null do not count.
+    sliding window. Values that are absent or null do not count; of several at the path of `prop`
+    each does.
     """
 
     kind: Kind
-    event: str = Field(min_length=1, max_length=1024)
-    prop: str | None = Field(default=None, min_length=1, max_length=512)
-    where: tuple[Property, ...] = Field(default=(), max_length=50)
+    prop: Name | None = Field(default=None, min_length=1, max_length=512)
     within_days: float | None = Field(default=None, gt=0, le=36_500)
     length: int | None = Field(default=None, ge=1, le=1_000)
     part: Part | None = None
 
     @model_validator(mode="after")
-    def _fits(self) -> "Definition":
+    def _fits(self, info: ValidationInfo) -> "Definition":
         if (self.prop is None) != (self.kind in BARE):
             needs = "takes no prop" if self.kind in BARE else "needs a prop"
             raise ValueError(f"{self.kind} {needs}")
@@ -48,6 +48,8 @@ class Definition(Strict):
             raise ValueError("only unique_list and last_list have a length")
         if (self.part is None) != (self.kind != "rfm_score"):
             raise ValueError("rfm_score, and nothing else, has a part")
+        if info.context and any(one.op in RELATIVE for one in self.where):
+            raise ValueError("where asks for no date from today on: ask for that in a segment")
         return self
 
 
@@ -55,8 +57,18 @@ _DEFINITION: TypeAdapter[Definition] = TypeAdapter(Definition)
 
 
 def parse(value: Any) -> Definition:
-    """Return a definition from its JSON; raises DefinitionInvalid, which says where it is wrong."""
+    """Return the definition that a client sends; raises DefinitionInvalid, which says where."""
     try:
-        return _DEFINITION.validate_python(value)
+        return _DEFINITION.validate_python(value, context=SENT)
     except ValidationError as error:
         raise DefinitionInvalid(pointed(error, "definition")) from error
+
+
+def stored(definition: Mapping[str, Any]) -> Definition:
+    """Return a definition that was let in, by the rules of its day."""
+    return _DEFINITION.validate_python(definition)
+
+
+def called_of(definition: Mapping[str, Any]) -> Called:
+    """Return which events a stored definition is about."""
+    return definition.get("type"), definition.get("event")

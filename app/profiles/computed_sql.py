@@ -12,11 +12,13 @@ import sqlalchemy as sa
 import consent
 from app.consents.permission import decision, parameters, unit
 from app.db import statement
-from app.profiles.computed import DEFAULT_LENGTH, NUMERIC, Definition, parse
-from app.profiles.conditions import Values
+from app.profiles import paths
+from app.profiles.computed import DEFAULT_LENGTH, NUMERIC, Definition, stored
+from app.profiles.conditions_sql import Values
 
-_LAST_FIRST = "at DESC, place DESC, received_at DESC, id DESC"
-_FIRST_FIRST = "at, place, received_at, id"
+#: Of the values that one event has at a path the last comes first, too.
+_LAST_FIRST = "at DESC, place DESC, received_at DESC, id DESC, nth DESC"
+_FIRST_FIRST = "at, place, received_at, id, nth"
 _NUMBER = "CASE json_typeof(value) WHEN 'number' THEN CAST(value #>> '{}' AS numeric) END"
 _DAYS = "floor(extract(epoch FROM CAST(:now AS timestamptz) - max(at)) / 86400)"
 _TURNS = f"max(at) + make_interval(secs => CAST(({_DAYS} + 1) * 86400 AS double precision))"
@@ -54,6 +56,8 @@ _SCORED = {part: f"to_json({score})" for part, score in _SCORES.items()} | {
 #: These look at each different value once.
 _BY_VALUE = frozenset({"most_frequent", "unique_list"})
 _BY_TIME = frozenset({"days_since", "rfm", "rfm_score"})
+#: These look at each event once, and sum what it has at a path.
+_BY_EVENT = frozenset({"rfm", "rfm_score"})
 
 
 def query(
@@ -86,7 +90,7 @@ def events(
     people: Collection[int] | None,
 ) -> tuple[str, dict[str, Any]]:
     """Return what a statement begins with whose `found` are the events that count, and values."""
-    wanted = parse(dict(definition))
+    wanted = stored(definition)
     values = Values()
     head = _head(wanted, values, unit(purpose), decision(people).text)
     return head, {"now": now, **parameters(purpose, people), **_bound(wanted, values)}
@@ -95,7 +99,7 @@ def events(
 @lru_cache(maxsize=1_000)
 def _written(definition: str, subject: str, keep: bool) -> tuple[sa.TextClause, dict[str, Any]]:
     """Write a statement, and once: writing it anew in each step took 6 ms of 10 for each trait."""
-    wanted = parse(json.loads(definition))
+    wanted = stored(json.loads(definition))
     values = Values()
     sql = (
         f"{_head(wanted, values, subject, decision(()).text)}, basis AS (SELECT subject_id,"
@@ -128,25 +132,38 @@ def _bound(definition: Definition, values: Values) -> dict[str, Any]:
 
 def _found(definition: Definition, values: Values) -> str:
     """The events that count, one row each."""
-    conditions = [
-        f"e.name = {values.bind(definition.event)}",
-        "NOT app.barred(e.refused, :purpose)",
-    ]
+    conditions = [values.called(definition), "NOT app.barred(e.refused, :purpose)"]
     if definition.within_days is not None:
         conditions.append(f"e.occurred_at >= CAST(:now AS timestamptz) - {_WINDOW}")
-    conditions += [values.property(p) for p in definition.where]
-    value = "CAST(NULL AS json)"
+    value, nth, deeper = "CAST(NULL AS json)", "1", ""
     if definition.prop is not None:
         value = f"(e.properties -> {values.bind(definition.prop)})"
+        way = paths.split(definition.prop)
+        if way is not None:
+            value, nth, deeper = "q.one", "q.nth", _deeper(definition.kind, value, way, values)
         kinds = "= 'number'" if definition.kind in NUMERIC else "<> 'null'"
-        if definition.kind not in ("rfm", "rfm_score"):
+        if definition.kind not in _BY_EVENT:
             conditions.append(f"json_typeof({value}) {kinds}")
     return (
         "SELECT a.subject_id, e.occurred_at, least(e.occurred_at, e.received_at) AS at,"
         " coalesce(e.source_seq, 4611686018427387903) AS place, e.received_at, e.id,"
-        f" {value} AS value FROM allowed a JOIN app.event e"
-        f" ON e.identifier_id = a.identifier_id WHERE {' AND '.join(conditions)}"
+        f" {nth} AS nth, {value} AS value FROM allowed a JOIN app.event e"
+        f" ON e.identifier_id = a.identifier_id{deeper} WHERE {' AND '.join(conditions)}"
     )
+
+
+def _deeper(kind: str, literal: str, way: tuple[str, str], values: Values) -> str:
+    """Return the join of an event with what it has at a path; the key of that name comes first."""
+    key, path = way
+    every = values.all_of(f"(e.properties -> {values.bind(key)})", path)
+    each = (
+        f"SELECT {literal} AS one, 1 AS nth WHERE {literal} IS NOT NULL"
+        f" UNION ALL SELECT d.one, d.nth FROM ({every}) d WHERE {literal} IS NULL"
+    )
+    if kind in _BY_EVENT:
+        number = _NUMBER.replace("value", "d.one")
+        each = f"SELECT to_json(sum({number})) AS one, 1 AS nth FROM ({each}) d"
+    return f" CROSS JOIN LATERAL ({each}) q"
 
 
 _WINDOW = "make_interval(secs => CAST(:window AS double precision))"
@@ -166,10 +183,14 @@ def _made(definition: Definition) -> str:
             f" row_number() OVER ({same} ORDER BY {_LAST_FIRST}) AS place_among FROM found) d"
             " WHERE place_among = 1) f"
         )
+    events = "sum(counted)"
+    if definition.prop is not None and paths.split(definition.prop) is not None:
+        one_each = "SELECT subject_id, count(DISTINCT id) AS among FROM found GROUP BY subject_id"
+        source, events = f"{source} JOIN ({one_each}) e USING (subject_id)", "max(among)"
     made = _SCORED[definition.part] if definition.part else _MADE[definition.kind]
     return (
         f"SELECT subject_id, {made} AS value,"
-        " CAST(sum(counted) AS bigint) AS events,"
+        f" CAST({events} AS bigint) AS events,"
         f" {f'least({due})' if due else 'CAST(NULL AS timestamptz)'} AS due_at"
         f" FROM {source} GROUP BY subject_id"
     )

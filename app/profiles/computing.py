@@ -19,6 +19,8 @@ from app.events.stream import Outline
 from app.profiles import computed_sql, scores
 from app.profiles import computed_traits as traits
 from app.profiles.changes import News, publish
+from app.profiles.computed import called_of
+from app.profiles.conditions import Called
 from app.profiles.history import wait_for_steps
 from app.profiles.tables import ComputedTrait, ComputedValue
 from identity import graph
@@ -44,36 +46,40 @@ def follow(
     """Compute what a step of the pipeline may have changed; return for whom a value is another.
 
     `people` are those who moved, or whose consent did; besides those are computed whose new
-    events, late ones too, are of the name that a trait is about. A trait that cannot be computed
-    is marked so, and holds nothing up.
+    events, late ones too, are those that a trait is about. A trait that cannot be computed is
+    marked so, and holds nothing up.
     """
     listed = [trait for trait in traits.list_all(session) if trait.error is None]
     if not listed:
         return set()
     changed: set[int] = set()
-    named = named_in(session, {trait.definition["event"] for trait in listed}, events)
+    named = named_in(session, {called_of(trait.definition) for trait in listed}, events)
     for trait in listed:
-        concerned = {*people, *named.get(trait.definition["event"], ())}
+        concerned = {*people, *named.get(called_of(trait.definition), ())}
         if concerned:
             changed |= _try(session, trait, concerned, now) or set()
     return changed
 
 
 def named_in(
-    session: Session, names: Collection[str], events: Sequence[Outline]
-) -> dict[str, set[int]]:
-    """Return whose events of these names are in a step that has not ended."""
-    found: dict[str, set[int]] = {}
+    session: Session, asked: Collection[Called], events: Sequence[Outline]
+) -> dict[Called, set[int]]:
+    """Return whose events that are called so are in a step that has not ended."""
+    found: dict[Called, set[int]] = {}
     if not events:
         return found
+    names = sorted({name for _, name in asked if name is not None})
+    types = sorted({kind for kind, name in asked if kind is not None and name is None})
     rows = session.execute(
         statement("app.profiles", "named_in_step"),
-        {"names": sorted(names), "transaction": events[-1].stream_transaction,
+        {"names": names, "types": types, "transaction": events[-1].stream_transaction,
          "id": events[-1].id},
     ).all()  # fmt: skip
     persons = identity.people_of(session, {row.identifier_id for row in rows})
     for row in rows:
-        found.setdefault(row.name, set()).add(persons[row.identifier_id])
+        for one in ((row.type, row.name), (row.type, None), (None, row.name)):
+            if one in asked:
+                found.setdefault(one, set()).add(persons[row.identifier_id])
     return found
 
 

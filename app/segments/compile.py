@@ -15,10 +15,11 @@ import consent
 from app.consents.permission import decision, parameters, unit
 from app.db import for_many
 from app.profiles import accounts, computed_traits, trait_rules
+from app.profiles.conditions_sql import Ago
 from app.profiles.survivorship import Survivorship
 from app.profiles.tables import ComputedTrait
 from app.segments import uses
-from app.segments.conditions import Ago, Compiler
+from app.segments.conditions import Compiler
 from app.segments.definition import Rule
 
 #: Of full joins those rows that are asked about; `IS NOT NULL` would make them outer joins again.

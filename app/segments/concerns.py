@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
+from app.profiles.conditions import Called
 from app.segments import uses
-from app.segments.definition import Behaviour, Computed, Group, Rule, Trait
-from app.segments.definition import Sequence as Steps
+from app.segments.definition import Computed, Group, Rule, Trait, called
 from app.segments.members import rule_of
 from app.segments.tables import Segment
 
@@ -20,7 +20,7 @@ MANY_TIMES = 4
 class Concerns:
     """What a rule asks about that news can tell of, with that of the segments it is made of."""
 
-    events: frozenset[str]
+    events: frozenset[Called]
     traits: bool
     computed: bool
     groups: bool
@@ -31,12 +31,12 @@ class News:
     """Of whom a step brought what.
 
     `whole` are people who are new, who moved, or whose consent changed, or of those who tell of
-    their accounts: they are asked about for every segment. `events` are people by the names of
-    their new events.
+    their accounts: they are asked about for every segment. `events` are people by how their new
+    events are called.
     """
 
     whole: frozenset[int]
-    events: Mapping[str, Collection[int]]
+    events: Mapping[Called, Collection[int]]
     traits: Collection[int]
     computed: Collection[int]
     groups: Collection[int]
@@ -57,10 +57,7 @@ def of_all(session: Session, listed: Iterable[Segment]) -> dict[int, Concerns]:
 
 
 def _of(parts: Collection[Rule]) -> Concerns:
-    events = {part.event for part in parts if isinstance(part, Behaviour)}
-    for part in parts:
-        if isinstance(part, Steps):
-            events |= {step.event for step in (*part.sequence, *part.without)}
+    events = {asked for part in parts for asked in called(part)}
     kinds = {type(part) for part in parts}
     return Concerns(frozenset(events), Trait in kinds, Computed in kinds, Group in kinds)
 
@@ -89,8 +86,8 @@ def portions(
 
 def _told(its: Concerns, news: News) -> set[int]:
     told: set[int] = set()
-    for name in its.events & news.events.keys():
-        told |= set(news.events[name])
+    for asked in its.events & news.events.keys():
+        told |= set(news.events[asked])
     for asks, whom in (
         (its.traits, news.traits), (its.computed, news.computed), (its.groups, news.groups)
     ):  # fmt: skip

@@ -9,10 +9,11 @@ the events feeds all sequences and counts; of everybody the counts have a pass o
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
+from app.profiles import paths
 from app.profiles.computed import ZERO
-from app.profiles.conditions import Values
+from app.profiles.conditions import RELATIVE, Called
+from app.profiles.conditions_sql import Values
 from app.profiles.survivorship import LATEST, Survivorship
 from app.profiles.tables import ComputedTrait
 from app.segments import sequence
@@ -35,13 +36,6 @@ from app.segments.definition import (
 )
 from app.segments.golden import latest_first, values
 from identity.people import FOLLOWED
-
-
-@dataclass(frozen=True, slots=True)
-class Ago:
-    """A moment so many days before the statement's now; it becomes one when that is known."""
-
-    days: float
 
 
 class Compiler(Values):
@@ -133,10 +127,25 @@ class Compiler(Values):
         return f"({self._join(key, query)}.person_id IS NOT NULL)"
 
     def _trait(self, rule: Trait) -> str:
-        by = self.survivorship.get(rule.trait, LATEST)
-        name = self._join(f"trait {rule.trait}", lambda: values(rule.trait, by, self.bind))
-        test = self.test(f"{name}.value", rule.op, rule.value)
-        return f"((json_typeof({name}.value) <> 'null' AND {test}) IS TRUE)"
+        """A trait of the whole name comes first, also one that is null; or else what is deeper."""
+        value = self._value(rule.trait)
+        absent = rule.op == "exists" and rule.value is False
+        there = "" if absent else f"json_typeof({value}) <> 'null' AND "
+        plain = f"(({there}{self.test(value, rule.op, rule.value)}) IS TRUE)"
+        way = paths.split(rule.trait)
+        if way is None:
+            return plain
+        key, path = way
+        outer = self._value(key)
+        deeper = self.any_of(outer, path, rule.op, rule.value)
+        if rule.op == "ne":
+            deeper = f"({self.any_of(outer, path, 'exists', None)} AND {deeper})"
+        return f"(CASE WHEN {value} IS NOT NULL THEN {plain} ELSE {deeper} END)"
+
+    def _value(self, key: str) -> str:
+        """Return the column in which the winning value of a trait is."""
+        by = self.survivorship.get(key, LATEST)
+        return f"{self._join(f'trait {key}', lambda: values(key, by, self.bind))}.value"
 
     def _computed(self, rule: Computed) -> str:
         """A value counts that was made of what may be used now, and of all of it."""
@@ -152,11 +161,15 @@ class Compiler(Values):
         )
         basis = self._join("basis", lambda: "SELECT person_id, identifier_ids FROM basis")
         test = self.test(f"{name}.value", rule.op, rule.value)
+        counts = trait.definition["kind"] in ZERO
+        if rule.op == "exists" and rule.value is False:
+            gone = f"{name}.basis = {basis}.identifier_ids AND {test}"
+            return "false" if counts else f"({name}.person_id IS NULL OR ({gone}) IS TRUE)"
         there = (
             f"({name}.basis = {basis}.identifier_ids AND json_typeof({name}.value) <> 'null'"
             f" AND {test}) IS TRUE"
         )
-        if trait.definition["kind"] not in ZERO:
+        if not counts or rule.op in RELATIVE:
             return f"({there})"
         nothing = self.test("CAST('0' AS json)", rule.op, rule.value)
         return f"({there} OR {name}.person_id IS NULL AND {nothing})"
@@ -241,6 +254,8 @@ class Compiler(Values):
         if rule.group_type is not None:
             told += f" AND g.group_type = {self.bind(rule.group_type)}"
         told += f" ORDER BY a.person_id, g.account_id, {latest_first('g.')}"
+        if rule.op == "exists" and rule.value is False:
+            return f"(NOT {self._group(rule.model_copy(update={'value': None}))})"
         test = self.test("t.value", rule.op, rule.value)
         met = (
             f"SELECT DISTINCT t.person_id FROM ({told}) t"
@@ -250,7 +265,7 @@ class Compiler(Values):
 
     def _sequence(self, rule: Sequence) -> str:
         for step in (*rule.sequence, *rule.without):
-            self._happened.add(step.event, rule.since_days)
+            self._happened.add(step.called, rule.since_days)
             self._tested(step)
         key = _key(rule)
         self._sequences[key] = rule
@@ -263,11 +278,11 @@ class Compiler(Values):
             within = rule.within_days
             lately = "" if within is None else f"e.occurred_at >= {self.ago(within)} AND "
             if self.everybody:
-                self._counts[key] = lately + self._which(rule)
-                self._counted.add(rule.event, within)
+                self._counts[key] = lately + self.called(rule)
+                self._counted.add(rule.called, within)
             else:
                 self._counts[key] = lately + "e." + self._tested(rule)
-                self._happened.add(rule.event, within)
+                self._happened.add(rule.called, within)
         place = list(self._counts).index(key)
         count = f"coalesce({self._join('counted', lambda: 'SELECT * FROM counted')}.c{place}, 0)"
         bounds = " AND ".join(
@@ -283,20 +298,11 @@ class Compiler(Values):
 
     def _tested(self, step: Step | Behaviour) -> str:
         """Return the column of `happened` that says which events are these."""
-        key = _key(step, include={"event", "where"})
+        key = _key(step, include={"event", "type", "where"})
         if key not in self._tests:
             name = f"b{len(self._tests)}"
-            self._tests[key] = f"({self._which(step)}) AS {name}"
+            self._tests[key] = f"({self.called(step)}) IS TRUE AS {name}"
         return f"b{list(self._tests).index(key)}"
-
-    def _which(self, step: Step | Behaviour) -> str:
-        """Return a condition on `e`, an event: its name and its properties."""
-        named = f"e.name = {self.bind(step.event)}"
-        return " AND ".join([named, *map(self.property, step.where)])
-
-    def ago(self, days: float) -> str:
-        """Return the moment so many days before now; as a value, or each row would work it out."""
-        return f"CAST({self.bind(Ago(days))} AS timestamptz)"
 
     def passes(self) -> str:
         """Return the passes over the events, as parts of WITH: what happened, and the counts.
@@ -347,24 +353,31 @@ class Compiler(Values):
 
     def _of(self, one: "Pass") -> str:
         """Return which events a pass looks at."""
-        names = self.bind(sorted(one.names))
-        where = f"e.name = ANY(CAST({names} AS text[])) AND NOT app.barred(e.refused, :purpose)"
+        named = f"e.name = ANY(CAST({self.bind(sorted(one.names))} AS text[]))"
+        if one.types:
+            named = f"({named} OR e.type = ANY(CAST({self.bind(sorted(one.types))} AS text[])))"
+        where = f"{named} AND NOT app.barred(e.refused, :purpose)"
         if one.days is not None:  # what counts from no earlier happened no earlier
             where += f" AND e.occurred_at >= {self.ago(one.days)}"
         return where
 
 
 class Pass:
-    """Which events one pass looks at: their names, and how far back (None: to the first)."""
+    """Which events one pass looks at: how they are called, how far back (None: to the first)."""
 
     def __init__(self) -> None:
         """None yet."""
         self.names: set[str] = set()
+        self.types: set[str] = set()
         self.days: float | None = 0
 
-    def add(self, name: str, days: float | None) -> None:
+    def add(self, called: Called, days: float | None) -> None:
         """Have it look at these too."""
-        self.names.add(name)
+        kind, name = called
+        if name is not None:
+            self.names.add(name)
+        elif kind is not None:
+            self.types.add(kind)
         self.days = None if self.days is None or days is None else max(self.days, days)
 
 

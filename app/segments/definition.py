@@ -3,9 +3,17 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, Discriminator, Field, Tag, TypeAdapter, model_validator
+from pydantic import (
+    AwareDatetime,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationInfo,
+    model_validator,
+)
 
-from app.profiles.conditions import Operator, Property, Strict
+from app.profiles.conditions import Called, Events, Loc, Name, Operator, Strict, Wanted
 
 #: Conditions in one rule: each is a join, in every step of the pipeline that touches somebody.
 MOST_CONDITIONS = 200
@@ -20,11 +28,14 @@ ConsentState = Literal[
 
 
 class Trait(Strict):
-    """A condition on the winning value of a trait; a person without the trait does not meet it."""
+    """A condition on the winning value of a trait, or on what is at a path in it.
 
-    trait: str = Field(min_length=1, max_length=512)
+    A person without the trait meets none but `exists` with false.
+    """
+
+    trait: Name = Field(min_length=1, max_length=512)
     op: Operator = "eq"
-    value: Any = None
+    value: Wanted = None
 
 
 class Computed(Strict):
@@ -33,9 +44,9 @@ class Computed(Strict):
     Who has no event that it is made of has 0 where it counts or sums, and otherwise no value.
     """
 
-    computed: str = Field(min_length=1, max_length=100)
+    computed: Name = Field(min_length=1, max_length=100)
     op: Operator = "eq"
-    value: Any = None
+    value: Wanted = None
 
 
 class Count(Strict):
@@ -46,9 +57,15 @@ class Count(Strict):
     eq: int | None = Field(default=None, ge=0)
 
     @model_validator(mode="after")
-    def _one_bound(self) -> "Count":
+    def _one_bound(self, info: ValidationInfo) -> "Count":
         if all(bound is None for bound in (self.gte, self.lte, self.eq)):
             raise ValueError("state gte, lte or eq")
+        if info.context:  # of a client's; one that is stored may say so
+            least, most = self.gte or 0, self.lte
+            if most is not None and least > most:
+                raise ValueError(f"no count is at least {least} and at most {most}")
+            if self.eq is not None and not self.allows(self.eq):
+                raise ValueError(f"{self.eq} is not within gte and lte")
         return self
 
     def allows(self, count: int) -> bool:
@@ -60,20 +77,15 @@ class Count(Strict):
         )
 
 
-class Behaviour(Strict):
-    """A condition on events: how many of this name, lately, with these properties."""
+class Behaviour(Events):
+    """A condition on events: how many such, lately."""
 
-    event: str = Field(min_length=1, max_length=1024)
     count: Count = Count(gte=1)
     within_days: float | None = Field(default=None, gt=0, le=36_500)
-    where: tuple[Property, ...] = Field(default=(), max_length=50)
 
 
-class Step(Strict):
-    """One event of a sequence, by its name and properties."""
-
-    event: str = Field(min_length=1, max_length=1024)
-    where: tuple[Property, ...] = Field(default=(), max_length=50)
+class Step(Events):
+    """One event of a sequence."""
 
 
 class Sequence(Strict):
@@ -117,13 +129,14 @@ class Listed(Strict):
 class Group(Strict):
     """A condition on a trait of an account or household that the person is in; any one counts.
 
-    Of values of several sources the latest counts, of those told by who may be used.
+    Of values of several sources the latest counts, of those told by who may be used. `exists` with
+    false is whoever is in none that has it.
     """
 
-    group_trait: str = Field(min_length=1, max_length=512)
-    group_type: str | None = Field(default=None, min_length=1, max_length=100)
+    group_trait: Name = Field(min_length=1, max_length=512)
+    group_type: Name | None = Field(default=None, min_length=1, max_length=100)
     op: Operator = "eq"
-    value: Any = None
+    value: Wanted = None
 
 
 class Consent(Strict):
@@ -189,7 +202,7 @@ def _kind(value: Any) -> str | None:
     for tag in KINDS:
         if tag in keys or (tag == "not" and "not_" in keys):
             return tag
-    return None
+    return "event" if "type" in keys else None
 
 
 Rule = Annotated[
@@ -216,6 +229,29 @@ All.model_rebuild()
 Any_.model_rebuild()
 Not.model_rebuild()
 RULE: TypeAdapter[Rule] = TypeAdapter(Rule)
+
+
+def place(loc: Loc) -> Loc:
+    """Return where in a rule something is, of where pydantic was, which names kinds in between."""
+    found: list[int | str] = []
+    rest = list(loc)
+    while len(rest) > 1:
+        kind, key = rest.pop(0), rest.pop(0)
+        found.append(key)
+        if kind in ("all", "any") and rest:
+            found.append(rest.pop(0))
+        elif kind != "not":
+            return (*found, *rest)
+    return tuple(found)
+
+
+def called(rule: Rule) -> Iterator[Called]:
+    """Yield which events a condition asks for."""
+    if isinstance(rule, Behaviour):
+        yield rule.called
+    elif isinstance(rule, Sequence):
+        for step in (*rule.sequence, *rule.without):
+            yield step.called
 
 
 def walk(rule: Rule) -> Iterator[Rule]:

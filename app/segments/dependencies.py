@@ -7,16 +7,17 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.profiles import computed_traits
+from app.profiles.computed import called_of
+from app.profiles.conditions import Called
 from app.segments.definition import (
-    Behaviour,
     Computed,
     Consent,
     Group,
     Listed,
     Member,
     Rule,
-    Sequence,
     Trait,
+    called,
     walk,
 )
 from app.segments.members import rule_of
@@ -45,18 +46,19 @@ def edges(session: Session) -> list[Edge]:
     for trait in computed_traits.list_all(session):
         mine = ("computed_trait", trait.key)
         found.add((mine, ("purpose", trait.purpose)))
-        found.add((mine, ("event", trait.definition["event"])))
+        found.add((mine, _events(called_of(trait.definition))))
     return sorted(found)
 
 
 def _parts(rule: Rule) -> Iterator[tuple[str, str]]:
     for part in walk(rule):
-        if isinstance(part, Behaviour):
-            yield "event", part.event
-        elif isinstance(part, Sequence):
-            for step in (*part.sequence, *part.without):
-                yield "event", step.event
-        else:
-            for kind, named, field in NAMED:
-                if isinstance(part, kind):
-                    yield named, getattr(part, field)
+        for asked in called(part):
+            yield _events(asked)
+        for kind, named, field in NAMED:
+            if isinstance(part, kind):
+                yield named, getattr(part, field)
+
+
+def _events(asked: Called) -> tuple[str, str]:
+    kind, name = asked
+    return ("event", name) if name is not None else ("event_type", str(kind))

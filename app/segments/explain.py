@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 import consent
 from app.consents.permission import decision, parameters
-from app.profiles import computed_sql, computed_values, read
+from app.profiles import computed_sql, computed_values, paths, read
 from app.segments import compile as compiled
 from app.segments import members, uses
 from app.segments.definition import (
@@ -82,7 +82,7 @@ class _Conditions:
             return {"condition": kind, **answer, "parts": [self.one(part) for part in parts]}
         answer = {"condition": said, **answer}
         if isinstance(rule, Trait):
-            answer["found"] = self.traits[rule.trait].value if rule.trait in self.traits else None
+            answer["found"] = self._trait(rule.trait)
         elif isinstance(rule, Computed):
             answer["found"] = self.computed.get(rule.computed)
         elif isinstance(rule, Behaviour):
@@ -99,9 +99,15 @@ class _Conditions:
             answer["parts"] = [self.one(other)] if other is not None else []
         return answer
 
+    def _trait(self, name: str) -> Any:
+        """Return a trait's value, or what is at a path in one: where there is much, all of it."""
+        values = {key: trait.value for key, trait in self.traits.items()}
+        found = paths.look_up(values, name)
+        return found if len(found) > 1 else found[0] if found else None
+
     def _count(self, rule: Behaviour) -> int:
         """Count the events as a computed trait does."""
-        definition = rule.model_dump(mode="json", include={"event", "where", "within_days"})
+        definition = rule.model_dump(mode="json", include={"event", "type", "where", "within_days"})
         text, values = computed_sql.query(
             {"kind": "count", **definition},
             self.purpose,

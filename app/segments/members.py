@@ -15,9 +15,9 @@ from app.access import reads
 from app.consents.permission import permissions
 from app.db import statement
 from app.errors import DefinitionInvalid, SegmentExists, SegmentNotFound
-from app.profiles.conditions import pointed
+from app.profiles.conditions import SENT, pointed
 from app.segments import lists, uses
-from app.segments.definition import RULE, Listed, Rule, walk
+from app.segments.definition import RULE, Listed, Rule, place, walk
 from app.segments.tables import Segment, SegmentMember, SegmentVersion
 
 #: Words of the API that no segment can be called.
@@ -107,11 +107,14 @@ def versions(session: Session, segment: Segment) -> list[SegmentVersion]:
 
 
 def parse(rule: Any) -> Rule:
-    """Return a rule from its JSON; raises DefinitionInvalid, which says where it is wrong."""
+    """Return the rule that a client sends; raises DefinitionInvalid, which says where it is wrong.
+
+    It is checked whole: also whether what it asks can be met at all.
+    """
     try:
-        return RULE.validate_python(rule)
+        return RULE.validate_python(rule, context=SENT)
     except ValidationError as error:
-        raise DefinitionInvalid(pointed(error, "rule")) from error
+        raise DefinitionInvalid(pointed(error, "rule", place)) from error
 
 
 def find(session: Session, key: str, *, lock: bool = False) -> Segment:

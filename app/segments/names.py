@@ -6,6 +6,7 @@ from difflib import get_close_matches
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.profiles.conditions import Events
 from app.segments.definition import All, Any_, Behaviour, Not, Rule, Sequence, Trait
 
 #: So many events and traits are looked at: some 40 ms, of however many there are.
@@ -42,8 +43,13 @@ def _named(rule: Rule, at: str) -> Iterator[tuple[str, str, str]]:
     elif isinstance(rule, Trait):
         yield f"{at}/trait", "trait", rule.trait
     elif isinstance(rule, Behaviour):
-        yield f"{at}/event", "event", rule.event
+        yield from _event(rule, at)
     elif isinstance(rule, Sequence):
         for key, steps in (("sequence", rule.sequence), ("without", rule.without)):
             for number, step in enumerate(steps):
-                yield f"{at}/{key}/{number}/event", "event", step.event
+                yield from _event(step, f"{at}/{key}/{number}")
+
+
+def _event(events: Events, at: str) -> Iterator[tuple[str, str, str]]:
+    if events.event is not None:
+        yield f"{at}/event", "event", events.event

@@ -20,7 +20,7 @@ from consent import Choice
 from identity import people
 from identity.tables import Link
 from tests.app.profiles.histories import DAY, NOW, PURPOSE, Event, World
-from tests.app.test_segments import MISSING, meets
+from tests.app.said import holds
 
 OTHER = "ads.share"
 Json = dict[str, Any]
@@ -129,7 +129,8 @@ class Reference:
             told = [e.properties for e in events
                     if e.type == "identify" and rule["trait"] in e.properties]  # fmt: skip
             value = latest_by_source(events, rule["trait"]) if told else None
-            return value is not None and meets(value, rule["op"], rule["value"])
+            traits, key = {rule["trait"]: value}, rule["trait"]
+            return value is not None and holds(traits, key, rule["op"], rule["value"], self.now)
         return self.went(rule, events) if "sequence" in rule else self.counted(rule, events)
 
     def sure(self, person: int, least: float) -> bool:
@@ -179,7 +180,7 @@ def at(event: Event) -> datetime:
 
 def fits(event: Event, step: Json) -> bool:
     return event.name == step["event"] and all(
-        [meets(event.properties.get(w["prop"], MISSING), w["op"], w["value"])
+        [holds(event.properties, w["prop"], w["op"], w["value"], NOW)
          for w in step.get("where", [])]
     )  # fmt: skip
 

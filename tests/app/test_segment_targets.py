@@ -129,13 +129,14 @@ def test_a_step_asks_those_segments_that_its_events_concern(
 def test_many_who_are_told_little_of_are_asked_about_apart_from_few_who_are_new() -> None:
     """And together where that is cheaper."""
     event, trait = Segment(id=1, key="event"), Segment(id=2, key="trait")
+    called = (None, "A")
     asks = {
-        1: concerns.Concerns(frozenset({"A"}), False, False, False),
+        1: concerns.Concerns(frozenset({called}), False, False, False),
         2: concerns.Concerns(frozenset(), True, False, False),
     }
 
     def portions(new: set[int], known: set[int]) -> list[tuple[list[str], set[int]]]:
-        news = concerns.News(frozenset(new), {"A": known}, (), (), ())
+        news = concerns.News(frozenset(new), {called: known}, (), (), ())
         found = concerns.portions([event, trait], asks, news)
         return [([s.key for s in segments], whom) for segments, whom in found]
 

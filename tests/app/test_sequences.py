@@ -13,12 +13,14 @@ from app.errors import DefinitionInvalid
 from app.segments import compile as compiled
 from app.segments import members, refreshing
 from app.segments.definition import RULE, Sequence, Step
-from tests.app.test_segments import DAY, MISSING, NOW, PURPOSE, Event, Model, Random, meets
+from tests.app import said
+from tests.app.test_segments import DAY, NOW, PURPOSE, Event, Model, Random
 
 
 def fits(event: Event, step: Step) -> bool:
-    return event.name == step.event and all(
-        meets(event.properties.get(p.prop, MISSING), p.op, p.value) for p in step.where
+    called = (step.event in (None, event.name)) and (step.type in (None, event.type))
+    return called and all(
+        said.holds(event.properties, p.prop, p.op, p.value, NOW) for p in step.where
     )
 
 
@@ -54,8 +56,9 @@ def sequence(made: Random) -> dict[str, Any]:
     dice = made.dice
 
     def step() -> dict[str, Any]:
-        where = [{"prop": dice.choice("xy"), **made.condition()}] * (dice.random() < 0.3)
-        return {"event": dice.choice("AB"), "where": where}
+        one = {"prop": dice.choice(said.PATHS), **said.condition(dice, NOW)}
+        called = dice.choice(({"event": "A"}, {"event": "B"}, {"type": "page"}))
+        return {**called, "where": [one] * (dice.random() < 0.3)}
 
     steps = [step() for _ in range(dice.choice((1, 2, 2, 3, 4)))]
     alone = len(steps) == 1
@@ -113,12 +116,12 @@ def test_a_rule_that_asks_for_what_is_not_there_says_what_was_meant(session: Ses
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"segment": "byers"}, "no segment byers; did you mean buyers"),
         ({"sequence": [{"event": "A"}]}, "needs without and within_days"),
-        ({"sequence": []}, "#/rule/sequence/sequence"),
-        ({"sequence": [{"event": "A", "prop": 1}]}, "#/rule/sequence/sequence/0/prop"),
+        ({"sequence": []}, "#/rule/sequence:"),
+        ({"sequence": [{"event": "A", "prop": 1}]}, "#/rule/sequence/0/prop"),
         ({"sequences": []}, "sequence, segment"),
     ]
-    for rule, said in wrong:
-        with pytest.raises(DefinitionInvalid, match=said):
+    for rule, why in wrong:
+        with pytest.raises(DefinitionInvalid, match=why):
             members.create(session, key="c", name="C", purpose=PURPOSE, rule=rule)
     with pytest.raises(DefinitionInvalid, match="is computed for content"):
         members.create(

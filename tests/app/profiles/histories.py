@@ -21,7 +21,7 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)
 VALUES: tuple[Any, ...] = (
     None, True, 0, 1, 2.5, -3, 10, "a", "Ab", "b", "é", "zebra", "10", ["a", "b"], ["b", 7],
-    {"a": 1}, [], "😀",
+    {"a": 1}, [], "😀", {"a": [3, "b"]}, [{"a": 2}, {"a": 2.5}],
 )  # fmt: skip
 
 

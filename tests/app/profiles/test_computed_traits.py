@@ -24,7 +24,7 @@ from app.segments import members, refreshing, uses
 from app.segments.definition import RULE
 from identity import people
 from tests.app.profiles.histories import DAY, NOW, PURPOSE, Event, World
-from tests.app.test_segments import MISSING, meets
+from tests.app.said import at_path, holds, meets
 
 
 def text(value: Any) -> str:
@@ -37,12 +37,16 @@ def is_number(value: Any) -> bool:
 
 def counting(definition: dict[str, Any], events: list[Event], now: datetime) -> list[Event]:
     """The events that a trait is made of, in the order in which they count from."""
-    found = [e for e in sorted(events, key=lambda e: e.order) if e.name == definition["event"]]
+    found = [
+        e
+        for e in sorted(events, key=lambda e: e.order)
+        if definition.get("event", e.name) == e.name and definition.get("type", e.type) == e.type
+    ]
     if definition.get("within_days"):
         found = [e for e in found if e.occurred_at >= now - definition["within_days"] * DAY]
     for where in definition.get("where", []):
-        found = [e for e in found if meets(e.properties.get(where["prop"], MISSING),
-                                           where["op"], where["value"])]  # fmt: skip
+        found = [e for e in found if holds(e.properties, where["prop"], where["op"],
+                                           where["value"], now)]  # fmt: skip
     return found
 
 
@@ -54,11 +58,11 @@ def reference(definition: dict[str, Any], events: list[Event], now: datetime) ->
         return None
     days = (now - min(found[-1].occurred_at, found[-1].received_at)) // DAY
     if kind == "rfm":
-        money = sum(e.properties[prop] for e in found if is_number(e.properties.get(prop)))
+        money = sum(v for e in found for v in at_path(e.properties, prop) if is_number(v))
         return {"recency_days": days, "frequency": len(found), "monetary": money}
     if kind in BARE:
         return len(found) if kind == "count" else days
-    values = [e.properties[prop] for e in found if e.properties.get(prop) is not None]
+    values = [v for e in found for v in at_path(e.properties, prop)]
     if kind in NUMERIC:
         values = [v for v in values if is_number(v)]
     return of_values(kind, values, definition.get("length")) if values else None
@@ -89,15 +93,16 @@ def definitions(dice: random.Random) -> dict[str, dict[str, Any]]:
     """One of each kind of one person, half of them in a window, some with a filter."""
     made: dict[str, dict[str, Any]] = {}
     for number, kind in enumerate(kind for kind in KINDS if kind != "rfm_score"):
-        one: dict[str, Any] = {"kind": kind, "event": dice.choice("AB")}
+        called = dice.choice(({"event": "A"}, {"event": "B"}, {"type": "track"}))
+        one: dict[str, Any] = {"kind": kind, **called}
         if kind not in BARE:
-            one["prop"] = "x"
+            one["prop"] = dice.choice(("x", "x", "x.a", "x[].a", "x[]"))
         if kind in LISTS:
             one["length"] = 3
         if number % 2 == dice.randrange(2):
             one["within_days"] = dice.choice((2, 5.5))
         if dice.random() < 0.3:
-            one["where"] = [{"prop": "y", "op": "exists", "value": None}]
+            one["where"] = [{"prop": "y", "op": "exists", "value": dice.choice((True, False))}]
         made[f"{kind}-{dice.randrange(10**6)}"] = one
     return made
 
@@ -135,14 +140,15 @@ def compare(
             assert text(found[at][0]) == text(value), (at, wanted[at[0]])
     purpose = consent.catalogue.purpose(world.session, PURPOSE)
     for key, definition in wanted.items():
-        op, bound = world.dice.choice((("gte", 1), ("lt", 3), ("eq", 2), ("exists", None)))
+        tests = (("gte", 1), ("lt", 3), ("eq", 2), ("exists", None), ("exists", False))
+        op, bound = world.dice.choice(tests)
         nothing = 0 if definition["kind"] in ZERO else None
         mine = {p: expected.get((key, p), (nothing,))[0] for p in persons}
         inside = compiled.members(
             world.session, RULE.validate_python({"computed": key, "op": op, "value": bound}),
             purpose, now=now,
         )  # fmt: skip
-        assert inside & mine.keys() == {p for p, v in mine.items() if meets(v, op, bound)}, key
+        assert inside & mine.keys() == {p for p, v in mine.items() if meets(v, op, bound, now)}, key
 
 
 def step(world: World, number: int, people: set[int], now: datetime) -> None:
@@ -205,7 +211,20 @@ def test_a_definition_says_where_it_is_wrong(session: Session) -> None:
         ({"kind": "rfm", "event": "A", "prop": "x", "part": "cell"}, "has a part"),
         ({"kind": "count", "event": "A", "within_days": 0}, "#/definition/within_days"),
         ({"kind": "count", "event": "A", "where": [{"prop": "x", "op": "like"}]}, "where/0/op"),
-        ({"kind": "count"}, "#/definition/event"),
+        ({"kind": "count"}, "#/definition: name an event, or a type"),
+        ({"kind": "count", "type": "click"}, "#/definition/type"),
+        (
+            {"kind": "count", "event": "A", "where": [{"prop": "x", "op": "gt", "value": "7"}]},
+            "#/definition/where/0/value: .*without quotes",
+        ),
+        (
+            {
+                "kind": "count",
+                "type": "page",
+                "where": [{"prop": "x", "op": "within_days", "value": 7}],
+            },
+            "in a segment",
+        ),
         ({"kind": "count", "event": "A", "since": 3}, "#/definition/since"),
     ]
     for definition, said in wrong:
@@ -233,8 +252,9 @@ def test_a_segment_waits_for_its_computed_trait_and_keeps_who_is_in(session: Ses
     with pytest.raises(DefinitionInvalid, match="no computed trait many"):
         members.create(session, key="s", name="S", purpose=PURPOSE, rule=rule)
     computed_traits.put(session, key="many", name="Many", purpose=PURPOSE, definition=count)
+    other = {**rule, "computed": "mny"}
     with pytest.raises(DefinitionInvalid, match="did you mean many"):
-        members.create(session, key="s", name="S", purpose=PURPOSE, rule={"computed": "mny"})
+        members.create(session, key="s", name="S", purpose=PURPOSE, rule=other)
     with pytest.raises(DefinitionInvalid, match="is computed for content"):
         members.create(session, key="s", name="S", purpose="marketing.email", rule=rule)
     segment = members.create(session, key="s", name="S", purpose=PURPOSE, rule=rule)
