@@ -378,6 +378,7 @@ def add_notice(
         conditional_on_service=conditional_on_service,
         screenshot_sha256=screenshot_sha256,
         collector_code_sha256=collector_code_sha256,
+        created_at=sa.func.clock_timestamp(),  # after the purposes of this transaction
     )
     session.add(notice)
     session.flush()

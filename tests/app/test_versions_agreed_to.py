@@ -188,8 +188,9 @@ def test_a_notice_tells_of_no_version_that_came_after_it(session: Session) -> No
         sa.text(
             "INSERT INTO consent.purpose (key, version, lawful_basis, mode, title, description, "
             "renews, effective_from, created_at) SELECT key, version, 'consent', "
-            "'most_restrictive', '{}', '{}', version = 2, :since, clock_timestamp() "
-            "FROM (VALUES (:key, 2), ('club.gifts', 1)) v(key, version)"
+            "'most_restrictive', '{}', '{}', version = 2, :since, clock_timestamp() + after "
+            "FROM (VALUES (:key, 2, interval '0'), ('club.gifts', 1, '1 hour')) "
+            "v(key, version, after)"
         ),
         {"key": KEY, "since": NOW - DAY},
     )
