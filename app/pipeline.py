@@ -221,7 +221,8 @@ def _news(
 ) -> list[News]:
     """Return the news of one step, each person's in the order in which they are true."""
     news = _moves(moved)
-    news += computing.updated(updated - {old for _, old in moved.merged})
+    changed = updated.union(moved.grown)
+    news += computing.updated(changed - {old for _, old in moved.merged})
     choices: dict[int, dict[str, str]] = {}
     for row in touched:
         if row.why == "consent":

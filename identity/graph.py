@@ -46,12 +46,14 @@ class Moved:
     """What a recomputation changed: people who are new, joined into another, or split off one.
 
     `merged` are (survivor, absorbed), `split` (old, new); `people` are all that were looked at.
+    `grown` are people who were known and have an identifier of which nobody knew.
     """
 
     created: tuple[int, ...] = ()
     merged: tuple[tuple[int, int], ...] = ()
     split: tuple[tuple[int, int], ...] = ()
     people: frozenset[int] = frozenset()
+    grown: tuple[int, ...] = ()
 
 
 def identify(
@@ -205,7 +207,10 @@ def _moves(
     touched = {p for i in before for p in (before[i], people.person[i])}
     known = {people.person[i] for i in before if i not in fresh}
     created = {people.person[i] for i in fresh} - known - members.keys()
-    moved = Moved(tuple(sorted(created)), tuple(merged), tuple(split), frozenset(touched))
+    grown = {people.person[i] for i in fresh} - created
+    moved = Moved(
+        tuple(sorted(created)), tuple(merged), tuple(split), frozenset(touched), tuple(sorted(grown))
+    )
     return moved, joins, parts
 
 

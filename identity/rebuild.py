@@ -64,6 +64,7 @@ def _together(moves: Iterable[graph.Moved]) -> graph.Moved:
         tuple(pair for m in moves for pair in m.merged),
         tuple(pair for m in moves for pair in m.split),
         frozenset().union(*(m.people for m in moves)),
+        tuple(i for m in moves for i in m.grown),
     )
 
 

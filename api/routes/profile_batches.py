@@ -161,7 +161,8 @@ def read_changed(
 
     For who keeps a copy: who allows the purpose no more comes with nothing but `withheld`, and an
     id whose profile was merged into another or erased with `gone`. `limit` is of changes; a profile
-    may come again in a later page. Without `after` it begins with the first change of all.
+    may come again in a later page. Without `after` it begins with the first change of all. Of
+    `journeys` only how somebody left the target is news: where they stand is as of this answer.
     """
     wanted = state_purpose(caller, stated_once(purpose, stated))
     page = changed.page(session, wanted, after=after, limit=limit, purposes=caller.purposes)

@@ -196,6 +196,13 @@ def test_a_copy_follows_what_changed_withdrawals_merges_and_erasures_included(
     people.settle()
     third, place = changed(place)
     assert third == {ada: {"name": "Ada", "seen": 1}, device: None}
+    people.send("track", "ada", anonymousId="d-2", event="Signed In", context={})
+    people.settle()  # a device that nobody knew, and that says nothing of consent
+    fourth, place = changed(place)
+    assert fourth == {ada: {"name": "Ada", "seen": 1}}
+    people.send("track", "ada", anonymousId="d-2", event="Signed In", context={})
+    people.settle()
+    assert changed(place) == ({}, place)
     assert people.server.get(
         "/v1/changed-profiles", params={"purpose": EMAIL, "after": "x" * 41}, headers=people.header
     ).json()["code"] == "cursor-invalid"  # fmt: skip
