@@ -45,7 +45,8 @@ DELIVERY_SECONDS = 0.5
 #: How many destinations are served at once.
 DELIVERING = 3
 LAKE_SECONDS = 5.0
-SEGMENT_SECONDS = 5.0
+#: So late does a look at a new segment begin.
+SEGMENT_SECONDS = 1.0
 HELD_SECONDS = 60.0
 #: How long it is kept that a record at a receiver was looked at, in days.
 LOOK_DAYS = 30

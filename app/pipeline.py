@@ -24,7 +24,7 @@ from app.db import Sessions, advisory_lock
 from app.destinations import outbox
 from app.events import stream
 from app.journeys import due
-from app.profiles import account_calls, accounts, computing
+from app.profiles import account_calls, accounts, computing, history
 from app.profiles.changes import News, publish
 from app.profiles.project import project
 from app.resolve import AGAIN, SPELLED, resolve
@@ -131,6 +131,32 @@ def announce(session: Session, *deltas: segments.Delta, now: datetime) -> None:
         outbox.enqueue(session, delta, now=now)
 
 
+def can_fill(session: Session) -> bool:
+    """Say whether this request may itself compute the segments that it defines: few are known.
+
+    If so no step is under way from now on until it ends. Before any segment is locked.
+    """
+    few = looking.few(session)
+    if few:
+        history.wait_for_steps(session)
+    return few
+
+
+def fill(session: Session, listed: Sequence[Segment], *, at_once: bool) -> None:
+    """Compute the members of segments that are new or changed, now or by the worker's next look.
+
+    A look goes in portions beside steps of the pipeline, so that no request holds up the product;
+    `at_once` is what `can_fill` said. The caller holds the locks of segments that were there.
+    """
+    looking.ask_for(session, listed)
+    if at_once:
+        now = datetime.now(UTC)
+        deltas = refreshing.refresh(session, listed, now=now, seconds=refreshing.STEP_SECONDS)
+        announce(session, *deltas, now=now)
+    work.wake(session)
+    session.flush()
+
+
 def refresh_all(sessions: Sessions) -> None:
     """Look through everybody for every segment."""
     with sessions() as session:
@@ -182,6 +208,10 @@ def _look_all(sessions: Sessions, groups: Iterable[Sequence[Segment]]) -> None:
 
 def _look(sessions: Sessions, group: Sequence[Segment]) -> None:
     started, now = time.perf_counter(), datetime.now(UTC)
+    with sessions.begin() as session:
+        looking.begin(session, group, now=now)
+    with sessions.begin() as session:  # a step that does not know of a definition ends before
+        history.wait_for_steps(session)
     with sessions.begin() as session:
         found = looking.look(session, group, now=now)
     for first in range(0, len(found.people), looking.PORTION):

@@ -1,6 +1,5 @@
 """Analyses of journeys over resolved people, and the profiles behind their numbers."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -12,7 +11,7 @@ from api.deps import Configuration, Cursor, Db, Limit
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
 from api.resource import Resource
-from app import cursors, pipeline, work
+from app import cursors, pipeline
 from app.access import reads
 from app.errors import (
     AnalysisNotFound,
@@ -39,7 +38,6 @@ from app.journeys.asked import (
 )
 from app.journeys.asked_places import CompareIn, DropOffIn, FrictionIn, MomentsIn, VoiceIn
 from app.segments import members as segments
-from app.segments import refreshing
 from consent.errors import PurposeNotFound
 
 router = Resource(prefix="/v1/analyses", tags=["journeys"])
@@ -293,10 +291,9 @@ def create_segment_of_number(
 
     purpose = state_purpose(caller, questions.find(session, query_id).purpose)
     rule, opened = analyses.listed(session, settings.lake_dir, query_id, wanted.bucket)
+    at_once = pipeline.can_fill(session)
     segment = segments.create(session, key=wanted.key, name=wanted.name, purpose=purpose, rule=rule)
-    now = datetime.now(UTC)
-    pipeline.announce(session, *refreshing.refresh(session, [segment], now=now), now=now)
-    work.wake(session)
+    pipeline.fill(session, [segment], at_once=at_once)
     return {
         "key": segment.key,
         "name": segment.name,

@@ -24,8 +24,7 @@ from app.errors import (
     SegmentInUse,
     SegmentNotFound,
 )
-from app.profiles import history
-from app.segments import dependencies, names, refreshing, uses
+from app.segments import dependencies, names, uses
 from app.segments import members as segments
 from app.segments.definition import Rule
 from app.segments.tables import Segment
@@ -147,14 +146,6 @@ def state_purposes(session: Session, caller: Caller, rule: Rule, purpose: str) -
         state_purpose(caller, asked)
 
 
-def _fill(session: Session, listed: list[Segment], **more: Any) -> None:
-    """Compute the members of segments at once, and tell who came and went."""
-    now = datetime.now(UTC)
-    pipeline.announce(session, *refreshing.refresh(session, listed, now=now, **more), now=now)
-    work.wake(session)
-    session.flush()
-
-
 @router.post(
     "",
     status_code=201,
@@ -166,17 +157,19 @@ def _fill(session: Session, listed: list[Segment], **more: Any) -> None:
 def create_segment(
     session: Db, caller: Writer, response: Response, wanted: SegmentIn
 ) -> dict[str, Any]:
-    """Create a segment and compute its members at once.
+    """Create a segment and compute its members: at once, or with many people right afterwards.
 
-    One that cannot be computed is there all the same: `state` is `error`, `error` says why.
+    With more than 2,000 identifiers its `state` is `computing`: the worker begins within a second
+    or two, and members come in portions until it is `fresh`. One that cannot be computed is there
+    all the same: `state` is `error`, `error` says why.
     """
-    history.wait_for_steps(session)  # one that does not know of it may be writing a trait
+    at_once = pipeline.can_fill(session)
     segment = segments.create(
         session, key=wanted.key, name=wanted.name, purpose=wanted.purpose, rule=wanted.rule,
         by=caller.client_id,
     )  # fmt: skip
     state_purposes(session, caller, segments.rule_of(segment), segment.purpose)
-    _fill(session, [segment])
+    pipeline.fill(session, [segment], at_once=at_once)
     warnings = names.warnings(session, segments.rule_of(segment))
     return {**_tagged(session, response, segment, caller), "warnings": warnings}
 
@@ -187,9 +180,9 @@ def list_segments(session: Db, caller: Reader, archived: bool = False) -> dict[s
 
     Of a purpose that the client is not registered for, `size` is null.
 
-    `state` is `computing` before everybody was computed first, then `fresh`; `waiting` for a
-    computed trait; `error` when the rule cannot be computed, since `failed_at`: then nobody enters
-    and only consent and merges take out, until it can.
+    `state` is `computing` until everybody was computed by what it says, then `fresh`; `waiting`
+    for a computed trait; `error` when the rule cannot be computed, since `failed_at`: then nobody
+    enters and only consent and merges take out, until it can.
     """
     listed = segments.archived(session) if archived else segments.list_all(session)
     return {"data": [_out(session, s, caller) for s in listed]}
@@ -255,12 +248,14 @@ def change_segment(
     wanted: SegmentChange,
     if_match: IfMatch = None,
 ) -> dict[str, Any]:
-    """Change what a segment says, and compute its members and those of segments made of it at once.
+    """Change what a segment says, and compute its members and those of segments made of it.
 
+    At once, or as with a new one: with more than 2,000 identifiers they are `computing` first.
     Whoever no longer meets it leaves for the reason `definition_changed`; whoever meets both rules
     stays as they were. Sent again as it is, nothing happens. An archived one is taken up again.
     """
-    history.wait_for_steps(session)  # one that asks what the old rule is about may write a trait
+    at_once = pipeline.can_fill(session)
+    segments.lock(session, [key, *uses.using(session, key)])
     segment = _locked(session, key, if_match)
     anew = segments.change(
         session, segment, name=wanted.name, purpose=wanted.purpose, rule=wanted.rule,
@@ -269,7 +264,7 @@ def change_segment(
     state_purposes(session, caller, segments.rule_of(segment), segment.purpose)
     if anew:
         others = [segments.find(session, other) for other in uses.using(session, key)]
-        _fill(session, [segment, *others], because="definition_changed")
+        pipeline.fill(session, [segment, *others], at_once=at_once)
     warnings = names.warnings(session, segments.rule_of(segment))
     return {**_tagged(session, response, segment, caller), "warnings": warnings}
 

@@ -12,7 +12,7 @@ from app.profiles.tables import ComputedTrait
 from app.segments import asking, uses
 from app.segments import compile as compiled
 from app.segments.members import rule_of
-from app.segments.refreshing import WHOLE_SECONDS, fail
+from app.segments.refreshing import WHOLE_SECONDS, count_denied, fail
 from app.segments.tables import Segment
 from identity import people as identity
 
@@ -24,6 +24,8 @@ LATE = timedelta(minutes=30)
 BESIDE = 2
 #: People whom a look through everybody settles in one transaction.
 PORTION = 2_000
+#: With so few identifiers the request that defines a segment computes it, while steps wait.
+FEW = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +40,42 @@ def due(session: Session, *, now: datetime | None) -> list[list[Segment]]:
     """Return the segments to be looked through whole, those of a purpose each, who waited first.
 
     Those whose time has come, or all (None). For whom a window passes nothing else happens; and
-    whatever a step missed is found here.
+    whatever a step missed is found here. One that is new or changed is due until it was looked
+    through, also when its worker died meanwhile.
     """
     groups: dict[str, list[Segment]] = {}
     for segment in session.scalars(sa.select(Segment).where(uses.LIVE).order_by(Segment.id)):
         rest = timedelta(milliseconds=(segment.refresh_milliseconds or 0) * REST)
-        if now is None or segment.tried_at is None or now - segment.tried_at >= max(PACE, rest):
+        anew = segment.refreshed_at is None and segment.error is None
+        last = None if anew else segment.tried_at
+        if now is None or last is None or now - last >= max(PACE, rest):
             groups.setdefault(segment.purpose, []).append(segment)
-    never = datetime.min.replace(tzinfo=UTC)
-    return sorted(groups.values(), key=lambda group: min(s.tried_at or never for s in group))
+    first = datetime.min.replace(tzinfo=UTC)
+    return sorted(groups.values(), key=lambda group: min(s.tried_at or first for s in group))
+
+
+def few(session: Session) -> bool:
+    """Say whether so few identifiers are known that a request may compute a segment itself."""
+    beyond = "SELECT EXISTS (SELECT FROM identity.identifier OFFSET :few LIMIT 1)"
+    return not session.scalar(sa.text(beyond), {"few": FEW})
+
+
+def ask_for(session: Session, listed: Sequence[Segment]) -> None:
+    """Have these segments looked through, because they are new or what they say has changed.
+
+    Until then they are `computing`; a look that is under way does not count. The caller holds
+    their locks.
+    """
+    anew = sa.update(Segment).where(Segment.id.in_([segment.id for segment in listed]))
+    asked = sa.func.clock_timestamp()  # since when nobody has looked, and no look's own moment
+    session.execute(anew.values(refreshed_at=None, tried_at=asked, error=None, failed_at=None))
+
+
+def begin(session: Session, listed: Sequence[Segment], *, now: datetime) -> None:
+    """Note that these are looked through from now on; to be committed before the look begins."""
+    query = sa.select(Segment).where(Segment.id.in_([segment.id for segment in listed]))
+    for segment in session.scalars(query.order_by(Segment.id).with_for_update()):
+        segment.tried_at = now
 
 
 def look(session: Session, listed: Sequence[Segment], *, now: datetime) -> Look:
@@ -72,7 +101,6 @@ def look(session: Session, listed: Sequence[Segment], *, now: datetime) -> Look:
     found, failed = asking.answers(session, rules, ask, WHOLE_SECONDS)
     good = []
     for place, segment in enumerate(group):
-        segment.tried_at = now
         if place in failed:
             fail(segment, failed[place], now)
         elif segment.error is not None:
@@ -87,10 +115,15 @@ def look(session: Session, listed: Sequence[Segment], *, now: datetime) -> Look:
 
 
 def done(session: Session, found: Look, *, now: datetime, milliseconds: float) -> None:
-    """Note that segments were looked through, as of when, and how long it took for all of them."""
-    fresh = sa.update(Segment).where(
-        Segment.id.in_([segment.id for segment in found.segments]), Segment.error.is_(None)
-    )
+    """Note that segments were looked through, as of when, and how long it took for all of them.
+
+    Not those whose definition has changed since that look began: they wait for another one.
+    """
+    looked = [segment.id for segment in found.segments]
+    same = (Segment.id.in_(looked), Segment.error.is_(None), Segment.tried_at == now)
+    new = sa.select(Segment).where(*same, Segment.refresh_milliseconds.is_(None))
+    count_denied(session, list(session.scalars(new.order_by(Segment.id))), now=now)
+    fresh = sa.update(Segment).where(*same)
     session.execute(fresh.values(refreshed_at=now, refresh_milliseconds=milliseconds))
 
 

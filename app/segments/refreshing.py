@@ -30,6 +30,8 @@ log = logging.getLogger("parcours.segments")
 
 #: Whoever may be in a segment at all.
 EVERYBODY = Behaviour(event=" ", count=Count(gte=0))
+#: Why those leave whom a rule does not have any more.
+NOT_MET = "rule_no_longer_met"
 #: So long may the rules of a purpose take in a step of the pipeline, and so long for everybody.
 STEP_SECONDS, WHOLE_SECONDS = 10.0, 300.0
 
@@ -43,21 +45,23 @@ def refresh(
     merged: Collection[int] = (),
     split: Collection[int] = (),
     settled: bool = False,
-    because: str = "rule_no_longer_met",
+    seconds: float | None = None,
 ) -> list[Delta]:
     """Bring the membership of these people (or of everybody) up to date and return who moved.
 
     `merged` and `split` are the people that a merge or its undo touched just now: who leaves
     because of a merge and comes back by its undo takes the old stay up again, as if the merge had
-    never been. `settled` leaves those as they are whom the next step looks at anyway. `because` is
-    why those leave whom a rule does not have any more. Locks the segments, not their members. Safe
-    to repeat: a second call right after the first returns empty deltas.
+    never been. `settled` leaves those as they are whom the next step looks at anyway. The rules of
+    a purpose may take `seconds`, or as long as is usual. Whom a rule does not have any more leaves
+    for `definition_changed` until everybody was looked through by a changed definition. Locks the
+    segments, not their members. Safe to repeat: a second call right after the first returns empty
+    deltas.
     """
     deltas: list[Delta] = []
     for purpose, group in _by_purpose(session, _locked(session, listed)):
         started = time.perf_counter()
-        one = _Refresh(session, purpose, group, now, people)
-        deltas += one.run(set(merged), set(split), settled or people is None, because)
+        one = _Refresh(session, purpose, group, now, people, seconds)
+        deltas += one.run(set(merged), set(split), settled or people is None)
         if people is None:
             spent = (time.perf_counter() - started) * 1000
             for segment in group:
@@ -97,14 +101,16 @@ class _Refresh:
         group: Sequence[Segment],
         now: datetime,
         people: Collection[int] | None,
+        seconds: float | None,
     ) -> None:
         self.session, self.purpose, self.group = session, purpose, group
         self.now, self.people = now, people
+        self.seconds = seconds or (WHOLE_SECONDS if people is None else STEP_SECONDS)
         self.by_group = purpose.link_confidence == "deterministic"
         self.rules = [rule_of(segment) for segment in group]
         self.computed = uses.computed_of_all(session, self.rules, purpose.key)
 
-    def run(self, merged: set[int], split: set[int], settled: bool, because: str) -> list[Delta]:
+    def run(self, merged: set[int], split: set[int], settled: bool) -> list[Delta]:
         """Find out who is inside, write who came and went, and return it."""
         left_alone = self._unsettled() if settled else set()
         found = self._inside()
@@ -122,8 +128,9 @@ class _Refresh:
                 inside = (inside - left_alone) | (was & left_alone)
             moved.append((segment, sorted(inside - was), sorted(was - inside)))
         if self.people is None:
-            self._count_denied()
-        return self._write(moved, merged, split, because)
+            new = [segment for segment in self.group if segment.refresh_milliseconds is None]
+            count_denied(self.session, new, now=self.now)
+        return self._write(moved, merged, split)
 
     def _inside(self) -> tuple[list[set[int]], list[bool]]:
         """Return of each segment who is inside, and whether it cannot be computed now."""
@@ -146,7 +153,7 @@ class _Refresh:
                 now=self.now,
                 people=self.people,
             ),
-            WHOLE_SECONDS if self.people is None else STEP_SECONDS,
+            self.seconds,
         )
         for place, segment in enumerate(self.group):
             if place in failed:
@@ -192,7 +199,6 @@ class _Refresh:
         moved: Sequence[tuple[Segment, list[int], list[int]]],
         merged: set[int],
         split: set[int],
-        because: str,
     ) -> list[Delta]:
         leaving = {person for _, _, left in moved for person in left}
         if self.by_group:
@@ -200,28 +206,26 @@ class _Refresh:
             split = {person for _, entered, _ in moved for person in entered}
         denied = denials(self.session, self.purpose, leaving)
         reasons = {
-            person: "merged"
-            if person in merged
-            else f"consent:{denied[person]}" if person in denied else because
+            person: "merged" if person in merged else f"consent:{denied[person]}"
             for person in leaving
-        }  # fmt: skip
+            if person in merged or person in denied
+        }
+        left_by = [
+            tuple((person, reasons.get(person, _because(segment))) for person in left)
+            for segment, _, left in moved
+        ]
         self._enter(moved, split)
         gone = [
-            {"segment_id": segment.id, "person_id": person, "why": reasons[person]}
-            for segment, _, left in moved
-            for person in left
+            {"segment_id": segment.id, "person_id": person, "why": why}
+            for (segment, _, _), left in zip(moved, left_by, strict=True)
+            for person, why in left
         ]
         if gone:
             bound = {"rows": msgspec.json.encode(gone).decode(), "at": self.now}
             self.session.execute(statement("app.segments", "leave"), bound)
         return [
-            Delta(
-                segment.key,
-                segment.purpose,
-                tuple(entered),
-                tuple((person, reasons[person]) for person in left),
-            )
-            for segment, entered, left in moved
+            Delta(segment.key, segment.purpose, tuple(entered), left)
+            for (segment, entered, _), left in zip(moved, left_by, strict=True)
         ]
 
     def _enter(
@@ -250,18 +254,23 @@ class _Refresh:
         groups = {row.group_id for row in identity.members(self.session, persons)}
         return set(ids) - groups
 
-    def _count_denied(self) -> None:
-        """Count, when a segment is computed first, the people whom consent keeps out of it."""
-        new = sum(segment.refreshed_at is None for segment in self.group)
-        if not new:
-            return
-        reasons = Counter(denials(self.session, self.purpose, None).values())
+
+def count_denied(session: Session, new: Sequence[Segment], *, now: datetime) -> None:
+    """Count, when segments are computed first, the people whom consent keeps out of them."""
+    for purpose, group in _by_purpose(session, new):
+        reasons = Counter(denials(session, purpose, None).values())
         consent.count_denials(
-            self.session,
+            session,
             use="segment",
-            denials=[(self.purpose.key, why, people * new) for why, people in reasons.items()],
-            at=self.now,
+            denials=[(purpose.key, why, people * len(group)) for why, people in reasons.items()],
+            at=now,
         )
+
+
+def _because(segment: Segment) -> str:
+    """Return why those leave whom its rule does not have any more."""
+    before = segment.version > 1 or segment.refresh_milliseconds is not None
+    return "definition_changed" if before and segment.refreshed_at is None else NOT_MET
 
 
 def denials(
