@@ -209,7 +209,11 @@ def _moves(
     created = {people.person[i] for i in fresh} - known - members.keys()
     grown = {people.person[i] for i in fresh} - created
     moved = Moved(
-        tuple(sorted(created)), tuple(merged), tuple(split), frozenset(touched), tuple(sorted(grown))
+        tuple(sorted(created)),
+        tuple(merged),
+        tuple(split),
+        frozenset(touched),
+        tuple(sorted(grown)),
     )
     return moved, joins, parts
 
