@@ -6,6 +6,7 @@ from difflib import get_close_matches
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.profiles import paths
 from app.profiles.conditions import Events
 from app.segments.definition import All, Any_, Behaviour, Not, Rule, Sequence, Trait
 
@@ -15,7 +16,18 @@ _EVENTS = (
     "SELECT DISTINCT name FROM (SELECT name FROM app.event"
     " ORDER BY transaction DESC, id DESC LIMIT :limit) e WHERE name IS NOT NULL"
 )
-_TRAITS = "SELECT DISTINCT key FROM (SELECT key FROM app.trait LIMIT :limit) t"
+#: Of traits those of the last events, those that are common by the statistics that PostgreSQL keeps
+#: of itself, and the first that are stored: together whatever was said often or lately.
+_TRAITS = (
+    "SELECT DISTINCT key FROM ("
+    "(SELECT k.key FROM (SELECT type, properties FROM app.event"
+    " ORDER BY transaction DESC, id DESC LIMIT :limit) e CROSS JOIN LATERAL json_object_keys("
+    "CASE json_typeof(e.properties) WHEN 'object' THEN e.properties ELSE '{}' END) AS k(key)"
+    " WHERE e.type = 'identify')"
+    " UNION ALL (SELECT unnest(CAST(CAST(most_common_vals AS text) AS text[])) FROM pg_stats"
+    " WHERE schemaname = 'app' AND tablename = 'trait' AND attname = 'key')"
+    " UNION ALL (SELECT key FROM app.trait LIMIT :limit)) t"
+)
 
 
 def warnings(session: Session, rule: Rule) -> list[str]:
@@ -25,7 +37,8 @@ def warnings(session: Session, rule: Rule) -> list[str]:
     found = []
     for pointer, kind, name in _named(rule, "#/rule"):
         known = events if kind == "event" else traits
-        if name not in known:
+        way = paths.split(name) if kind == "trait" else None
+        if name not in known and (way is None or way[0] not in known):
             near = get_close_matches(name, known, n=3)
             meant = f"; did you mean {', '.join(near)}?" if near else ""
             found.append(f"{pointer}: no {kind} {name!r} was seen lately{meant}")

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from app import pipeline
 from app.db import Sessions
+from app.segments import members, names
 
 EMAIL = "marketing.email"
 
@@ -63,6 +65,26 @@ def test_a_preview_says_whom_a_rule_would_select_and_what_was_meant(
     assert preview({"event": ""}).status_code == 422
     assert preview(rule, token(purposes=("service.operation",))).status_code == 403
     assert preview(rule, token("profiles:read", purposes=(EMAIL,))).status_code == 403
+
+
+def test_a_trait_that_was_said_lately_or_often_is_known_however_many_there_are(
+    sent: Callable[..., None], sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for who, trait in enumerate(["country"] * 3 + ["plan"] * 5 + ["address"]):
+        sent(f"u-{who}", "Order", **{trait: {"city": "Lyon"}})
+    monkeypatch.setattr(names, "LATELY", 2)
+
+    def warned(trait: str) -> bool:
+        with sessions.begin() as session:
+            return bool(names.warnings(session, members.parse({"trait": trait, "op": "exists"})))
+
+    assert not warned("address")  # of the last event
+    assert not warned("address.city")
+    assert warned("plan")  # neither among the last nor the first, and nothing is counted yet
+    with sessions.begin() as session:
+        session.execute(sa.text("ANALYZE app.trait"))
+    assert not warned("plan")
+    assert warned("adress.city")
 
 
 def test_why_somebody_is_in_or_not_is_told_condition_by_condition(
