@@ -10,7 +10,7 @@ goes through exactly once.
 
 import time
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Thread
@@ -36,6 +36,8 @@ from identity.graph import Moved
 
 #: Events in one transaction: enough to share the cost of a commit, few enough to stay quick.
 BATCH = 2_000
+#: So many people in accounts of which something is new does a step ask about beside its own.
+MOST_BESIDE = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +84,13 @@ def step(session: Session, *, limit: int = BATCH) -> Step:
         if listed:
             asks = concerns.of_all(session, listed)
             news = concerns.News(
-                whole=frozenset({*affected, *moved.created, *accounts.beside(session, affected)}),
+                whole=frozenset({*affected, *moved.created}),
                 events=computing.named_in(
                     session, {n for one in asks.values() for n in one.events}, events
                 ),
                 traits={persons[i] for i in changed},
                 computed=updated,
-                groups={persons[i] for i in grouped},
+                groups=_in_accounts(session, asks, events, affected, grouped, persons),
             )
             for segments_asked, people_asked in concerns.portions(listed, asks, news):
                 advance(session, segments_asked, people_asked, moved, now=now)
@@ -117,6 +119,30 @@ def advance(
             session, everything, now=now, people=concerned, merged=merged, split=split
         )
         announce(session, *deltas, now=now)
+
+
+def _in_accounts(
+    session: Session,
+    asks: Mapping[int, concerns.Concerns],
+    events: Iterable[stream.Outline],
+    told_by: Collection[int],
+    grouped: Collection[int],
+    persons: Mapping[int, int],
+) -> set[int]:
+    """Return of whom what segments may use of their accounts may be another now.
+
+    Who speaks of an account, and all who are in one of which a trait changed (`grouped`), or of
+    which these people told a trait. Of more than MOST_BESIDE only the speakers: the others are
+    found by the next look, as one account must not hold up the events of all.
+    """
+    if not any(one.groups for one in asks.values()):
+        return set()
+    found = {persons[i] for i in grouped}
+    if len(found) <= MOST_BESIDE:
+        found |= accounts.beside(session, told_by, most=MOST_BESIDE - len(found))
+    else:
+        found &= {persons[e.identifier_ids[0]] for e in events}
+    return found
 
 
 def announce(session: Session, *deltas: segments.Delta, now: datetime) -> None:
@@ -237,8 +263,11 @@ def after_move(session: Session, moved: Moved) -> None:
     publish(session, _news({}, updated, moved, ()), at=now)
     if due.followed(session):
         due.mark(session, moved.people, now=now)
-    concerned = moved.people | accounts.beside(session, moved.people)
-    advance(session, segments.list_all(session), concerned, moved, now=now)
+    listed = segments.list_all(session)
+    advance(session, listed, moved.people, moved, now=now)
+    asks = concerns.of_all(session, listed)
+    beside = _in_accounts(session, asks, (), moved.people, (), {}) - moved.people
+    advance(session, [s for s in listed if asks[s.id].groups], beside, moved, now=now)
     outbox.follow(session, set(moved.people), now=now)
     work.wake(session)
 

@@ -276,10 +276,11 @@ def _together(rows: Iterable[sa.Row[Any]]) -> Stay:
     )  # fmt: skip
 
 
-def beside(session: Session, told_by: Collection[int]) -> set[int]:
+def beside(session: Session, told_by: Collection[int], *, most: int) -> set[int]:
     """Return the people in accounts of which identifiers of these people told a trait.
 
-    What may be used of an account changes for all of them with what one of these allows.
+    What may be used of an account changes for all of them with what one of these allows. Nobody
+    where there are more than `most`.
     """
     if not told_by:
         return set()
@@ -288,9 +289,10 @@ def beside(session: Session, told_by: Collection[int]) -> set[int]:
         " JOIN identity.current_person i ON i.identifier_id = t.identifier_id"
         " JOIN app.account_member m ON m.account_id = t.account_id"
         " JOIN identity.current_person p ON p.identifier_id = m.identifier_id"
-        " WHERE i.person_id = ANY(CAST(:people AS bigint[]))"
+        " WHERE i.person_id = ANY(CAST(:people AS bigint[])) LIMIT :limit"
     )
-    return set(session.scalars(query, {"people": graph.array(told_by)}))
+    found = set(session.scalars(query, {"people": graph.array(told_by), "limit": most + 1}))
+    return found if len(found) <= most else set()
 
 
 def tellers(session: Session, members_of: Collection[int]) -> set[int]:

@@ -30,9 +30,9 @@ class Concerns:
 class News:
     """Of whom a step brought what.
 
-    `whole` are people who are new, who moved, or whose consent changed, or of those who tell of
-    their accounts: they are asked about for every segment. `events` are people by how their new
-    events are called.
+    `whole` are people who are new, who moved, or whose consent changed: they are asked about for
+    every segment. `events` are people by how their new events are called. `groups` are those of
+    whose accounts something else may be used than before.
     """
 
     whole: frozenset[int]

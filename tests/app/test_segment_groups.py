@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy.orm import Session
 
 from app import pipeline
 from app.db import Sessions
@@ -49,3 +51,61 @@ def test_who_is_in_an_account_is_selected_by_what_may_be_used_of_it(
     assert [size(key) for key in rules] == [2, 1, 0]
     pipeline.refresh_all(sessions)
     assert [size(key) for key in rules] == [2, 1, 0]
+
+
+def test_a_large_account_is_left_to_a_look_and_other_segments_are_not_asked_about_it(
+    server: TestClient,
+    sessions: Sessions,
+    write_key: str,
+    token: Callable[..., dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    header = token(purposes=(EMAIL,))
+    asked: list[tuple[frozenset[str], int]] = []
+    really = pipeline.advance
+
+    def advance(session: Session, listed: Any, concerned: Any, moved: Any, **more: Any) -> None:
+        asked.append((frozenset(one.key for one in listed), len(concerned)))
+        really(session, listed, concerned, moved, **more)
+
+    def say(user: str, agrees: bool = True, **traits: Any) -> None:
+        body = {
+            "userId": user, "groupId": "acme", "traits": traits, "writeKey": write_key,
+            "context": {"consent": {"categoryPreferences": {EMAIL: agrees}}},
+        }  # fmt: skip
+        server.post("/v1/group", json=body).raise_for_status()
+        asked.clear()
+        with sessions.begin() as session:
+            pipeline.step(session)
+
+    def size() -> int:
+        return int(server.get("/v1/segments/gold", headers=header).json()["size"])
+
+    def define(key: str, rule: dict[str, Any]) -> None:
+        body = {"key": key, "name": key, "purpose": EMAIL, "rule": rule}
+        server.post("/v1/segments", json=body, headers=header).raise_for_status()
+
+    monkeypatch.setattr(pipeline, "advance", advance)
+    say("teller", plan="gold")
+    for n in range(7):
+        say(f"member-{n}")
+    define("buyers", {"event": "Order"})
+    say("teller", agrees=False)  # nobody's rule asks what may be used of the account
+    assert asked == [(frozenset({"buyers"}), 1)]
+    say("teller", agrees=True)
+    define("gold", {"group_trait": "plan", "value": "gold"})
+    assert size() == 8
+    say("teller", agrees=False)
+    assert (frozenset({"gold"}), 7) in asked
+    assert all(count == 1 for keys, count in asked if "buyers" in keys)
+    assert size() == 0
+    say("teller", agrees=True)
+    assert size() == 8
+
+    monkeypatch.setattr(pipeline, "MOST_BESIDE", 4)
+    say("teller", agrees=False)
+    assert {count for _, count in asked} == {1}
+    pipeline.refresh_all(sessions)
+    assert size() == 0
+    say("teller", plan="silver")  # who speaks is asked about, of whomever else it is the account
+    assert {count for _, count in asked} == {1}
