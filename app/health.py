@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from app import work
 from app.db import Sessions, unavailable
+from app.destinations import trouble
 from app.events import stream
 from app.events.writer import Writer
 from app.segments import looking
@@ -103,6 +104,7 @@ class _Answer:
     failing: dict[str, datetime]
     stuck: dict[str, tuple[str, datetime]]
     matching: str | None
+    destinations: list[str]
 
 
 def _ask(sessions: Sessions) -> _Answer:
@@ -120,9 +122,11 @@ def _ask(sessions: Sessions) -> _Answer:
         touched = work.waiting(session, stream.MOST_COUNTED)
         failing, stuck = work.failing(session), looking.stuck(session)
         matching = _matching(session)
+        destinations = [f"the destination {name} {why}" for name, why in trouble.of_all(session)]
         return _Answer(
-            row.writable, backlog, touched, row.now, row.worker, failing, stuck, matching
-        )
+            row.writable, backlog, touched, row.now, row.worker, failing, stuck, matching,
+            destinations,
+        )  # fmt: skip
 
 
 def _matching(session: Session) -> str | None:
@@ -156,6 +160,7 @@ def _judge(health: Health, answer: _Answer) -> None:
         health.worries.append(f"the {what} is stuck for {seconds:.0f} s: {why}")
     if answer.matching is not None:
         health.worries.append(answer.matching)
+    health.worries += answer.destinations
     if answer.worker is None:
         health.worries.append("no worker has run yet")
         return

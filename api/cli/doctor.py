@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from api.cli import holding
 from api.cli.session import AsJson, DataDir, opened, settings, show
 from app import work
-from app.destinations import registry, seal, syncing
+from app.destinations import registry, seal, trouble
 from app.errors import DestinationKeyUnusable, JournalUnusable, SuppressionKeyUnusable
 from app.events import stream
 from app.ledger import state
@@ -31,8 +31,6 @@ T = TypeVar("T")
 OLDEST_POSTGRESQL = 160_000
 LEAST_FREE_BYTES = 1_000_000_000
 LARGEST_SKEW_SECONDS = 2.0
-#: How long a message to a destination may wait before somebody should look.
-LATE_SECONDS = 3_600
 
 
 def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
@@ -127,19 +125,17 @@ def _segments(session: Session) -> str:
 
 def _destinations(session: Session) -> str:
     listed = registry.list_all(session)
-    disabled = [one.name for one in listed if not one.enabled]
-    if disabled:
-        raise _Wrong(f"disabled: {', '.join(disabled)}; see /v1/destinations for the reason")
     try:
         for one in listed:
             seal.open_all(one.secret)
     except DestinationKeyUnusable as error:
         raise _Wrong(f"{error}: set PARCOURS_DESTINATION_KEY as where they were made") from error
-    states = syncing.states(session, listed)
-    late = [d.name for d in listed if (states[d.id].backlog_seconds or 0) > LATE_SECONDS]
-    if late:
-        raise _Wrong(f"more than an hour late: {', '.join(late)}; their deliveries say why")
-    return "all enabled, none is late"
+    wrong = [f"{name} {what}" for name, what in trouble.of_all(session, latest=None)]
+    off = [one.name for one in listed if not one.enabled and one.why_disabled is None]
+    wrong += [f"{name} is switched off" for name in off]
+    if wrong:
+        raise _Wrong(f"{'; '.join(wrong)}: `parcours destination list` and `outcomes` say more")
+    return "all enabled, none is late, nobody is held who left"
 
 
 def _held(session: Session, configuration: Settings) -> str:

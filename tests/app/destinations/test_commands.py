@@ -51,7 +51,7 @@ def test_an_operator_registers_looks_corrects_and_sends_again(
     assert (shown["failed"], shown["held"], shown["waiting"]) == (1, 1, 0)
     run("destination", "disable", "there")
     checked = CliRunner().invoke(app, ["doctor", "--json"], env=environment)
-    assert "disabled: there" in checked.stdout
+    assert "there is switched off" in checked.stdout
     run("destination", "enable", "there")
     assert run("destination", "sync", "there", "--full")["queued"] >= 1
     run("destination", "remove", "there")
