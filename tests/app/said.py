@@ -16,11 +16,12 @@ PATHS = ("x", "y", "x", "y", "x.a", "y.a", "x[].a", "x[]", "y[]", "x.a.b", "x.y"
 def values(now: datetime) -> tuple[Any, ...]:
     """Values of every kind, dates as of a moment among them."""
     days = [now + timedelta(days=n) for n in (-40, -3, -1, 2, 6)]
+    soon = (now + timedelta(hours=1)).strftime("%Y-%m-%d %H:%M:%S")
     return (
         None, True, False, 0, 1, 2.5, 10, "a", "Ab", "b", "10", ["a"], {"a": 1}, {"a": "b"},
         [{"a": 1}, {"a": "b"}, 7], [["b"], [{"a": "Ab"}]], {"a": [{"b": 1}, {"b": None}]}, [],
         days[0].isoformat(), days[1].date().isoformat(), days[2].strftime("%Y-%m-%dT%H:%M:%SZ"),
-        days[3].strftime("%Y-%m-%d %H:%M:%S"), days[4].strftime("%Y-%m-%dT%H:%M:%S.000+02:00"),
+        soon, days[4].strftime("%Y-%m-%dT%H:%M:%S.000+02:00"),
         now.date().isoformat(), "2026-02-31", {"a": days[3].date().isoformat()},
     )  # fmt: skip
 

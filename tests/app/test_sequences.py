@@ -79,7 +79,7 @@ def test_who_went_through_a_sequence_is_whom_a_slow_reference_finds(
     purpose = consent.catalogue.purpose(session, PURPOSE)
     everybody = set(model.allowed.values())
     sizes: Counter[tuple[int, str]] = Counter()
-    for _ in range(150):
+    for _ in range(250):
         rule = RULE.validate_python(sequence(made))
         assert isinstance(rule, Sequence)
         wanted = expected(model, rule)
