@@ -2,7 +2,6 @@
 
 import json
 import random
-import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -400,11 +399,3 @@ def test_a_table_of_findings_has_both_languages_and_the_request(told: FindingsRe
     assert table[0]["text_fr"] == told.findings[0].text.fr
     assert table[0]["path"] == told.findings[0].evidence.path
     assert json.loads(table[0]["request"]) == told.findings[0].evidence.request
-
-
-def test_no_french_sentence_has_a_plain_space_where_a_line_must_not_break(
-    told: FindingsResult,
-) -> None:
-    for text in [one.text.fr for one in told.findings] + [told.summary.fr]:
-        assert text is not None
-        assert not re.search(r" [:;%»]|« |\d\.\d", text), text
