@@ -83,7 +83,6 @@ def lake(history: History) -> duckdb.DuckDBPyConnection:
 
 @pytest.fixture(scope="module")
 def told(lake: duckdb.DuckDBPyConnection) -> FindingsResult:
-    """All that is found, nothing left out."""
     return ask(lake, query(each=50))
 
 

@@ -1,12 +1,15 @@
-"""Findings go on where something is odd."""
+"""Findings as a French reader needs them set."""
 
 import re
 
 from app.journeys.findings_answer import FindingsResult
+from tests.app.journeys.test_findings import lake, told
+
+__all__ = ["lake", "told"]
 
 
 def test_no_french_sentence_has_a_plain_space_where_a_line_must_not_break(
-    told: FindingsResult,
+    told: FindingsResult,  # noqa: F811 -- the fixture
 ) -> None:
     for text in [one.text.fr for one in told.findings] + [told.summary.fr]:
         assert text is not None
