@@ -9,7 +9,7 @@ __all__ = ["lake", "told"]
 
 
 def test_no_french_sentence_has_a_plain_space_where_a_line_must_not_break(
-    told: FindingsResult,  # noqa: F811 -- the fixture
+    told: FindingsResult,
 ) -> None:
     for text in [one.text.fr for one in told.findings] + [told.summary.fr]:
         assert text is not None
