@@ -5,6 +5,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from hashlib import sha256
 from uuid import UUID
 
@@ -133,8 +134,8 @@ def test_e60_writers_that_commit_out_of_order_get_one_index_each(
     sealing()
     early, late = sessions(), sessions()
     with early.begin(), late.begin():
-        [first] = consent.record(early, [choice("user_id:early")], received_at=NOW)
-        [second] = consent.record(late, [choice("user_id:late")], received_at=NOW)
+        [first] = consent.record(early, [choice("user_id:early")], received_at=datetime.now(UTC))
+        [second] = consent.record(late, [choice("user_id:late")], received_at=datetime.now(UTC))
         late.commit()
         assert sealing() == 0, "the earlier one is still running"
         people(sessions, 2)
