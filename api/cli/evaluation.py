@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 
 from api.cli.labelled import RECORD, Key, Labelled
 from api.cli.product import add_sources, client, free_port, running
@@ -139,7 +140,9 @@ def _send(url: str, key: str, calls: Iterator[dict[str, Any]]) -> None:
     """Post the calls to the tracking API, and say which it rejects."""
     with httpx.Client(base_url=url, timeout=120, trust_env=False, auth=(key, "")) as tracking:
         while batch := list(islice(calls, REQUEST)):
-            answer = tracking.post("/v1/batch", json={"batch": batch}).raise_for_status().json()
+            # Parquet has dates, decimals and NaN, which only this writes as JSON does.
+            body = msgspec.json.encode({"batch": batch})
+            answer = tracking.post("/v1/batch", content=body).raise_for_status().json()
             for refused in answer["rejected"]:
                 err.print(f"refused: {refused['code']}: {refused['message']}")
 

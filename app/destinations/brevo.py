@@ -101,10 +101,37 @@ class Brevo(Kind):
         found = {record.message_id: Outcome("taken", remote="") for record in nothing}
         records = [record for record in records if record.message_id not in found]
         answers = wire.send_all([_call(setup, record) for record in records])
-        return found | {
+        found |= {
             record.message_id: _outcome(setup, record, answer)
             for record, answer in zip(records, answers, strict=True)
         }
+        return found | _without_attributes(setup, records, found, wire)
+
+
+def _without_attributes(
+    setup: Setup, records: Sequence[Record], found: Mapping[str, Outcome], wire: Wire
+) -> dict[str, Outcome]:
+    """Take those off the lists, and opt those out, whose attributes could not be emptied.
+
+    All the more must nobody write to them. That they could not is told still, or tried again.
+    """
+    refused = [
+        record
+        for record in records
+        if record.intent == "release"
+        and not _deletes(setup, record)
+        and found[record.message_id].state == "refused"
+    ]
+    calls = []
+    for record in refused:
+        call = _call(setup, record)
+        calls.append(replace(call, body={k: v for k, v in call.body.items() if k != "attributes"}))
+    answers = wire.send_all(calls)
+    again = {
+        record.message_id: _outcome(setup, record, answer)
+        for record, answer in zip(refused, answers, strict=True)
+    }
+    return {message: outcome for message, outcome in again.items() if outcome.state == "again"}
 
 
 def _call(setup: Setup, record: Record) -> Call:
@@ -121,7 +148,7 @@ def _call(setup: Setup, record: Record) -> Call:
 
 def _deletes(setup: Setup, record: Record) -> bool:
     released = record.intent == "release" and setup.settings.on_leave == "delete"
-    return record.intent == "forget" or (released)
+    return record.intent == "forget" or released
 
 
 def _new(setup: Setup, record: Record) -> dict[str, Any]:

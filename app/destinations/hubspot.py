@@ -152,8 +152,11 @@ class _Sending:
     def _unsubscribed(
         self, records: Sequence[Record], found: Mapping[str, Outcome]
     ) -> dict[str, Outcome]:
-        """Unsubscribe those who withdrew; who could not be is tried again with the rest."""
-        taken = [r for r in records if r.remote and found[r.message_id].state == "taken"]
+        """Unsubscribe those who withdrew; who could not be is tried again with the rest.
+
+        Also those whose fields could not be emptied: all the more must nobody write to them.
+        """
+        taken = [r for r in records if r.remote and found[r.message_id].state != "again"]
         path = "/communication-preferences/v4/statuses/{}/unsubscribe-all?channel=EMAIL"
         calls = [self._call(path.format(quote(_email(r), safe="")), None) for r in taken]
         answers = self._wire.send_all(calls)

@@ -130,21 +130,29 @@ class _Sending:
     def do_not_contact(
         self, records: Sequence[Record], found: Mapping[str, Outcome]
     ) -> dict[str, Outcome]:
-        """Mark who withdrew, and unmark who agrees anew; who could not be is tried again."""
+        """Mark who withdrew, and unmark who agrees anew; who could not be is tried again.
+
+        Marked are also those whose fields could not be emptied: all the more must nobody write to
+        them.
+        """
         asked = [
-            (record, found[record.message_id], "remove" if record.agreed_again else "add")
+            (record, _marked(record, found[record.message_id]))
             for record in records
             if (record.withdrawn and record.intent == "release") or record.agreed_again
         ]
-        asked = [(r, o, verb) for r, o, verb in asked if o.state == "taken" and o.remote]
+        asked = [(record, number) for record, number in asked if number]
         calls = [
-            self._call("POST", f"{outcome.remote}/dnc/email/{verb}", {"reason": 1})
-            for _, outcome, verb in asked
+            self._call(
+                "POST",
+                f"{number}/dnc/email/{'remove' if record.agreed_again else 'add'}",
+                {"reason": 1},
+            )
+            for record, number in asked
         ]
         answers = self._wire.send_all(calls)
         return {
             record.message_id: by_status(answer)
-            for (record, _, _), answer in zip(asked, answers, strict=True)
+            for (record, _), answer in zip(asked, answers, strict=True)
             if not answer.ok and answer.status != 404
         }
 
@@ -185,6 +193,13 @@ class _Sending:
         base = self._setup.url.rstrip("/") + "/api/contacts"
         url = base + path if path.startswith("?") else f"{base}/{path}"
         return Call(method, url, body, self._headers)
+
+
+def _marked(record: Record, outcome: Outcome) -> str | None:
+    """Return the contact that is marked, or not any more, after this outcome."""
+    if outcome.state == "refused" and not record.agreed_again:
+        return _id(record)
+    return outcome.remote if outcome.state == "taken" else None
 
 
 def _id(record: Record) -> str:

@@ -24,6 +24,10 @@ NOT_THERE = frozenset(
 )
 #: What a field that may not be empty says of who has left.
 LEFT = "-"
+#: A field that is required is refused empty by this code; others that cannot be null by others.
+REQUIRED = "REQUIRED_FIELD_MISSING"
+#: So often is a record written again, with other fields empty in another way.
+MOST_TRIES = 10
 #: Whose token it is: the domain, the client and its secret.
 _Client = tuple[str, str, str]
 NAME = r"^[A-Za-z]\w{0,79}$"
@@ -156,36 +160,74 @@ class _Sending:
         found = self._deleted_by_external_id([r for r in gone if _external(r)])
         ids = ",".join(str(r.remote) for r in known)
         call = self._call("DELETE", f"/composite/sobjects?ids={ids}&allOrNone=false", None)
-        deleted = self._collection(known, call, taking_back=True)
+        deleted, _ = self._collection(known, call, taking_back=True)
         found |= {m: replace(o, remote="") for m, o in deleted.items()}
         cleared, unknown = self._looked_up(cleared)
         found |= unknown
-        body = _body([_cleared(self._setup, record) for record in cleared])
-        call = self._call("PATCH", "/composite/sobjects", body)
-        found |= self._collection(cleared, call, taking_back=True)
+        empty = {record.message_id: _cleared(self._setup, record) for record in cleared}
+        found |= self._saved(cleared, "/composite/sobjects", empty, taking_back=True)
         held = [record for record in records if record.intent == "hold"]
         settings = self._setup.settings
-        call = self._call(
-            "PATCH",
-            f"/composite/sobjects/{settings.object}/{settings.external_id}",
-            _body([_upsert(self._setup, record) for record in held]),
-        )
-        found |= self._collection(held, call)
+        path = f"/composite/sobjects/{settings.object}/{settings.external_id}"
+        made = {record.message_id: _upsert(self._setup, record) for record in held}
+        found |= self._saved(held, path, made)
         return [found[record.message_id] for record in records]
+
+    def _saved(
+        self,
+        records: Sequence[Record],
+        path: str,
+        bodies: dict[str, dict[str, Any]],
+        *,
+        taking_back: bool = False,
+    ) -> dict[str, Outcome]:
+        """Write records, those again whose empty fields cannot be null: Salesforce names them.
+
+        A checkbox becomes false. Of who has left a field that is required says LEFT, and one that
+        takes nothing of this stays: the others are emptied and the opt-out is set all the same, and
+        the outcome says which stayed.
+        """
+        found: dict[str, Outcome] = {}
+        stayed: dict[str, list[str]] = {}
+        left = list(records)
+        for _ in range(MOST_TRIES):
+            call = self._call("PATCH", path, _body([bodies[r.message_id] for r in left]))
+            outcomes, refused = self._collection(left, call, taking_back=taking_back)
+            found |= outcomes
+            again = []
+            for record in left:
+                body, errors = bodies[record.message_id], refused.get(record.message_id, ())
+                changed, names = _otherwise_empty(body, record, errors, taking_back)
+                stayed.setdefault(record.message_id, []).extend(names)
+                if changed:
+                    again.append(record)
+            if not (left := again):
+                break
+        for message, names in stayed.items():
+            if names and found[message].state == "taken":
+                reason = f"could not be emptied: {', '.join(sorted(names))}"[:200]
+                found[message] = replace(found[message], state="refused", reason=reason)
+        return found
 
     def _collection(
         self, records: Sequence[Record], call: Call, *, taking_back: bool = False
-    ) -> dict[str, Outcome]:
-        """Send a collection; its results are in the order of the records."""
+    ) -> tuple[dict[str, Outcome], dict[str, list[Any]]]:
+        """Send a collection, and return the outcomes, and the errors of those that were refused.
+
+        Its results are in the order of the records.
+        """
         if not records:
-            return {}
+            return {}, {}
         answer = self._wire.send(call)
         results = answer.json()
         if not answer.ok or not isinstance(results, list) or len(results) != len(records):
-            return dict.fromkeys((r.message_id for r in records), _whole(answer))
-        return {
-            record.message_id: _result(result, record, taking_back)
-            for record, result in zip(records, results, strict=True)
+            return dict.fromkeys((r.message_id for r in records), _whole(answer)), {}
+        pairs = list(zip(records, results, strict=True))
+        found = {r.message_id: _result(result, r, taking_back) for r, result in pairs}
+        return found, {
+            r.message_id: result.get("errors") or []
+            for r, result in pairs
+            if found[r.message_id].state == "refused"
         }
 
     def _looked_up(self, records: Sequence[Record]) -> tuple[list[Record], dict[str, Outcome]]:
@@ -256,6 +298,32 @@ def _cleared(setup: Setup, record: Record) -> dict[str, Any]:
     if settings.opt_out and record.withdrawn:
         made[settings.opt_out] = True
     return made
+
+
+def _otherwise_empty(
+    body: dict[str, Any], record: Record, errors: Sequence[Any], taking_back: bool
+) -> tuple[bool, list[str]]:
+    """Empty the mapped fields that these errors name in the next way there is.
+
+    Say whether anything of the body is otherwise now, and which fields are left as they are.
+    """
+    changed, stayed = False, []
+    for error in errors:
+        for name in error.get("fields") or ():
+            if name not in record.fields or name not in body:
+                continue
+            value, required = body[name], error.get("statusCode") == REQUIRED
+            if value is None and not required:
+                body[name] = False
+            elif taking_back and value in (None, False):
+                body[name] = LEFT
+            elif taking_back:
+                del body[name]
+                stayed.append(name)
+            else:
+                continue
+            changed = True
+    return changed, stayed
 
 
 def _value(value: Any) -> Any:

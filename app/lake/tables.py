@@ -19,16 +19,6 @@ class LakePart(Base):
     copied_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
 
 
-class LakeMerge(Base):
-    """A file that was put together with others into one, which holds the same events."""
-
-    __tablename__ = "lake_merge"
-
-    source: Mapped[str] = mapped_column(primary_key=True)
-    file: Mapped[str]
-    merged_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
-
-
 class LakeRemoval(Base):
     """An event that was deleted and may still be in a file: no reader of the lake sees it.
 

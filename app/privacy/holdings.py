@@ -47,7 +47,6 @@ HERE: dict[str, str] = {
     "app.vault_event": "what officers did",
     "app.breach": "numbers, of nobody",
     "app.breach_event": "numbers, of nobody",
-    "app.lake_merge": "names of files",
     "app.lake_part": "files, which are written anew",
     "app.lake_removal": "ids of events, until the files are written anew",
     **dict.fromkeys(

@@ -14,12 +14,17 @@ class SalesforceApi(Crm):
     secrets = {"client_id": "3MVG9", "client_secret": "8A4BE"}
     most = 200
     known = frozenset({"LastName", "FirstName", "Email", "HasOptedOutOfEmail", "Pros__c"})
+    boxes = frozenset({"HasOptedOutOfEmail", "Pros__c"})
+    texts = frozenset({"LastName", "FirstName", "Email"})
     base = "/services/data/v66.0"
 
     def __init__(self) -> None:
         super().__init__()
         self.token = "00D-1"
         self.tokens = 0
+        #: What an organisation has made required, and what a rule of it lets nobody change.
+        self.demanded: frozenset[str] = frozenset()
+        self.fixed: frozenset[str] = frozenset()
 
     def authorized(self, headers: dict[str, str]) -> bool:
         return headers.get("authorization") == f"Bearer {self.token}"
@@ -78,8 +83,9 @@ class SalesforceApi(Crm):
         number = self._external(one["Parcours_Id__c"])
         new = number is None
         number = number or f"003{next(self.ids):012d}AAA"
-        merged = {**self.contacts.get(number, {}), **self._fields(one)}
-        wrong = self._wrong(one, merged)
+        before = self.contacts.get(number, {})
+        merged = {**before, **self._fields(one)}
+        wrong = self._wrong(one, merged, before)
         if wrong:
             return {"success": False, "errors": [wrong]}
         self.contacts[number] = merged
@@ -90,8 +96,9 @@ class SalesforceApi(Crm):
         if number not in self.contacts:
             gone = {"statusCode": "ENTITY_IS_DELETED", "message": "deleted", "fields": []}
             return {"success": False, "errors": [gone]}
-        merged = {**self.contacts[number], **self._fields(one)}
-        wrong = self._wrong(one, merged)
+        before = self.contacts[number]
+        merged = {**before, **self._fields(one)}
+        wrong = self._wrong(one, merged, before)
         if wrong:
             return {"success": False, "errors": [wrong]}
         self.contacts[number] = merged
@@ -101,17 +108,31 @@ class SalesforceApi(Crm):
         assert one["attributes"] == {"type": "Contact"}
         return {k: v for k, v in one.items() if k != "attributes"}
 
-    def _wrong(self, one: dict[str, Any], merged: dict[str, Any]) -> Any:
-        unknown = one.keys() - self.known - {"attributes", "Parcours_Id__c"}
-        if unknown:
-            return {"statusCode": "INVALID_FIELD", "message": "", "fields": sorted(unknown)}
-        if not merged.get("LastName"):
-            return {
-                "statusCode": "REQUIRED_FIELD_MISSING", "message": "", "fields": ["LastName"],
-            }  # fmt: skip
-        if "!" in str(one.get("Email")):
-            return {"statusCode": "INVALID_EMAIL_ADDRESS", "message": "", "fields": ["Email"]}
-        return None
+    def _wrong(self, one: dict[str, Any], merged: dict[str, Any], before: Any) -> Any:
+        """The first thing that is wrong with a record, as Salesforce names it."""
+        given = one.keys() - {"attributes", "Parcours_Id__c"}
+        lacks = {n for n in self.demanded & given if not one[n]} or (
+            set() if merged.get("LastName") else {"LastName"}
+        )
+        mail = one.get("Email")
+        wrong = {
+            "INVALID_FIELD": given - self.known,
+            # There is no checkbox without a value.
+            "INVALID_TYPE_ON_FIELD_IN_RECORD": {
+                n for n in self.boxes & given if not isinstance(one[n], bool)
+            },
+            "JSON_PARSER_ERROR": {n for n in self.texts & given if isinstance(one[n], bool)},
+            "REQUIRED_FIELD_MISSING": lacks,
+            "FIELD_CUSTOM_VALIDATION_EXCEPTION": {
+                n for n in self.fixed & given if before and one[n] != before.get(n)
+            },
+            "INVALID_EMAIL_ADDRESS": {"Email"} if mail and ("!" in mail or "@" not in mail) else (),
+        }
+        return next(
+            ({"statusCode": code, "message": "", "fields": sorted(names)}
+             for code, names in wrong.items() if names),
+            None,
+        )  # fmt: skip
 
     def holds(self) -> list[dict[str, Any]]:
         names = {"LastName": "lastname", "FirstName": "firstname", "Email": "email",
@@ -123,7 +144,7 @@ class SalesforceApi(Crm):
         self.opted_out = {
             c["Parcours_Id__c"] for c in self.contacts.values() if c.get("HasOptedOutOfEmail")
         }
-        return [one for one in found if one != {"lastname": "-"}]
+        return [one for one in found if one != {"lastname": "-", "pros": False}]
 
 
 class MauticApi(Crm):

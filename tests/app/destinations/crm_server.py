@@ -25,6 +25,8 @@ class Crm:
     secrets: dict[str, str] = {}
     #: How many records one request may hold.
     most = 100
+    #: The fields that contacts have.
+    known: frozenset[str] = frozenset()
 
     def __init__(self) -> None:
         self.contacts: dict[str, dict[str, Any]] = {}

@@ -147,6 +147,46 @@ def test_who_is_erased_is_deleted_there_and_named_nowhere_here(
     assert people.get(f"/v1/destinations/{number}")["held"] == 1
 
 
+def test_who_withdraws_is_opted_out_though_a_field_is_not_there_any_more(
+    people: World, crm: Crm
+) -> None:
+    """Somebody deleted it at the receiver: the record cannot be emptied as it was filled."""
+    join(people, "ada")
+    number = register(people, crm, **OPT_OUT[crm.kind])
+    people.settle()
+    crm.known = frozenset(crm.known - {"pros", "PROS", "Pros__c"})
+    people.say("ada", "withdrawn", "marketing.email")
+    people.settle()
+    crm.holds()
+    assert len(crm.opted_out) == 1
+    assert len(people.outcomes(number, state="failed")) == 1, "and somebody is told"
+
+
+def test_what_an_organisation_lets_nobody_empty_holds_up_neither_the_rest_nor_the_opt_out(
+    people: World,
+) -> None:
+    """Salesforce refuses a record for one field; who withdraws must not stay whole for it."""
+    with serving(SalesforceApi()) as crm:
+        assert isinstance(crm, SalesforceApi)
+        join(people, "ada")
+        number = register(people, crm, **OPT_OUT["salesforce"])
+        people.settle()
+        crm.demanded, crm.fixed = frozenset({"Email"}), frozenset({"FirstName"})
+        people.say("ada", "withdrawn", "marketing.email")
+        people.settle()
+        [record] = crm.contacts.values()
+        assert record["HasOptedOutOfEmail"] is True
+        assert (record["LastName"], record["Pros__c"]) == ("-", False)
+        [failed] = people.outcomes(number, state="failed")
+        assert failed[2] == "could not be emptied: Email, FirstName"
+        crm.demanded, crm.fixed = frozenset({"FirstName"}), frozenset()
+        people.post(f"/v1/destinations/{number}/replay")
+        people.settle()
+        assert (record := next(iter(crm.contacts.values())))["FirstName"] == "-"
+        assert record["Email"] is None
+        assert people.outcomes(number, state="failed") == []
+
+
 @pytest.mark.parametrize("on_leave", ["clear", pytest.param("delete", marks=pytest.mark.long)])
 def test_what_arrived_is_taken_back_though_the_answer_was_lost(
     people: World, crm: Crm, on_leave: str
