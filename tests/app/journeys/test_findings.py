@@ -1,6 +1,5 @@
 """Findings: what is planted is told, with figures that come again; what is not is not."""
 
-import json
 import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -11,7 +10,6 @@ import pytest
 from pydantic import ValidationError
 
 from app.errors import BucketInvalid, DefinitionInvalid
-from app.journeys.answer_rows import rows as rows_of
 from app.journeys.asked import FORMS, FindingsIn
 from app.journeys.definition import Journey, definition_hash
 from app.journeys.findings import SOURCES, people
@@ -83,6 +81,7 @@ def lake(history: History) -> duckdb.DuckDBPyConnection:
 
 @pytest.fixture(scope="module")
 def told(lake: duckdb.DuckDBPyConnection) -> FindingsResult:
+    """All that is found, nothing left out."""
     return ask(lake, query(each=50))
 
 
@@ -390,11 +389,3 @@ def test_a_question_with_a_long_window_can_be_asked_again(window: str) -> None:
     asked = query(window=window)
     again = FindingsQuery.model_validate(asked.model_dump(mode="json", by_alias=True))
     assert (again, definition_hash(again)) == (asked, definition_hash(asked))
-
-
-def test_a_table_of_findings_has_both_languages_and_the_request(told: FindingsResult) -> None:
-    table = rows_of({"kind": "findings", "result": told.model_dump(mode="json")})
-    assert len(table) == len(told.findings)
-    assert table[0]["text_fr"] == told.findings[0].text.fr
-    assert table[0]["path"] == told.findings[0].evidence.path
-    assert json.loads(table[0]["request"]) == told.findings[0].evidence.request
