@@ -3,7 +3,7 @@
 import json
 import re
 
-from app.journeys.answer_rows import rows_of
+from app.journeys.answer_rows import rows as rows_of
 from app.journeys.findings_answer import FindingsResult
 from tests.app.journeys.test_findings import lake, told
 
