@@ -12,6 +12,7 @@ from app.journeys import catalogue
 from app.journeys.answer_rows import Row, rows
 from app.journeys.asked import DEFAULT_PURPOSE, FORMS
 from app.journeys.telling import told
+from app.journeys.wording import Wording
 
 #: What a console shows of a table that is wider than it.
 COLUMNS = {
@@ -47,7 +48,7 @@ def analyse(
         ),
     ] = None,
     language: Annotated[
-        Literal["fr", "en"], typer.Option(help="Of sentences and titles on the console.")
+        Literal["fr", "en"], typer.Option(help="Of sentences on the console, and of pictures.")
     ] = "en",
     data_dir: DataDir = None,
     as_json: AsJson = False,
@@ -77,13 +78,13 @@ def analyse(
             as_of=asked.as_of,
         )
     if out is not None:
-        _write(answer, out)
+        _write(answer, out, Wording.of(found, language))
         err.print(f"wrote {out}", highlight=False)
     if as_json or out is None:
         _print(answer, language, as_json)
 
 
-def _write(answer: dict[str, Any], out: Path) -> None:
+def _write(answer: dict[str, Any], out: Path, say: Wording) -> None:
     from app.journeys import (  # noqa: PLC0415  # for writing alone
         answer_book,
         answer_csv,
@@ -92,7 +93,7 @@ def _write(answer: dict[str, Any], out: Path) -> None:
     )
 
     if out.suffix == ".svg":
-        out.write_text(pictures.draw(answer), encoding="utf-8")
+        out.write_text(pictures.draw(answer, say), encoding="utf-8")
     elif out.suffix == ".json":
         drawn = vega.specification(answer)
         out.write_text(json.dumps(drawn, ensure_ascii=False, indent=2), encoding="utf-8")

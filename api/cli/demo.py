@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import httpx
 import typer
@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import consent
+from api.cli import demo_pictures as pictures
 from api.cli import demo_report as report
 from api.cli.product import add_sources, client, free_port, running
 from api.cli.session import opened
@@ -48,6 +49,11 @@ def demo(
         Path | None,
         typer.Option("--data-dir", help="Keep the data here, not thrown away."),
     ] = None,
+    out: Annotated[Path, typer.Option(help="Where the pictures go.")] = Path("demo"),
+    language: Annotated[
+        Literal["fr", "en"] | None,
+        typer.Option(help="Of the pictures; that of the machine if it is not said."),
+    ] = None,
 ) -> None:
     """Show the product on a retailer's year: loads it through a real SDK, resolves, reports.
 
@@ -60,7 +66,10 @@ def demo(
         home = data_dir or Path(scratch)
         Path(scratch).chmod(0o755)
         with running(home, free_port(port), environment=QUIET) as url, listening() as crm:
-            _show(console, Settings(data_dir=home, public_url=url), url, crm, people, seed)
+            settings = Settings(data_dir=home, public_url=url)
+            api = _show(console, settings, url, crm, people, seed)
+            drawn = pictures.write(api, retailer.PICTURES, out, language or pictures.spoken())
+            report.pictures(console, drawn)
             if stay:
                 console.print("\nThe server goes on; Ctrl-C stops it and throws the data away.")
                 print(f"ready {url}", flush=True)  # noqa: T201  # for whoever waits for it
@@ -74,8 +83,8 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
 
 def _show(
     console: Console, settings: Settings, url: str, crm: Receiver, people: int, seed: int
-) -> None:
-    """Load the demonstration and print what came of it."""
+) -> httpx.Client:
+    """Load the demonstration and print what came of it; return who asks the API."""
     with opened(settings) as sessions:
         with sessions() as session:
             purposes = sorted(consent.catalogue.purposes(session))
@@ -110,6 +119,7 @@ def _show(
     report.matrix(console, api.post("/v1/analyses/matrix", json={"journey": "retail-purchase"}))
     report.consent(console, api)
     report.addresses(console, url)
+    return api
 
 
 def _quality(

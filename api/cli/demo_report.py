@@ -1,5 +1,8 @@
 """Prints what the demonstration found, as tables that need no manual."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import httpx
 from rich.console import Console
 from rich.table import Table
@@ -88,7 +91,12 @@ def matrix(console: Console, answer: httpx.Response) -> None:
     body = answer.raise_for_status().json()
     result = body["result"]
     channels = [c["id"] for c in result["channels"]]
-    table = _table("Journey: people by stage and channel", "stage", *channels, "all")
+    table = _table(
+        "Journey: people by stage and channel",
+        "stage",
+        *(c["name"]["en"] for c in result["channels"]),
+        "all",
+    )
     cells = {(c["stage"], c["channel"]): c for c in result["cells"]}
     marks = {"planned_not_observed": "?", "observed_not_planned": "!"}
     for stage in result["stages"]:
@@ -116,6 +124,13 @@ def addresses(console: Console, url: str) -> None:
     table.add_row("OpenAPI", f"{url}/openapi.json")
     table.add_row("health", f"{url}/readyz")
     console.print(table)
+
+
+def pictures(console: Console, files: Sequence[Path]) -> None:
+    """Print where the pictures are."""
+    console.print("\n[bold]Pictures[/bold], all of them on the last, a page for a browser:")
+    for file in files:
+        console.print(f"  {file}", highlight=False, soft_wrap=True)
 
 
 def _scope(body: dict[str, object]) -> str:

@@ -1,4 +1,4 @@
-"""What the demonstration's retailer has set up: its segment, its journey map, its funnel."""
+"""What the demonstration's retailer has set up: segments, journey map, questions about it."""
 
 from typing import Any
 
@@ -42,95 +42,137 @@ SEGMENTS: tuple[dict[str, Any], ...] = (
     },
 )
 
-CHANNELS = {"web": "web", "app": "app", "shop": "shop", "call_centre": "phone", "email": "email"}
+CHANNELS: tuple[dict[str, Any], ...] = (
+    {"id": "web", "name": {"en": "Website", "fr": "Site"}, "family": "remote", "effort_rank": 1},
+    {"id": "app", "name": {"en": "App", "fr": "Application"}, "family": "remote", "effort_rank": 1},
+    {"id": "shop", "name": {"en": "Shop", "fr": "Magasin"}, "family": "face to face",
+     "effort_rank": 4},
+    {"id": "phone", "name": {"en": "Telephone", "fr": "Téléphone"}, "family": "live, remote",
+     "effort_rank": 3},
+    {"id": "email", "name": {"en": "E-mail", "fr": "E-mail"}, "family": "remote", "effort_rank": 1},
+)  # fmt: skip
+#: The source whose events are of a channel, where they are not called alike.
+_SOURCE = {"phone": "call_centre"}
+
+_ADVICE = {"event": "Call Started", "prop": "reason", "value": "advice"}
+_COMPLAINT = {"event": "Call Started", "prop": "reason", "op": "ne", "value": "advice"}
+_PAGES: list[dict[str, Any]] = [{"type": "page"}, {"event": "Catalogue Viewed"}]
+_SCREENS: list[dict[str, Any]] = [{"type": "screen"}, {"event": "Catalogue Viewed"}]
+_MAIL: list[dict[str, Any]] = [{"event": "Email Opened"}, {"event": "Email Link Clicked"}]
+
+#: Stage, channels, kind, the events that show it, its names, and where it is not in the plan: the
+#: matrix shows where what the retailer believes of its journey is mistaken.
+_POINTS: tuple[tuple[str, str, str, Any, str, str, str], ...] = (
+    ("discover", "web app", "ad", [{"event": "Campaign Clicked"}],
+     "Advertisement", "Publicité", ""),
+    ("discover", "web", "pages", _PAGES, "Site pages", "Pages du site", ""),
+    ("discover", "app", "pages", _SCREENS, "App screens", "Écrans de l'application", ""),
+    ("discover", "email", "newsletter", _MAIL, "Newsletter", "Lettre d'information", ""),
+    ("consider", "web app", "product", [{"event": "Product Viewed"}],
+     "Product page", "Fiche produit", ""),
+    ("consider", "web app", "search", [{"event": "Products Searched"}], "Search", "Recherche", ""),
+    ("consider", "shop", "visit", [{"event": "Shop Visited"}],
+     "Visit of a shop", "Visite en magasin", ""),
+    ("consider", "phone", "advice", [_ADVICE], "Call for advice", "Appel pour un conseil", "phone"),
+    ("buy", "web app", "basket", [{"event": "Product Added"}], "Basket", "Panier", ""),
+    ("buy", "web app", "checkout", [{"event": "Checkout Started"}],
+     "Checkout", "Commande commencée", ""),
+    ("buy", "web app", "refused", [{"event": "Payment Failed"}],
+     "Payment refused", "Paiement refusé", "web app"),
+    ("buy", "web app", "order", [{"event": "Order Completed"}], "Order", "Commande", ""),
+    ("buy", "shop", "till", [{"event": "Order Completed"}], "Till", "Caisse", ""),
+    ("buy", "phone", "order", [{"event": "Order Completed"}],
+     "Order by telephone", "Commande par téléphone", "phone"),
+    ("receive", "web app", "shipped", [{"event": "Order Shipped"}],
+     "Parcel sent", "Colis expédié", "app"),
+    ("receive", "email", "shipped", [{"event": "Order Shipped"}],
+     "Parcel sent, by mail", "Colis expédié, par mail", ""),
+    ("receive", "web app shop", "delivered", [{"event": "Order Delivered"}],
+     "Parcel delivered", "Colis livré", "app shop"),
+    ("receive", "shop", "pick-up", [{"event": "Order Picked Up"}],
+     "Pick-up in a shop", "Retrait en magasin", "shop"),
+    ("support", "phone", "call", [_COMPLAINT], "Call for help", "Appel à l'aide", ""),
+    ("support", "phone", "ticket", [{"event": "Ticket Closed"}],
+     "Answer to a request", "Réponse à une demande", ""),
+    ("support", "web app shop phone", "return", [{"event": "Order Returned"}],
+     "Something sent back", "Retour d'un article", "web app shop"),
+    ("loyal", "web app", "review", [{"event": "Review Submitted"}], "Review", "Avis", "app"),
+    ("loyal", "shop", "card", [{"event": "Loyalty Card Used"}],
+     "Loyalty card", "Carte de fidélité", ""),
+)  # fmt: skip
+
+#: What the retailer's people say of touchpoints; what is computed stands beside it.
+_SAID: dict[str, dict[str, Any]] = {
+    "refused-web": {"assessment": {"declared": "rupture", "by": "workshop"}},
+    "delivered-web": {"assessment": {"declared": "enchantment", "by": "workshop"},
+                      "moment_of_truth": True},
+    "call-phone": {"assessment": {"declared": "irritant", "by": "workshop"},
+                   "moment_of_truth": True},
+}  # fmt: skip
 
 
 def _touchpoints() -> list[dict[str, Any]]:
     """Return the map: which event of which source is which stage's touchpoint."""
-    stages: dict[str, list[dict[str, Any]]] = {
-        "discover": [
-            {"type": "page"},
-            {"type": "screen"},
-            {"event": "Campaign Clicked"},
-            {"event": "Catalogue Viewed"},
-            {"event": "Email Opened"},
-            {"event": "Email Link Clicked"},
-        ],
-        "consider": [
-            {"event": "Product Viewed"},
-            {"event": "Products Searched"},
-            {"event": "Shop Visited"},
-            {"event": "Call Started", "prop": "reason", "value": "advice"},
-        ],
-        "buy": [
-            {"event": "Product Added"},
-            {"event": "Checkout Started"},
-            {"event": "Payment Failed"},
-            {"event": "Order Completed"},
-        ],
-        "receive": [
-            {"event": "Order Shipped"},
-            {"event": "Order Delivered"},
-            {"event": "Order Picked Up"},
-        ],
-        "support": [
-            {"event": "Call Started", "prop": "reason", "op": "ne", "value": "advice"},
-            {"event": "Order Returned"},
-            {"event": "Ticket Closed"},
-        ],
-        "loyal": [{"event": "Review Submitted"}, {"event": "Loyalty Card Used"}],
-    }
     return [
         {
-            "id": f"{stage}-{channel}",
+            "id": f"{kind}-{channel}",
             "stage": stage,
             "channel": channel,
-            "match": {"source": source, "any": rules},
-            "planned": (stage, channel) in PLANNED,
+            "match": {"source": _SOURCE.get(channel, channel), "any": rules},
+            "planned": channel not in unplanned.split(),
+            "name": _named(channel, channels, english, french),
+            **_SAID.get(f"{kind}-{channel}", {}),
         }
-        for stage, rules in stages.items()
-        for source, channel in CHANNELS.items()
+        for stage, channels, kind, rules, english, french, unplanned in _POINTS
+        for channel in channels.split()
     ]
 
 
-#: What the retailer believes its journey to be; the matrix shows where it is mistaken.
-PLANNED = {
-    ("discover", "web"),
-    ("discover", "app"),
-    ("discover", "email"),
-    ("consider", "web"),
-    ("consider", "app"),
-    ("consider", "shop"),
-    ("buy", "web"),
-    ("buy", "app"),
-    ("buy", "shop"),
-    ("receive", "web"),
-    ("receive", "email"),
-    ("support", "phone"),
-    ("loyal", "shop"),
-    ("loyal", "web"),
-}
+def _named(channel: str, channels: str, english: str, french: str) -> dict[str, str]:
+    """Name a touchpoint, with its channel where there is one of that name on several."""
+    if channel == channels or channel == channels.split()[0]:
+        return {"en": english, "fr": french}
+    [name] = [one["name"] for one in CHANNELS if one["id"] == channel]
+    return {"en": f"{english}, {name['en'].lower()}", "fr": f"{french}, {name['fr'].lower()}"}
+
+
+def _stage(order: int, identifier: str, phase: str, english: str, french: str) -> dict[str, Any]:
+    name = {"en": english, "fr": french}
+    return {"id": identifier, "name": name, "order": order, "phase": phase}
+
 
 JOURNEY: dict[str, Any] = {
     "key": "retail-purchase",
     "name": {"en": "From discovery to loyalty", "fr": "De la découverte à la fidélité"},
     "purpose": "analytics.audience",
     "stages": [
-        {"id": "discover", "name": {"en": "Discover", "fr": "Je découvre"}, "order": 1},
-        {"id": "consider", "name": {"en": "Consider", "fr": "Je compare"}, "order": 2},
-        {"id": "buy", "name": {"en": "Buy", "fr": "J'achète"}, "order": 3},
-        {"id": "receive", "name": {"en": "Receive", "fr": "Je reçois"}, "order": 4},
-        {"id": "support", "name": {"en": "Get help", "fr": "Je demande de l'aide"}, "order": 5},
-        {"id": "loyal", "name": {"en": "Come back", "fr": "Je reviens"}, "order": 6},
+        _stage(1, "discover", "before", "Discover", "Je découvre"),
+        _stage(2, "consider", "before", "Consider", "Je compare"),
+        _stage(3, "buy", "during", "Buy", "J'achète"),
+        _stage(4, "receive", "during", "Receive", "Je reçois"),
+        _stage(5, "support", "after", "Get help", "Je me fais aider"),
+        _stage(6, "loyal", "after", "Come back", "Je reviens"),
     ],
-    "channels": [
-        {"id": "web"},
-        {"id": "app"},
-        {"id": "shop"},
-        {"id": "phone"},
-        {"id": "email"},
-    ],
+    "channels": list(CHANNELS),
     "touchpoints": _touchpoints(),
+    # The way the retailer wants an online order to go.
+    "target": {
+        "nodes": [
+            {"touchpoint": "basket-web", "repeatable": True},
+            "checkout-web",
+            "order-web",
+            {"touchpoint": "shipped-web", "optional": True},
+            "delivered-web",
+        ],
+        "edges": [
+            {"from": "basket-web", "to": "checkout-web", "max_delay": "P1D"},
+            {"from": "checkout-web", "to": "order-web", "max_delay": "PT2H"},
+            {"from": "order-web", "to": "delivered-web", "max_delay": "P5D"},
+        ],
+        "forbidden": ["refused-web", "call-phone"],
+        "inactivity": "P30D",
+    },
+    "value": {"match": {"event": "Order Completed"}, "prop": "revenue"},
 }
 
 FUNNEL: dict[str, Any] = {
@@ -144,4 +186,41 @@ FUNNEL: dict[str, Any] = {
     ],
     "window": "P30D",
     "entry": "best",
+}
+
+#: The questions that the demonstration draws, by the name of the picture.
+PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
+    "matrix": ("matrix", {"journey": "retail-purchase"}),
+    "funnel": ("funnel", FUNNEL),
+    "sankey": (
+        "paths",
+        {
+            "journey": "retail-purchase",
+            "start": {"event": "Product Viewed"},
+            "label": "touchpoint",
+            "max_depth": 4,
+            "inactivity": "P30D",
+        },
+    ),
+    "channels": ("switches", {"journey": "retail-purchase"}),
+    "lost": (
+        "drop-off",
+        {
+            "journey": "retail-purchase",
+            "at_stake": {"match": {"event": "Checkout Started"}, "prop": "value"},
+        },
+    ),
+    "friction": (
+        "friction",
+        {
+            "journey": "retail-purchase",
+            "failure": {"event": "Payment Failed"},
+            "surveys": [
+                {"instrument": "csat", "match": {"event": "Ticket Closed"}, "prop": "satisfaction"}
+            ],
+        },
+    ),
+    "target": ("conformance", {"journey": "retail-purchase"}),
+    "time": ("time-to-convert", FUNNEL),
+    "retention": ("retention", {"start": {"event": "Order Completed"}}),
 }

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from fastapi import Path, Request
+from fastapi import Path, Query, Request
 from fastapi.responses import Response
 
 from api.auth import state_purpose
@@ -14,18 +14,19 @@ from api.resource import Resource
 from api.routes.analyses import AUTH, Reader, may_read_traits
 from app.errors import AnalysisNotFound, AnswerNotDrawn, PurposeNotAllowed
 from app.journeys import answer_book, answer_csv, pictures, questions, sheet_cells, vega
+from app.journeys.wording import Wording
 
 router = Resource(prefix="/v1/analyses", tags=["journeys"])
 
 #: By the ending of the name: the media type, and what writes it.
-FORMS: dict[str, tuple[str, Callable[[dict[str, Any]], bytes]]] = {
-    "csv": (answer_csv.MEDIA_TYPE, answer_csv.write),
-    "svg": ("image/svg+xml", lambda answer: pictures.draw(answer).encode()),
+FORMS: dict[str, tuple[str, Callable[[dict[str, Any], Wording], bytes]]] = {
+    "csv": (answer_csv.MEDIA_TYPE, lambda answer, _: answer_csv.write(answer)),
+    "svg": ("image/svg+xml", lambda answer, say: pictures.draw(answer, say).encode()),
     "vl.json": (
         "application/vnd.vegalite.v5+json",
-        lambda answer: json.dumps(vega.specification(answer), ensure_ascii=False).encode(),
+        lambda answer, _: json.dumps(vega.specification(answer), ensure_ascii=False).encode(),
     ),
-    "xlsx": (sheet_cells.MEDIA_TYPE, answer_book.write),
+    "xlsx": (sheet_cells.MEDIA_TYPE, lambda answer, _: answer_book.write(answer)),
 }
 #: What draws, and not of every kind of analysis.
 DRAWN = ("svg", "vl.json")
@@ -50,6 +51,7 @@ def export_answer(
         Literal["csv", "svg", "vl.json", "xlsx"],
         Path(description="A table, a picture, a Vega-Lite specification, a workbook."),
     ],
+    language: Annotated[Literal["fr", "en"], Query(description="Of a picture.")] = "en",
 ) -> Response:
     """Answer the question again, as of its time, as a file.
 
@@ -70,13 +72,14 @@ def export_answer(
     )
     if answer["query_id"] != query_id:
         answer["warnings"] = [*answer["warnings"], analyses.CHANGED]
-    return _file(answer, form)
+    say = Wording.of(getattr(question, "journey", None), language)
+    return _file(answer, form, say)
 
 
-def _file(answer: dict[str, Any], form: str) -> Response:
+def _file(answer: dict[str, Any], form: str, say: Wording) -> Response:
     media_type, write = FORMS[form]
     try:
-        content = write(answer)
+        content = write(answer, say)
     except ValueError as error:
         if form not in DRAWN:
             raise

@@ -1,78 +1,144 @@
 """Pictures of places in a journey and of groups of people; pure."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 from app.journeys import canvas
-from app.journeys.canvas import AMBER, BLUE, GREEN, GREY, RED, WIDTH, Answer
+from app.journeys.canvas import AMBER, BLUE, GREEN, GREY, RED, TRACK, WIDTH, Answer
+from app.journeys.wording import Wording
 
 #: A row of bars: its name, the parts of its bar as (share, colour, what it says), and its figures.
 Bar = tuple[str, Sequence[tuple[float, str, str]], str]
-LEFT, ROW, PALE = 240, 40, "#a9c4dc"
-WIDE: float = WIDTH - LEFT - 230
-COLOURS = {
-    "abandonment": "#b3402e", "slowness": "#c98a1b", "repetition": "#7a5195",
-    "backtrack": "#2f6690", "escalation": "#d55e00", "failure": "#5b2333", "voice": "#1b7f5c",
+LEFT, ROW, PALE = 250, 40, "#a9c4dc"
+WIDE: float = WIDTH - LEFT - 280
+#: Of each reason for friction: its colour, and what it is called.
+REASONS = {
+    "abandonment": ("#b3402e", "people leave", "abandon"),
+    "slowness": ("#e0a63a", "it takes long", "lenteur"),
+    "repetition": ("#7a5195", "the same again", "répétition"),
+    "backtrack": ("#2f6690", "back to an earlier stage", "retour en arrière"),
+    "escalation": ("#d55e00", "on to a costlier channel", "canal plus coûteux"),
+    "failure": ("#5b2333", "failures", "échecs"),
+    "voice": ("#1b7f5c", "what they say", "ce qu'ils disent"),
+}
+_STATES = {
+    "detected": "détecté", "not_detected": "non détecté", "no_variation": "sans variation",
 }  # fmt: skip
+_ALIGNED = {"entry": "l'entrée", "milestone": "le jalon", "landmark": "le repère"}
 
 
-def _bars(rows: Iterable[Bar], key: dict[str, str]) -> tuple[list[str], float]:
+def _bars(
+    rows: Iterable[Bar], key: Sequence[tuple[str, str]], say: Wording
+) -> tuple[list[str], float]:
     """Rows of bars whose parts stand one after another, below them what the colours mean."""
     parts, y = [], 0.0
     for name, bar, figures in rows:
-        parts.append(canvas.text(LEFT - 12, y + 17, canvas.short(name, 30), anchor="end"))
-        parts.append(canvas.box(LEFT, y, WIDE, 24, "#eef1f5", name))
+        fitting = canvas.fit(name, LEFT - 30)
+        parts.append(canvas.text(LEFT - 12, y + 17, fitting, anchor="end"))
+        parts.append(canvas.box(LEFT, y, WIDE, 24, TRACK, name))
         x = float(LEFT)
         for share, colour, tip in bar:
             parts.append(canvas.box(x, y, WIDE * share, 24, colour, tip))
             x += WIDE * share
+        figures = canvas.fit(figures, 262, 12)
         parts.append(canvas.text(LEFT + WIDE + 12, y + 17, figures, size=12))
         y += ROW
-    for number, (said, colour) in enumerate(key.items()):
-        x, line = LEFT + (number % 4) * 150.0, y + 14 + (number // 4) * 20
-        parts.append(canvas.box(x, line, 10, 10, colour, said))
-        parts.append(canvas.text(x + 16, line + 10, said.replace("_", " "), size=12))
-    return parts, y + 14 + 20 * ((len(key) + 3) // 4)
+    if not y:
+        nothing = say.say("Nothing to show yet", "Rien à montrer pour l'instant")
+        parts.append(canvas.text(LEFT, 14, nothing, fill=canvas.SMALL))
+        y = float(ROW)
+    entries, below = canvas.legend(LEFT, y + 10, key)
+    return [*parts, *entries], below + 4
 
 
-def _friction(answer: Answer) -> str:
+def _beside(
+    parts: list[str], high: float, calm: int, rare: int, say: Wording
+) -> tuple[list[str], float]:
+    """Say how many touchpoints have no bar, and why."""
+    said = []
+    if calm:
+        said.append(say.say(f"{calm} more touchpoints have none", f"{calm} autres points sans"))
+    if rare:
+        said.append(say.say(f"{rare} were seen too rarely to judge",
+                            f"{rare} trop rares pour en juger"))  # fmt: skip
+    if not said:
+        return parts, high
+    line = canvas.text(LEFT, high + 14, "; ".join(said), size=12, fill=canvas.SMALL)
+    return [*parts, line], high + 20
+
+
+def _people(n: int, say: Wording) -> str:
+    return say.counted(n, "person people", "personne personnes")
+
+
+def _friction(answer: Answer, say: Wording) -> str:
     rows: list[Bar] = []
-    for point in answer["result"]["touchpoints"]:
+    touchpoints = answer["result"]["touchpoints"]
+    felt = [point for point in touchpoints if round(point["score"] or 0)]
+    rare = sum(point["score"] is None for point in touchpoints)
+    calm = len(touchpoints) - len(felt) - rare
+    for point in felt:
         weights = sum(one["weight"] for one in point["components"]) or 1
-        bar = [
-            (one["points"] * one["weight"] / weights, COLOURS[one["name"]],
-             f"{one['name']}: {one['points']:.2f} of 1, weight {one['weight']:g}, n {one['n']:,}")
-            for one in point["components"]
-        ]  # fmt: skip
-        said = "seen too rarely" if point["score"] is None else f"{point['score']:.0f} of 100"
-        rows.append((point["touchpoint"], bar, f"{said}   {point['profiles']:,} profiles"))
-    parts, high = _bars(rows, COLOURS)
-    return canvas.document(answer, "Friction of touchpoints, by reason", high, parts)
+        bar = []
+        for one in point["components"]:
+            colour, *both = REASONS[one["name"]]
+            tip = f"{say.say(*both)}: {one['points']:.2f} / 1, n {say.number(one['n'])}"
+            bar.append((one["points"] * one["weight"] / weights, colour, tip))
+        score = say.number(point["score"])
+        said = say.say(f"{score} of 100", f"{score} sur 100")
+        name = say.name("touchpoint", point["touchpoint"])
+        rows.append((name, bar, f"{said} · {_people(point['profiles'], say)}"))
+    key = [(say.say(english, french), colour) for colour, english, french in REASONS.values()]
+    parts, high = _bars(rows, key, say)
+    parts, high = _beside(parts, high, calm, rare, say)
+    title = say.say(
+        "Friction of touchpoints from 0 to 100, by reason, the most harmful first",
+        "Friction des points de contact, de 0 à 100, par cause, la plus nuisible d'abord",
+    )
+    return canvas.document(answer, title, high, parts, say)
 
 
-def _drop_off(answer: Answer) -> str:
+def _drop_off(answer: Answer, say: Wording) -> str:
     result = answer["result"]
-    colours = {"moved": GREEN, "in_progress": AMBER, "dropped": RED, "unknown": GREY}
+    states = {
+        "moved": (GREEN, say.say("went on", "ont continué")),
+        "in_progress": (AMBER, say.say("in progress", "en cours")),
+        "dropped": (RED, say.say("lost", "perdus")),
+        "unknown": (GREY, say.say("not known", "inconnu")),
+    }
     rows: list[Bar] = []
     for stage in result["stages"]:
         whole = stage["reached"] or 1
         bar = [
-            (stage[how] / whole, colour, f"{how.replace('_', ' ')}: {stage[how]:,}")
-            for how, colour in colours.items()
+            (stage[how] / whole, colour, f"{name}: {say.number(stage[how])}")
+            for how, (colour, name) in states.items()
         ]
-        said = f"{stage['reached']:,}   {canvas.share(stage['drop_rate'])}"
+        said, rate = _people(stage["reached"], say), say.share(stage["drop_rate"])
+        if rate:
+            said += say.say(f" · {rate} lost", f" · {rate} perdus")
         if stage["lost_value"]:
-            said += f"   lost {stage['lost_value']:,.0f}"
-        rows.append((stage["stage"], bar, said))
-    parts, high = _bars(rows, colours)
-    breaks = [place["touchpoint"] for place in result["places"] if place["rupture"]]
-    title = "Drop-off by stage"
-    title += f"; breaks at {', '.join(breaks)}" if breaks else ""
-    return canvas.document(answer, title, high, parts)
+            worth = say.amount(stage["lost_value"])
+            said += say.say(f", worth {worth}", f", soit {worth}")
+        rows.append((say.name("stage", stage["stage"]), bar, said))
+    parts, high = _bars(rows, [(name, colour) for colour, name in states.values()], say)
+    breaks = [
+        say.name("touchpoint", place["touchpoint"]) for place in result["places"]
+        if place["rupture"]
+    ]  # fmt: skip
+    title = say.say("Where people are lost, by stage", "Où l'on perd des personnes, par étape")
+    if result.get("lost_value"):
+        worth = say.amount(result["lost_value"])
+        title += say.say(f": {worth} in all", f"\u00a0: {worth} en tout")
+    if breaks:
+        title += say.say("; breaks at ", "\u00a0; ruptures\u00a0: ") + ", ".join(breaks)
+    return canvas.document(answer, title, high, parts, say)
 
 
-def _voice(answer: Answer) -> str:
-    colours = {"best answers": GREEN, "between": "#c9ced8", "worst answers": RED}
+def _voice(answer: Answer, say: Wording) -> str:
+    colours = [
+        (say.say("best answers", "meilleures réponses"), GREEN),
+        (say.say("between", "entre les deux"), canvas.FAINT),
+        (say.say("worst answers", "pires réponses"), RED),
+    ]
     rows: list[Bar] = []
     for survey in answer["result"]["surveys"]:
         for one in survey["touchpoints"]:
@@ -81,55 +147,87 @@ def _voice(answer: Answer) -> str:
             n, high, low = one["n"], one["high"], one["low"]
             sizes = (high, n - high - low, low)
             bar = [
-                (size / n, colour, f"{said}: {size:,}")
-                for size, (said, colour) in zip(sizes, colours.items(), strict=True)
+                (size / n, colour, f"{said}: {say.number(size)}")
+                for size, (said, colour) in zip(sizes, colours, strict=True)
             ]
-            figure = (
-                f"{one['value']:.2f}" if survey["instrument"] != "nps" else f"{one['value']:+.0f}"
-            )
-            name = f"{survey['instrument']} {one['touchpoint']}"
-            rows.append((name, bar, f"{figure}   {n:,} answers"))
-    parts, high_ = _bars(rows, colours)
-    return canvas.document(answer, "What customers say of touchpoints", high_, parts)
+            instrument = survey["instrument"].upper()
+            value = one["value"]
+            if survey["instrument"] == "csat":
+                figure = say.share(value)
+            elif survey["instrument"] == "nps":
+                figure = ("+" if value > 0 else "") + say.number(value)
+            else:
+                figure = say.number(value, 2)
+            answers = say.counted(n, "answer answers", "réponse réponses")
+            name = f"{instrument} {say.name('touchpoint', one['touchpoint'])}"
+            rows.append((name, bar, f"{figure} · {answers}"))
+    parts, high_ = _bars(rows, colours, say)
+    title = say.say(
+        "What customers say of touchpoints", "Ce que les clients disent des points de contact"
+    )
+    return canvas.document(answer, title, high_, parts, say)
 
 
-def _moments(answer: Answer) -> str:
-    colours = {"after a good visit": GREEN, "after a bad visit": RED}
+def _moments(answer: Answer, say: Wording) -> str:
+    colours = {
+        "good": (say.say("after a good visit", "après une bonne visite"), GREEN),
+        "bad": (say.say("after a bad visit", "après une mauvaise visite"), RED),
+    }
     rows: list[Bar] = []
-    for one in answer["result"]["moments"]:
-        for side, (said, colour) in zip(("good", "bad"), colours.items(), strict=True):
+    moments = answer["result"]["moments"]
+    judged = [one for one in moments if one["status"] != "insufficient_sample"]
+    for one in judged:
+        for side, (said, colour) in colours.items():
             part = one[side]
-            name = one["touchpoint"] if side == "good" else ""
-            verdict = one["status"].replace("_", " ") if side == "good" else ""
-            tip = f"{said}: {part['k']:,} of {part['n']:,}"
-            figures = f"{canvas.share(part['share'])} of {part['n']:,}   {verdict}"
+            state = one["status"].replace("_", " ")
+            verdict = say.say(state, _STATES.get(one["status"], state)) if side == "good" else ""
+            name = say.name("touchpoint", one["touchpoint"]) if side == "good" else ""
+            share, n = say.share(part["share"]), say.number(part["n"])
+            tip = f"{said}: {say.number(part['k'])} / {n}"
+            figures = say.say(f"{share} of {n}", f"{share} de {n}")
+            figures += f" · {verdict}" if verdict else ""
             rows.append((name, [(part["share"] or 0, colour, tip)], figures))
-    parts, high = _bars(rows, colours)
-    return canvas.document(answer, "Outcome after good and bad visits", high, parts)
+    parts, high = _bars(rows, list(colours.values()), say)
+    parts, high = _beside(parts, high, 0, len(moments) - len(judged), say)
+    title = say.say(
+        "Moments of truth: who comes to the outcome after good and bad visits",
+        "Moments de vérité\u00a0: qui aboutit après une bonne et une mauvaise visite",
+    )
+    return canvas.document(answer, title, high, parts, say)
 
 
-def _compare(answer: Answer) -> str:
+def _compare(answer: Answer, say: Wording) -> str:
     rows: list[Bar] = []
     warned = answer["warnings"]
     for comparison in answer["result"]["alignments"]:
+        counted = comparison["counted_from"]
+        since = say.say(f"from the {counted}", f"depuis {_ALIGNED.get(counted, counted)}")
         for measure, groups in comparison["outcomes"].items():
             for one in groups:
                 low, high = one["interval"] or (0, 0)
-                tip = f"{one['k']:,} of {one['n']:,}, 95 % from {low:.1%} to {high:.1%}"
+                n = say.number(one["n"])
+                tip = f"{say.number(one['k'])} / {n}, 95 %: {say.share(low)} – {say.share(high)}"
                 bar = [(one["share"] or 0, BLUE, tip), (high - (one["share"] or 0), PALE, tip)]
-                name = f"{one['variant']}, from the {comparison['counted_from']}"
+                name = f"{one['variant']}, {since}"
                 name = f"{measure}: {name}" if len(comparison["outcomes"]) > 1 else name
-                rows.append((name, bar, f"{canvas.share(one['share'])} of {one['n']:,}"))
-    parts, high_ = _bars(rows, {"share": BLUE, "up to 95 %": PALE})
+                share = say.share(one["share"])
+                said = say.say(f"{share} of {n}", f"{share} de {n}")
+                rows.append((name, bar, said if one["n"] else say.say("nobody", "personne")))
+    key = [
+        (say.say("share", "part"), BLUE),
+        (say.say("up to the upper 95 % limit", "jusqu'à la borne haute à 95 %"), PALE),
+    ]
+    parts, high_ = _bars(rows, key, say)
     for line, said in enumerate(warned[:3]):
         parts.append(
             canvas.text(24, high_ + 22 + 18 * line, canvas.short(said, 130), size=11, fill=RED)
         )
     high_ += 18 * min(len(warned), 3)
-    return canvas.document(answer, "Variants compared", high_ + 8, parts)
+    title = say.say("Variants compared", "Variantes comparées")
+    return canvas.document(answer, title, high_ + 8, parts, say)
 
 
-DRAWINGS: dict[str, Callable[[Any], str]] = {
+DRAWINGS: dict[str, Callable[[Answer, Wording], str]] = {
     "friction": _friction,
     "drop-off": _drop_off,
     "voice": _voice,

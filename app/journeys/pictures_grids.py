@@ -1,0 +1,158 @@
+"""Heat maps: the stage × channel matrix, changes of channel, credit by model; pure."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from app.journeys import canvas
+from app.journeys.canvas import AMBER, MARGIN, RED, WIDTH, Answer, box, shade, text
+from app.journeys.sentences import text as said_in
+from app.journeys.wording import Wording
+
+LEFT = 190
+#: Of each (row, column): a share, the lines in it, what it says in words, the colour of its edge.
+Cells = Mapping[tuple[int, int], tuple[float, str, str, str | None]]
+
+
+def _grid(columns: list[str], rows: list[str], cells: Cells, high: int = 54) -> list[str]:
+    """A heat map; a head may have a second line, smaller."""
+    wide = (WIDTH - LEFT - MARGIN) / max(len(columns), 1)
+    parts = []
+    for c, name in enumerate(columns):
+        for line, words in enumerate(name.split("\n")):
+            size = 13 if line == 0 else 11
+            x, fitting = LEFT + (c + 0.5) * wide, canvas.fit(words, wide - 4, size)
+            parts.append(text(x, 4 + 15 * line, fitting, size=size, anchor="middle"))
+    for r, name in enumerate(rows):
+        y = 30 + r * high
+        for line, words in enumerate(name.split("\n")):
+            at, size = y + high / 2 - 2 + 16 * line, 13 if line == 0 else 11
+            parts.append(text(LEFT - 12, at, canvas.fit(words, LEFT - 24, size), size=size,
+                              anchor="end"))  # fmt: skip
+        for c in range(len(columns)):
+            depth, said, tip, edge = cells.get((r, c), (0.0, "", "", None))
+            fill, ink = shade(depth)
+            x = LEFT + c * wide
+            parts.append(box(x + 2, y + 2, wide - 4, high - 4, fill, tip, edge=edge))
+            for line, words in enumerate(said.split("\n")):
+                size = 14 if line == 0 else 11
+                at, fitting = y + 22 + 15 * line, canvas.fit(words, wide - 8, size)
+                parts.append(text(x + wide / 2, at, fitting, size=size, fill=ink, anchor="middle"))
+    return parts
+
+
+def _named(part: Mapping[str, Any], kind: str, say: Wording) -> str:
+    name = part.get("name")
+    if isinstance(name, Mapping):
+        both = [name.get(say.language), name.get("en"), name.get("fr")]
+        return next((one for one in both if one), part["id"])
+    return said_in(name, say.name(kind, part["id"]), say.language)
+
+
+def _matrix(answer: Answer, say: Wording) -> str:
+    result = answer["result"]
+    stages, channels = result["stages"], result["channels"]
+    columns = {stage["id"]: number for number, stage in enumerate(stages)}
+    rows = {channel["id"]: number for number, channel in enumerate(channels)}
+    most = max((cell["profiles"] for cell in result["cells"]), default=0) or 1
+    edges = {"planned_not_observed": RED, "observed_not_planned": AMBER}
+    cells = {}
+    for cell in result["cells"]:
+        n, rate = say.number(cell["profiles"]), say.share(cell["drop_rate"])
+        lines = [n if cell["observed"] else "–" if cell["planned"] else ""]
+        if cell["observed"] and rate:
+            lines.append(say.say(f"{rate} lost", f"{rate} perdus"))
+        places = (say.name("stage", cell["stage"]), say.name("channel", cell["channel"]))
+        tip = f"{places[0]}, {places[1]}: {n}; {cell['status'].replace('_', ' ')}"
+        cells[rows[cell["channel"]], columns[cell["stage"]]] = (
+            cell["profiles"] / most, "\n".join(lines), tip, edges.get(cell["status"])
+        )  # fmt: skip
+    heads = [f"{_named(stage, 'stage', say)}\n{say.number(stage['profiles'])}" for stage in stages]
+    sides = [
+        f"{_named(channel, 'channel', say)}\n{say.number(channel['profiles'])}"
+        for channel in channels
+    ]
+    below = 30 + 54 * len(channels) + 16
+    key, below = canvas.legend(
+        MARGIN,
+        below,
+        [
+            (say.say("happens, and is not on the map", "arrive, mais n'est pas prévu"), AMBER),
+            (say.say("on the map, and never happens", "prévu, mais n'arrive jamais"), RED),
+            (say.say("darker: more people", "plus foncé\u00a0: plus de personnes"), shade(0.8)[0]),
+        ],
+    )
+    said = say.say(
+        "Totals are distinct people, not sums of cells. Lost: no later stage, and silent for long.",
+        "Les totaux comptent des personnes distinctes, pas la somme des cases."
+        " Perdus\u00a0: aucune étape ensuite, et un long silence.",
+    )
+    key.append(text(MARGIN, below + 16, said, size=11, fill=canvas.SMALL))
+    n = say.number(result["profiles"])
+    title = say.say(
+        f"People by stage and channel: {n} in all",
+        f"Personnes par étape et par canal\u00a0: {n} en tout",
+    )
+    return canvas.document(
+        answer, title, below + 20, [*_grid(heads, sides, cells), *key], say
+    )  # fmt: skip
+
+
+def _switches(answer: Answer, say: Wording) -> str:
+    result = answer["result"]
+    ids = list(dict.fromkeys(n for m in result["channels"] for n in (m["source"], m["target"])))
+    most = max((move["n"] for move in result["channels"]), default=0) or 1
+    cells = {}
+    for move in result["channels"]:
+        n = say.number(move["n"])
+        said = say.counted(move["profiles"], "person people", "personne personnes")
+        tip = f"{say.name('channel', move['source'])} → {say.name('channel', move['target'])}: {n}"
+        place = (ids.index(move["source"]), ids.index(move["target"]))
+        cells[place] = (move["n"] / most, f"{n}\n{said}", tip, None)
+    rate = say.share(result["rate"]) or "–"
+    title = say.say(
+        f"Changes of channel: {rate} of neighbouring events",
+        f"Changements de canal\u00a0: {rate} des événements voisins",
+    )
+    names = [say.name("channel", one) for one in ids]
+    heads = [say.say("to ", "vers ") + name for name in names]
+    sides = [say.say("from ", "depuis ") + name for name in names]
+    return canvas.document(answer, title, 34 + 54 * len(ids), _grid(heads, sides, cells), say)
+
+
+_MODELS = {
+    "first": "premier", "last": "dernier", "last_non_direct": "dernier hors direct",
+    "linear": "linéaire", "position": "position", "j_shaped": "en J", "inverse_j": "en J inversé",
+    "time_decay": "décroissance", "shapley": "Shapley", "shapley_rate": "Shapley, taux",
+    "markov": "Markov",
+}  # fmt: skip
+
+
+def _attribution(answer: Answer, say: Wording) -> str:
+    result = answer["result"]
+    models, channels = list(result["sums"]), result["channels"]
+    most = max((c["conversions"] for one in channels for c in one["credits"].values()), default=0)
+    kinds = answer["semantics"]["label"]
+    heads = [say.say(m.replace("_", " "), _MODELS.get(m, m)).replace(" ", "\n", 1) for m in models]
+    names = [say.label(kinds, one["label"]) for one in channels]
+    cells = {}
+    for row, one in enumerate(channels):
+        for column, model in enumerate(models):
+            n = one["credits"][model]["conversions"]
+            part = say.share(n / result["conversions"]) if result["conversions"] else ""
+            tip = f"{model}, {canvas.short(names[row], 80)}: {say.number(n, 2)}"
+            share = max(n, 0) / (most or 1)
+            cells[row, column] = (share, f"{say.number(n, 1)}\n{part}", tip, None)
+    n, without = say.number(result["conversions"]), say.number(result["unattributed"])
+    title = say.say(
+        f"Credit for {n} conversions, {without} of them without a touch",
+        f"À qui revient le mérite de {n} conversions, dont {without} sans contact",
+    )
+    high = 34 + 54 * len(channels)
+    return canvas.document(answer, title, high, _grid(heads, names, cells), say)
+
+
+DRAWINGS: dict[str, Callable[[Answer, Wording], str]] = {
+    "matrix": _matrix,
+    "switches": _switches,
+    "attribution": _attribution,
+}

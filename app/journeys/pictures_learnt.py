@@ -1,0 +1,117 @@
+"""Pictures of what decides, and of how good a prediction is; pure."""
+
+from collections.abc import Callable
+
+from app.journeys import canvas
+from app.journeys.canvas import BLUE, FAINT, GREEN, GREY, MARGIN, RED, WIDTH, Answer
+from app.journeys.vega_over_time import driver
+from app.journeys.wording import Wording
+
+ROWS = 30
+
+
+def _drivers(answer: Answer, say: Wording) -> str:
+    """A forest: the difference that each feature goes with, and how sure that is."""
+    result = answer["result"]
+    rows = [one for one in result["drivers"] if not one["leaks"]][:ROWS]
+    reach = max((abs(end) for one in rows for end in one["interval"]), default=0.0) or 1.0
+    left, high = 300, 26
+    half = (WIDTH - left - MARGIN - 120) / 2
+    zero = left + half
+    none = say.say("no difference", "aucun écart")
+    parts = [canvas.box(zero, 0, 1, high * len(rows), FAINT, none)]
+    for row, one in enumerate(rows):
+        y = row * high + 0.0
+        low, top = (zero + end / reach * half for end in one["interval"])
+        at = zero + one["difference"] / reach * half
+        colour = GREY if one["q"] >= 0.05 else GREEN if one["difference"] > 0 else RED
+        with_, without = say.share(one["share_with"]), say.share(one["share_without"])
+        tip = say.say(f"{with_} with, {without} without", f"{with_} avec, {without} sans")
+        sign = "+" if one["difference"] > 0 else ""
+        parts += [
+            canvas.text(left - 12, y + 17, canvas.fit(driver(one), left - 30), anchor="end"),
+            canvas.box(low, y + 12, top - low, 2, colour, tip),
+            canvas.box(at - 4, y + 9, 8, 8, colour, tip),
+            canvas.text(WIDTH - MARGIN, y + 17, sign + say.share(one["difference"]), anchor="end"),
+        ]
+    key, below = canvas.legend(
+        MARGIN,
+        high * len(rows) + 14,
+        [
+            (say.say("more come to it", "aboutissent plus"), GREEN),
+            (say.say("fewer come to it", "aboutissent moins"), RED),
+            (say.say("could be chance (q ≥ 5 %)", "peut être le hasard (q ≥ 5 %)"), GREY),
+        ],
+    )
+    said = say.say(
+        "A line is a 95 % interval. It says what goes together, not what causes what.",
+        "Un trait est un intervalle à 95 %. Cela dit ce qui va ensemble, pas ce qui cause quoi.",
+    )
+    key.append(canvas.text(MARGIN, below + 18, said, size=11, fill=canvas.SMALL))
+    k, n = say.number(result["k"]), say.number(result["n"])
+    title = say.say(
+        f"What separates the {k} of {n} who come to the outcome",
+        f"Ce qui distingue les {k} sur {n} qui aboutissent",
+    )
+    return canvas.document(answer, title, below + 22, [*parts, *key], say)
+
+
+def _prediction(answer: Answer, say: Wording) -> str:
+    """On the left what was said against what came, on the right what makes the score."""
+    result = answer["result"]
+    quality = result["quality"]
+    none = say.say("No prediction", "Pas de prédiction")
+    if quality is None:
+        said = [canvas.text(MARGIN, 20, canvas.short(result["refused"] or "", 130))]
+        return canvas.document(answer, none, 40, said, say)
+    size, left = 320.0, 70.0
+    ends = [one["interval"][1] for one in quality["calibration"]]
+    reach = max([*ends, *(one["predicted"] for one in quality["calibration"])]) or 1.0
+    came, foretold = say.say("what came", "ce qui est arrivé"), say.say("foretold", "prédit")
+    parts = [
+        canvas.box(left, 0, 1, size, FAINT, came),
+        canvas.box(left, size, size, 1, FAINT, foretold),
+        f'<path d="M{left} {size} L{left + size} 0" stroke="{FAINT}" stroke-dasharray="4 4"/>',
+        canvas.text(left + size, size + 18, f"{foretold} → {say.share(reach)}", size=11,
+                    anchor="end"),
+        canvas.text(left - 8, 10, say.share(reach), size=11, anchor="end"),
+        canvas.text(left - 8, size, "0", size=11, anchor="end"),
+        canvas.text(left, size + 18, f"{came} ↑", size=11),
+    ]  # fmt: skip
+    for one in quality["calibration"]:
+        x = left + one["predicted"] / reach * size
+        low, high = (size - end / reach * size for end in one["interval"])
+        y = size - one["observed"] / reach * size
+        observed, predicted = say.share(one["observed"]), say.share(one["predicted"])
+        tip = f"{foretold} {predicted}, {came} {observed}, n {say.number(one['n'])}"
+        parts += [canvas.box(x - 1, high, 2, low - high, GREY, tip)]
+        parts += [canvas.box(x - 4, y - 4, 8, 8, BLUE, tip)]
+    weights = result["weights"][:12]
+    most = max((abs(one["weight"]) for one in weights), default=0.0) or 1.0
+    middle = 790.0
+    if weights:
+        head = say.say("what lowers (red) and raises (green) it",
+                       "ce qui la baisse (rouge) et la monte (vert)")  # fmt: skip
+        parts.append(canvas.text(WIDTH - MARGIN, 4, head, size=12, anchor="end"))
+    for row, one in enumerate(weights):
+        y, width = 14 + row * 26.0, abs(one["weight"]) / most * 120
+        x = middle if one["weight"] > 0 else middle - width
+        colour = GREEN if one["weight"] > 0 else RED
+        parts.append(canvas.box(x, y, width, 18, colour, f"{one['weight']:+.2f}"))
+        name = canvas.fit(one["feature"], 250, 12)
+        parts.append(canvas.text(middle - 128, y + 14, name, size=12, anchor="end"))
+    low, high = (say.number(end, 2) for end in quality["auc_interval"])
+    auc = say.number(quality["auc"], 2)
+    title = say.say(
+        f"AUC {auc} ({low}–{high}) on a time it had not seen",
+        f"AUC {auc} ({low}–{high}) sur une période jamais vue",
+    )
+    if result["refused"]:
+        title = f"{none}: {result['refused']}"
+    return canvas.document(answer, title, size + 24, parts, say)
+
+
+DRAWINGS: dict[str, Callable[[Answer, Wording], str]] = {
+    "drivers": _drivers,
+    "prediction": _prediction,
+}

@@ -1,0 +1,132 @@
+"""Pictures of answers: what is on them adds up, nothing is cut off, names are those of the map."""
+
+import re
+from collections import Counter, defaultdict
+from itertools import pairwise
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from app.journeys import canvas, pictures
+from app.journeys.definition import Journey
+from app.journeys.wording import Wording
+
+LABELS = tuple(f"tp-{number:02}" for number in range(20))
+
+
+def _answer(kind: str, result: dict[str, Any], **semantics: Any) -> dict[str, Any]:
+    return {
+        "kind": kind, "semantics": semantics, "result": result, "n_profiles": 1234,
+        "n_events": 56789, "as_of": "2026-03-01T10:30:00+00:00", "purpose": "analytics.audience",
+        "excluded": {"consent:refused": 7}, "warnings": [],
+    }  # fmt: skip
+
+
+def _flow() -> dict[str, Any]:
+    """Paths of two steps, twenty labels at each: the first is frequent, most are rare."""
+    first = {label: 400 >> min(number, 8) for number, label in enumerate(LABELS)}
+    nodes, links = [], []
+    into: Counter[str | None] = Counter()
+    for number, (label, n) in enumerate(first.items()):
+        target = None if number == 0 else LABELS[-number]
+        gone = n // 3
+        links.append({"step": 0, "source": label, "target": target, "n": n - gone})
+        into[target] += n - gone
+        ends = {"drop": gone, "in_progress": 0, "continues": 0, "arrived": 0}
+        nodes.append({"step": 0, "label": label, "n": n, "ends": ends})
+    for name, n in into.items():
+        ends = {"drop": 0, "in_progress": n, "continues": 0, "arrived": 0}
+        nodes.append({"step": 1, "label": name, "n": n, "ends": ends})
+    all_ends = Counter[str]()
+    for node in nodes:
+        all_ends.update(node["ends"])
+    total = sum(first.values())
+    return {"paths": total, "profiles": total, "distinct": 20, "ends": dict(all_ends),
+            "flow": {"nodes": nodes, "links": links}}  # fmt: skip
+
+
+def _texts(svg: str) -> list[str]:
+    root = ElementTree.fromstring(svg)  # noqa: S314 - a text of our own
+    return [text.text or "" for text in root.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_a_sankey_diagram_names_every_node_and_puts_the_rare_into_other() -> None:
+    result = _flow()
+    drawn = pictures.draw(_answer("paths", result, label="touchpoint"))
+    numbers: dict[str, int] = defaultdict(int)
+    for said in _texts(drawn):
+        if found := re.fullmatch(r"(tp-\d\d|other(?: \(\d+\))?) ([\d,]+)", said):
+            numbers[found[1]] += int(found[2].replace(",", ""))
+    steps = [sum(n["n"] for n in result["flow"]["nodes"] if n["step"] == s) for s in (0, 1)]
+    # What is drawn are all paths of both steps: nothing is left out, nothing twice.
+    assert sum(numbers.values()) == sum(steps)
+    assert any(name.startswith("other (") for name in numbers)
+    root = ElementTree.fromstring(drawn)  # noqa: S314 - a text of our own
+    boxes = [r for r in root.iter("{http://www.w3.org/2000/svg}rect") if r.get("width") == "14.0"]
+    assert len(boxes) == len([t for t in _texts(drawn) if re.match(r"(tp|other)", t)])
+    assert len(boxes) < len(result["flow"]["nodes"])
+
+
+def test_texts_of_a_picture_stay_on_it_and_apart() -> None:
+    name = "Une étape dont le nom est beaucoup trop long pour un tableau de cette largeur"
+    stages = [{"id": f"s{n}", "name": {"fr": name}, "profiles": 10} for n in range(8)]
+    channels = [{"id": f"c{n}", "name": name, "profiles": 10} for n in range(3)]
+    cells = [
+        {"stage": stage["id"], "channel": channel["id"], "profiles": 10**9, "observed": True,
+         "planned": True, "status": "planned+observed", "drop_rate": 0.123}
+        for stage in stages for channel in channels
+    ]  # fmt: skip
+    result = {"stages": stages, "channels": channels, "cells": cells, "profiles": 10**9}
+    root = ElementTree.fromstring(  # noqa: S314 - a text of our own
+        pictures.draw(_answer("matrix", result), Wording("fr"))
+    )
+    places: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for text in root.iter("{http://www.w3.org/2000/svg}text"):
+        # As wide as in DejaVu Sans at most, where a letter is 0.6 of its size on average.
+        wide = len(text.text or "") * float(text.get("font-size") or 0) * 0.6
+        x = float(text.get("x") or 0)
+        left = {"start": x, "middle": x - wide / 2, "end": x - wide}[text.get("text-anchor") or ""]
+        places[text.get("y") or ""].append((left, left + wide))
+    for row in places.values():
+        row.sort()
+        assert row[0][0] >= 0
+        assert row[-1][1] <= canvas.WIDTH
+        assert all(one[1] <= two[0] + 1 for one, two in pairwise(row))
+
+
+def test_cells_that_the_plan_has_otherwise_are_marked_and_explained() -> None:
+    stages, channels = [{"id": "buy", "profiles": 3}], [{"id": "web", "profiles": 3},
+                                                       {"id": "shop", "profiles": 0}]  # fmt: skip
+    seen = {"stage": "buy", "channel": "web", "profiles": 3, "observed": True, "planned": False,
+            "status": "observed_not_planned", "drop_rate": None}  # fmt: skip
+    unseen = {**seen, "channel": "shop", "profiles": 0, "observed": False, "planned": True,
+              "status": "planned_not_observed"}  # fmt: skip
+    result = {"stages": stages, "channels": channels, "cells": [seen, unseen], "profiles": 3}
+    drawn = pictures.draw(_answer("matrix", result))
+    assert f'stroke="{canvas.AMBER}"' in drawn
+    assert f'stroke="{canvas.RED}"' in drawn
+    texts = _texts(drawn)
+    assert "happens, and is not on the map" in texts
+    assert "on the map, and never happens" in texts
+    assert "Left out: refused 7" in texts
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", "Product page"), ("fr", "Fiche produit")])
+def test_labels_have_the_names_of_the_map(language: Any, said: str) -> None:
+    journey = Journey.model_validate(
+        {
+            "key": "j", "name": "j", "stages": [{"id": "buy", "order": 1, "name": {"fr": "J'achète",
+                                                                                  "en": "Buy"}}],
+            "channels": [{"id": "web", "name": "Site"}],
+            "touchpoints": [{"id": "p", "stage": "buy", "channel": "web", "match": {"event": "V"},
+                             "name": {"en": "Product page", "fr": "Fiche produit"}}],
+        }
+    )  # fmt: skip
+    say = Wording.of(journey, language)
+    assert say.label("touchpoint", "p") == said
+    assert say.label("stage_channel · event", "buy × web · V") == (
+        f"{say.name('stage', 'buy')} × Site · V"
+    )
+    assert say.label("touchpoint", None) == ("autres" if language == "fr" else "other")
+    assert say.label("event", "unknown · x") == "unknown · x"
