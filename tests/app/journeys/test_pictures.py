@@ -26,7 +26,8 @@ def _answer(kind: str, result: dict[str, Any], **semantics: Any) -> dict[str, An
 def _flow() -> dict[str, Any]:
     """Paths of two steps, twenty labels at each: the first is frequent, most are rare."""
     first = {label: 400 >> min(number, 8) for number, label in enumerate(LABELS)}
-    nodes, links = [], []
+    nodes: list[dict[str, Any]] = []
+    links: list[dict[str, Any]] = []
     into: Counter[str | None] = Counter()
     for number, (label, n) in enumerate(first.items()):
         target = None if number == 0 else LABELS[-number]
