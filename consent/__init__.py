@@ -1,6 +1,6 @@
 """May we? Purposes, notices, append-only records, and the one decision."""
 
-from consent import catalogue, vendors
+from consent import catalogue, purposes, vendors
 from consent.demands import Demand, against_storing, demands, strictest
 from consent.errors import PurposeNotFound
 from consent.proof import proof
@@ -56,6 +56,7 @@ __all__ = [
     "history",
     "moments",
     "proof",
+    "purposes",
     "record",
     "standings",
     "strictest",

@@ -23,7 +23,9 @@ from consent.errors import (
     PurposeInvalid,
     PurposeNotFound,
 )
-from consent.purposes import Purpose, Versions
+from consent.purposes import Purpose, Versions, below
+from consent.reach import universal
+from consent.signals.stamp import UNIVERSAL
 from consent.tables import NoticeVersion, PurposeVersion
 
 #: The columns of a purpose version; `renewed` is told by all versions of one.
@@ -204,38 +206,31 @@ def announced(session: Session) -> dict[str, Purpose]:
     return purposes(session, at=datetime.max.replace(tzinfo=UTC))
 
 
-def below(known: Iterable[Purpose], key: str) -> list[str]:
-    """Return the keys of the purposes below one in the tree, the nearest first."""
-    children: dict[str, list[str]] = {}
-    for one in known:
-        if one.parent is not None:
-            children.setdefault(one.parent, []).append(one.key)
-    found = sorted(children.get(key, ()))
-    for parent in found:  # grows while it is read: the next generation
-        found += [child for child in sorted(children.get(parent, ())) if child not in found]
-    return found
-
-
 def add_purpose(session: Session, new: Purpose) -> Purpose:
     """Add a purpose, or a next version of one; whoever refused its parent has refused it.
 
-    So it is for who objected to the parent, and for what is below the purpose. That begins now,
-    also where the version takes effect later; what is said of the parent until then is heard too,
-    by who asks for what is `announced`. Raises what `check_purpose` does.
+    So it is for who objected to the parent, for who opted out by a universal signal where such
+    signals come to be about it, and for what is below the purpose. That begins now, also where the
+    version takes effect later; what is said until then is heard too, by who asks for what is
+    `announced`. Raises what `check_purpose` does.
     """
     lock(session)
     known = check_purpose(session, new)
     parent = versions(session, new.key)[-1].parent if known else None
+    signalled = universal([announced(session)])
     # When it is seen first, not when this transaction began: it may have waited for the lock.
     at = sa.func.clock_timestamp()
     session.execute(sa.insert(PurposeVersion).values(created_at=at, **_columns(new)))
+    tree = announced(session)
     if new.parent not in (None, parent):
-        tree = announced(session)
         for key in (new.key, *below(tree.values(), new.key)):
             said = {"key": key, "version": tree[key].version, "parent": new.parent}
             session.execute(_statement("refused_above"), said)
             made = session.scalars(_statement("objected_above"), said).all()
             session.execute(_statement("restriction_set"), {"ids": list(made)})
+    for key in sorted(universal([tree]) - signalled):
+        said = {"key": key, "version": tree[key].version, "signalled": list(UNIVERSAL)}
+        session.execute(_statement("opted_out_before"), said)
     return new
 
 

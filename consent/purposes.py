@@ -92,6 +92,18 @@ class Versions:
         return found
 
 
+def below(known: Iterable[Purpose], key: str) -> list[str]:
+    """Return the keys of the purposes below one in the tree, the nearest first."""
+    children: dict[str, list[str]] = {}
+    for one in known:
+        if one.parent is not None:
+            children.setdefault(one.parent, []).append(one.key)
+    found = sorted(children.get(key, ()))
+    for parent in found:  # grows while it is read: the next generation
+        found += [child for child in sorted(children.get(parent, ())) if child not in found]
+    return found
+
+
 #: What is below it is direct marketing, and an objection to that names it (GDPR art. 21(2)).
 MARKETING = "marketing"
 #: Category names that consent banners commonly use, and the purposes they stand for. A source

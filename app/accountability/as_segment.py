@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 import consent
 from app.access import sources
 from app.accountability.change import SegmentEvent
+from consent.reach import reach
 from consent.signals import as_segment
 from consent.signals.meanings import Meanings
 from consent.signals.read import read
@@ -27,13 +28,16 @@ def compare(session: Session, event: SegmentEvent) -> dict[str, Any]:
     """
     source = sources.settings_of(sources.find(session, event.source))
     known = consent.catalogue.purposes(session)
+    reached = reach(known, consent.catalogue.announced(session))
     theirs = as_segment.flows(event.consent, event.integrations, event.destinations)
     stamp = read(
         b"" if event.consent is None else msgspec.json.encode(event.consent),
-        known=known.keys(),
+        known=reached.known,
         categories=source.categories,
         rules=source.signals,
         now=datetime.now(UTC),
+        below=reached.below,
+        universal=reached.universal,
     )
     meanings = Meanings(known.keys(), source.categories)
     found: list[dict[str, Any]] = []

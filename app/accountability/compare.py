@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 import consent
 from app.consents.permission import decision, parameters
+from consent.signals.stamp import UNIVERSAL
 
 #: A parameter as SQLAlchemy reads it: a colon and a name, and no cast.
 PARAMETER = re.compile(r"(?<![:\w]):(\w+)(?!:)")
@@ -43,8 +44,9 @@ class Move:
 
 
 #: What is said of one purpose, and besides what stands refused of the one above that it comes to
-#: have (`consent/sql/refused_above.sql`).
-WITH_ABOVE = """above_{name} AS (
+#: have, and by universal signals that come to be about it (`consent/sql/refused_above.sql`,
+#: `opted_out_before.sql`).
+WITH_HEARD = """heard_{name} AS (
   SELECT namespace, value, purpose, state, order_time, recorded_at, seq, effective_at, valid_until,
          purpose_version, account_wide, stamp, unproven, guardian, proof
   FROM consent.record WHERE purpose = :{name}_purpose
@@ -53,27 +55,56 @@ WITH_ABOVE = """above_{name} AS (
          r.effective_at, NULL, :{name}_renewed, false, r.proof = 1, false, false,
          CASE WHEN r.universal = 'opt_out' THEN 4 ELSE r.proof END
   FROM consent.refused r WHERE r.purpose = :{name}_above
+     OR r.universal = 'opt_out' AND r.purpose = ANY(CAST(:{name}_signalled AS text[]))
 ), """
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a version of a purpose hears that was said before it.
+
+    `above` is the purpose that it comes to have above it: what is refused there is refused here.
+    `signalled`: universal opt-outs come to be about it.
+    """
+
+    above: str | None = None
+    signalled: bool = False
+
+
+NOTHING = Heard()
+#: A purpose that is not in the catalogue allows nothing.
+ABSENT = Verdict(False, "purpose_not_found")
+
+
 def compare(
-    session: Session, now: consent.Purpose, then: consent.Purpose, *, above: str | None = None
+    session: Session,
+    now: consent.Purpose | None,
+    then: consent.Purpose,
+    *,
+    heard: Heard = NOTHING,
 ) -> list[Move]:
     """Decide about everybody by each of two versions, with the product's own statement.
 
-    `above` is the purpose that the second one comes to have above it: what is refused there is
-    refused here.
+    None: there is no such purpose now. `heard` is what the second version comes to hear.
     """
-    (first, values), (second, more) = _side("now", now), _side("then", then, above)
+    second, values = _side("then", then, heard)
+    if now is None:
+        first = (
+            f"side_now AS (SELECT person_id, false AS allowed, '{ABSENT.reason}' AS reason"
+            " FROM side_then)"
+        )
+    else:
+        first, more = _side("now", now)
+        values |= more
     rows = session.execute(
         sa.text(
-            f"WITH {first}, {second} "
+            f"WITH {second}, {first} "
             "SELECT n.allowed, n.reason, t.allowed AS then_allowed, t.reason AS then_reason,"
             f" count(*) AS people, (array_agg(person_id ORDER BY person_id))[1:{NAMED}] AS some"
             " FROM side_now n JOIN side_then t USING (person_id)"
             " GROUP BY 1, 2, 3, 4 ORDER BY people DESC, 1, 2, 3, 4"
         ),
-        {**values, **more},
+        values,
     )
     return [
         Move(
@@ -98,24 +129,24 @@ def decided(session: Session, purpose: consent.Purpose) -> dict[str, Any]:
 
 
 def _side(
-    name: str, purpose: consent.Purpose, above: str | None = None
+    name: str, purpose: consent.Purpose, heard: Heard = NOTHING
 ) -> tuple[str, dict[str, Any]]:
     """Return a table `side_NAME` of what is decided of each person, and its values."""
-    text, records = decision(None).text, ""
-    if above is not None:
-        text = text.replace("consent.record ", f"above_{name} ")
+    text, records, values = decision(None).text, "", parameters(purpose, None)
+    if heard != NOTHING:
+        text = text.replace("consent.record ", f"heard_{name} ")
         text = text.replace(
             "d.purpose_key = :purpose",
             "d.purpose_key = :purpose OR d.kind = 'objection' AND d.purpose_key = :above",
         )
-        records = WITH_ABOVE.format(name=name)
+        records = WITH_HEARD.format(name=name)
+        values |= {"above": heard.above, "signalled": list(UNIVERSAL) if heard.signalled else []}
     decided = PARAMETER.sub(rf":{name}_\1", text)
     sql = (
         f"{records}side_{name} AS MATERIALIZED (SELECT person_id, bool_or(allowed) AS allowed,"
         " coalesce(min(reason) FILTER (WHERE allowed), min(reason)) AS reason"
         f" FROM ({decided}) AS decided GROUP BY person_id)"
     )
-    values = parameters(purpose, None) | ({} if above is None else {"above": above})
     return sql, {f"{name}_{key}": value for key, value in values.items()}
 
 

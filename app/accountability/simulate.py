@@ -20,6 +20,7 @@ from app.accountability import as_segment
 from app.accountability.change import Change, DestinationChange, NoticeChange, PurposeChange
 from app.accountability.compare import (
     NAMED,
+    Heard,
     Move,
     Verdict,
     compare,
@@ -37,15 +38,11 @@ from app.segments.members import rule_of
 from app.segments.tables import Segment
 from consent.errors import ConsentError, NoticeNotFound, PurposeNotFound
 from consent.purposes import MARKETING
-from consent.resolve import LAPSES
+from consent.reach import universal
 from identity import people
 
 #: Examples that are named at most.
 EXAMPLES = 10
-#: No grant is of so late a version: what is said of a parent gives its children nothing.
-NEVER = 2**62
-#: A purpose that is not in the catalogue allows nothing.
-ABSENT = Verdict(False, "purpose_not_found")
 
 
 def simulate(
@@ -86,7 +83,7 @@ def _purpose(session: Session, change: PurposeChange, at: datetime) -> _Found:
     if now is None:
         then = consent.Purpose(change.key, **change.said(), effective_from=at)
         then = _marketing(known, then)
-        moves = _of_a_new_purpose(session, then)
+        moves = compare(session, None, then, heard=_heard(session, now, then))
         found = _effects(session, None, then, moves, at)
     else:
         last = consent.catalogue.versions(session, change.key)[-1].version
@@ -94,8 +91,7 @@ def _purpose(session: Session, change: PurposeChange, at: datetime) -> _Found:
         then = replace(now, version=last + 1, effective_from=at, **said)
         then = replace(then, renewed=then.version if then.renews else now.renewed)
         then = _marketing(known, then)
-        above = then.parent if then.parent != now.parent else None
-        moves = compare(session, now, then, above=above)
+        moves = compare(session, now, then, heard=_heard(session, now, then))
         found = _effects(session, now, then, moves, at)
     answer = {"purposes": [found], "refused": _refusal(session, then), "limits": _limits(now, then)}
     return _Found(answer, moves)
@@ -103,8 +99,18 @@ def _purpose(session: Session, change: PurposeChange, at: datetime) -> _Found:
 
 def _marketing(known: Mapping[str, consent.Purpose], new: consent.Purpose) -> consent.Purpose:
     """Return a version as the catalogue would have it: what is below marketing is marketing."""
-    below = {MARKETING, *consent.catalogue.below(known.values(), MARKETING)}
+    below = {MARKETING, *consent.purposes.below(known.values(), MARKETING)}
     return replace(new, direct_marketing=new.direct_marketing or new.parent in below)
+
+
+def _heard(session: Session, now: consent.Purpose | None, then: consent.Purpose) -> Heard:
+    """Return what a version would hear that was said before it."""
+    tree = consent.catalogue.announced(session)
+    signalled = then.key in universal([tree | {then.key: then}])
+    return Heard(
+        then.parent if now is None or then.parent != now.parent else None,
+        signalled and then.key not in universal([tree]),
+    )
 
 
 def _refusal(session: Session, new: consent.Purpose) -> str | None:
@@ -129,26 +135,6 @@ def _limits(now: consent.Purpose | None, then: consent.Purpose) -> list[str]:
     if now is not None and now.linkable and not then.linkable:
         found.append("What is only counted goes on; reading, segments and sending end.")
     return found
-
-
-def _of_a_new_purpose(session: Session, new: consent.Purpose) -> list[Move]:
-    """Decide a purpose that nobody was asked about: who refused its parent has refused it.
-
-    That is what the parent's records say when none of its grants counts.
-    """
-    if new.parent is None:
-        moves = compare(session, new, new)
-    else:
-        as_parent = replace(new, key=new.parent, renewed=NEVER)
-        moves = compare(session, as_parent, as_parent)
-    return [
-        replace(
-            move,
-            now=ABSENT,
-            then=Verdict(False, "unknown") if move.then.reason in LAPSES else move.then,
-        )
-        for move in moves
-    ]
 
 
 def _effects(

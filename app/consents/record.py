@@ -154,7 +154,7 @@ def _proven(
     )
     asked = set(found.purposes)
     for purpose in found.purposes:
-        asked |= set(consent.catalogue.below(known.values(), purpose))
+        asked |= set(consent.purposes.below(known.values(), purpose))
     if beyond := sorted(set(granted) & known.keys() - asked):
         named = ", ".join(sorted(found.purposes)) or "nothing"
         raise NoticeDoesNotAsk(f"{found.key} asks for {named}, not for {', '.join(beyond)}")
@@ -178,7 +178,7 @@ def _with_those_below(
         consent.catalogue.hold(session)  # one below that is added meanwhile would miss this
         for tree in (known, consent.catalogue.announced(session)):
             for purpose, state in refused.items():
-                for key in consent.catalogue.below(tree.values(), purpose):
+                for key in consent.purposes.below(tree.values(), purpose):
                     wide.setdefault(key, state)
     return wide
 

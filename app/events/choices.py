@@ -13,6 +13,7 @@ from app.events.alike import Alike
 from app.events.item import Item, Speaker
 from app.events.memory import NEVER, Heard, Memory
 from app.events.times import SKEW_BELIEVED
+from consent.reach import universal
 from consent.signals.stamp import Stamp
 
 
@@ -159,25 +160,25 @@ def _answered(stamp: Stamp, key: str, at: datetime) -> datetime | None:
 def _added_meanwhile(
     session: Session, choices: Sequence[consent.Choice], memory: Memory, now: datetime
 ) -> list[consent.Choice]:
-    """Return the refusals of what came to be below a refused purpose since this batch began.
+    """Return the refusals of what came to be refused with these since this batch began.
 
-    From here on until the commit nothing does: whoever adds it would not see these.
+    Below a refused purpose, or among what a universal opt-out refuses. From here on until the
+    commit nothing does: whoever adds it would not see these.
     """
     consent.catalogue.hold(session)
     if consent.catalogue.count(session) == len(memory.versions):
         return []
     versions = consent.catalogue.history(session)
-    trees = [
-        [*tree.values()]
-        for tree in (consent.catalogue.purposes(session), consent.catalogue.announced(session))
-    ]
+    trees = consent.catalogue.purposes(session), consent.catalogue.announced(session)
+    signalled = universal(trees) - memory.reach.universal
     said = {(c.namespace, c.value, c.purpose) for c in choices}
     found: dict[tuple[str, str, str, datetime, str | None], consent.Choice] = {}
     for no in choices:
         if no.state == "given":
             continue
-        keys = {key for tree in trees for key in consent.catalogue.below(tree, no.purpose)}
-        for key in sorted(keys - memory.below(no.purpose)):
+        keys = {k for tree in trees for k in consent.purposes.below(tree.values(), no.purpose)}
+        keys -= memory.below(no.purpose)
+        for key in sorted(keys | signalled if no.universal else keys):
             if (no.namespace, no.value, key) not in said:
                 purpose = versions.at(key, min(no.effective_at, now))
                 one = replace(

@@ -104,7 +104,9 @@ def lift(session: Session, groups: Iterable[Alike], memory: Memory, now: datetim
         for key in group.stamp.opt_out:
             asking.setdefault(key, []).append(group)
     for key, asked in asking.items():
-        purpose = memory.purposes[key]
+        purpose = memory.purposes.get(key)
+        if purpose is None:  # announced only: nobody can have overridden it yet
+            continue
         for group, decision, _ in decisions(session, purpose, asked, memory, now):
             if decision.allow:
                 group.lifted |= {key}

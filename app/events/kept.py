@@ -13,6 +13,7 @@ from app.events.body import NONE, compact, members_of, values_of
 from app.events.envelope import LONGEST_MESSAGE_ID, LONGEST_NAME, Rejection
 from app.events.message import beside, decode_context
 from consent.purposes import Purpose
+from consent.reach import Reach
 from consent.resolve import UNCONDITIONAL
 from consent.signals import read
 from consent.signals.stamp import Rules
@@ -50,7 +51,7 @@ def may_keep(
     rejection: Rejection,
     purpose: Purpose | None,
     *,
-    known: Collection[str],
+    reached: Reach,
     categories: Mapping[str, Collection[str]],
     rules: Rules,
     now: datetime,
@@ -76,7 +77,14 @@ def may_keep(
     if len(said.consent) + len(others) > LONGEST_CONSENT:
         return False
     stamp = read.read(
-        bytes(said.consent), bytes(others), known=known, categories=categories, rules=rules, now=now
+        bytes(said.consent),
+        bytes(others),
+        known=reached.known,
+        categories=categories,
+        now=now,
+        rules=rules,
+        below=reached.below,
+        universal=reached.universal,
     )
     return purpose.key not in stamp.refused | stamp.opt_out
 

@@ -16,8 +16,9 @@ from app.access.sources import SourceSettings
 from app.events.item import Speaker
 from app.plans.in_force import Plans
 from app.suppression.gate import Gate
+from consent.reach import reach
 from consent.signals.read import read
-from consent.signals.stamp import ABSENT, UNIVERSAL, Rules, Stamp
+from consent.signals.stamp import ABSENT, Rules, Stamp
 from identity import graph, people
 
 #: Identifiers whose ids are remembered, and those whose consent is. When there are more, it starts
@@ -61,8 +62,7 @@ class Memory:
         self.versions = consent.Versions()
         self.plans = Plans()
         self.gate = Gate()
-        self._below: Mapping[str, frozenset[str]] = {}
-        self._universal = frozenset[str]()
+        self.reach = reach({}, {})
         self._versions = -1
         self._mark = 0
         self._own: set[int] = set()
@@ -95,22 +95,14 @@ class Memory:
         if changes.purposes != self._versions:
             self.purposes = consent.catalogue.purposes(session)
             self.versions = consent.catalogue.history(session)
-            trees = (self.purposes, consent.catalogue.announced(session))
-            self._below = {
-                key: frozenset(k for t in trees for k in consent.catalogue.below(t.values(), key))
-                for key in self.purposes
-            }
-            # What is allowed in America until somebody opts out is what such a signal is about.
-            first = {k for k, p in self.purposes.items() if p.regime == "us_optout"}
-            first |= self.purposes.keys() & set(UNIVERSAL)
-            self._universal = frozenset(first).union(*(self._below[key] for key in first))
+            self.reach = reach(self.purposes, consent.catalogue.announced(session))
             self._versions = changes.purposes
             self._stamps.clear()
             self._voices.clear()
 
     def below(self, key: str) -> frozenset[str]:
         """Return what lies below a purpose, now or by what is announced."""
-        return self._below.get(key, frozenset())
+        return self.reach.below.get(key, frozenset())
 
     def ids(self, session: Session, wanted: set[Speaker]) -> dict[Speaker, int]:
         """Return the ids of these identifiers, made where new; kept once committed."""
@@ -153,13 +145,13 @@ class Memory:
             found = read(
                 words,
                 beside,
-                known=self.purposes.keys(),
+                known=self.reach.known,
                 categories=source.categories,
                 rules=source.signals,
                 answer=answer,
                 now=now,
-                below=self._below,
-                universal=self._universal,
+                below=self.reach.below,
+                universal=self.reach.universal,
             )
             if len(words) + len(beside) <= LONGEST_STAMP:
                 if len(self._stamps) >= MOST_STAMPS:

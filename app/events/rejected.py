@@ -27,6 +27,7 @@ from app.events.tables import RejectedCount, RejectedEvent
 from app.plans.special import Labels
 from app.suppression import mentions
 from app.suppression.gate import Gate
+from consent.reach import Reach, reach
 from consent.resolve import UNCONDITIONAL
 from identity.identifiers import NAMESPACES
 
@@ -89,14 +90,16 @@ def keep(session: Session, refused: Iterable[Refused], gate: Gate, special_names
     if not by_source:
         return
     purposes = consent.catalogue.purposes(session)
+    reached = reach(purposes, consent.catalogue.announced(session))
     for source_id in sorted(by_source):  # all lock the sources in this order
-        _keep(session, by_source[source_id], purposes, gate, special_names)
+        _keep(session, by_source[source_id], purposes, reached, gate, special_names)
 
 
 def _keep(
     session: Session,
     refused: Sequence[Refused],
     purposes: Mapping[str, consent.Purpose],
+    reached: Reach,
     gate: Gate,
     special_names: Labels,
 ) -> None:
@@ -113,7 +116,7 @@ def _keep(
         elif kept.may_keep(
             one.rejection,
             purpose,
-            known=purposes.keys(),
+            reached=reached,
             categories=source.categories,
             rules=source.signals,
             now=newest,

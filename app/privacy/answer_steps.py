@@ -14,7 +14,7 @@ from app.privacy.rectify import rectify
 from app.privacy.step import DONE, NOT_PRESENT, Outcome, Step, Work
 from app.suppression import gate
 from consent import catalogue, restrictions, suppression
-from consent.purposes import MARKETING
+from consent.purposes import MARKETING, below
 
 
 def restrict(work: Work) -> Outcome:
@@ -111,7 +111,7 @@ def _restrict(work: Work, kind: str, purpose: str | None) -> Outcome:
         wanted = [purpose]
         if purpose is not None:
             catalogue.hold(session)  # a purpose below it that is added meanwhile would miss this
-            wanted += catalogue.below(catalogue.announced(session).values(), purpose)
+            wanted += below(catalogue.announced(session).values(), purpose)
         for one in wanted:
             done = restrictions.restrict(
                 session,

@@ -63,7 +63,7 @@ def read_gpp(
     out = any(us_sections.opted_out(v) for i, v in (found.states or {}).items() if i in wanted)
     if found.us_privacy and gpp.US_PRIVACY in wanted and found.us_privacy.opted_out:
         out = True
-    return [*said, Signal("gpp", opt_out=_universal(meanings) if out else frozenset())]
+    return [*said, Signal("gpp", opt_out=meanings.universal if out else frozenset())]
 
 
 def read_us_privacy(value: object, meanings: Meanings) -> Signal | None:
@@ -76,7 +76,7 @@ def read_us_privacy(value: object, meanings: Meanings) -> Signal | None:
         found = us_privacy.decode(value)
     except Undecodable as error:
         return Signal("us_privacy", problem=error.reason)
-    return Signal("us_privacy", opt_out=_universal(meanings) if found.opted_out else frozenset())
+    return Signal("us_privacy", opt_out=meanings.universal if found.opted_out else frozenset())
 
 
 def read_gpc(value: object, meanings: Meanings) -> Signal | None:
@@ -85,7 +85,7 @@ def read_gpc(value: object, meanings: Meanings) -> Signal | None:
         return None
     if value is not True:
         return Signal("gpc", problem="malformed")
-    return Signal("gpc", opt_out=_universal(meanings))
+    return Signal("gpc", opt_out=meanings.universal)
 
 
 def _accepted(
@@ -117,10 +117,6 @@ def _accepted(
         until=until,
         answered_at=found.updated,
     )
-
-
-def _universal(meanings: Meanings) -> frozenset[str]:
-    return meanings.universal & frozenset(meanings.known)
 
 
 def _ids(value: object) -> frozenset[int]:

@@ -48,7 +48,7 @@ class Meanings:
 
     known: Collection[str]
     categories: Mapping[str, Collection[str]]
-    #: What a universal opt-out refuses.
+    #: What a universal opt-out refuses, also what is announced only.
     universal: frozenset[str] = frozenset(UNIVERSAL)
 
     def of(self, names: Iterable[object]) -> frozenset[str]:

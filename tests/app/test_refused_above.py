@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 import consent
-from app.accountability.compare import compare
+from app.accountability.compare import Heard, compare
 from app.consents.permission import permissions
 from consent import Choice
 from consent.purposes import Purpose
@@ -84,7 +84,7 @@ def test_the_simulation_of_a_new_parent_says_what_then_is(ada: Session, above: A
     say(ada, "one", "given", 1, 2)
     now = consent.catalogue.purpose(ada, "one")
     then = replace(now, version=2, parent="marketing", direct_marketing=True)
-    [move] = compare(ada, now, then, above="marketing")
+    [move] = compare(ada, now, then, heard=Heard("marketing"))
     consent.catalogue.add_purpose(ada, then)
     assert (move.then.allow, move.then.reason) == allowed(ada, "one")
     assert move.then.allow is (above[0][1] == 9 and above[1][0] == "given")

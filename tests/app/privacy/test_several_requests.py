@@ -15,7 +15,7 @@ from app.errors import PrivacyRequestInvalid
 from app.privacy import overtaken, run
 from app.suppression import gate
 from consent import catalogue, restrictions
-from consent.purposes import Purpose
+from consent.purposes import Purpose, below
 from tests.app.privacy.conftest import World
 from tests.app.privacy.test_erasure import ada
 from tests.app.privacy.test_opendsr import body
@@ -332,7 +332,7 @@ def test_a_purpose_that_is_added_while_somebody_objects_to_the_one_above_hears_o
         catalogue.hold(session)
         adding.start()
         assert not added.wait(0.3), "it waits for what is being written"
-        wanted = ["marketing", *catalogue.below(catalogue.announced(session).values(), "marketing")]
+        wanted = ["marketing", *below(catalogue.announced(session).values(), "marketing")]
         for one in wanted:
             restrictions.restrict(
                 session, [("user_id", "ada-1815")], "objection", reason_ref="request:1",

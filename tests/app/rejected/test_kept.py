@@ -12,6 +12,7 @@ import msgspec
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
+import consent
 from app import pipeline
 from app.access import sources
 from app.access.tables import PersonRead, Source
@@ -22,6 +23,7 @@ from app.events.envelope import Rejection
 from app.events.item import Batch, Outcome
 from app.events.writer import Writer
 from app.suppression.gate import Gate
+from consent import Purpose
 from tests.app.rejected.conftest import Call, Send, basic
 
 NAMELESS = {"type": "track", "userId": "u-1"}
@@ -91,6 +93,29 @@ def test_an_event_that_refuses_the_collection_purpose_itself_is_only_counted(
     send({**NAMELESS, "context": no}, {**NAMELESS, "context": other})
     assert [found["payload"]["context"] for found in listed(call)] == [other]
     assert counted(call)["event_missing", "not_kept:consent"] == 1
+
+
+def test_so_is_one_with_a_universal_opt_out_where_these_are_about_the_purpose_or_one_above_it(
+    sessions: Sessions, send: Send, call: Call
+) -> None:
+    collected = [
+        Purpose("resale", lawful_basis="contract", regime="us_optout"),
+        Purpose("resale.web", lawful_basis="contract", parent="resale"),
+    ]
+    with sessions.begin() as session:
+        for purpose in collected:
+            consent.catalogue.add_purpose(session, purpose)
+        keys = [
+            sources.add(session, purpose.key, collection_purpose=purpose.key)[1]
+            for purpose in collected
+        ]
+    for key in keys:
+        send({**NAMELESS, "context": {"gpc": True}}, NAMELESS, key=key)
+    no = {"consent": {"categoryPreferences": {"resale": False}}}
+    send({**NAMELESS, "context": no}, key=keys[1])
+    assert [found["payload"].get("context") for found in listed(call)] == [None, None]
+    rows = call("GET", "/counts").json()["data"]
+    assert sum(row["events"] for row in rows if row["state"] == "not_kept:consent") == 3
 
 
 def test_of_a_huge_event_the_beginning_is_kept_and_of_a_large_one_all(
