@@ -87,6 +87,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     app_errors.MapUnreadable: HTTPStatus.UNPROCESSABLE_ENTITY,
     app_errors.AnalysisNotFound: HTTPStatus.NOT_FOUND,
     app_errors.AnswerNotDrawn: HTTPStatus.NOT_FOUND,
+    app_errors.AnswerTableNotFound: HTTPStatus.NOT_FOUND,
     app_errors.BucketInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     app_errors.DestinationNotFound: HTTPStatus.NOT_FOUND,
     app_errors.DestinationExists: HTTPStatus.CONFLICT,

@@ -238,6 +238,10 @@ class AnswerNotDrawn(AppError):
     """There is no picture of an analysis of this kind."""
 
 
+class AnswerTableNotFound(AppError):
+    """An answer has no table of that name."""
+
+
 class BucketInvalid(AppError):
     """An analysis has no such number."""
 

@@ -9,7 +9,8 @@ import typer
 from api.cli import json_file
 from api.cli.session import AsJson, DataDir, err, opened, settings, show
 from app.journeys import catalogue
-from app.journeys.answer_rows import Row, rows
+from app.journeys.answer_rows import rows
+from app.journeys.answer_tables import MAIN, tables
 from app.journeys.asked import DEFAULT_PURPOSE, FORMS
 from app.journeys.telling import told
 from app.journeys.wording import Wording
@@ -29,8 +30,8 @@ COLUMNS = {
 }
 
 
-#: A picture, a specification, and tables.
-SUFFIXES = (".svg", ".json", ".csv", ".parquet", ".xlsx")
+#: Pictures, a specification, and tables.
+SUFFIXES = (".svg", ".png", ".json", ".csv", ".parquet", ".xlsx")
 
 
 def analyse(
@@ -43,10 +44,14 @@ def analyse(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Write it: a picture (.svg), a Vega-Lite specification (.json),"
-            " or its table (.csv, .parquet, .xlsx)."
+            help="Write it: a picture (.svg, .png), a Vega-Lite specification (.json),"
+            " a table of it (.csv, .parquet), or all of them (.xlsx)."
         ),
     ] = None,
+    table: Annotated[
+        str,
+        typer.Option(help="Of .csv and .parquet: which table, such as figures or flow.links."),
+    ] = MAIN,
     language: Annotated[
         Literal["fr", "en"], typer.Option(help="Of sentences on the console, and of pictures.")
     ] = "en",
@@ -78,38 +83,37 @@ def analyse(
             as_of=asked.as_of,
         )
     if out is not None:
-        _write(answer, out, Wording.of(found, language))
+        _write(answer, out, table, Wording.of(found, language))
         err.print(f"wrote {out}", highlight=False)
     if as_json or out is None:
         _print(answer, language, as_json)
 
 
-def _write(answer: dict[str, Any], out: Path, say: Wording) -> None:
+def _write(answer: dict[str, Any], out: Path, table: str, say: Wording) -> None:
     from app.journeys import (  # noqa: PLC0415  # for writing alone
         answer_book,
         answer_csv,
+        answer_parquet,
+        answer_png,
         pictures,
         vega,
     )
 
     if out.suffix == ".svg":
         out.write_text(pictures.draw(answer, say), encoding="utf-8")
+    elif out.suffix == ".png":
+        out.write_bytes(answer_png.draw(answer, say))
     elif out.suffix == ".json":
         drawn = vega.specification(answer)
         out.write_text(json.dumps(drawn, ensure_ascii=False, indent=2), encoding="utf-8")
     elif out.suffix == ".xlsx":
         out.write_bytes(answer_book.write(answer))
-    elif out.suffix == ".csv":
-        out.write_bytes(answer_csv.write(answer))
     else:
-        _write_table(rows(answer), out)
-
-
-def _write_table(table: list[Row], out: Path) -> None:
-    import pyarrow as pa  # noqa: PLC0415  # loaded when it is written
-    import pyarrow.parquet as pq  # noqa: PLC0415  # as well
-
-    pq.write_table(pa.Table.from_pylist(table), out)
+        found = tables(answer)
+        if table not in found:
+            raise ValueError(f"the answer has no table {table!r}; it has {', '.join(found)}")
+        write = answer_csv.write if out.suffix == ".csv" else answer_parquet.write
+        out.write_bytes(write(found[table]))
 
 
 def _print(answer: dict[str, Any], language: Literal["fr", "en"], as_json: bool) -> None:

@@ -12,25 +12,45 @@ from api.deps import Configuration
 from api.problems import documented
 from api.resource import Resource
 from api.routes.analyses import AUTH, Reader, may_read_traits
-from app.errors import AnalysisNotFound, AnswerNotDrawn, PurposeNotAllowed
-from app.journeys import answer_book, answer_csv, pictures, questions, sheet_cells, vega
+from app.errors import AnalysisNotFound, AnswerNotDrawn, AnswerTableNotFound, PurposeNotAllowed
+from app.journeys import (
+    answer_book,
+    answer_csv,
+    answer_parquet,
+    answer_png,
+    pictures,
+    questions,
+    sheet_cells,
+    vega,
+)
+from app.journeys.answer_rows import Row
+from app.journeys.answer_tables import MAIN, tables
 from app.journeys.wording import Wording
 
 router = Resource(prefix="/v1/analyses", tags=["journeys"])
 
-#: By the ending of the name: the media type, and what writes it.
-FORMS: dict[str, tuple[str, Callable[[dict[str, Any], Wording], bytes]]] = {
-    "csv": (answer_csv.MEDIA_TYPE, lambda answer, _: answer_csv.write(answer)),
+#: What writes one table of it, by the ending of the name, with the media type.
+TABLES: dict[str, tuple[str, Callable[[list[Row]], bytes]]] = {
+    "csv": (answer_csv.MEDIA_TYPE, answer_csv.write),
+    "parquet": (answer_parquet.MEDIA_TYPE, answer_parquet.write),
+}
+#: What draws it, if it is of a kind that is drawn.
+DRAWINGS: dict[str, tuple[str, Callable[[dict[str, Any], Wording], bytes]]] = {
     "svg": ("image/svg+xml", lambda answer, say: pictures.draw(answer, say).encode()),
+    "png": (answer_png.MEDIA_TYPE, answer_png.draw),
     "vl.json": (
         "application/vnd.vegalite.v5+json",
         lambda answer, _: json.dumps(vega.specification(answer), ensure_ascii=False).encode(),
     ),
-    "xlsx": (sheet_cells.MEDIA_TYPE, lambda answer, _: answer_book.write(answer)),
 }
-#: What draws, and not of every kind of analysis.
-DRAWN = ("svg", "vl.json")
-CONTENT = {kind: {"schema": {"type": "string", "format": "binary"}} for kind, _ in FORMS.values()}
+MEDIA_TYPES = {
+    "xlsx": sheet_cells.MEDIA_TYPE,
+    **{form: media_type for form, (media_type, _) in (TABLES | DRAWINGS).items()},
+}
+CONTENT = {
+    media_type: {"schema": {"type": "string", "format": "binary"}}
+    for media_type in MEDIA_TYPES.values()
+}
 
 
 @router.get(
@@ -39,7 +59,9 @@ CONTENT = {kind: {"schema": {"type": "string", "format": "binary"}} for kind, _ 
     summary="An answer as a file",
     responses={
         200: {"description": "The file.", "content": CONTENT},
-        **documented(*AUTH, PurposeNotAllowed, AnalysisNotFound, AnswerNotDrawn),
+        **documented(
+            *AUTH, PurposeNotAllowed, AnalysisNotFound, AnswerNotDrawn, AnswerTableNotFound
+        ),
     },
 )
 def export_answer(
@@ -48,10 +70,20 @@ def export_answer(
     caller: Reader,
     query_id: Annotated[str, Path(max_length=60)],
     form: Annotated[
-        Literal["csv", "svg", "vl.json", "xlsx"],
-        Path(description="A table, a picture, a Vega-Lite specification, a workbook."),
+        Literal["csv", "parquet", "xlsx", "svg", "png", "vl.json"],
+        Path(
+            description="A table, a workbook of all tables, a picture, a Vega-Lite specification."
+        ),
     ],
     language: Annotated[Literal["fr", "en"], Query(description="Of a picture.")] = "en",
+    table: Annotated[
+        str,
+        Query(
+            max_length=100,
+            description="Of csv and parquet: which of the answer's tables, such as `figures`,"
+            " `answer` or a list by its place in it, such as `flow.links`.",
+        ),
+    ] = MAIN,
 ) -> Response:
     """Answer the question again, as of its time, as a file.
 
@@ -73,16 +105,22 @@ def export_answer(
     if answer["query_id"] != query_id:
         answer["warnings"] = [*answer["warnings"], analyses.CHANGED]
     say = Wording.of(getattr(question, "journey", None), language)
-    return _file(answer, form, say)
+    content = _written(answer, form, table, say)
+    part = "" if table == MAIN or form not in TABLES else f"-{table}"
+    name = f'attachment; filename="{answer["kind"]}-{answer["query_id"]}{part}.{form}"'
+    headers = {"Content-Disposition": name}
+    return Response(content, media_type=MEDIA_TYPES[form], headers=headers)
 
 
-def _file(answer: dict[str, Any], form: str, say: Wording) -> Response:
-    media_type, write = FORMS[form]
-    try:
-        content = write(answer, say)
-    except ValueError as error:
-        if form not in DRAWN:
-            raise
-        raise AnswerNotDrawn(str(error)) from None
-    name = f'attachment; filename="{answer["kind"]}-{answer["query_id"]}.{form}"'
-    return Response(content, media_type=media_type, headers={"Content-Disposition": name})
+def _written(answer: dict[str, Any], form: str, table: str, say: Wording) -> bytes:
+    if form in TABLES:
+        found = tables(answer)
+        if table not in found:
+            raise AnswerTableNotFound(f"it has {', '.join(found)}")
+        return TABLES[form][1](found[table])
+    if form in DRAWINGS:
+        try:
+            return DRAWINGS[form][1](answer, say)
+        except ValueError as error:
+            raise AnswerNotDrawn(str(error)) from None
+    return answer_book.write(answer)

@@ -70,12 +70,21 @@ def _table(kind: str, result: Mapping[str, Any]) -> list[Row]:  # noqa: C901 - a
                 | {model: credit["conversions"] for model, credit in one["credits"].items()}
                 for one in result["channels"]
             ]
-    # Of what has no table of its own: the longest list of it, or its single figures.
-    lists = [part for part in result.values() if isinstance(part, list) and part]
-    longest = max(lists, key=len, default=None)
-    if longest is not None and all(isinstance(row, dict) for row in longest):
-        return [dict(row) for row in longest]
-    return [{k: v for k, v in result.items() if not isinstance(v, list | dict)}]
+    listed: list[Row] = result[_LISTS[kind]]
+    # Where nothing is in the list, what there is to say are the single figures.
+    plain = {k: v for k, v in result.items() if not isinstance(v, list | dict)}
+    return [dict(row) for row in listed] or [plain]
+
+
+#: Where the main table of the other kinds is.
+_LISTS = {
+    "retention": "cohorts",
+    "lifecycle": "intervals",
+    "stickiness": "bars",
+    "drivers": "drivers",
+    "prediction": "bands",
+    "anomalies": "points",
+}
 
 
 def _friction(point: Row) -> Row:

@@ -1,5 +1,6 @@
 """What pictures are drawn with: SVG 1.1 without script, style sheet or font of its own; pure."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 from xml.sax.saxutils import escape
@@ -14,6 +15,8 @@ SMALL = "#5f6878"
 TRACK = "#eef1f5"
 
 Answer = Mapping[str, Any]
+#: Characters that names may have and no XML can (XML 1.0 §2.2).
+_UNWRITABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def document(answer: Answer, title: str, height: float, parts: Iterable[str], say: Wording) -> str:
@@ -30,7 +33,7 @@ def document(answer: Answer, title: str, height: float, parts: Iterable[str], sa
     beside = say.say(f"Left out: {left_out}", f"Laissés de côté\u00a0: {left_out}")
     lines = [foot, beside] if left_out else [foot]
     total = height + 78 + 16 * len(lines)
-    return "\n".join(
+    drawn = "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {total:.0f}"'
             f' width="{WIDTH}" height="{total:.0f}" role="img" font-family="sans-serif"'
@@ -46,6 +49,7 @@ def document(answer: Answer, title: str, height: float, parts: Iterable[str], sa
             "</svg>",
         ]
     )
+    return _UNWRITABLE.sub("\ufffd", drawn)
 
 
 def text(

@@ -10,6 +10,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import openpyxl
+import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
@@ -270,7 +271,15 @@ def test_answers_are_drawn_and_what_people_wrote_stays_text(
     assert run.exit_code == 0, run.output
     drawn = json.loads(out.read_text(encoding="utf-8"))
     assert [row["n"] for row in drawn["data"]["values"]] == [2, 1]
-    for wrong in (["analyse", "nothing"], ["analyse", "funnel", "--out", "x.png"]):
+    for ending, begins in ((".png", b"\x89PNG"), (".parquet", b"PAR1"), (".xlsx", b"PK")):
+        named = [str(question), *here, str(out.with_suffix(ending)), "--table", "figures"]
+        run = CliRunner().invoke(command_line, ["analyse", "funnel", *named])
+        assert run.exit_code == 0, run.output
+        assert out.with_suffix(ending).read_bytes().startswith(begins)
+    named = [str(question), *here, str(tmp_path / "f.csv"), "--table", "nothing"]
+    run = CliRunner().invoke(command_line, ["analyse", "funnel", *named])
+    assert "it has table, figures, steps" in str(run.exception) + run.output
+    for wrong in (["analyse", "nothing"], ["analyse", "funnel", "--out", "x.pdf"]):
         assert CliRunner().invoke(command_line, wrong).exit_code != 0
 
 
@@ -290,6 +299,14 @@ def test_an_answer_is_had_as_a_file_too(
     assert server.get(f"{url}.vl.json", headers=header).json() == vega.specification(answer)
     sheet = openpyxl.load_workbook(BytesIO(server.get(f"{url}.xlsx", headers=header).content))
     assert [row[1] for row in sheet["Table"].iter_rows(values_only=True)] == ["n", 2, 1]
+    assert server.get(f"{url}.png", headers=header).content[:4] == b"\x89PNG"
+    parquet = server.get(f"{url}.parquet?table=figures", headers=header)
+    assert parquet.headers["content-disposition"].endswith('-figures.parquet"')
+    figures = pq.read_table(BytesIO(parquet.content)).to_pydict()
+    assert figures["value"][figures["name"].index("status.entered")] == 2
+    unknown = server.get(f"{url}.csv?table=links", headers=header)
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "answer-table-not-found")
+    assert "table, figures, steps" in unknown.json()["detail"]
     # Another person comes after it: a file of that time has the same figures.
     late = {
         "event": "Viewed <b>", "userId": "u-9", "anonymousId": "d-9", "writeKey": write_key,

@@ -27,7 +27,7 @@ def book(names: Any, **more: Any) -> openpyxl.Workbook:
 
 def test_the_table_is_the_first_sheet_and_figures_are_numbers() -> None:
     found = book(["a", "b"])
-    assert found.sheetnames == ["Table", "Answer"]
+    assert found.sheetnames == ["Table", "figures", "Answer"]
     rows = list(found["Table"].iter_rows(values_only=True))
     assert rows == [
         ("name", "n", "from_first", "bucket"),
@@ -57,3 +57,11 @@ def test_a_text_too_long_for_a_cell_is_cut_and_says_so() -> None:
 
 def test_an_answer_without_rows_is_a_book_too() -> None:
     assert book([])["Table"].max_row == 1
+
+
+def test_a_table_of_more_rows_than_a_sheet_is_to_have_says_so() -> None:
+    steps = [{"name": f"s{n}", "n": n} for n in range(7)]
+    answer = {"kind": "funnel", "query_id": "q_1", "result": {"steps": steps, "breakdown": None}}
+    found = openpyxl.load_workbook(BytesIO(answer_book.write(answer, most_rows=5)))
+    told = [row[0] for row in found["Table"].iter_rows(min_row=2, values_only=True)]
+    assert told == ["s0", "s1", "s2", "s3", "s4", "… 2 more: as CSV or Parquet"]
