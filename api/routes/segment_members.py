@@ -12,7 +12,7 @@ from api.problems import documented
 from api.resource import Resource
 from api.routes.analyses import may_read_traits
 from api.routes.profiles import Ref, frame
-from api.routes.segments import AUTH, Reader, state_purposes
+from api.routes.segments import AUTH, Reader, state_purposes, traits_asked
 from app.errors import (
     CursorInvalid,
     DefinitionInvalid,
@@ -23,7 +23,6 @@ from app.errors import (
 from app.profiles import read
 from app.segments import explain, overlap, preview, uses
 from app.segments import members as segments
-from app.segments.definition import Group, Rule, Trait, walk
 from consent.errors import PurposeNotFound
 from identity.errors import IdentifierInvalid
 
@@ -95,18 +94,6 @@ class PreviewIn(BaseModel):
     rule: dict[str, Any]
 
 
-def _traits(rule: Rule) -> list[str]:
-    """Return the traits by whose values a rule selects: its size tells them of who is known."""
-    said = walk(rule)
-    return sorted(
-        {
-            one.trait if isinstance(one, Trait) else one.group_trait
-            for one in said
-            if isinstance(one, Trait | Group)
-        }
-    )
-
-
 @router.post(
     "/preview",
     summary="Preview a segment",
@@ -123,7 +110,7 @@ def preview_segment(session: Db, caller: Reader, wanted: PreviewIn) -> dict[str,
     rule = segments.parse(wanted.rule)
     uses.check(session, rule, purpose)
     state_purposes(session, caller, rule, purpose)
-    may_read_traits(caller, _traits(rule))
+    may_read_traits(caller, traits_asked(rule))
     return preview.preview(session, purpose=purpose, rule=wanted.rule, now=datetime.now(UTC))
 
 
@@ -220,6 +207,6 @@ def explain_member(session: Db, caller: Reader, key: str, ref: Ref) -> dict[str,
     purpose = state_purpose(caller, segment.purpose)
     rule = segments.rule_of(segment)
     state_purposes(session, caller, rule, purpose)
-    may_read_traits(caller, _traits(rule))
+    may_read_traits(caller, traits_asked(rule))
     view = read.view(session, read.find(session, ref), purpose)
     return frame(view, **explain.explain(session, segment, view, now=datetime.now(UTC)))

@@ -14,6 +14,7 @@ from api.deps import Db
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
 from api.resource import Resource
+from api.routes.analyses import may_read_traits
 from app import pipeline, work
 from app.destinations import registry
 from app.errors import (
@@ -26,7 +27,7 @@ from app.errors import (
 )
 from app.segments import dependencies, names, uses
 from app.segments import members as segments
-from app.segments.definition import Rule
+from app.segments.definition import Group, Rule, Trait, walk
 from app.segments.tables import Segment
 from consent.errors import PurposeNotFound
 
@@ -146,6 +147,12 @@ def state_purposes(session: Session, caller: Caller, rule: Rule, purpose: str) -
         state_purpose(caller, asked)
 
 
+def traits_asked(rule: Rule) -> list[str]:
+    """Return the traits by whose values a rule selects: its size tells them of who is known."""
+    found = (part for part in walk(rule) if isinstance(part, Trait | Group))
+    return sorted({one.trait if isinstance(one, Trait) else one.group_trait for one in found})
+
+
 @router.post(
     "",
     status_code=201,
@@ -161,7 +168,8 @@ def create_segment(
 
     With more than 2,000 identifiers its `state` is `computing`: the worker begins within a second
     or two, and members come in portions until it is `fresh`. One that cannot be computed is there
-    all the same: `state` is `error`, `error` says why.
+    all the same: `state` is `error`, `error` says why. Whoever asks by the values of a trait reads
+    it, member by member: that needs `profiles:read`, as a profile does.
     """
     at_once = pipeline.can_fill(session)
     segment = segments.create(
@@ -169,6 +177,7 @@ def create_segment(
         by=caller.client_id,
     )  # fmt: skip
     state_purposes(session, caller, segments.rule_of(segment), segment.purpose)
+    may_read_traits(caller, traits_asked(segments.rule_of(segment)))
     pipeline.fill(session, [segment], at_once=at_once)
     warnings = names.warnings(session, segments.rule_of(segment))
     return {**_tagged(session, response, segment, caller), "warnings": warnings}
@@ -263,6 +272,7 @@ def change_segment(
     )  # fmt: skip
     state_purposes(session, caller, segments.rule_of(segment), segment.purpose)
     if anew:
+        may_read_traits(caller, traits_asked(segments.rule_of(segment)))
         others = [segments.find(session, other) for other in uses.using(session, key)]
         pipeline.fill(session, [segment, *others], at_once=at_once)
     warnings = names.warnings(session, segments.rule_of(segment))

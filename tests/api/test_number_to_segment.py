@@ -351,3 +351,29 @@ def test_a_preview_by_traits_needs_the_scope_that_reads_them(
     url = "/v1/segments/french/explain/user_id:u-0"
     assert server.get(url, headers=few).status_code == 403
     assert server.get(url, headers=many).json()["meets"]
+
+
+def test_a_segment_by_traits_needs_the_scope_that_reads_them(
+    server: TestClient, header: dict[str, str], token: Any
+) -> None:
+    """Its members are whoever has the value: who may define it by traits may read them."""
+    few = token("segments:read", "segments:write", purposes=(PURPOSE,))
+    many = token("segments:read", "segments:write", "profiles:read", purposes=(PURPOSE,))
+    by_event = {"event": "Ordered"}
+    for number, rule in enumerate((
+        {"trait": "country", "value": "FR"},
+        {"not": {"any": [by_event, {"group_trait": "plan", "value": "pro"}]}},
+    )):  # fmt: skip
+        body = {"key": f"s-{number}", "name": "s", "purpose": PURPOSE, "rule": rule}
+        url = f"/v1/segments/s-{number}"
+        refused = server.post("/v1/segments", json=body, headers=few)
+        assert (refused.status_code, refused.json()["code"]) == (403, "insufficient-scope")
+        assert server.get(url, headers=few).status_code == 404
+        server.post("/v1/segments", json={**body, "rule": by_event}, headers=few).raise_for_status()
+        changed = {"name": "s", "purpose": PURPOSE, "rule": rule}
+        refused = server.put(url, json=changed, headers=few)
+        assert (refused.status_code, refused.json()["code"]) == (403, "insufficient-scope")
+        assert server.get(url, headers=few).json()["rule"] == by_event
+        assert server.put(url, json=changed, headers=many).status_code == 200
+        # Sent again as it is, or called otherwise, it asks nothing new.
+        assert server.put(url, json={**changed, "name": "t"}, headers=few).status_code == 200
