@@ -130,12 +130,16 @@ def _ask(sessions: Sessions) -> _Answer:
 
 
 def _matching(session: Session) -> str | None:
-    failed = reviews.failures(session)
-    if not failed:
+    """Say how matching fails: of both kinds of run the one that failed more often."""
+    scopes = {reviews.ALL: "matching", reviews.NEW: "matching of who is new"}
+    failed, what = max(
+        ((reviews.failures(session, scope), what) for scope, what in scopes.items()),
+        key=lambda one: one[0].times,
+    )
+    if not failed.times:
         return None
-    last = reviews.last_failed(session)
-    times = "once" if failed == 1 else f"{failed} times"
-    return f"matching has failed {times} ({last}); its next try waits longer each time"
+    times = "once" if failed.times == 1 else f"{failed.times} times"
+    return f"{what} has failed {times} ({failed.error}); its next try waits longer each time"
 
 
 def _judge(health: Health, answer: _Answer) -> None:

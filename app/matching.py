@@ -7,7 +7,7 @@ proportional to what is new.
 
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 import consent
 from app import pipeline
 from app.db import Sessions
-from identity import candidates, matching, recalibration, reviews
+from identity import candidates, judged, matching, recalibration, reviews
 from identity.blocking import LeftOut
 from identity.engines import engine
 from identity.matching import Outcome
@@ -68,7 +68,9 @@ class Result:
     """What a run did.
 
     `left_out` says, by blocking rule, which keys were used for nothing because more than `most`
-    records share them; `alone` counts records that share nothing else, and so met nobody.
+    records share them; `alone` counts records that share nothing else, and so met nobody. Of the
+    `linked` so many stay `undone`, because their run or rule was taken back. `outscored` are
+    matches, and `closed` undecided reviews, of which the run no longer finds what they were for.
     """
 
     records: int = 0
@@ -76,6 +78,9 @@ class Result:
     linked: int = 0
     reviews: int = 0
     merged: int = 0
+    undone: int = 0
+    outscored: int = 0
+    closed: int = 0
     alone: int = 0
     left_out: dict[str, dict[str, int]] = field(default_factory=dict)
 
@@ -85,6 +90,7 @@ class Result:
         self.linked += outcome.linked
         self.reviews += outcome.reviews
         self.merged += len(outcome.moved.merged)
+        self.undone += outcome.undone
 
     def leave_out(self, left_out: Mapping[str, LeftOut], alone: int) -> None:
         """Count what was compared with nobody."""
@@ -99,29 +105,37 @@ def request_if_needed(sessions: Sessions, *, interval: float, whole_every: float
     """Ask for a run when records are new and `interval` seconds have passed since the last one.
 
     It is a whole one when none has learnt yet (or too little: `LEAST_LEARNT`), when the last that
-    did is older than `whole_every` seconds, or when much is new. After one that failed it waits
-    twice as long each time, a day at most: what ends a run is likely there at its next try too.
+    did is older than `whole_every` seconds, or when much is new. After one that failed the next of
+    its kind waits twice as long each time, a day at most: what ends a run is likely there at its
+    next try too. Meanwhile who is new is still compared, by what was learnt last.
     """
     with sessions.begin() as session:
         now, last = datetime.now(UTC), reviews.last_run(session)
-        if last is not None:
-            failed = reviews.failures(session)
-            wait, since = timedelta(seconds=interval), last.requested_at
-            if failed:
-                doubled = timedelta(seconds=max(interval, 1.0) * 2.0 ** min(failed, 20))
-                wait, since = max(wait, min(doubled, LONGEST_WAIT)), last.finished_at or since
-            if now - since <= wait:
-                return
+        if last is not None and now - last.requested_at <= timedelta(seconds=interval):
+            return
         if not candidates.count_new(session, 1):
             return
         learnt_at, learnt = matching.learnt_at(session), matching.model(session)
         if learnt is None or learnt_at is None:
-            scope = ALL
+            wanted = [ALL]
         else:
             few = max(MANY, int(SHARE * learnt.records))
             stale = now - learnt_at > timedelta(seconds=whole_every)
-            scope = ALL if stale or candidates.count_new(session, few + 1) > few else NEW
-        reviews.request_run(session, {"asked_by": "schedule"}, scope=scope)
+            base = [NEW] if learnt.records >= matching.LEAST_LEARNT else []
+            whole = stale or candidates.count_new(session, few + 1) > few
+            wanted = [ALL, *base] if whole else [NEW]
+        for scope in wanted:
+            if _may_try(reviews.failures(session, scope), interval, now):
+                reviews.request_run(session, {"asked_by": "schedule"}, scope=scope)
+                return
+
+
+def _may_try(failed: reviews.Failures, interval: float, now: datetime) -> bool:
+    """Say whether the wait after runs that failed is over."""
+    if failed.at is None:
+        return True
+    doubled = timedelta(seconds=max(interval, 1.0) * 2.0 ** min(failed.times, 20))
+    return now - failed.at > max(timedelta(seconds=interval), min(doubled, LONGEST_WAIT))
 
 
 def run_waiting(sessions: Sessions, *, auto: float, review: float, way: Way = PLAIN) -> int | None:
@@ -187,7 +201,7 @@ def _match_all(
             with sessions.begin() as session:
                 result.add(_apply(session, pairs, run_id, limits))
             way.tell(f"{result.pairs:,} pairs decided")
-        _take_back(sessions, whole, limits)
+        _take_back(sessions, whole, limits, result)
         _keep_keys(sessions, whole, way)
         if found is not None:
             result.leave_out(found.blocks.left_out, found.blocks.alone)
@@ -196,15 +210,24 @@ def _match_all(
     return result
 
 
-def _take_back(sessions: Sessions, whole: Whole, limits: Limits) -> None:
-    """Hold the matches of records that were compared and are likely no more."""
+def _take_back(sessions: Sessions, whole: Whole, limits: Limits, result: Result) -> None:
+    """Hold the matches of records that were compared and are likely no more; close reviews."""
     with sessions() as session:
-        gone = [i for some in whole.unlikely(matching.standing(session), limits.auto) for i in some]
-    for start in range(0, len(gone), LINKED_AT_ONCE):
+        gone = whole.unlikely(judged.matches(session), limits.auto)
+        matches = [i for some in gone for i in some]
+        sure = whole.certain(judged.reviews(session), limits.review, limits.auto)
+        asked = [i for some in sure for i in some]
+    for start in range(0, len(matches), LINKED_AT_ONCE):
         with sessions.begin() as session:
-            ids = gone[start : start + LINKED_AT_ONCE]
-            moved = matching.outscore(session, ids, at=datetime.now(UTC))
-            pipeline.after_move(session, moved)
+            _outscore(session, matches[start : start + LINKED_AT_ONCE], result)
+    for start in range(0, len(asked), LINKED_AT_ONCE):
+        with sessions.begin() as session:
+            result.closed += judged.close(session, asked[start : start + LINKED_AT_ONCE])
+
+
+def _outscore(session: Session, matches: Collection[int], result: Result) -> None:
+    pipeline.after_move(session, judged.outscore(session, matches, at=datetime.now(UTC)))
+    result.outscored += len(matches)
 
 
 def _keep_keys(sessions: Sessions, whole: Whole, way: Way) -> None:
@@ -240,16 +263,45 @@ def _match_new(sessions: Sessions, run_id: int, limits: Limits, way: Way) -> Res
             return _match_all(sessions, run_id, limits, way)
         fresh = candidates.with_keys(table)
         with sessions() as session:
-            among = candidates.neighbours(session, fresh, learnt.most)
-        pairs = matching.score_new(fresh, among, learnt, review=limits.review)
+            before = judged.of(session, fresh.changed)
+            beside = {i for pair in before.ends for i in pair}
+            among = candidates.neighbours(session, fresh, learnt.most, beside)
+        pairs = matching.score_new(fresh, among, learnt, review=limits.review, again=before.ends)
         if pairs is None:
             return _match_all(sessions, run_id, limits, way)
         with sessions.begin() as session:
             result.add(_apply(session, pairs, run_id, limits))
+            _judge_again(session, before, among, pairs, limits, result)
             candidates.keep_keys(session, fresh.noted())
         result.records += len(fresh)
         result.leave_out(among.left_out, among.alone)
         way.tell(f"{result.records:,} new records compared")
+
+
+def _judge_again(
+    session: Session,
+    before: judged.Judged,
+    among: candidates.Neighbours,
+    pairs: matching.Pairs,
+    limits: Limits,
+    result: Result,
+) -> None:
+    """Take back what was judged of records as they were, and is not what they say now.
+
+    As a whole run does: matches of which both sides were compared, and reviews.
+    """
+    seen = set(among.table.column("record_id").to_pylist())
+    said = {(p.left, p.right): p.probability for p in pairs}
+    gone = [
+        i for i, *ends in before.matches
+        if seen.issuperset(ends) and said.get(tuple(ends), 0.0) < limits.auto
+    ]  # fmt: skip
+    if gone:
+        _outscore(session, gone, result)
+    sure = [i for i, left, right in before.reviews
+            if not limits.review <= said.get((left, right), 0.0) < limits.auto]  # fmt: skip
+    if sure:
+        result.closed += judged.close(session, sure)
 
 
 def _apply(session: Session, pairs: matching.Pairs, run_id: int, limits: Limits) -> Outcome:

@@ -5,7 +5,7 @@ leaves this file.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,10 +50,14 @@ class Fresh:
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """New records and those that share one of the `usable` keys with them; what was left out."""
+    """New records and those that share one of the `usable` keys with them; what was left out.
+
+    `within` are all keys that no more records share than a whole run would have.
+    """
 
     table: Table
     usable: set[int]
+    within: set[int]
     left_out: dict[str, LeftOut]
     alone: int
 
@@ -86,8 +90,10 @@ def with_keys(table: Table) -> Fresh:
     return Fresh(table, dict(zip(ids, at, strict=True)), keys)
 
 
-def neighbours(session: Session, fresh: Fresh, most: Mapping[str, int]) -> Neighbours:
-    """Return new records and those that share a blocking key with one of them.
+def neighbours(
+    session: Session, fresh: Fresh, most: Mapping[str, int], beside: Collection[int] = ()
+) -> Neighbours:
+    """Return new records, those that share a blocking key with one of them, and those `beside`.
 
     A key counts if no more records share it, the new ones included, than `most` says for its rule:
     which is the rule of a whole run too. So many pairs a new record as a whole run makes it meet
@@ -101,9 +107,9 @@ def neighbours(session: Session, fresh: Fresh, most: Mapping[str, int]) -> Neigh
         for key, among in sharing.items()
         if among <= most[rule_of[key]]
     ]
-    rows = session.execute(graph.statement("neighbours"), {"rows": graph.rows_of(wanted)})
+    rows = session.execute(graph.statement("neighbours"), {"rows": graph.rows_of(wanted)}).all()
     found = _within_budget({row.key: row.ids for row in rows}, sharing, rule_of, len(fresh))
-    ids = fresh.changed.keys() | {i for others in found.values() for i in others}
+    ids = fresh.changed.keys() | {i for others in found.values() for i in others} | set(beside)
     among = session.execute(graph.statement("candidates_among"), {"ids": graph.array(ids)})
     shared = {key for key, others in found.items() if others or sharing[key] > 1}
     reached = {i for i, _, key in fresh.keys if key in shared}
@@ -111,6 +117,7 @@ def neighbours(session: Session, fresh: Fresh, most: Mapping[str, int]) -> Neigh
     return Neighbours(
         table_of(among.all()),
         shared,
+        {row.key for row in rows},
         {
             rule: LeftOut(
                 most[rule],

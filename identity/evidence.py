@@ -12,6 +12,8 @@ from identity.statements import literal, rows_of, run
 
 #: A link counts as seen in the week of its last evidence, in seconds since 1970.
 WEEK = 604_800
+#: By so many bits a match that was taken back must be surer, of changed records, to count anew.
+SURER = 1.0
 
 
 class Evidence(
@@ -100,6 +102,8 @@ def _keep(
             "firsts": literal([s.first.first_at for s in seen]),
             "weeks": literal([int(s.last_at.timestamp() // WEEK) for s in seen]),
             "probabilities": literal([s.first.probability for s in seen]),
+            "weights": literal([s.first.weight for s in seen]),
+            "surer": SURER,
         },
     ).one()
     new = [int(n) - 1 for n in news.split(",")] if news else []

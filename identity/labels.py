@@ -32,7 +32,7 @@ def keep(
 ) -> None:
     """Note a decision about a pair as a label, with what matching had said of it."""
     scored = isinstance(of, Review) or of.kind == "match"
-    run = of.run_id if isinstance(of, Review) else of.evidence_id
+    run = of.run_id if isinstance(of, Review) else of.scored_run_id or of.evidence_id
     session.add(
         Label(
             left_id=of.left_id,

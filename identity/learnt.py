@@ -74,3 +74,12 @@ def frequency_sql(column: str, people: str, total: str) -> str:
         f"greatest({_TF_LEAST}, ({people} - 1 + {_TF_PSEUDO_RECORDS} * {FREQUENCIES[column]})"
         f" / ({total} - 1 + {_TF_PSEUDO_RECORDS}))"
     )
+
+
+def renewed_sql(known: str, people: int, bearers: str, total: str) -> str:
+    """Write how frequent a name is once `total` new people came, of whom so many bear it, as SQL.
+
+    `known` is how frequent it was among the `people` before: so it is what it would be among all.
+    """
+    before = people - 1 + _TF_PSEUDO_RECORDS
+    return f"(({known}) * {before} + {bearers}) / ({before} + {total})"

@@ -1,7 +1,7 @@
 """Probabilistic matching: records of people who allow it in, links and reviews out."""
 
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from identity import graph, people, restricted, splink_model
+from identity import graph, judged, people, restricted, splink_model
 from identity.blocking import Table
 from identity.candidates import Fresh, Neighbours
 from identity.known import ScoredPair
@@ -28,11 +28,12 @@ MODELS_KEPT = 30
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one run did: counts, and what moved."""
+    """What one run did: counts, and what moved. Of the linked so many stay `undone`."""
 
     pairs: int
     linked: int
     reviews: int
+    undone: int
     moved: graph.Moved
 
 
@@ -64,13 +65,28 @@ def score(records: Iterable[Table], *, review: float) -> Pairs:
         return [pair for pairs in whole.pairs(10_000) for pair in pairs]
 
 
-def score_new(fresh: Fresh, among: Neighbours, learnt: Learnt, *, review: float) -> Pairs | None:
+def score_new(
+    fresh: Fresh,
+    among: Neighbours,
+    learnt: Learnt,
+    *,
+    review: float,
+    again: Collection[tuple[int, int]] = (),
+) -> Pairs | None:
     """Score new records against each other and the others; needs no transaction.
 
-    None where what was learnt knows nothing of something that they say.
+    `again` are pairs that were judged before: weighed even where a flood of new records leaves
+    their keys out, as a whole run would. None where what was learnt knows nothing of something
+    that they say.
     """
     return splink_model.score_new(
-        among.table, fresh.changed.keys(), learnt, among.usable, threshold=review
+        among.table,
+        fresh.changed.keys(),
+        learnt,
+        among.usable,
+        threshold=review,
+        again=again,
+        within=among.within,
     )
 
 
@@ -107,25 +123,8 @@ def apply(session: Session, pairs: Pairs, *, auto: float, at: datetime, run_id: 
     doubtful = [p for p in pairs if p.probability < auto]
     known = people.people_of(session, {i for p in doubtful for i in (p.left, p.right)})
     apart = [p for p in doubtful if known[p.left] != known[p.right]]
-    return Outcome(len(pairs), len(likely), _queue(session, apart, run_id), moved)
-
-
-def standing(session: Session) -> Iterator[tuple[int, int, int]]:
-    """Yield the matches that stand, as (id, left, right)."""
-    rows = session.execute(
-        graph.statement("standing_matches"), execution_options={"yield_per": 50_000}
-    )
-    for row in rows:
-        yield row.id, row.left_id, row.right_id
-
-
-def outscore(session: Session, ids: Collection[int], *, at: datetime) -> graph.Moved:
-    """Hold matches that are likely no more."""
-    lock(session)
-    noted = session.execute(graph.statement("outscore"), {"ids": graph.array(ids)})
-    return graph.reconsider(
-        session, {i for row in noted for i in (row.left_id, row.right_id)}, at=at
-    )
+    undone = judged.taken_back(session, [(p.left, p.right) for p in likely])
+    return Outcome(len(pairs), len(likely), _queue(session, apart, run_id), undone, moved)
 
 
 def _queue(session: Session, pairs: Pairs, run_id: int) -> int:

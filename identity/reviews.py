@@ -1,6 +1,7 @@
 """Pairs that a person decides, and requests for matching runs."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -83,19 +84,27 @@ def last_run(session: Session) -> Run | None:
     return session.scalar(sa.select(Run).order_by(Run.id.desc()).limit(1))
 
 
-def failures(session: Session) -> int:
-    """Return how many runs have failed since the last that was done."""
-    done = sa.select(sa.func.max(Run.id)).where(Run.state == "done").scalar_subquery()
-    failed = sa.select(sa.func.count()).where(
-        Run.state == "failed", Run.id > sa.func.coalesce(done, 0)
-    )
-    return session.scalar(failed) or 0
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """How many runs of a kind have failed since the last of it was done; of the last, when and why.
+
+    `error` is the kind of error, which names nobody.
+    """
+
+    times: int
+    at: datetime | None
+    error: str
 
 
-def last_failed(session: Session) -> str:
-    """Return the kind of error with which the last run that failed did so; it names nobody."""
-    failed = sa.select(Run.result).where(Run.state == "failed").order_by(Run.id.desc()).limit(1)
-    return str((session.scalar(failed) or {}).get("error", "unknown"))
+def failures(session: Session, scope: str) -> Failures:
+    """Return how runs over all, or over who is new, have failed since the last that was done."""
+    of = Run.parameters["scope"].astext == scope
+    done = sa.select(sa.func.max(Run.id)).where(Run.state == "done", of).scalar_subquery()
+    since = sa.select(Run).where(Run.state == "failed", of, Run.id > sa.func.coalesce(done, 0))
+    failed = session.scalars(since.order_by(Run.id.desc())).all()
+    last = failed[0] if failed else None
+    error = str(((last and last.result) or {}).get("error", "unknown"))
+    return Failures(len(failed), last.finished_at if last else None, error)
 
 
 def find_run(session: Session, run_id: int) -> Run:

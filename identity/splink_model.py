@@ -19,7 +19,7 @@ from identity import blocking
 from identity.blocking import Blocks, Table
 from identity.comparing import Compare, Comparer, count_patterns, in_duckdb
 from identity.known import ScoredPair
-from identity.learnt import FREQUENCIES, Learnt, Names, frequency_sql
+from identity.learnt import FREQUENCIES, Learnt, Names, frequency_sql, renewed_sql
 from identity.likeness import levels_of
 from identity.mixture import Model, Patterns
 from identity.weighing import can_reach, scored, weigh
@@ -115,13 +115,16 @@ def score_new(
     usable: Collection[int],
     *,
     threshold: float = 0.5,
+    again: Collection[tuple[int, int]] = (),
+    within: Collection[int] = (),
 ) -> list[ScoredPair] | None:
     """Return the likely pairs of which one record or both are new, by what was learnt before.
 
     `records` are the new ones and those that share one of the `usable` blocking keys with one of
-    them; the cost is proportional to these. Weights are those that `learn` would have given with
-    this model. None where the records say something of which nothing was learnt, such as the first
-    birth dates: then contradictions would go unseen.
+    them, or are in one of the pairs to be judged `again`, for which any key `within` the limits of
+    a whole run is enough; the cost is proportional to these. Weights are those that `learn` would
+    have given with this model. None where the records say something of which nothing was learnt,
+    such as the first birth dates: then contradictions would go unseen.
     """
     con = blocking.connect()
     try:
@@ -141,11 +144,33 @@ def score_new(
         blocking.key(con)
         con.execute("create table usable as from keyed where key in (from used)")
         blocking.pair(con, only_with="new")
+        _pair_again(con, again, within)
         Comparer(con, model).compare("candidates")
         con.execute("alter table compared rename to pairs")
         return list(weigh(con, model, threshold))
     finally:
         con.close()
+
+
+def _pair_again(
+    con: duckdb.DuckDBPyConnection,
+    pairs: Collection[tuple[int, int]],
+    within: Collection[int],
+) -> None:
+    """Add pairs that were judged before to the candidates, if they share one of these keys."""
+    if not pairs:
+        return
+    ends = zip(("l", "r"), zip(*sorted(pairs), strict=True), strict=True)
+    con.register("judged", pa.table({side: pa.array(i, pa.int64()) for side, i in ends}))
+    con.register("given", pa.table({"key": pa.array(sorted(within), pa.int64())}))
+    con.execute(
+        "insert into candidates select distinct j.l, j.r, '0' from judged j"
+        " join keyed a on a.record_id = j.l join keyed b on b.record_id = j.r and b.key = a.key"
+        " semi join given on given.key = a.key"
+        " anti join candidates c on c.join_key_l = j.l and c.join_key_r = j.r"
+    )
+    con.unregister("judged")
+    con.unregister("given")
 
 
 def _learn_strangers(con: duckdb.DuckDBPyConnection, model: Model) -> None:
@@ -215,9 +240,10 @@ def _count_names(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _know_names(con: duckdb.DuckDBPyConnection, learnt: Learnt) -> None:
-    """Write how frequent each name was among those who were learnt from, or is among the new.
+    """Write how frequent each name is among those who were learnt from and the new together.
 
-    Not among all at hand: who was found by a name bears it.
+    As a whole run would find it, and not among all at hand: who was found by a name bears it. The
+    first of the new to bear a name is mostly somebody who was known by it.
     """
     con.execute("create table fresh as from people where record_id in (from new)")
     total = "(select count(*) from fresh)"
@@ -227,12 +253,16 @@ def _know_names(con: duckdb.DuckDBPyConnection, learnt: Learnt) -> None:
         types = pa.schema([("name", pa.string()), ("tf", pa.float64())])
         con.register("known", pa.table(frequencies, schema=types))
         unseen = frequency_sql(column, "1", str(names.people))
+        renewed = renewed_sql(
+            f"coalesce(any_value(tf), {unseen})",
+            names.people,
+            "greatest(coalesce(max(bearers), 0) - 1, 0)",
+            total,
+        )
         con.execute(
-            f"create table frequency_{column} as select {column}, greatest("
-            f"coalesce(any_value(tf), {unseen}),"
-            f" {frequency_sql(column, 'max(coalesce(bearers, 1))', total)}) as tf_{column}"
+            f"create table frequency_{column} as select {column}, {renewed} as tf_{column}"
             f" from people left join known on name = {column} left join (select {column} as borne,"
-            f" count(*) as bearers from fresh group by 1) on borne = {column}"
+            f" count(distinct {_ONE_PERSON}) as bearers from fresh group by 1) on borne = {column}"
             f" where {column} is not null group by 1"
         )
         con.unregister("known")

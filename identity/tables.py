@@ -73,7 +73,8 @@ class Link(Base):
     `rule` is that of the first evidence, `also` are the others that showed the link: it stands
     until the last of them is taken back. `held` says why a link that stands is not followed: a
     guard, a constraint, or consent.
-    `last_week` is the week of its last evidence, in weeks since 1970.
+    `last_week` is the week of its last evidence, in weeks since 1970. Of a match `evidence_id` is
+    the run that linked it, `scored_run_id` the one that weighed it last.
     """
 
     __tablename__ = "link"
@@ -85,6 +86,7 @@ class Link(Base):
     rule: Mapped[str]
     also: Mapped[list[str]] = mapped_column(ARRAY(sa.Text), server_default=sa.text("'{}'"))
     evidence_id: Mapped[int | None]
+    scored_run_id: Mapped[int | None]
     first_at: Mapped[datetime]
     last_week: Mapped[int]
     weight: Mapped[float | None]
@@ -270,6 +272,7 @@ class Review(Base):
     __table_args__ = (
         sa.UniqueConstraint("left_id", "right_id"),
         sa.Index("review_open", "id", postgresql_where=sa.text("decision IS NULL")),
+        sa.Index("review_open_right", "right_id", postgresql_where=sa.text("decision IS NULL")),
     )
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: S608 -- the SQL is composed of constants; values of records travel as tables.
 """Everybody compared with everybody, in a scratch database that spills to disk.
 
 Records come in by portions and links go out by portions: what is in memory at once is bounded by
@@ -21,8 +22,10 @@ from identity.weighing import scored
 
 #: DuckDB's memory, in megabytes.
 MEGABYTES = 2_000
-#: Matches that are looked up at once.
+#: Pairs that are looked up at once.
 _LOOKED_UP = 50_000
+#: An id, and two records.
+Pair = tuple[int, int, int]
 
 
 class Whole:
@@ -99,26 +102,35 @@ class Whole:
                 for i, at, keys, is_new in some
             ]
 
-    def unlikely(
-        self, matches: Iterable[tuple[int, int, int]], probability: float
-    ) -> Iterator[list[int]]:
+    def unlikely(self, matches: Iterable[Pair], probability: float) -> Iterator[list[int]]:
         """Yield ids of matches (id, left, right) that were compared and are not so likely now."""
+        seen = " semi join seen a on a.record_id = l semi join seen b on b.record_id = r"
+        return self._outside(matches, seen, probability, 1.0)
+
+    def certain(self, reviews: Iterable[Pair], low: float, high: float) -> Iterator[list[int]]:
+        """Yield ids of pairs that are not in doubt, from `low` to below `high`, or not compared."""
+        return self._outside(reviews, "", low, high)
+
+    def _outside(
+        self, pairs: Iterable[Pair], among: str, low: float, high: float
+    ) -> Iterator[list[int]]:
         if self._found is None:
             self._con.execute(
-                "create table scored (record_id_l bigint, record_id_r bigint, total double)"
+                "create table if not exists scored"
+                " (record_id_l bigint, record_id_r bigint, total double)"
             )
-        every = iter(matches)
+        every = iter(pairs)
         while some := list(islice(every, _LOOKED_UP)):
             columns = zip(("id", "l", "r"), zip(*some, strict=True), strict=True)
             table = pa.table({name: pa.array(values, pa.int64()) for name, values in columns})
-            self._con.register("standing", table)
+            self._con.register("judged", table)
             gone = self._con.execute(
-                "select id from standing semi join seen a on a.record_id = l"
-                " semi join seen b on b.record_id = r anti join (select"
+                f"select id from judged{among} anti join (select"
                 " least(record_id_l, record_id_r) as one, greatest(record_id_l, record_id_r)"
-                " as other from scored where 1 / (1 + pow(2, -total)) >= $1)"
+                " as other, 1 / (1 + pow(2, -total)) as p from scored"
+                " where p >= $1 and (p < $2 or $2 = 1))"
                 " on one = l and other = r order by id",
-                [probability],
+                [low, high],
             ).fetchall()
-            self._con.unregister("standing")
+            self._con.unregister("judged")
             yield [i for (i,) in gone]

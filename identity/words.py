@@ -64,8 +64,9 @@ GUARDS: dict[str, tuple[str, str]] = {
                "l'un est partagé par plusieurs comptes, comme l'appareil d'une famille"),
     "lapsed": ("the login was seen with it long before another was",
                "le compte y a été vu bien avant un autre"),
-    "undone": ("its run or rule was taken back as a whole",
-               "son traitement ou sa règle a été annulé en entier"),
+    "undone": ("its rule was taken back, or its run, and the records say nothing new since",
+               "sa règle a été annulée, ou son traitement, et les fiches ne disent rien de nouveau "
+               "depuis"),
     "outscored": ("a later run finds them likely one person no more",
                   "un traitement ultérieur ne les croit plus une seule personne"),
     "limit": ("one person would have more values of a namespace than allowed",

@@ -1,8 +1,10 @@
 -- Keep links that say something new. Of events all rules that showed a link are kept, so that it
--- stands until the last of them is taken back; a match is what it was scored last.
-INSERT INTO identity.link AS l (kind, left_id, right_id, rule, also, evidence_id, first_at,
-                                last_week, weight, probability, evidence)
-SELECT r.kind, r.left_id, r.right_id, r.rule, array_remove(r.rules, r.rule), r.evidence_id, r.first_at,
+-- stands until the last of them is taken back; a match is what it was scored last, and that of the run
+-- that linked it: of a later one only if it was likely no more in between, or was taken back (`news`).
+INSERT INTO identity.link AS l (kind, left_id, right_id, rule, also, evidence_id,
+                                scored_run_id, first_at, last_week, weight, probability, evidence)
+SELECT r.kind, r.left_id, r.right_id, r.rule, array_remove(r.rules, r.rule), r.evidence_id,
+       CASE WHEN r.kind = 'match' THEN r.evidence_id END, r.first_at,
        CAST(floor(extract(epoch FROM r.last_at) / 604800) AS bigint), r.weight, r.probability,
        r.evidence
 FROM json_to_recordset(CAST(:rows AS json)) AS r(
@@ -12,7 +14,11 @@ FROM json_to_recordset(CAST(:rows AS json)) AS r(
 ORDER BY r.left_id, r.right_id, r.kind
 ON CONFLICT (left_id, right_id, kind) DO UPDATE
    SET (weight, probability, evidence, evidence_id, rule) = (
-         SELECT excluded.weight, excluded.probability, excluded.evidence, excluded.evidence_id,
+         SELECT excluded.weight, excluded.probability, excluded.evidence,
+                CASE WHEN l.kind = 'match' AND l.probability > 0
+                      AND NOT EXISTS (SELECT FROM identity.suspension s
+                                      WHERE s.run_id = l.evidence_id)
+                     THEN l.evidence_id ELSE excluded.evidence_id END,
                 excluded.rule WHERE l.kind = 'match' OR excluded.first_at < l.first_at
          UNION ALL
          SELECT l.weight, l.probability, l.evidence, l.evidence_id, l.rule
@@ -23,6 +29,7 @@ ON CONFLICT (left_id, right_id, kind) DO UPDATE
                               WHERE every <> CASE WHEN excluded.first_at < l.first_at
                                                   THEN excluded.rule ELSE l.rule END
                               ORDER BY every) END,
+       scored_run_id = excluded.scored_run_id,
        first_at = least(l.first_at, excluded.first_at),
        last_week = greatest(l.last_week, excluded.last_week)
  WHERE l.revoked_at IS NULL

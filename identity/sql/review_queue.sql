@@ -24,7 +24,7 @@ WITH guards AS (
   SELECT 'held', l.id, l.left_id, l.right_id, l.weight,
          CASE WHEN l.kind = 'match' THEN l.probability END,
          coalesce(g.share, CAST(:held_share AS float8)),
-         l.evidence, CASE WHEN l.kind = 'match' THEN l.evidence_id END, l.held, l.created_at
+         l.evidence, CASE WHEN l.kind = 'match' THEN coalesce(l.scored_run_id, l.evidence_id) END, l.held, l.created_at
   FROM identity.link l
   LEFT JOIN guards g ON g.guard = split_part(l.held, ':', 1)
   WHERE l.held IS NOT NULL AND l.revoked_at IS NULL

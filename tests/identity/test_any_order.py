@@ -247,7 +247,11 @@ def test_taking_a_run_or_a_rule_back_and_letting_it_count_again_changes_nothing(
         with pytest.raises(SuspensionNotFound):
             suspensions.resume(session, run_id=run_id, rule=rule)
     suspensions.suspend(session, run_id=7, by="ada")
+    graph.reconsider(session, next(suspensions.touched(session, run_id=7)), at=NOW)
     later = Evidence(a, b, "match", "splink", NOW, probability=0.98, evidence_id=8)
+    graph.reconsider(session, graph.observe(session, [later]), at=NOW)
+    assert people.people_of(session, ids)[b] == b, "weighed otherwise, of the same records"
+    records.keep(session, {a: {"first_name": "ada"}})
     graph.reconsider(session, graph.observe(session, [later]), at=NOW)
     assert people.people_of(session, ids) == dict.fromkeys(ids, a)
 

@@ -9,7 +9,7 @@ import duckdb
 import pyarrow
 import pytest
 
-from identity import splink_model, waterfall
+from identity import blocking, splink_model, waterfall
 from identity.attributes import FIELDS, from_traits
 from identity.blocking import Table
 from identity.known import ScoredPair
@@ -291,3 +291,29 @@ def test_febrl_3_is_matched_with_the_defaults() -> None:
     quality = pairwise(clusters(truth, pairs), truth)
     assert quality.f1 >= 0.98
     assert quality.precision >= 0.99
+
+
+def test_a_name_weighs_of_one_new_record_what_it_weighs_in_a_whole_run() -> None:
+    """It counted as a common name: of one record of one name all bear it."""
+    dice = random.Random(3)  # noqa: S311 -- a seeded population, no secret
+    people = [
+        {
+            "record_id": number,
+            "first_name": "".join(dice.choices("abcdefghijk", k=6)),
+            "last_name": "".join(dice.choices("lmnopqrstuvw", k=8)),
+            "birth_date": f"19{dice.randint(40, 99)}-{dice.randint(1, 12):02}-17",
+            "postcode": f"NW{dice.randint(10, 99)}",
+        }
+        for number in range(1, 1501)
+    ]
+    twins = [{**row, "record_id": 10_001 + place} for place, row in enumerate(people[::3])]
+    everybody = pyarrow.Table.from_pylist([*people, *twins])
+    pairs, learnt = learn(everybody, threshold=0.1)
+    assert learnt is not None
+    [whole] = [pair for pair in pairs if (pair.left, pair.right) == (1, 10_001)]
+    two = pyarrow.Table.from_pylist([people[0], twins[0]])
+    keys = {key for _, _, key in blocking.keys_of(two)}
+    found = splink_model.score_new(two, {1}, learnt, keys, threshold=0.1)
+    assert found is not None
+    for name in ("first_name", "last_name"):
+        assert found[0].evidence[name] == pytest.approx(whole.evidence[name], abs=0.05)
