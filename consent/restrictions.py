@@ -40,7 +40,8 @@ def restrict(
             value=value,
             kind=kind,
             purpose_key=purpose_key,
-            from_at=at,
+            # By the clock that decides: one of a server that is ahead would leave it without force.
+            from_at=sa.func.least(at, sa.func.statement_timestamp()),
             reason_ref=reason_ref,
         )
         for namespace, value in sorted(set(identifiers) - mine)

@@ -27,17 +27,26 @@ def _statement(name: str) -> sa.TextClause:
     return sa.text((files("consent") / "sql" / f"{name}.sql").read_text(encoding="utf-8"))
 
 
-def keep(session: Session, strings: Mapping[Identifier, tuple[str, datetime]]) -> None:
+def keep(
+    session: Session,
+    strings: Mapping[Identifier, tuple[str, datetime]],
+    doubtful: Collection[Identifier] = (),
+) -> None:
     """Keep the accepted TC string that each identifier sent, unless a later one is there.
 
     Of several that one event carried, with blanks between, each must allow what is asked. One that
-    is dated in the future stands for none: no clock ahead keeps what is said until then.
+    is dated in the future stands for none: no clock ahead keeps what is said until then. Of whom
+    the clock is `doubtful` nobody knows which came last: what is kept must allow it as well.
     """
     rows = [
         {"namespace": who[0], "value": who[1], "string": string, "said_at": said_at}
         for who, (string, said_at) in sorted(strings.items())
     ]
-    if not rows:
+    sure = [row for row in rows if (row["namespace"], row["value"]) not in doubtful]
+    if len(sure) < len(rows):
+        unsure = [row for row in rows if row not in sure]
+        session.execute(_statement("keep_doubtful"), {"rows": msgspec.json.encode(unsure).decode()})
+    if not sure:
         return
     added = insert(TcStringRow)
     session.execute(
@@ -49,7 +58,7 @@ def keep(session: Session, strings: Mapping[Identifier, tuple[str, datetime]]) -
                 TcStringRow.said_at > sa.func.statement_timestamp(),
             ),
         ),
-        rows,
+        sure,
     )
 
 

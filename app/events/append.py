@@ -6,7 +6,6 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-import consent
 from app import work
 from app.consents import record as consents_record
 from app.events import alike, choices, collection, findings, held, signals, special, tally
@@ -73,7 +72,7 @@ def append(
     sent = items
     items, found = findings.put(session, sent, memory.plans)
     groups = alike.grouped(items, memory, now)
-    written = [] if released else choices.record(session, items, groups, memory, now)
+    chosen = choices.NOTHING if released else choices.record(session, items, groups, memory, now)
     collection.lift(session, groups, memory, now)
     decided = collection.denied(session, groups, memory, now)
     denied = decided.reasons
@@ -87,7 +86,7 @@ def append(
         signals.count(session, groups, now)
     out = denied.keys() | refused.keys()
     items = special.take(session, items, groups, out, memory, now)
-    fresh = _store(session, items, groups, out, written, memory, way=way)
+    fresh = _store(session, items, groups, out, chosen, memory, way=way)
     if found:
         findings.count(session, items, found, fresh | refused.keys())
     if len(fresh) == len(items):
@@ -129,7 +128,7 @@ def _store(
     items: Sequence[Item],
     groups: Sequence[Alike],
     out: Collection[int],
-    written: Sequence[consent.Written],
+    recorded: choices.Recorded,
     memory: Memory,
     *,
     way: Way,
@@ -138,7 +137,7 @@ def _store(
 
     Return the places of those that were not stored before.
     """
-    chosen = {(row.namespace, row.value) for row in written}
+    chosen = {(row.namespace, row.value) for row in recorded.written}.union(recorded.vendors)
     staying = [g for g in groups if not out or any(n not in out for n in g.numbers)]
     named = {i for group in staying for i in group.identifiers}
     ids = memory.ids(session, named | chosen)
@@ -150,7 +149,9 @@ def _store(
     first = _first(items, sorted(told.keys() - out) if out else range(len(items)))
     events = {key: (items[n], told[n]) for key, n in first.items()}
     seen = insert(session, events, way=way)
-    consents_record.touch(session, written, ids)
+    consents_record.touch(session, recorded.written, ids)
+    # Who refuses a vendor alone says nothing of a purpose, and must not stay with that vendor.
+    work.touch(session, ((ids[who], "vendors", {}) for who in sorted(recorded.vendors)))
     return {n for key, n in first.items() if key not in seen} if seen else set(first.values())
 
 

@@ -16,6 +16,19 @@ from app.events.times import SKEW_BELIEVED
 from consent.reach import universal
 from consent.signals.stamp import Stamp
 
+#: A yes that a browser goes on stamping and that comes later than this is late: see record.sql.
+LATE = timedelta(minutes=5)
+
+
+class Recorded(NamedTuple):
+    """The records that events made, and of whom they brought another TC string."""
+
+    written: Sequence[consent.Written]
+    vendors: Collection[Speaker]
+
+
+NOTHING = Recorded((), ())
+
 
 def record(
     session: Session,
@@ -23,7 +36,7 @@ def record(
     groups: Sequence[Alike],
     memory: Memory,
     now: datetime,
-) -> list[consent.Written]:
+) -> Recorded:
     """Record what the events' stamps say, for each identifier that speaks in them.
 
     A browser stamps every event. Only of identifiers that say something else than what they are
@@ -32,7 +45,7 @@ def record(
     told = [group for group in groups if _tells(group)]
     news = {speaker for group in told for speaker in _news(items, group, memory)}
     if not news:
-        return []
+        return NOTHING
     # In the order of their times, so that a banner's answer also withdraws what an event of the
     # same batch gave.
     moments = sorted(
@@ -53,16 +66,16 @@ def record(
     if any(choice.state != "given" for choice in choices):
         choices += _added_meanwhile(session, choices, memory, now)
     strings = {one.speaker: (one.stamp.tc, _at(one)) for one in said if one.stamp.tc}
-    denying = {(c.namespace, c.value) for c in choices if c.state != "given"}
-    if strings:
-        denying |= consent.vendors.new(session, strings)
+    doubtful = {one.speaker for one in said if one.stamp.tc and _doubted(one.item)}
+    other = consent.vendors.new(session, strings) if strings else set()
+    denying = {(c.namespace, c.value) for c in choices if c.state != "given"} | other
     if denying:  # what is being sent was decided before this; who is new is in nothing yet
         in_use.wait(session, memory.known(session, denying))
     written = consent.record(session, choices, received_at=now, repeat=False, changes=changes)
-    consent.vendors.keep(session, strings)
+    consent.vendors.keep(session, strings, doubtful)
     memory.wrote(session, written)
     _remember(session, said, written, changes.keys(), memory, now)
-    return written
+    return Recorded(written, other)
 
 
 class Said(NamedTuple):
@@ -233,15 +246,15 @@ def _since(item: Item, state: str) -> datetime:
 
     Of a device whose clock is years behind it would else be older than the grant that it ends.
     """
-    sent = item.envelope.sent_at
-    if (
-        state != "given"
-        and sent is not None
-        and not item.imported
-        and abs(item.received_at - sent) > SKEW_BELIEVED
-    ):
+    if state != "given" and _doubted(item):
         return item.received_at
     return item.envelope.occurred_at
+
+
+def _doubted(item: Item) -> bool:
+    """Say whether an event's clock cannot be right: it is years off."""
+    sent = item.envelope.sent_at
+    return sent is not None and not item.imported and abs(item.received_at - sent) > SKEW_BELIEVED
 
 
 def _given(session: Session, speakers: set[Speaker], now: datetime) -> dict[Speaker, set[str]]:
@@ -285,6 +298,12 @@ def _remember(
         if stamp.answer or (before is not None and before[0] != stamp):
             several.add(speaker)
         last[speaker] = stamp, item.envelope.occurred_at
+    # Nor whose yes came late and may have lifted nothing for that: the next one in time does.
+    several |= {
+        one.speaker
+        for one in said
+        if one.speaker in recorded and now - one.item.envelope.occurred_at > LATE
+    }
     wanted = {speaker: at for speaker, (_, at) in last.items() if speaker not in several}
     if not wanted:
         return

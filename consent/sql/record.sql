@@ -1,16 +1,17 @@
--- Append choices. Unless :repeat, what only says again what stands is left out. Of an answer that is
--- what came twice, of the same time: what arrives later from between two answers would else change
--- which was the last. Of what a browser goes on saying with every event (evidence.event_stamp), or an
--- importer states, it is all that says nothing else than what stood at its time. And that never lifts
--- a refusal that is proved better, nor makes a grant count again that is stale or has lapsed: a browser
--- goes on saying what its banner said once. Only where it says that the person answered after what
--- lapsed was given (answered_at), and that answer counts still, it renews that; and so it does what
--- was given to an earlier version of the purpose, which a later one may have made stale. A child's
--- yes takes the place of no guardian's.
--- A refusal of what was given before is a withdrawal. A grant dated in the future does not stand yet,
--- and so does not make one that acts now a repetition.
--- Of universal opt-outs the first is written: it stands until a grant that overrides it, and browsers
--- go on sending it after that.
+-- Append choices. Unless :repeat, what only says again what stands is left out. Of an answer that
+-- is what came twice, of the same time: what arrives later from between two answers would else
+-- change which was the last. Of what a browser goes on saying with every event
+-- (evidence.event_stamp), or an importer states, it is all that says nothing else than what stood
+-- at its time. And that never lifts a refusal that is proved better, nor one as well proved where
+-- later ones may have been left out as repetitions: where it comes late to a refusal that was on
+-- record when it was said. What an importer states lifts none. Nor does any of these make a grant
+-- count again that is stale or has lapsed: a browser goes on saying what its banner said once.
+-- Only where it says that the person answered after what lapsed was given (answered_at), and that
+-- answer counts still, it renews that; and so it does what was given to an earlier version of the
+-- purpose, which a later one may have made stale. A child's yes takes the place of no guardian's.
+-- A refusal of what was given before is a withdrawal. A grant dated in the future does not stand
+-- yet, and so does not make one that acts now a repetition. Of universal opt-outs the first is
+-- written: it stands until a grant that overrides it, and browsers go on sending it after that.
 -- Recorded is at most now by this clock, the only one that all servers share.
 INSERT INTO consent.record (namespace, value, purpose, purpose_version, state, effective_at,
                             recorded_at, order_time, valid_until, notice, collected_by, evidence,
@@ -35,7 +36,7 @@ FROM (
 LEFT JOIN LATERAL (
   SELECT CASE WHEN s.state = 'given' AND s.valid_until <= r.order_time THEN 'expired'
               ELSE s.state END AS state,
-         s.proof, s.order_time, s.guardian, s.purpose_version,
+         s.proof, s.order_time, s.guardian, s.purpose_version, s.recorded_at,
          CASE WHEN s.stamp THEN CAST(s.evidence ->> 'answered_at' AS timestamptz)
               END AS answered_at
   FROM consent.record s
@@ -66,7 +67,10 @@ WHERE :repeat
             AND (stood.state = 'expired' OR r.purpose_version > stood.purpose_version)
             AND stood.guardian IS NOT TRUE  -- which were the child's word otherwise
         WHEN stood.state = 'expired' THEN true
-        WHEN r.state = 'given' THEN stood.proof <= r.proof
+        WHEN r.state = 'given'
+          THEN stood.proof <= r.proof AND r.evidence ->> 'stated_by_importer' IS NULL
+            AND (stood.recorded_at > r.order_time
+                 OR r.recorded_at <= r.order_time + interval '5 min')
         ELSE stood.state = 'given' OR stood.proof < r.proof END
 ORDER BY r.order_time
 RETURNING id, namespace, value, purpose, state, CAST(transaction AS text) AS transaction,

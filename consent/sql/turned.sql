@@ -49,6 +49,12 @@ JOIN consent.record r ON r.collected_by = 'catalogue' AND r.evidence ->> 'refuse
 WHERE p.effective_from > :since AND p.effective_from <= :until
    OR p.created_at > :since AND p.created_at <= :until
 UNION
+-- Universal opt-outs that a purpose heard when such signals came to be about it, or one above it.
+SELECT r.namespace, r.value, r.purpose, r.state
+FROM consent.record r
+WHERE r.universal = 'opt_out' AND r.collected_by = 'catalogue' AND r.recorded_at > :since
+  AND EXISTS (SELECT FROM consent.purpose p WHERE p.created_at > :since AND p.created_at <= :until)
+UNION
 -- Of a purpose that was there before: what is new is used for nothing yet, nor has anything below it.
 SELECT d.namespace, d.value, 'all', d.kind
 FROM consent.restriction d

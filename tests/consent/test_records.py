@@ -247,6 +247,38 @@ def test_a_stamp_lifts_what_a_stamp_refused_until_somebody_refuses_explicitly(
     assert stands(session, EVER) == "refused"
 
 
+def test_a_stamp_that_comes_late_lifts_no_refusal_that_may_have_been_said_again_since(
+    session: Session,
+) -> None:
+    """The second no is left out as a repetition; the yes between them is not the last word."""
+    hours = [NOON + timedelta(hours=n) for n in range(6)]
+    consent.record(session, [stamp("refused", hours[0])], received_at=hours[0], repeat=False)
+    consent.record(session, [stamp("refused", hours[2])], received_at=hours[2], repeat=False)
+    consent.record(session, [stamp("given", hours[1])], received_at=hours[3], repeat=False)
+    assert stands(session, EVER) == "refused"
+    soon = hours[4] + timedelta(minutes=4)
+    consent.record(session, [stamp("given", hours[4])], received_at=soon, repeat=False)
+    assert stands(session, EVER) == "given", "what comes in time does"
+
+
+def test_a_history_that_comes_in_order_later_is_heard_to_its_end(session: Session) -> None:
+    for n, state in enumerate(["refused", "given", "refused", "given"]):
+        at = NOON + timedelta(hours=n)
+        consent.record(session, [stamp(state, at)], received_at=NOON + DAY, repeat=False)
+    assert states(session) == ["refused", "given", "withdrawn", "given"]
+
+
+def test_what_an_importer_states_lifts_no_refusal(session: Session) -> None:
+    said = replace(
+        choice("given", NOON + DAY),
+        collected_by="import:crm",
+        evidence={"stated_by_importer": "the contract"},
+    )
+    consent.record(session, [stamp("refused")], received_at=NOON, repeat=False)
+    consent.record(session, [said], received_at=NOON + DAY, repeat=False)
+    assert stands(session, EVER) == "refused"
+
+
 def stamp(state: str, effective_at: datetime = NOON) -> Choice:
     return replace(choice(state, effective_at), evidence={"event_stamp": True})
 

@@ -29,7 +29,7 @@ def denied(session: Session) -> str | None:
     return consent.vendors.denied(session, {WHO: True}, 10, "ads.personalised", now=NOW)
 
 
-def send(session: Session, at: datetime, *strings: str) -> None:
+def send(session: Session, at: datetime, *strings: str, sent_at: datetime | None = None) -> None:
     """An event of a source, whose clock may be ahead."""
     sources.add(session, f"tc-{at}")
     source = sources.settings_of(sources.find(session, f"tc-{at}"))
@@ -39,6 +39,7 @@ def send(session: Session, at: datetime, *strings: str) -> None:
     raw = to_message({
         "type": "track", "event": "Seen", "anonymousId": WHO[1], "messageId": f"m-{at}",
         "timestamp": at.isoformat(), "context": context,
+        **({"sentAt": sent_at.isoformat()} if sent_at else {}),
     })  # fmt: skip
     envelope = read(raw, received_at=NOW, largest=20_000)
     assert isinstance(envelope, Envelope)
@@ -68,4 +69,22 @@ def test_of_two_strings_on_one_event_both_must_allow_it(session: Session) -> Non
     send(session, NOW - timedelta(hours=1), NO, YES)
     assert denied(session) == "no_vendor_consent"
     send(session, NOW, YES, YES)
+    assert denied(session) is None
+
+
+def test_of_a_clock_that_fell_back_for_years_what_is_kept_must_allow_it_as_well(
+    session: Session,
+) -> None:
+    fallen = datetime(2015, 1, 1, tzinfo=UTC)
+    send(session, NOW - timedelta(hours=3), YES)
+    for n in range(2):
+        at = fallen + timedelta(seconds=n)
+        send(session, at, NO, sent_at=at)
+        assert denied(session) == "no_vendor_consent"
+    [kept] = session.scalars(sa.text("SELECT string FROM consent.tc_string"))
+    assert kept.split() == [YES, NO], "once each"
+    at = fallen + timedelta(minutes=1)
+    send(session, at, YES, sent_at=at)
+    assert denied(session) == "no_vendor_consent", "which of them came last nobody knows"
+    send(session, NOW, YES)
     assert denied(session) is None

@@ -18,12 +18,13 @@ PROS = {"trait": "plan", "op": "eq", "value": "pro"}
 MAPPING = {"plan": {"trait": "plan"}}
 
 
-def accepts(people: World, *vendors: int) -> None:
+def accepts(people: World, *vendors: int, by: str = "identify") -> None:
     """Let Ada say anew which vendors may have her data; to the purpose she agrees each time."""
+    said = {"traits": {"plan": "pro"}} if by == "identify" else {"event": "Seen"}
     string = tc(purposes=[4], vendors=list(vendors), disclosed=[10, 11], publisher=[4])
     people.server.post(
-        "/v1/identify",
-        json={"userId": "ada", "traits": {"plan": "pro"}, "writeKey": people.key,
+        f"/v1/{by}",
+        json={"userId": "ada", **said, "writeKey": people.key,
               "context": {"consent": {"tcf": string}}},
     ).raise_for_status()  # fmt: skip
     people.settle()
@@ -46,7 +47,7 @@ def test_who_refuses_a_vendor_alone_is_taken_back_from_it_and_sent_again_by_a_sy
     path = f"/v1/destinations/{made['id']}"
     people.settle()
     assert people.get(path)["held"] == 1
-    accepts(people, 11)
+    accepts(people, 11, by="track")
     assert people.get(path)["held"] == 0
     assert people.outcomes(made["id"])[-1][:2] == ("segment.exited", "delivered")
     assert len(people.get("/v1/segments/pros/members")["data"]) == 1, "of the purpose she is"
