@@ -106,7 +106,11 @@ class File(Kind):
             if wire.late:
                 outcomes |= dict.fromkeys(numbers, Outcome("again", NOT_TRIED))
                 continue
-            wrong = {n for n in numbers if any(one in OWN for one in records[n].fields)}
+            wrong = {
+                n
+                for n in numbers
+                if records[n].intent == "hold" and any(one in OWN for one in records[n].fields)
+            }
             rows = {
                 records[n].profile_id: _row(records[n]) if records[n].intent == "hold" else None
                 for n in numbers

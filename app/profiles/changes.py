@@ -110,15 +110,16 @@ def told(
 
     Who is in a segment or has left the target of a journey, and what somebody agreed to, is told
     only to those who may state the purpose it is about; that a profile changed, merged or split is
-    told to every reader. How somebody left a journey is told no more once they do not allow it.
+    told to every reader. That somebody came into a segment, or how they left a journey, is told no
+    more once they do not allow it; that they went from a segment is, to whoever was told before.
     """
     seen = [(row, _visible(row.type, row.data, purposes)) for row in rows]
-    left = _disallowed(session, [row for row, data in seen if data and _about_way(row)])
+    left = _disallowed(session, [row for row, data in seen if data and _asks_again(row.type)])
     return [(row, data) for row, data in seen if data is not None and row.id not in left]
 
 
-def _about_way(row: sa.Row[Any]) -> bool:
-    return str(row.type).startswith("journey.")
+def _asks_again(kind: str) -> bool:
+    return kind.startswith("journey.") or kind == "segment.entered"
 
 
 def _disallowed(session: Session, rows: Iterable[sa.Row[Any]]) -> set[int]:

@@ -47,6 +47,28 @@ def test_the_feed_tells_of_a_segment_only_who_may_state_its_purpose(
     assert kinds[1] == ["profile.created"]
 
 
+def test_who_withdrew_is_told_of_as_gone_and_no_more_as_having_come(
+    server: TestClient, sessions: Sessions, write_key: str, token: Token
+) -> None:
+    told = token(purposes=("marketing.email",))
+    _segment(server, told)
+    _buy(server, sessions, write_key, "ada", "ben")
+    kinds = "types=segment.entered,segment.exited"
+    before = server.get(f"/v1/changes?{kinds}", headers=told).json()["data"]
+    assert [one["type"] for one in before] == ["segment.entered"] * 2
+    said = {
+        "subject": {"namespace": "user_id", "value": "ada"},
+        "decisions": [{"purpose": "marketing.email", "state": "withdrawn"}],
+    }
+    server.post("/v1/consents", json=said, auth=(write_key, "")).raise_for_status()
+    with sessions.begin() as session:
+        pipeline.step(session)
+    after = server.get(f"/v1/changes?{kinds}", headers=told).json()["data"]
+    ben, ada = after[0]["subject"], after[1]["subject"]
+    assert [one["type"] for one in after] == ["segment.entered", "segment.exited"]
+    assert {ada, ben} == {one["subject"] for one in before}
+
+
 def test_the_cursor_goes_on_where_the_page_ended_and_repeats_nothing(
     server: TestClient, sessions: Sessions, write_key: str, token: Token
 ) -> None:

@@ -254,6 +254,17 @@ def test_a_store_that_cannot_be_reached_or_a_field_it_cannot_have_says_so(
     assert people.outcomes(away["id"]) == [("segment.entered", "waiting", "OperationalError")]
     [(_, state, why)] = people.outcomes(files["id"])
     assert (state, (why or "")[:17]) == ("failed", "a field is called")
+    good = {"visits": {"trait": "visits"}}
+    people.patch(f"/v1/destinations/{files['id']}", {"mapping": good})
+    people.post(f"/v1/destinations/{files['id']}/sync")
+    people.settle()
+    assert people.get(f"/v1/destinations/{files['id']}")["held"] == 1
+    people.patch(f"/v1/destinations/{files['id']}", {"mapping": mapping})
+    people.say("ada", "withdrawn")
+    people.settle()
+    assert people.get(f"/v1/destinations/{files['id']}")["held"] == 0, "and who leaves is let go"
+    people.say("ada")
+    people.settle()
     for wrong in ({"directory": "../up"}, {"directory": "a", "bucket": "b"}, {}, {"bucket": "B/c"}):
         answer = people.server.post(
             "/v1/destinations",
