@@ -39,7 +39,7 @@ def resolve(
     minds = mirror_link_consent(session, touched)
     told = _records(events)
     named = {i for i in told if told[i].keys() & {"first_name", "last_name", "birth_date"}}
-    renamed = records.keep(session, told) & named  # what the guards look at
+    renamed = records.fold(session, told) & named  # what the guards look at
     shown = graph.shown(session, _evidence(events))
     moved = graph.reconsider(session, shown.touched | minds | renamed | set(again), at=now)
     seen = {i for event in events for i in event.identifier_ids}
@@ -124,14 +124,18 @@ def _evidence(events: Iterable[Outline]) -> Iterator[graph.Evidence]:
         )
 
 
-def _records(events: Iterable[Outline]) -> dict[int, dict[str, str]]:
-    """Return the attributes for matching that identify events of one identifier set.
+def _records(events: Iterable[Outline]) -> dict[int, dict[str, records.Said]]:
+    """Return the attributes for matching that identify events say, each as it was said last.
 
     Of events that were stamped with a refusal of `profile.link` nothing is kept.
     """
-    kept: dict[int, dict[str, str]] = {}
-    telling = [e for e in events if e.traits and consent.LINK not in e.refused]
-    for event in sorted(telling, key=lambda e: (e.occurred_at, e.id)):
-        fields = attributes.from_traits(msgspec.json.decode(event.traits or "{}"))
-        kept.setdefault(event.identifier_ids[0], {}).update(fields)
+    kept: dict[int, dict[str, records.Said]] = {}
+    for event in events:
+        if not event.traits or consent.LINK in event.refused:
+            continue
+        fields = kept.setdefault(event.identifier_ids[0], {})
+        for name, value in attributes.from_traits(msgspec.json.decode(event.traits)).items():
+            # A clock that is ahead does not speak last for ever: as for traits.
+            said = records.Said(min(event.occurred_at, event.received_at), value)
+            fields[name] = max(said, fields.get(name, said))
     return kept

@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 
 from identity.components import People, resolve
 from identity.guards import Edge, Node, Standing, stand
-from identity.identifiers import Namespace, Rules, namespace, rules_of
-from identity.statements import array, run
+from identity.identifiers import NAMESPACES, Namespace, Rules, namespace, rules_of
+from identity.statements import array, literal, run
 
 
 class Placed(NamedTuple):
@@ -58,6 +58,8 @@ class Change:
 
 
 AS_IT_IS = Change()
+#: Namespaces of which a person has one value, unless an operator says otherwise.
+UNIQUE = frozenset(name for name, rules in NAMESPACES.items() if rules.unique)
 
 _Rows = list[tuple[Any, ...]]
 _read = msgspec.json.Decoder(tuple[list[Any], list[tuple[int, int]], list[int], list[Any], _Rows])
@@ -69,13 +71,17 @@ def read(
     *,
     around: Collection[int] = (),
     most: int | None = None,
+    unique: Collection[str] = UNIQUE,
 ) -> Read:
     """Read identifiers, and all that share a reach with those `around` which to look.
 
     And the links that stand at them: of what was seen with more than `most` others, and than the
-    rules in force have it, only so many as it takes to know it. Without `most` no links.
+    rules in force have it, only so many as it takes to know it. Without `most` no links. Of
+    `unique` namespaces, and those that an operator made so, it takes to know which count.
     """
-    values = {"ids": array(ids), "around": array(around), "most": most}
+    values = {
+        "ids": array(ids), "around": array(around), "most": most, "unique": literal(sorted(unique)),
+    }  # fmt: skip
     told = _read.decode(run(session, "around", values).scalar_one())
     columns, apart, decided, (held, *links), rules = told
     rows: list[Placed] = []
@@ -167,9 +173,10 @@ def around(session: Session, touched: Collection[int], change: Change = AS_IT_IS
     found = Around(change.rules or {}, change, edges={edge.id: edge for edge in change.more})
     found.held = dict.fromkeys(found.edges)
     most = max(r.most_links for r in (namespace("user_id"), *found.rules.values()))
+    unique = UNIQUE | {name for name, of in found.rules.items() if of.unique}
     wanted = set(touched)
     while wanted:
-        here = read(session, around=wanted, most=most)
+        here = read(session, around=wanted, most=most, unique=unique)
         if change.rules is None:
             found.rules = here.rules
         ends = found.take(here)

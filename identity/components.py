@@ -6,7 +6,7 @@ from difflib import SequenceMatcher
 from functools import lru_cache
 from typing import TypeVar
 
-from identity.guards import Edge, Node, Standing, Union, priorities, stand, strength
+from identity.guards import Edge, Node, Standing, Union, likelihood, ranks, stand, strength
 from identity.identifiers import Rules, rules_of
 from identity.letters import roman
 from identity.nicknames import NICKNAMES
@@ -68,14 +68,14 @@ def resolve(
     for edge in edges:
         if edge.id not in local.held:
             reach.join(edge.left, edge.right)
-    priority = priorities(nodes, rules)
+    ranked = ranks(nodes, rules)
     asserted = [e for e in edges if e.kind != "match" and e.id not in local.held]
-    for edge in sorted(asserted, key=lambda e: strength(priority, e)):
+    for edge in sorted(asserted, key=lambda e: strength(ranked, e)):
         clusters.follow(edge)
     group = {i: clusters.root(i) for i in nodes}
     given = {group[i] for i, n in nodes.items() if n.link_consent == "given"}
     matched = [e for e in edges if e.kind == "match"]
-    for edge in sorted(matched, key=lambda e: (-e.probability, e.left, e.right)):
+    for edge in sorted(matched, key=lambda e: likelihood(nodes, e)):
         allowed = group[edge.left] in given and group[edge.right] in given
         clusters.follow(edge, None if allowed else "consent:not_given")
     return People(
@@ -242,7 +242,9 @@ def _contradict(one: Name, other: Name) -> bool:
     here, there = _called(first), _called(second)
     if not here.isdisjoint(there) or first in _initials(there) or second in _initials(here):
         return False
-    return SequenceMatcher(None, first, second).ratio() < ALIKE
+    # Which is asked first matters to it: adelaide and sadie are .46 or .62.
+    less, more = sorted((first, second))
+    return SequenceMatcher(None, less, more).ratio() < ALIKE
 
 
 def _called(name: str) -> set[str]:

@@ -17,7 +17,8 @@ class Node(msgspec.Struct, frozen=True):
 
     `closed` is why it identifies nobody, as computed before: it counts where not all links of the
     identifier are at hand. `old` says that it is an earlier spelling of another one, beside which
-    it counts for nothing; `decided` that somebody decided about it once.
+    it counts for nothing; `decided` that somebody decided about it once. `key` is a hash of
+    namespace and value: what else is equal is ordered by it, since ids grow by arrival.
     """
 
     id: int
@@ -29,6 +30,7 @@ class Node(msgspec.Struct, frozen=True):
     blocked: bool = False
     closed: str | None = None
     old: bool = False
+    key: int = 0
     decided: bool = False
 
 
@@ -48,6 +50,10 @@ class Edge(msgspec.Struct, frozen=True):
     day: int = 0
     undone: bool = False
     same: bool = False
+
+
+#: What orders a node: the priority of its namespace, and its key.
+Rank = tuple[int, int]
 
 
 class Union:
@@ -167,28 +173,46 @@ def _crowded(
         if i not in inner or len(links) <= space.most_links:
             continue
         if space.unique:
-            links = sorted(links, key=lambda e: (e.first_at, e.left, e.right))
+            links = sorted(links, key=lambda e: (e.first_at, *tie(nodes, e)))
             over.update(e.id for e in links[space.most_links :])
         else:
             found.closed[i] = "frequency"
     return over
 
 
-def strength(priority: Mapping[int, int], edge: Edge) -> tuple[object, ...]:
-    """Order edges: spellings of one value, decisions, the stronger namespaces, then by age."""
-    one, other = priority[edge.left], priority[edge.right]
+def strength(ranks: Mapping[int, Rank], edge: Edge) -> tuple[object, ...]:
+    """Order edges: spellings of one value, decisions, the stronger namespaces, then by age.
+
+    What is as old is ordered by whom it joins and not by ids, which would be by arrival.
+    """
+    one, other = ranks[edge.left], ranks[edge.right]
     if one > other:
         one, other = other, one
-    return not edge.same, edge.kind != "manual", one, other, edge.first_at, edge.left, edge.right
+    return (
+        not edge.same, edge.kind != "manual", one[0], other[0], edge.first_at, one[1], other[1],
+        edge.left, edge.right,
+    )  # fmt: skip
 
 
-def priorities(nodes: Mapping[int, Node], rules: Rules) -> dict[int, int]:
-    """Return the priority of each node: 1 is the strongest."""
+def likelihood(nodes: Mapping[int, Node], edge: Edge) -> tuple[object, ...]:
+    """Order matches: the likelier first, then by whom they join."""
+    return -edge.probability, *tie(nodes, edge)
+
+
+def tie(nodes: Mapping[int, Node], edge: Edge) -> tuple[int, ...]:
+    """Order edges that nothing else does, by their ends alone; ids tell those of one hash apart."""
+    one, other = nodes[edge.left].key, nodes[edge.right].key
+    return (one, other, edge.left, edge.right) if one < other else (
+        other, one, edge.left, edge.right)  # fmt: skip
+
+
+def ranks(nodes: Mapping[int, Node], rules: Rules) -> dict[int, Rank]:
+    """Return the priority of each node, 1 is the strongest, and its key."""
     by_space: dict[str, int] = {}
     for node in nodes.values():
         if node.namespace not in by_space:
             by_space[node.namespace] = rules_of(node.namespace, rules).priority
-    return {i: by_space[node.namespace] for i, node in nodes.items()}
+    return {i: (by_space[node.namespace], node.key) for i, node in nodes.items()}
 
 
 def _decided(
@@ -201,8 +225,8 @@ def _decided(
     manual = [e for e in edges if e.kind == "manual" and not refused(nodes, e)]
     if not manual:
         return {}
-    priority = priorities(nodes, rules)
-    manual.sort(key=lambda e: strength(priority, e))
+    ranked = ranks(nodes, rules)
+    manual.sort(key=lambda e: strength(ranked, e))
     union = Union({i for e in manual for i in (e.left, e.right)})
     members = {i: {i} for i in union.parent}
     pairs = {frozenset(pair) for pair in cannot}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from identity import cohesion, graph, people
-from identity.guards import Edge, priorities, strength
+from identity.guards import Edge, likelihood, ranks, strength
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,12 @@ def holding(session: Session, person: int) -> Holding:
     """
     members = {row.identifier_id for row in people.members(session, [person])}
     imagined = graph.imagine(session, members)
-    priority = priorities(imagined.nodes, imagined.rules)
+    ranked = ranks(imagined.nodes, imagined.rules)
 
     def order(edge: Edge) -> tuple[object, ...]:
         if edge.kind == "match":
-            return 1, -edge.probability, edge.left, edge.right
-        return 0, *strength(priority, edge)
+            return 1, *likelihood(imagined.nodes, edge)
+        return 0, *strength(ranked, edge)
 
     at = [e for e in imagined.edges.values() if e.left in members or e.right in members]
     inside = [

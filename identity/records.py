@@ -1,20 +1,52 @@
 """What identifiers' events say about people: the attributes that matching compares."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
 from identity import graph
 
+_SINCE = datetime(1970, 1, 1, tzinfo=UTC)
+_UNIT = timedelta(microseconds=1)
 
-def keep(session: Session, records: Mapping[int, Mapping[str, str]]) -> set[int]:
-    """Fold new attributes into what is known; return the identifiers that said something new."""
+
+class Said(NamedTuple):
+    """A value and when it was said. The later one stands; of one time the greater value.
+
+    Which one of a time is as good as the other, but it must not be by arrival.
+    """
+
+    at: datetime
+    value: str
+
+
+def fold(session: Session, told: Mapping[int, Mapping[str, Said]]) -> set[int]:
+    """Fold attributes into what is known; return the identifiers of which something else is now.
+
+    In whatever order and portions they come, what was said last stands. The caller holds the lock
+    of identity.
+    """
     rows = [
-        {"identifier_id": i, "fields": dict(fields)}
-        for i, fields in sorted(records.items())
+        {
+            "identifier_id": i,
+            "fields": {name: said.value for name, said in fields.items()},
+            "said_at": {name: (said.at - _SINCE) // _UNIT for name, said in fields.items()},
+        }
+        for i, fields in sorted(told.items())
         if fields
     ]
     if not rows:
         return set()
     changed = session.execute(graph.statement("keep_records"), {"rows": graph.rows_of(rows)})
     return {row.identifier_id for row in changed}
+
+
+def keep(
+    session: Session, records: Mapping[int, Mapping[str, str]], *, at: datetime | None = None
+) -> set[int]:
+    """Fold in attributes that are all said at one time, now unless told otherwise, as `fold`."""
+    now = at or datetime.now(UTC)
+    told = {i: {k: Said(now, v) for k, v in fields.items()} for i, fields in records.items()}
+    return fold(session, told)

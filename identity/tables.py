@@ -131,14 +131,16 @@ class CannotLink(Base):
 class Record(Base):
     """What one identifier's events say about the person: the input of matching.
 
-    `keys` are the blocking keys under which others find it, None until it has been matched as it
-    is.
+    `said_at` is when each field was said so last, in microseconds since 1970; none of what was kept
+    before that was. `keys` are the blocking keys under which others find it, None until it has been
+    matched as it is.
     """
 
     __tablename__ = "record"
 
     identifier_id: Mapped[int] = mapped_column(primary_key=True)
     fields: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    said_at: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=sa.text("'{}'"))
     changed_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
     keys: Mapped[list[int] | None] = mapped_column(ARRAY(sa.BigInteger))
 

@@ -64,7 +64,7 @@ def rectify(work: Work) -> Outcome:
         events, old = _events(session, work, trait, value)
         old |= _traits(session, work, trait, value)
         right = attributes.from_traits({trait: value})
-        records.keep(session, dict.fromkeys(_with_records(session, work), right))
+        records.keep(session, dict.fromkeys(_with_records(session, work), right), at=work.now)
         ids = set(work.subject.ids)
         if trait in ADDRESSES and old:
             ids |= _change_address(session, work, own, old, new)

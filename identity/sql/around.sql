@@ -10,7 +10,9 @@
 -- took seconds where statistics lagged.
 -- Links come once, held ones included; `day` is the first of a link's last week. Of what was seen with
 -- more others than a person can have (`most`, and what an operator set): the oldest, one more than
--- count, and what was not told to be too many. Without `most` no links are read.
+-- count, and what was not told to be too many. Of logins, some of whose links count all the same
+-- (`unique`, and what an operator set), all that are as old as the last of these: ids are by arrival,
+-- `key` says which come first. Without `most` no links are read.
 WITH reaches AS MATERIALIZED (
   SELECT ARRAY(SELECT DISTINCT t.reach_id FROM identity.identifier t
                WHERE t.id = ANY(CAST(:around AS bigint[])) AND t.settled) AS ids
@@ -21,7 +23,9 @@ WITH reaches AS MATERIALIZED (
          CASE WHEN s.name IS NULL THEN false
               ELSE lower(i.value) = ANY(s.blocked) OR EXISTS (
                 SELECT FROM unnest(s.blocked_patterns) p WHERE i.value ~ p) END AS blocked,
-         i.closed, i.spelling_of IS NOT NULL AS old
+         i.closed, i.spelling_of IS NOT NULL AS old,
+         hashtextextended(i.namespace || ':' || i.value, 0) AS key,
+         i.namespace = ANY(CAST(:unique AS text[])) OR coalesce(s.is_unique, false) AS one
   FROM identity.identifier i
   LEFT JOIN identity.record r ON r.identifier_id = i.id
   LEFT JOIN identity.namespace s ON s.name = i.namespace
@@ -32,9 +36,9 @@ WITH reaches AS MATERIALIZED (
         AND i.reach_id = ANY(CAST((SELECT ids FROM reaches) AS bigint[]))
 ), links AS (
   SELECT DISTINCT ON (l.id) l.*
-  FROM (SELECT l.*, row_number() OVER (PARTITION BY n.id, l.kind = 'event'
-                                       ORDER BY l.first_at, l.left_id, l.right_id) AS place
-        FROM (SELECT c.id FROM chosen c WHERE CAST(:most AS bigint) IS NOT NULL) n
+  FROM (SELECT l.*, rank() OVER (PARTITION BY n.id, l.kind = 'event'
+                                 ORDER BY l.first_at, CASE WHEN NOT n.one THEN l.id END) AS place
+        FROM (SELECT c.id, c.one FROM chosen c WHERE CAST(:most AS bigint) IS NOT NULL) n
         CROSS JOIN LATERAL (
           SELECT a.held, a.id, a.left_id, a.right_id, a.kind, a.first_at, a.probability,
                  a.last_week, a.rule, a.also, a.evidence_id
@@ -53,7 +57,7 @@ SELECT CAST(json_build_array(
   (SELECT json_build_array(
      json_agg(reach_id), json_agg(group_id), json_agg(person_id), json_agg(settled), json_agg(id),
      json_agg(namespace), json_agg(link_consent), json_agg(first_name), json_agg(last_name),
-     json_agg(birth_date), json_agg(blocked), json_agg(closed), json_agg(old))
+     json_agg(birth_date), json_agg(blocked), json_agg(closed), json_agg(old), json_agg(key))
    FROM chosen),
   (SELECT coalesce(json_agg(json_build_array(c.left_id, c.right_id)), '[]')
    FROM chosen n JOIN identity.cannot_link c ON c.left_id = n.id),

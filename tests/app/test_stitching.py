@@ -205,12 +205,16 @@ class World:
     def _nodes(self, session: Session) -> dict[int, Node]:
         rows = session.execute(
             sa.text(
-                "SELECT i.id, i.namespace, i.link_consent, r.fields FROM identity.identifier i "
+                "SELECT i.id, i.namespace, i.link_consent, r.fields, "
+                "hashtextextended(i.namespace || ':' || i.value, 0) AS key "
+                "FROM identity.identifier i "
                 "LEFT JOIN identity.record r ON r.identifier_id = i.id"
             )
         )
         return {
-            r.id: Node(r.id, r.namespace, r.link_consent, (r.fields or {}).get("first_name"))
+            r.id: Node(
+                r.id, r.namespace, r.link_consent, (r.fields or {}).get("first_name"), key=r.key
+            )
             for r in rows
         }
 

@@ -82,8 +82,9 @@ class World:
         )
 
     def _names(self) -> set[int]:
-        name = self.dice.choice(("ada", "bob", "zoe"))
-        return records.keep(self.session, {self.dice.choice(self.ids): {"first_name": name}})
+        """Somebody's name is told, or corrected: now, or by an event that comes late."""
+        said = records.Said(NOW - self.dice.randrange(9) * DAY, self.dice.choice(("ada", "bob")))
+        return records.fold(self.session, {self.dice.choice(self.ids): {"first_name": said}})
 
     def _must_link(self) -> None:
         people.must_link(self.session, *self.pair(), by="ada", at=NOW)

@@ -87,6 +87,14 @@ class World:
             sa.text("UPDATE identity.identifier SET namespace = :name WHERE id = :id"),
             [{"id": i, "name": name} for i, name in self.names.items()],
         )
+        keys = session.execute(
+            sa.text(
+                "SELECT id, hashtextextended(namespace || ':' || value, 0) "
+                "FROM identity.identifier WHERE id = ANY(:ids)"
+            ),
+            {"ids": made},
+        )
+        self.keys = {i: key for i, key in keys}
         self.links: dict[tuple[int, int, str], Edge] = {}
         self.consents = dict.fromkeys(self.names, "unknown")
         self.records: dict[int, dict[str, str]] = {}
@@ -126,9 +134,10 @@ class World:
 
     def rebuilt(self) -> tuple[dict[int, tuple[int, int]], dict[tuple[int, int, str], str | None]]:
         nodes = {
-            i: Node(i, name, self.consents[i], first_name=self.records.get(i, {}).get("first_name"))
+            i: Node(i, name, self.consents[i], self.records.get(i, {}).get("first_name"),
+                    key=self.keys[i])
             for i, name in self.names.items()
-        }
+        }  # fmt: skip
         edges = {
             n: (key, Edge(n, e.left, e.right, e.kind, e.first_at, e.probability))
             for n, (key, e) in enumerate(self.links.items())
