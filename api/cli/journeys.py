@@ -1,5 +1,6 @@
 """`parcours journey …`: maps of journeys, as workbooks and JSON files, and what changed in them."""
 
+import gzip
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -57,12 +58,43 @@ def start(
 @journey.command("export")
 def export(
     key: Key,
-    out: Annotated[Path, typer.Option("--out", help="The file: .xlsx or .json.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="The map: .xlsx, .json. Or its events: .xes, .xes.gz.")
+    ],
+    purpose: Annotated[
+        str | None, typer.Option("--purpose", help="Of a log: what it is for, if not the map's.")
+    ] = None,
+    profiles: Annotated[
+        bool, typer.Option("--profiles", help="Of a log: call cases after profiles, not numbers.")
+    ] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Write a journey to a workbook or a JSON file, from which it is imported without loss."""
-    with opened(settings(data_dir)) as sessions, sessions() as session:
-        _write(out, catalogue.find(session, key)[1])
+    """Write a journey to a workbook or a JSON file, from which it is imported without loss.
+
+    Or the events of its touchpoints as a log (XES, IEEE 1849-2016), a case for each person who
+    allows the purpose.
+    """
+    configuration = settings(data_dir)
+    with opened(configuration) as sessions:
+        with sessions() as session:
+            found = catalogue.find(session, key)[1]
+        if not out.name.endswith((".xes", ".xes.gz")):
+            _write(out, found)
+            return
+        from app.journeys import logged  # noqa: PLC0415  # DuckDB and Arrow: loaded for logs alone
+
+        opens: Any = gzip.open if out.suffix == ".gz" else open
+        with opens(out, "wb") as handle:
+            logged.log(
+                sessions,
+                configuration.lake_dir,
+                found,
+                handle,
+                purpose=purpose or found.purpose,
+                as_of=None,
+                named=profiles,
+            )
+    typer.echo(f"{out}: {found.key}")
 
 
 @journey.command("import")

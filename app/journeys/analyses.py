@@ -166,7 +166,7 @@ def _opened(
     with open_lake(session, directory, asked.purpose) as lake:
         seen = _look(session, lake, analysis, request, asked.purpose, asked.as_of)
         found = analysis.behind(lake.connection, request, as_of=asked.as_of, number=number)
-    allowed, withheld = _nameable(session, asked.purpose, found)
+    allowed, withheld = nameable(session, asked.purpose, found)
     warnings = []
     if seen.fingerprint != asked.fingerprint:
         warnings.append(CHANGED)
@@ -206,7 +206,7 @@ def _look(
     return seen if mark is None else replace(seen, fingerprint=f"{seen.fingerprint}-{mark}")
 
 
-def _nameable(session: Session, purpose: str, found: list[int]) -> tuple[set[int], dict[str, int]]:
+def nameable(session: Session, purpose: str, found: list[int]) -> tuple[set[int], dict[str, int]]:
     """Return who of these may be named for the purpose, and how many may not, by reason."""
     reasons: dict[int, str] = {}
     allowed: set[int] = set()
