@@ -49,6 +49,7 @@ class StageLoss(Frozen):
     """How people left a stage: `reached` = moved + dropped + in_progress + `unknown`.
 
     `unknown` are those of whom no silence can be judged, as nobody ever went on from the stage.
+    `out_of_order` came to it only after a later one: with `reached` they are all who were here.
     """
 
     stage: str
@@ -59,6 +60,7 @@ class StageLoss(Frozen):
     in_progress: int
     unknown: int
     resurrected: int
+    out_of_order: int
     drop_rate: float | None
     idle_after: float | None
     lost_value: float | None
@@ -145,14 +147,17 @@ def drop_off(
                 SELECT channel, next_channel, count(*) AS n, count(*) FILTER (stalled) AS stalled,
                     count(DISTINCT person_id) AS profiles,
                     count(DISTINCT person_id) FILTER (stalled) AS stalled_profiles
-                FROM switch GROUP BY channel, next_channel) x), {staked}""",
+                FROM switch GROUP BY channel, next_channel) x),
+            (SELECT list(x) FROM (SELECT stage, count(*) AS n FROM reach GROUP BY stage) x),
+            {staked}""",
         parameters.values,
     ).fetchone()
     if row is None:
         raise RuntimeError("a select of aggregates always has one row")
-    by_stage, idles, back, points, moves, stakes = row
+    by_stage, idles, back, points, moves, here, stakes = row
     come = worth(connection, query.journey, query.range, as_of)
-    stages = _stages(query, by_stage or (), idles or (), back or (), stakes, come)
+    lists = (by_stage or (), idles or (), back or (), here or ())
+    stages = _stages(query, *lists, stakes, come)
     places, place_limit = _places(query, points or ())
     switches, switch_limit, switch_profile_limit = _switches(query, moves or ())
     losses = [one.lost_value for one in stages if one.lost_value is not None]
@@ -184,27 +189,31 @@ def people(
     connection: duckdb.DuckDBPyConnection, query: DropOffQuery, *, as_of: datetime, number: str
 ) -> list[int]:
     """Return the people behind a number: `moved:[stage]`, `dropped:`, `in_progress:`,
-    `resurrected:`; `left:[touchpoint]` for those who dropped there; `stalled:[from,to]`.
+    `resurrected:`, `out_of_order:`; `left:[touchpoint]` for those who dropped there;
+    `stalled:[from,to]`.
 
     Raises BucketInvalid.
     """
     kind, place = parse(number)
     stages, channels = stage_ids(query.journey), channel_ids(query.journey)
     points = [point.id for point in query.journey.touchpoints]
+    later = "reach ANTI JOIN left_by USING (person_id, stage)"
     try:
-        if kind in WAYS and len(place) == 1:
-            found = ("left_by", f"stage = {stages.index(place[0])} AND how = '{kind}'")
-        elif kind == "resurrected" and len(place) == 1:
-            found = ("back", f"stage = {stages.index(place[0])}")
-        elif kind == "left" and len(place) == 1:
-            found = ("left_by", f"point = {points.index(place[0])} AND how = 'dropped'")
-        elif kind == "stalled" and len(place) == 2:
-            one, two = (channels.index(name) for name in place)
-            found = ("switch", f"channel = {one} AND next_channel = {two} AND stalled")
-        else:
-            raise ValueError(kind)
+        match kind, place:
+            case "moved" | "dropped" | "in_progress", [stage]:
+                found = ("left_by", f"stage = {stages.index(stage)} AND how = '{kind}'")
+            case "resurrected" | "out_of_order", [stage]:
+                relation = "back" if kind == "resurrected" else later
+                found = (relation, f"stage = {stages.index(stage)}")
+            case "left", [point]:
+                found = ("left_by", f"point = {points.index(point)} AND how = 'dropped'")
+            case "stalled", [one, two]:
+                moved = f"channel = {channels.index(one)} AND next_channel = {channels.index(two)}"
+                found = ("switch", f"{moved} AND stalled")
+            case _:
+                raise ValueError(kind)
     except ValueError:
-        kinds = "moved, dropped, in_progress, resurrected, left, stalled"
+        kinds = "moved, dropped, in_progress, resurrected, out_of_order, left, stalled"
         raise unknown(number, kinds) from None
     parameters = Parameters()
     text = _relations(query, as_of, parameters)
@@ -252,12 +261,14 @@ def _stages(
     rows: Any,
     idles: Any,
     back: Any,
+    here: Any,
     stakes: Any,
     come: Worth | None,
 ) -> tuple[StageLoss, ...]:
     by_stage = {one["stage"]: one for one in rows}
     idle = {one["stage"]: one["idle_after"] for one in idles}
     again = {one["stage"]: one["n"] for one in back}
+    everybody = {one["stage"]: one["n"] for one in here}
     staked = {one["stage"]: one["value"] for one in stakes or ()}
     expected = at_risk(query.journey, come)
     ids = stage_ids(query.journey)
@@ -281,12 +292,14 @@ def _stages(
                 in_progress=waiting,
                 unknown=0 if final else reached - moved - dropped - waiting,
                 resurrected=again.get(number, 0),
+                out_of_order=everybody.get(number, 0) - reached,
                 drop_rate=None if final else _rate(dropped, moved + dropped),
                 idle_after=None if idle.get(number) is None else idle[number] / 1e6,
                 lost_value=None if final else value,
                 method=None if final else method,
                 buckets={
-                    how: bucket(how, stage) for how in ("resurrected",) + (() if final else WAYS)
+                    how: bucket(how, stage)
+                    for how in ("resurrected", "out_of_order") + (() if final else WAYS)
                 },
             )
         )
