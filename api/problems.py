@@ -84,6 +84,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     app_errors.SegmentChanged: HTTPStatus.PRECONDITION_FAILED,
     app_errors.JourneyNotFound: HTTPStatus.NOT_FOUND,
     app_errors.JourneyChanged: HTTPStatus.PRECONDITION_FAILED,
+    app_errors.JourneyFrozen: HTTPStatus.CONFLICT,
     app_errors.MapUnreadable: HTTPStatus.UNPROCESSABLE_ENTITY,
     app_errors.AnalysisNotFound: HTTPStatus.NOT_FOUND,
     app_errors.AnswerNotDrawn: HTTPStatus.NOT_FOUND,

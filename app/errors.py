@@ -226,6 +226,10 @@ class JourneyChanged(AppError):
     """The journey was changed since it was read; read it again."""
 
 
+class JourneyFrozen(AppError):
+    """A version of the journey is its reference: nothing of it changes until it is released."""
+
+
 class MapUnreadable(AppError):
     """The workbook is no map of a journey."""
 

@@ -13,14 +13,15 @@ from api.routes.journeys import AUTH, IfMatch, Reader, Writer, out, read_before
 from app.errors import (
     DefinitionInvalid,
     JourneyChanged,
+    JourneyFrozen,
     JourneyNotFound,
     MapUnreadable,
     PurposeNotAllowed,
     SegmentNotFound,
 )
 from app.journeys import catalogue, sheet_cells, workbook
-from app.journeys.definition import Persona
 from app.journeys.difference import difference
+from app.journeys.map_parts import Persona
 from app.journeys.provenance import who_says
 from app.journeys.templates import TEMPLATES
 from app.segments import members, overlap
@@ -45,7 +46,9 @@ def list_templates(caller: Reader) -> dict[str, Any]:
     "/v1/journey-maps",
     status_code=201,
     summary="Save a journey from a workbook",
-    responses=documented(*AUTH, PurposeNotFound, JourneyChanged, MapUnreadable, DefinitionInvalid),
+    responses=documented(
+        *AUTH, PurposeNotFound, JourneyChanged, JourneyFrozen, MapUnreadable, DefinitionInvalid
+    ),
 )
 def import_map(
     session: Db,

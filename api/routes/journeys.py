@@ -3,14 +3,15 @@
 from typing import Annotated, Any
 
 from fastapi import Body, Header, Response
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import Caller, requires
 from api.deps import Db
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
 from api.resource import Resource
-from app.errors import JourneyChanged, JourneyNotFound
-from app.journeys import catalogue
+from app.errors import DefinitionInvalid, JourneyChanged, JourneyFrozen, JourneyNotFound
+from app.journeys import catalogue, shelf
 from app.journeys.definition import Journey
 from app.journeys.tables import JourneyVersion
 from consent.errors import PurposeNotFound
@@ -23,6 +24,16 @@ AUTH = (InvalidToken, InsufficientScope)
 IfMatch = Annotated[
     str | None, Header(description="The ETag that was read: nothing is done if it changed since.")
 ]
+
+
+class Reference(BaseModel):
+    """Which version becomes the reference, and who says so."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: int = Field(ge=1, le=2**31 - 1)
+    by: str = Field(min_length=1, max_length=200)
+
 
 EXAMPLE = {
     "key": "retail-purchase",
@@ -62,13 +73,16 @@ EXAMPLE = {
 }
 
 
-def out(version: JourneyVersion, response: Response | None = None) -> dict[str, Any]:
+def out(
+    version: JourneyVersion, response: Response | None = None, *, reference: int | None = None
+) -> dict[str, Any]:
     """Return a version as the API shows it; the response's ETag is its `definition_hash`."""
     if response is not None:
         response.headers["ETag"] = f'"{version.definition_hash}"'
     return {
         **version.definition,
         "version": version.version,
+        "reference": reference,
         "definition_hash": version.definition_hash,
         "created_at": version.created_at.isoformat(),
     }
@@ -84,7 +98,7 @@ def read_before(if_match: str | None) -> str | None:
     "/v1/journeys",
     status_code=201,
     summary="Save a journey definition",
-    responses=documented(*AUTH, PurposeNotFound, JourneyChanged),
+    responses=documented(*AUTH, PurposeNotFound, JourneyChanged, JourneyFrozen, DefinitionInvalid),
 )
 def save_journey(
     session: Db,
@@ -106,7 +120,13 @@ def save_journey(
 @router.get("/v1/journeys", summary="List journey definitions", responses=documented(*AUTH))
 def list_journeys(session: Db, caller: Reader) -> dict[str, Any]:
     """Return the newest version of every journey."""
-    return {"data": [out(version) for version, _ in catalogue.list_all(session)]}
+    fixed = shelf.references(session)
+    return {
+        "data": [
+            out(version, reference=fixed.get(version.key))
+            for version, _ in catalogue.list_all(session)
+        ]
+    }
 
 
 @router.get(
@@ -115,5 +135,55 @@ def list_journeys(session: Db, caller: Reader) -> dict[str, Any]:
     responses=documented(*AUTH, JourneyNotFound),
 )
 def read_journey(session: Db, caller: Reader, response: Response, key: str) -> dict[str, Any]:
-    """Return the newest version of a journey, or the one that `key@2` names."""
-    return out(catalogue.find(session, key)[0], response)
+    """Return the newest version of a journey, or the one that `key@2` or `key@reference` names.
+
+    `reference` is the version that is frozen, if one is.
+    """
+    version = catalogue.find(session, key)[0]
+    known = shelf.standing(session, version.key)
+    return out(version, response, reference=None if known is None else known.reference)
+
+
+@router.delete(
+    "/v1/journeys/{key}",
+    status_code=204,
+    summary="Archive a journey",
+    responses=documented(*AUTH, JourneyNotFound, JourneyFrozen),
+)
+def archive_journey(session: Db, caller: Writer, key: str) -> None:
+    """Put a journey away: it is neither listed nor followed, and its deviations are taken back.
+
+    Its versions stay, for the answers that name them (`key@2`). A version saved later takes it out
+    again. One with a reference is refused until that is released.
+    """
+    catalogue.hold(session, key)
+    shelf.put_away(session, catalogue.find(session, key)[0].key)
+
+
+@router.put(
+    "/v1/journeys/{key}/reference",
+    summary="Freeze a version as the reference",
+    responses=documented(*AUTH, JourneyNotFound, DefinitionInvalid),
+)
+def freeze_journey(session: Db, caller: Writer, key: str, body: Reference) -> dict[str, Any]:
+    """Make a version the reference: until it is released nobody saves another one of its key.
+
+    `key@reference` names it wherever a journey is asked for. A reference needs an objective, a
+    scope, an owner and a KPI.
+    """
+    catalogue.hold(session, key)
+    version, journey = catalogue.find(session, f"{key}@{body.version}")
+    shelf.freeze(session, version.key, version.version, journey, by=body.by)
+    return out(version, reference=version.version)
+
+
+@router.delete(
+    "/v1/journeys/{key}/reference",
+    status_code=204,
+    summary="Release the reference",
+    responses=documented(*AUTH, JourneyNotFound),
+)
+def release_journey(session: Db, caller: Writer, key: str) -> None:
+    """Let the journey be changed again; the version stays as it is, as every version does."""
+    catalogue.hold(session, key)
+    shelf.release(session, key)

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from app.errors import DefinitionInvalid
 from app.journeys.calendars import MOST, Unit, shifted, starts
-from app.journeys.definition import Match
 from app.journeys.funnel_request import TimeRange
+from app.journeys.match import Match
 from app.journeys.predicate import Parameters, known, microseconds, sql
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -5,8 +5,9 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from app.journeys.calendars import Unit, Zone
-from app.journeys.definition import Frozen, Match
+from app.journeys.definition import Frozen
 from app.journeys.funnel_request import TimeRange
+from app.journeys.match import Match
 
 
 class RetentionQuery(Frozen):

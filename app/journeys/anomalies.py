@@ -16,8 +16,9 @@ from app.journeys.activity import Calendar, active
 from app.journeys.anomaly_request import AnomaliesQuery, Marker
 from app.journeys.buckets import bucket, parse, unknown
 from app.journeys.contributors import Contribution, alerts, columns, contributors, labelled
-from app.journeys.definition import Frozen, Match, definition_hash
+from app.journeys.definition import Frozen, definition_hash
 from app.journeys.holidays import french
+from app.journeys.match import Match
 from app.journeys.predicate import Parameters, known, sql
 from app.journeys.series import Judged, Rules, Status, Value, false_alarms, judge, shifts
 

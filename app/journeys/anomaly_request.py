@@ -6,8 +6,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from app.journeys.calendars import Zone
-from app.journeys.definition import Frozen, Match
+from app.journeys.definition import Frozen
 from app.journeys.funnel_request import TimeRange
+from app.journeys.match import Match
 
 
 class Marker(Frozen):

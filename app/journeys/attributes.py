@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 import consent
 from app.consents.permission import decision, parameters, unit
 from app.errors import DefinitionInvalid
-from app.journeys.definition import Match, asks_traits
+from app.journeys.match import Match, asks_traits
 from app.lake.duckdb_engine import Lake
 from app.profiles import trait_rules
 from app.profiles.conditions_sql import Values

@@ -5,11 +5,11 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session, aliased, defer
 
 import consent
-from app.errors import JourneyChanged, JourneyNotFound
-from app.journeys import due
+from app.errors import DefinitionInvalid, JourneyChanged, JourneyNotFound
+from app.journeys import due, shelf
 from app.journeys.definition import Journey, definition_hash
 from app.journeys.difference import difference
-from app.journeys.tables import JourneyVersion
+from app.journeys.tables import JourneyStanding, JourneyVersion
 
 #: Versions have fewer digits than this.
 LONGEST_NUMBER = 10
@@ -26,16 +26,21 @@ def save(session: Session, journey: Journey, *, read: str | None = None) -> Jour
 
     `read` is the `definition_hash` of the version that was read and changed: when another one was
     saved since, nothing is done, and the error says what that changed. Two who save at once take
-    turns. Raises PurposeNotFound, JourneyChanged.
+    turns. Raises PurposeNotFound, JourneyChanged, JourneyFrozen; DefinitionInvalid where the parent
+    is not there, or is a part of this journey itself.
     """
     consent.catalogue.purpose(session, journey.purpose)
     digest = definition_hash(journey)
-    session.execute(_LOCK, {"key": journey.key})
+    hold(session, journey.key)
     last = _last(session, journey.key)
     if read is not None and (last is None or last.definition_hash != read):
         raise JourneyChanged(_since(session, journey.key, read, last))
     if last is not None and last.definition_hash == digest:
+        shelf.take_out(session, journey.key)
         return last
+    shelf.refuse_frozen(session, journey.key)
+    _check_parent(session, journey)
+    shelf.take_out(session, journey.key)
     version = JourneyVersion(
         key=journey.key,
         version=1 if last is None else last.version + 1,
@@ -50,14 +55,53 @@ def save(session: Session, journey: Journey, *, read: str | None = None) -> Jour
     return version
 
 
-def find(session: Session, key: str) -> tuple[JourneyVersion, Journey]:
-    """Return the newest version of a journey, or the one that `key@2` names.
+def hold(session: Session, key: str) -> None:
+    """Let nobody else change a journey until the transaction ends."""
+    session.execute(_LOCK, {"key": key})
 
-    Raises JourneyNotFound.
+
+def _check_parent(session: Session, journey: Journey) -> None:
+    """Refuse a parent that is not there, lacks the stage, or is below the journey itself."""
+    parent, seen = journey.parent, {journey.key}
+    while parent is not None:
+        last = _last(session, parent.journey)
+        if last is None or parent.journey in seen:
+            why = "there is no such journey" if last is None else "it is a part of this one"
+            raise DefinitionInvalid(f"#/parent/journey: {parent.journey}: {why}")
+        found = _read(last)
+        if parent.stage is not None and parent.stage not in {stage.id for stage in found.stages}:
+            raise DefinitionInvalid(f"#/parent/stage: {parent.journey} has no {parent.stage!r}")
+        seen.add(parent.journey)
+        parent = found.parent
+
+
+def followed(session: Session, key: str) -> Journey:
+    """Return the newest version of a journey as people are followed through it.
+
+    One that is put away has no target any more.
+    """
+    last = _last(session, key)
+    if last is None:
+        raise JourneyNotFound(key)
+    known, journey = shelf.standing(session, key), _read(last)
+    away = known is not None and known.archived_at is not None
+    return journey.model_copy(update={"target": None}) if away else journey
+
+
+def find(session: Session, key: str) -> tuple[JourneyVersion, Journey]:
+    """Return the newest version of a journey, or the one that `key@2` or `key@reference` names.
+
+    Raises JourneyNotFound, also for one that is put away and asked for without a version.
     """
     name, at, number = key.partition("@")
     if not at:
-        found = _last(session, key)
+        known = shelf.standing(session, key)
+        away = known is not None and known.archived_at is not None
+        found = None if away else _last(session, key)
+    elif number == "reference":
+        known = shelf.standing(session, name)
+        version = None if known is None else known.reference
+        found = None if version is None else session.get(JourneyVersion, (name, version))
     elif number.isascii() and number.isdigit() and len(number) < LONGEST_NUMBER:
         found = session.get(JourneyVersion, (name, int(number)))
     else:
@@ -120,8 +164,10 @@ def _read(row: JourneyVersion) -> Journey:
 
 
 def _newest() -> sa.Select[JourneyVersion]:
+    away = sa.select(JourneyStanding.key).where(JourneyStanding.archived_at.is_not(None))
     return (
         sa.select(JourneyVersion)
+        .where(JourneyVersion.key.not_in(away))
         .ext(distinct_on(JourneyVersion.key))
         .order_by(JourneyVersion.key, JourneyVersion.version.desc())
     )

@@ -15,8 +15,8 @@ import numpy as np
 
 from app.journeys.claims import cell_of
 from app.journeys.columns import flags, numbers, seen
-from app.journeys.definition import Match
 from app.journeys.groups import by, quantile
+from app.journeys.match import Match
 from app.journeys.matrix_request import MatrixQuery
 from app.journeys.predicate import microseconds
 from app.lake.ordered import Array, begins, of

@@ -12,8 +12,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from app.journeys.definition import Match
 from app.journeys.funnel_request import TimeRange
+from app.journeys.match import Match
 from app.journeys.predicate import Parameters, microseconds, sql
 from app.lake.ordered import Array, Ordered, settle
 

@@ -4,8 +4,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from app.journeys.definition import Frozen, Match
+from app.journeys.definition import Frozen
 from app.journeys.funnel_request import Duration, TimeRange
+from app.journeys.match import Match
 
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from app.journeys.attributes import label
 from app.journeys.compare_request import Align, CompareQuery, Variant
-from app.journeys.definition import Match
 from app.journeys.funnel_request import microseconds_of
+from app.journeys.match import Match
 from app.journeys.predicate import POSITION, SAID, Parameters, known, microseconds, number_at, sql
 
 Bind = Callable[[int], str]

@@ -1,299 +1,33 @@
-"""What a journey is: stages, channels, touchpoints, and the rules that recognise an event.
+"""What a journey is: the map that events are compared with.
 
-Pure: no database, no clock, no settings. `app.journeys.predicate` says the same rules in SQL;
-`tests/app/journeys/test_predicate.py` holds both to the same answers on random events.
+Pure: no database, no clock, no settings.
 """
 
 import hashlib
 import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StrictBool,
-    StrictFloat,
-    StrictInt,
-    StrictStr,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from app.journeys.frozen import Frozen as Frozen  # part of every definition
 from app.journeys.frozen import Identifier as Identifier
+from app.journeys.labels import Label
+from app.journeys.map_parts import (
+    Amount,
+    Channel,
+    Kpi,
+    Objective,
+    Owner,
+    Parent,
+    Persona,
+    Scope,
+    Stage,
+    Touchpoint,
+)
+from app.journeys.match import EventView, Match, matches
 from app.journeys.provenance import LISTS, Provenance, check
 from app.journeys.target import Target
-
-MAX_NESTING = 12
-"""Levels of all/any/not in one match: far more than people write, far less than SQL refuses."""
-
-LARGEST_NUMBER = 1e300
-"""Numbers are compared as IEEE doubles, as in DuckDB; a larger one would compare as infinite."""
-
-Scalar = StrictBool | StrictInt | StrictFloat | StrictStr
-Operator = Literal["eq", "ne", "in", "gt", "gte", "lt", "lte", "contains", "exists"]
-
-
-@dataclass(frozen=True, slots=True)
-class EventView:
-    """The part of an event that a match can read.
-
-    `properties` is the parsed JSON object of the event, or None.
-    """
-
-    type: str | None
-    name: str | None
-    source: str | None
-    properties: Mapping[str, object] | None = None
-
-
-class LocalizedText(Frozen):
-    """A text in the two languages of the product; at least one is present."""
-
-    fr: str | None = None
-    en: str | None = None
-
-    @model_validator(mode="after")
-    def _one_language(self) -> Self:
-        if self.fr is None and self.en is None:
-            raise ValueError("give fr, en or both")
-        return self
-
-
-Label = str | LocalizedText
-
-
-#: The types of events whose properties are traits, of people or accounts.
-TYPES_OF_TRAITS = ("identify", "group")
-
-
-class Match(Frozen):
-    """A yes/no question about one event; every key that is present must hold.
-
-    Two-valued: a missing name, source or property makes the comparison false, never unknown, and
-    `ne` is exactly the negation of `eq` (an event without the property differs from any value).
-    Comparisons are typed: the property "5" is not the number 5. Numbers compare as IEEE doubles,
-    strings by code point, so ISO 8601 times of one zone compare in time order. `contains` is a
-    substring of a string or an element of an array. A JSON null does not exist. Identify and group
-    calls say traits, not properties: they have none for a test that does not name their `type`
-    beside `prop`, so that who asks by traits says so.
-    """
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        validate_by_alias=True,
-        validate_by_name=True,
-        serialize_by_alias=True,
-    )
-
-    event: str | None = Field(default=None, description="The event's name")
-    type: str | None = Field(default=None, description="The event's type: track, page, screen …")
-    source: str | None = None
-    prop: str | None = Field(default=None, description="Dotted path into the properties")
-    op: Operator = "eq"
-    value: Scalar | tuple[Scalar, ...] | None = None
-    all: tuple["Match", ...] | None = Field(default=None, min_length=1)
-    any: tuple["Match", ...] | None = Field(default=None, min_length=1)
-    not_: "Match | None" = Field(default=None, alias="not")
-
-    @model_validator(mode="after")
-    def _sound(self) -> Self:
-        asked = (self.event, self.type, self.source, self.prop, self.all, self.any, self.not_)
-        if all(part is None for part in asked):
-            raise ValueError("an empty match fits every event; name what it should fit")
-        if nesting(self) > MAX_NESTING:
-            raise ValueError(f"nested more than {MAX_NESTING} levels deep")
-        if self.prop is None:
-            if self.op != "eq" or self.value is not None:
-                raise ValueError("op and value need prop")
-            return self
-        if not all(self.prop.split(".")):
-            raise ValueError(f"prop {self.prop!r} has an empty part; write it like cart.total")
-        _check_value(self.op, self.value)
-        return self
-
-
-def _check_value(op: Operator, value: Scalar | tuple[Scalar, ...] | None) -> None:
-    """Refuse a value that the operator could never use."""
-    if op == "exists":
-        if value is not None and not isinstance(value, bool):
-            raise ValueError("exists takes true, false or no value")
-        return
-    if value is None:
-        raise ValueError(f"{op} needs a value; to ask for absence use exists with false")
-    if isinstance(value, tuple) != (op == "in") or value == ():
-        raise ValueError("in takes a list of at least one, every other operator one value")
-    if op in ("gt", "gte", "lt", "lte") and isinstance(value, bool):
-        raise ValueError(f"{op} cannot order true and false")
-    for item in value if isinstance(value, tuple) else (value,):
-        if isinstance(item, int | float) and not abs(item) <= LARGEST_NUMBER:
-            raise ValueError(f"{item} is outside ±{LARGEST_NUMBER:g}")
-
-
-def nesting(match: Match) -> int:
-    """Return how many levels of all/any/not a match has; a plain match has one."""
-    inner = (*(match.all or ()), *(match.any or ()), *((match.not_,) if match.not_ else ()))
-    return 1 + max((nesting(part) for part in inner), default=0)
-
-
-def matches(match: Match, event: EventView) -> bool:
-    """Say whether one event fits a match, exactly as `predicate.sql` does in DuckDB."""
-    return (
-        (match.event is None or event.name == match.event)
-        and (match.type is None or event.type == match.type)
-        and (match.source is None or event.source == match.source)
-        and (match.prop is None or _property_fits(match, _told(match, event)))
-        and (match.all is None or all(matches(part, event) for part in match.all))
-        and (match.any is None or any(matches(part, event) for part in match.any))
-        and (match.not_ is None or not matches(match.not_, event))
-    )
-
-
-def asks_traits(match: Match) -> bool:
-    """Say whether a match, by itself, tests what an identify or group call says of somebody."""
-    return match.prop is not None and match.type in TYPES_OF_TRAITS
-
-
-def _told(match: Match, event: EventView) -> Mapping[str, object] | None:
-    hidden = event.type in TYPES_OF_TRAITS and not asks_traits(match)
-    return None if hidden else event.properties
-
-
-def _property_fits(match: Match, properties: Mapping[str, object] | None) -> bool:
-    found = _look_up(properties, (match.prop or "").split("."))
-    value = match.value
-    if match.op == "exists":
-        return (found is not None) == (value is not False)
-    if isinstance(value, tuple):
-        return any(_equal(found, item) for item in value)
-    if match.op == "eq":
-        return _equal(found, value)
-    if match.op == "ne":
-        return not _equal(found, value)
-    if match.op == "contains":
-        return _contains(found, value)
-    return _ordered(match.op, found, value)
-
-
-def _look_up(properties: object, path: Sequence[str]) -> object:
-    """Follow keys of objects and indexes of arrays; None when the path leads nowhere."""
-    here = properties
-    for part in path:
-        if isinstance(here, Mapping):
-            here = here.get(part)
-        elif isinstance(here, list) and _is_index(part) and int(part) < len(here):
-            here = here[int(part)]
-        else:
-            return None
-    return here
-
-
-def _is_index(part: str) -> bool:
-    """JSON Pointer (RFC 6901) array indexes: ASCII digits without a leading zero."""
-    return part.isascii() and part.isdigit() and (part == "0" or part[0] != "0")
-
-
-def _number(value: object) -> float | None:
-    """Return a JSON number as a finite double; True and False are not numbers."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _equal(found: object, value: object) -> bool:
-    if isinstance(value, bool):
-        return found is value
-    if isinstance(value, str):
-        return isinstance(found, str) and found == value
-    number = _number(found)
-    return number is not None and number == _number(value)
-
-
-def _contains(found: object, value: object) -> bool:
-    if isinstance(found, str):
-        return isinstance(value, str) and value in found
-    return isinstance(found, list) and any(_equal(item, value) for item in found)
-
-
-def _ordered(op: Operator, found: object, value: object) -> bool:
-    left: Any = found if isinstance(found, str) else _number(found)
-    right: Any = value if isinstance(value, str) else _number(value)
-    if left is None or isinstance(left, str) != isinstance(right, str):
-        return False
-    return bool(
-        {"gt": left > right, "gte": left >= right, "lt": left < right, "lte": left <= right}[op]
-    )
-
-
-class Stage(Frozen):
-    """One step of the relation, in the customer's eyes; `order` places it in the journey."""
-
-    id: Identifier
-    name: Label | None = None
-    order: int
-    phase: Literal["before", "during", "after"] | None = None
-
-
-class Channel(Frozen):
-    """A way to meet: web, phone, branch; `family` groups channels (remote, face to face …).
-
-    `effort_rank` says how much effort it costs the person: who goes from web (1) to phone (2)
-    escalates.
-    """
-
-    id: Identifier
-    name: Label | None = None
-    family: str | None = None
-    effort_rank: int | None = Field(default=None, ge=0, le=1000)
-
-
-class Assessment(Frozen):
-    """What people say of a touchpoint; what is computed of it stands beside it, never over it."""
-
-    declared: Literal["enchantment", "neutral", "irritant", "rupture"]
-    by: str | None = Field(default=None, max_length=200)
-
-
-class Amount(Frozen):
-    """A number that events of a kind carry, at a path of their properties."""
-
-    match: Match
-    prop: str = Field(min_length=1, max_length=300)
-
-
-class Touchpoint(Frozen):
-    """Where a channel meets a stage (CustUp's definition), with the events that prove it happened.
-
-    `planned` says that the declared journey wants it; an unplanned one only names what is seen.
-    `moment_of_truth` says that people hold it for one.
-    """
-
-    id: Identifier
-    stage: Identifier
-    channel: Identifier
-    match: Match
-    planned: bool = True
-    name: Label | None = None
-    assessment: Assessment | None = None
-    moment_of_truth: bool = False
-
-
-class Persona(Frozen):
-    """A kind of person that the map is drawn for; who is one of them now says the `segment`."""
-
-    id: Identifier
-    segment: Identifier
-    name: Label | None = None
-    description: Label | None = None
 
 
 def _channel(value: object) -> object:
@@ -307,7 +41,8 @@ class Journey(Frozen):
     orders, so that the furthest stage of a person is always one stage. `stage_rule` says which
     stage a person is at: the furthest ever reached, or the one of the latest event. `value` is
     what an arrival at the last stage is worth, `lost` are events after which somebody is gone,
-    `personae` are whom it is drawn for, `provenance` says who says what of it.
+    `personae` are whom it is drawn for, `provenance` says who says what of it. Its `objective`,
+    `scope`, `owner` and `kpis` frame it; `parent` is the larger journey that it is a part of.
     """
 
     key: Identifier
@@ -322,6 +57,11 @@ class Journey(Frozen):
     lost: tuple[Match, ...] = Field(default=(), max_length=50)
     personae: tuple[Persona, ...] = Field(default=(), max_length=50)
     provenance: tuple[Provenance, ...] = Field(default=(), max_length=5_000)
+    objective: Objective | None = None
+    scope: Scope | None = None
+    owner: Owner | None = None
+    kpis: tuple[Kpi, ...] = Field(default=(), max_length=100)
+    parent: Parent | None = None
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
@@ -335,6 +75,9 @@ class Journey(Frozen):
             self.target.check(
                 {point.id for point in self.touchpoints}, {channel.id for channel in self.channels}
             )
+        self._measured()
+        if self.parent is not None and self.parent.journey == self.key:
+            raise ValueError("/parent/journey: a journey is no part of itself")
         known = {
             "stage": {stage.id for stage in self.stages},
             "channel": {channel.id for channel in self.channels},
@@ -347,6 +90,25 @@ class Journey(Frozen):
                         f"known: {', '.join(sorted(ids))}"
                     )
         return self
+
+    def _measured(self) -> None:
+        """Refuse KPIs that the map does not have; raises ValueError."""
+        known = {kpi.id for kpi in self.kpis}
+        lists: dict[str, Sequence[Stage] | Sequence[Touchpoint]] = {
+            "stages": self.stages,
+            "touchpoints": self.touchpoints,
+        }
+        named = [
+            (f"/{field}/{index}/kpis/{place}", kpi)
+            for field, parts in lists.items()
+            for index, measured in enumerate([part.kpis for part in parts])
+            for place, kpi in enumerate(measured)
+        ]
+        if self.objective is not None and self.objective.kpi is not None:
+            named.append(("/objective/kpi", self.objective.kpi))
+        for path, kpi in named:
+            if kpi not in known:
+                raise ValueError(f"{path}: unknown kpi {kpi!r}; known: {', '.join(sorted(known))}")
 
 
 def _distinct(path: str, field: str, values: Sequence[object]) -> None:

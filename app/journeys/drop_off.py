@@ -9,10 +9,11 @@ import duckdb
 from pydantic import AwareDatetime
 
 from app.journeys.buckets import bucket, parse, unknown
-from app.journeys.definition import Frozen, Label, definition_hash
+from app.journeys.definition import Frozen, definition_hash
 from app.journeys.friction_request import DropOffQuery
 from app.journeys.funnel_request import microseconds_of
 from app.journeys.intervals import wilson
+from app.journeys.labels import Label
 from app.journeys.predicate import Parameters, number_at
 from app.journeys.quantiles import quantile
 from app.journeys.stays import channel_ids, stage_ids, stays

@@ -28,7 +28,7 @@ from app.journeys.asked import ConformanceIn, MatrixIn, PathsIn
 from app.journeys.asked_over_time import AnomaliesIn, DriversIn
 from app.journeys.asked_places import CompareIn, DropOffIn, FrictionIn, MomentsIn, VoiceIn
 from app.journeys.buckets import bucket, parse, unknown
-from app.journeys.definition import LocalizedText, definition_hash
+from app.journeys.definition import definition_hash
 from app.journeys.findings_answer import (
     Evidence,
     Finding,
@@ -39,6 +39,7 @@ from app.journeys.findings_answer import (
 from app.journeys.findings_candidate import Candidate, Found
 from app.journeys.findings_questions import questions
 from app.journeys.findings_request import FindingsQuery
+from app.journeys.labels import LocalizedText
 from app.journeys.sentences import Between, Figure, Points, Probability, Share, sentence
 from app.journeys.significance import discoveries
 

@@ -4,7 +4,8 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime
 
-from app.journeys.definition import Frozen, LocalizedText
+from app.journeys.definition import Frozen
+from app.journeys.labels import LocalizedText
 
 FindingKind = Literal[
     "stage_drop_off",

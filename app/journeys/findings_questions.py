@@ -6,9 +6,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from app.errors import DefinitionInvalid
-from app.journeys.definition import Journey, LocalizedText, Match
+from app.journeys.definition import Journey
 from app.journeys.findings_request import FindingsQuery
 from app.journeys.funnel_request import TimeRange
+from app.journeys.labels import LocalizedText
+from app.journeys.match import Match
 
 #: So many features and deviations are listed where all are asked for.
 MOST = 500

@@ -6,9 +6,10 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from app.journeys.calendars import Zone
-from app.journeys.definition import Frozen, Journey, Match
+from app.journeys.definition import Frozen, Journey
 from app.journeys.friction_request import Share, Survey
 from app.journeys.funnel_request import Duration, TimeRange
+from app.journeys.match import Match
 from app.journeys.moments_request import MONTH, Reading
 
 Positive = Annotated[Duration, Field(gt=timedelta(0))]

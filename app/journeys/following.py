@@ -56,7 +56,7 @@ def advance(sessions: Sessions, *, now: datetime | None = None) -> bool:
         for row in due:
             concerned.setdefault(row.journey, set()).add(row.person_id)
         for key, persons in sorted(concerned.items()):
-            journey = catalogue.find(session, key)[1]
+            journey = catalogue.followed(session, key)
             if EVERYBODY in persons:
                 _spread(session, journey, now)
                 persons.discard(EVERYBODY)

@@ -6,8 +6,10 @@ from typing import Literal
 
 from pydantic import AwareDatetime
 
-from app.journeys.definition import Assessment, Frozen, Label
+from app.journeys.definition import Frozen
 from app.journeys.friction_request import COMPONENTS, Component, FrictionQuery
+from app.journeys.labels import Label
+from app.journeys.map_parts import Assessment
 from app.journeys.quantiles import quantile
 from app.journeys.shrink import prior, shrunk
 

@@ -5,8 +5,10 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from app.journeys.definition import Amount, Frozen, Journey, Match
+from app.journeys.definition import Frozen, Journey
 from app.journeys.funnel_request import Duration, TimeRange
+from app.journeys.map_parts import Amount
+from app.journeys.match import Match
 from app.journeys.opening_hours import OpeningHours
 
 Component = Literal[

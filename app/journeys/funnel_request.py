@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, model_validator
 
-from app.journeys.definition import Frozen, Match
+from app.journeys.definition import Frozen
 from app.journeys.frozen import Duration as Duration  # part of what one asks
+from app.journeys.match import Match
 from app.journeys.opening_hours import OpeningHours
 
 Entry = Literal["first", "best", "every"]

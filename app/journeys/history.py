@@ -7,7 +7,8 @@ from sqlalchemy.orm import Session
 
 from app.db import statement
 from app.journeys import catalogue
-from app.journeys.definition import EventView, current_stage
+from app.journeys.definition import current_stage
+from app.journeys.match import EventView
 from app.profiles.read import View
 
 

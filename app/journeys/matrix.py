@@ -15,9 +15,11 @@ from pydantic import AwareDatetime
 
 from app.journeys.buckets import bucket, parse, unknown
 from app.journeys.cells import DROPPED, IN_PROGRESS, MOVED, Steps
-from app.journeys.definition import Channel, Frozen, Journey, Label, Stage, definition_hash
+from app.journeys.definition import Frozen, Journey, definition_hash
 from app.journeys.funnel_request import TimeRange
 from app.journeys.groups import quantile
+from app.journeys.labels import Label
+from app.journeys.map_parts import Channel, Stage
 from app.journeys.matrix_request import MatrixQuery
 from app.lake.ordered import Array
 

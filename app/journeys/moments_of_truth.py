@@ -9,9 +9,11 @@ import duckdb
 from pydantic import AwareDatetime
 
 from app.journeys.buckets import bucket, parse, unknown
-from app.journeys.definition import Frozen, Label, Match, definition_hash
+from app.journeys.definition import Frozen, definition_hash
 from app.journeys.funnel_request import microseconds_of
 from app.journeys.intervals import newcombe
+from app.journeys.labels import Label
+from app.journeys.match import Match
 from app.journeys.moments_request import GOOD_BAD, MomentsQuery, Reading
 from app.journeys.predicate import Parameters
 from app.journeys.significance import Verdict, discoveries, shares

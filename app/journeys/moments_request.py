@@ -5,9 +5,10 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from app.journeys.definition import Frozen, Identifier, Journey, Match
+from app.journeys.definition import Frozen, Identifier, Journey
 from app.journeys.friction_request import Share, Survey
 from app.journeys.funnel_request import Duration, TimeRange
+from app.journeys.match import Match
 
 MONTH = timedelta(days=30)
 #: What counts as a good answer and as a bad one, on a scale of the instrument's usual length:

@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from app.journeys.definition import Frozen, Journey, Match
+from app.journeys.definition import Frozen, Journey
 from app.journeys.funnel_request import Duration, TimeRange
+from app.journeys.match import Match
 
 Occurrence = Literal["first", "last", "every"]
 MappedLabel = Literal["touchpoint", "stage", "channel", "stage_channel"]

@@ -80,7 +80,8 @@ def _time_to_convert(answer: Answer, say: Wording) -> str:
         nobody = say.say("Nobody has converted", "Personne n'a converti")
         return canvas.document(answer, nobody, 20, [], say)
     most = max(one["n"] for one in bins)
-    first, last = bins[0]["start"], max(bins[-1]["end"], bins[0]["start"] + 1)
+    first: float = bins[0]["start"]
+    last: float = max(bins[-1]["end"], first + 1)
     wide = WIDTH - left - canvas.MARGIN
 
     def at(seconds: float) -> float:

@@ -28,8 +28,9 @@ Place = tuple[int, str | None]
 class _Node:
     n: int
     ends: Counter[str]
-    #: How many names are in it.
+    #: How many names are in it, and whether it holds what the answer itself calls other too.
     names: int
+    more: bool = False
 
 
 def _folded(
@@ -50,18 +51,21 @@ def _folded(
         rest = [one for one in by_step[step] if (step, one["label"]) not in shown]
         for one in (*kept, *rest):
             label = one["label"] if (step, one["label"]) in shown else None
-            node = column.setdefault(label, _Node(0, Counter(), 0))
-            node.n += one["n"]
-            node.ends.update(one["ends"])
-            node.names += 1
+            whole = column.setdefault(label, _Node(0, Counter(), 0))
+            whole.n += one["n"]
+            whole.ends.update(one["ends"])
+            whole.names += one["label"] is not None
+            whole.more |= one["label"] is None
         columns[step] = column
     flows: Counter[tuple[Place, Place]] = Counter()
+
+    def place(step: int, label: str | None) -> Place:
+        return (step, label) if (step, label) in shown else (step, None)
+
     for link in links:
-        ends: tuple[Place, Place] = (
-            (link["step"], link["source"]), (link["step"] + 1, link["target"])
-        )  # fmt: skip
-        one, two = (end if end in shown else (end[0], None) for end in ends)
-        flows[one, two] += link["n"]
+        source = place(link["step"], link["source"])
+        target = place(link["step"] + 1, link["target"])
+        flows[source, target] += link["n"]
     return columns, flows
 
 
@@ -93,12 +97,12 @@ def _paths(answer: Answer, say: Wording) -> str:
         leaves[one] += thick
         enters[two] += thick
         middle = (x0 + x1) / 2
-        said = [canvas.short(say.label(kinds, end[1]), 80) for end in (one, two)]
+        ways = [canvas.short(say.label(kinds, end[1]), 80) for end in (one, two)]
         parts.append(
             f'<path d="M{x0:.1f} {y0:.1f} C{middle:.1f} {y0:.1f} {middle:.1f} {y1:.1f}'
             f' {x1:.1f} {y1:.1f}" fill="none" stroke={quoteattr(colours[one[1]])}'
             f' stroke-opacity="0.35" stroke-width="{max(thick, 0.6):.1f}">'
-            f"<title>{escape(f'{said[0]} → {said[1]}: {say.number(n)}')}</title></path>"
+            f"<title>{escape(f'{ways[0]} → {ways[1]}: {say.number(n)}')}</title></path>"
         )
     ends = _ends(say)
     for step, column in columns.items():
@@ -116,12 +120,10 @@ def _paths(answer: Answer, say: Wording) -> str:
                     tip = f"{canvas.short(name, 80)}, {said_end}: {say.number(node.ends[how])}"
                     parts.append(box(x + 14, y, 6, high, colour, tip))
                     y += high
-            n = say.number(node.n)
-            room = (wide if step != steps[-1] else 160) - 34 - 8 * len(n)
-            fitting = canvas.fit(name, room, 12)
-            labels.append(
-                text(x + 24, top + max(thick / 2, 3) + 4, f"{fitting} {n}", size=12, halo=True)
-            )
+            figure = say.number(node.n)
+            room = (wide if step != steps[-1] else 160) - 34 - 8 * len(figure)
+            said = f"{canvas.fit(name, room, 12)} {figure}"
+            labels.append(text(x + 24, top + max(thick / 2, 3) + 4, said, size=12, halo=True))
             deepest = max(deepest, top + max(thick, 12))
     key, below = canvas.legend(
         MARGIN, deepest + 26,
@@ -154,7 +156,9 @@ def _step(step: int, say: Wording) -> str:
 
 def _name(label: str | None, node: _Node, kinds: str, say: Wording) -> str:
     name = say.label(kinds, label)
-    return name if label is not None or node.names < 2 else f"{name} ({node.names})"
+    if label is not None or not node.names:
+        return name
+    return f"{name} ({node.names}{'+' if node.more else ''})"
 
 
 def _colours(columns: Mapping[int, Mapping[str | None, _Node]]) -> dict[str | None, str]:

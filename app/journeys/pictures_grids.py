@@ -26,8 +26,8 @@ def _grid(columns: list[str], rows: list[str], cells: Cells, high: int = 54) -> 
         y = 30 + r * high
         for line, words in enumerate(name.split("\n")):
             at, size = y + high / 2 - 2 + 16 * line, 13 if line == 0 else 11
-            parts.append(text(LEFT - 12, at, canvas.fit(words, LEFT - 24, size), size=size,
-                              anchor="end"))  # fmt: skip
+            fitting = canvas.fit(words, LEFT - 24, size)
+            parts.append(text(LEFT - 12, at, fitting, size=size, anchor="end"))
         for c in range(len(columns)):
             depth, said, tip, edge = cells.get((r, c), (0.0, "", "", None))
             fill, ink = shade(depth)
@@ -35,8 +35,9 @@ def _grid(columns: list[str], rows: list[str], cells: Cells, high: int = 54) -> 
             parts.append(box(x + 2, y + 2, wide - 4, high - 4, fill, tip, edge=edge))
             for line, words in enumerate(said.split("\n")):
                 size = 14 if line == 0 else 11
-                at, fitting = y + 22 + 15 * line, canvas.fit(words, wide - 8, size)
-                parts.append(text(x + wide / 2, at, fitting, size=size, fill=ink, anchor="middle"))
+                fitting, base = canvas.fit(words, wide - 8, size), y + 22 + 15 * line
+                middle = x + wide / 2
+                parts.append(text(middle, base, fitting, size=size, fill=ink, anchor="middle"))
     return parts
 
 
@@ -44,7 +45,7 @@ def _named(part: Mapping[str, Any], kind: str, say: Wording) -> str:
     name = part.get("name")
     if isinstance(name, Mapping):
         both = [name.get(say.language), name.get("en"), name.get("fr")]
-        return next((one for one in both if one), part["id"])
+        return str(next((one for one in both if one), part["id"]))
     return said_in(name, say.name(kind, part["id"]), say.language)
 
 

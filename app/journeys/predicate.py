@@ -6,7 +6,7 @@ Nothing a person wrote becomes SQL text: names, values and paths are bound param
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from app.journeys.definition import TYPES_OF_TRAITS, Match, Scalar
+from app.journeys.match import TYPES_OF_TRAITS, Match, Scalar
 
 _COMPARISON = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -55,7 +55,7 @@ def sql(match: Match, parameters: Parameters) -> str:
     """Return a boolean DuckDB expression over a row of `event`, never NULL.
 
     It reads the columns type, name, source and properties; same answers as
-    `definition.matches`.
+    `match.matches`.
     """
     parts = [
         f"coalesce({column} = {parameters.bind(wanted)}, false)"

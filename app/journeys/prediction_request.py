@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from app.journeys.definition import Frozen, Match
+from app.journeys.definition import Frozen
 from app.journeys.funnel_request import Duration
+from app.journeys.match import Match
 
 
 class PredictionQuery(Frozen):

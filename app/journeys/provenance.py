@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from app.journeys.frozen import Frozen
 
 #: Parts of a map whose items have ids; each field of an item is a field of the map.
-LISTS = ("stages", "channels", "touchpoints", "personae")
+LISTS = ("stages", "channels", "touchpoints", "personae", "kpis")
 
 
 class Query(Frozen):

@@ -4,8 +4,9 @@ from typing import Literal
 
 from pydantic import AwareDatetime
 
-from app.journeys.definition import Frozen, Label, LocalizedText
+from app.journeys.definition import Frozen
 from app.journeys.findings_answer import Evidence
+from app.journeys.labels import Label, LocalizedText
 
 ChannelStatus = Literal["seen", "silent", "blind", "without_touchpoint"]
 LEVELS: dict[int, LocalizedText] = {

@@ -1,6 +1,7 @@
 """The SQL of an event's label in paths."""
 
-from app.journeys.definition import Journey, Touchpoint
+from app.journeys.definition import Journey
+from app.journeys.map_parts import Touchpoint
 from app.journeys.paths_request import PathsRequest, Property
 from app.journeys.predicate import OF_TRAITS, Parameters, json_pointer, sql
 

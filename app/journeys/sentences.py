@@ -9,7 +9,7 @@ typographiques en usage à l'Imprimerie nationale. Minus is U+2212 in both. Sing
 from datetime import date
 from typing import Literal, NamedTuple
 
-from app.journeys.definition import Label, LocalizedText
+from app.journeys.labels import Label, LocalizedText
 
 Language = Literal["fr", "en"]
 NARROW, WIDE = "\u202f", "\u00a0"

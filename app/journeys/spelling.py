@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pydantic import BaseModel
 
 from app.errors import DefinitionInvalid
-from app.journeys.definition import Match
+from app.journeys.match import Match
 
 #: How alike a name must be for being what was meant; between 0 and 1, difflib's ratio.
 ALIKE = 0.75

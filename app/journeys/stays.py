@@ -4,8 +4,10 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from app.journeys.definition import Channel, Journey, Match
+from app.journeys.definition import Journey
 from app.journeys.funnel_request import TimeRange
+from app.journeys.map_parts import Channel
+from app.journeys.match import Match
 from app.journeys.predicate import POSITION, SAID, Parameters, known, microseconds, moment, sql
 
 

@@ -10,8 +10,9 @@ from pydantic import AwareDatetime
 
 from app.journeys.buckets import bucket, parse, unknown
 from app.journeys.claims import touches
-from app.journeys.definition import Channel, Frozen, definition_hash
+from app.journeys.definition import Frozen, definition_hash
 from app.journeys.funnel_request import microseconds_of
+from app.journeys.map_parts import Channel
 from app.journeys.matrix_request import MatrixQuery
 from app.journeys.predicate import Parameters
 from app.journeys.switches_request import SwitchesQuery

@@ -22,6 +22,21 @@ class JourneyVersion(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
 
 
+class JourneyStanding(Base):
+    """Which version of a journey is its reference, and whether it is put away."""
+
+    __tablename__ = "journey_standing"
+    __table_args__ = (
+        sa.ForeignKeyConstraint(["key", "reference"], ["app.journey.key", "app.journey.version"]),
+    )
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    reference: Mapped[int | None]
+    frozen_by: Mapped[str | None]
+    frozen_at: Mapped[datetime | None]
+    archived_at: Mapped[datetime | None]
+
+
 class Analysis(Base):
     """A question that was answered, so that its numbers can be opened; the answer is not kept."""
 

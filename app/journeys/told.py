@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from app.db import statement
-from app.journeys.definition import EventView
+from app.journeys.match import EventView
 from identity import graph
 
 

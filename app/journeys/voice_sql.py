@@ -3,9 +3,9 @@
 
 from collections.abc import Sequence
 
-from app.journeys.definition import Match
 from app.journeys.friction_request import Survey
 from app.journeys.funnel_request import microseconds_of
+from app.journeys.match import Match
 from app.journeys.predicate import Parameters, json_pointer
 
 

@@ -29,12 +29,13 @@ SHEETS = {
     "channels": "Channels",
     "touchpoints": "Touchpoints",
     "personae": "Personae",
+    "kpis": "KPIs",
     "provenance": "Provenance",
 }
 #: Sheets that a workbook may lack.
-OPTIONAL = ("personae", "provenance")
+OPTIONAL = ("personae", "kpis", "provenance")
 #: What is text even where somebody typed a number.
-NAMES = ("id", "stage", "channel", "key", "segment", "by", "of")
+NAMES = ("id", "stage", "channel", "key", "segment", "by", "of", "owner", "at")
 FIRST, SHOWN = "Journey", "Map"
 #: The title of a column whose cells are JSON ends with this.
 JSON = " (JSON)"

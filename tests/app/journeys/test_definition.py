@@ -5,15 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app.journeys.definition import (
-    EventView,
-    Journey,
-    Match,
-    current_stage,
-    definition_hash,
-    matches,
-    touchpoint_of,
-)
+from app.journeys.definition import Journey, current_stage, definition_hash, touchpoint_of
+from app.journeys.match import EventView, Match, matches
 
 JOURNEY: dict[str, Any] = {
     "key": "loan",

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.journeys import attempts, plain_walk
-from app.journeys.definition import EventView, Match, matches
 from app.journeys.funnel import ends, funnel, people
 from app.journeys.funnel_request import FunnelRequest, TimeRange
+from app.journeys.match import EventView, Match, matches
 
 History = Callable[[Sequence[Mapping[str, Any]]], duckdb.DuckDBPyConnection]
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -6,8 +6,9 @@ from typing import Any
 
 import duckdb
 
-from app.journeys.definition import EventView, Journey, current_stage
+from app.journeys.definition import Journey, current_stage
 from app.journeys.funnel_request import TimeRange
+from app.journeys.match import EventView
 from app.journeys.matrix import MatrixCell, MatrixResult, matrix
 
 History = Callable[[Sequence[Mapping[str, Any]]], duckdb.DuckDBPyConnection]

@@ -57,7 +57,7 @@ def test_a_sankey_diagram_names_every_node_and_puts_the_rare_into_other() -> Non
     drawn = pictures.draw(_answer("paths", result, label="touchpoint"))
     numbers: dict[str, int] = defaultdict(int)
     for said in _texts(drawn):
-        if found := re.fullmatch(r"(tp-\d\d|other(?: \(\d+\))?) ([\d,]+)", said):
+        if found := re.fullmatch(r"(tp-\d\d|other(?: \(\d+\+?\))?) ([\d,]+)", said):
             numbers[found[1]] += int(found[2].replace(",", ""))
     steps = [sum(n["n"] for n in result["flow"]["nodes"] if n["step"] == s) for s in (0, 1)]
     # What is drawn are all paths of both steps: nothing is left out, nothing twice.

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.journeys.definition import EventView, Match, matches
+from app.journeys.match import EventView, Match, matches
 from app.journeys.predicate import Parameters, json_pointer, microseconds, sql
 
 History = Callable[[Sequence[Mapping[str, Any]]], duckdb.DuckDBPyConnection]

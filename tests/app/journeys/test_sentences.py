@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from app.journeys.definition import LocalizedText
+from app.journeys.labels import LocalizedText
 from app.journeys.sentences import (
     Between,
     Figure,

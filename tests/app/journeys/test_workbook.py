@@ -32,7 +32,35 @@ def whole(**more: Any) -> dict[str, Any]:
         "value": {"match": {"event": "Order Completed"}, "prop": "total"},
         "lost": [{"event": "Account Closed"}],
         "target": {"nodes": ["t0-0", {"touchpoint": "t1-1", "optional": False}]},
-        "stages": [{"id": f"s{n}", "order": n, "phase": "during"} for n in range(STAGES)],
+        "objective": {
+            "text": {"fr": "+3 points"},
+            "kpi": "conversion",
+            "target": 0.2,
+            "by": "2027-06-30",
+            "owner": "=management",
+        },
+        "scope": {
+            "use_case": "Loans",
+            "products": ["consumer", "007"],
+            "excluded": {"en": "Firms"},
+        },
+        "owner": "7",
+        "parent": {"journey": "macro", "stage": "buy"},
+        "kpis": [
+            {
+                "id": "conversion",
+                "name": {"en": "Conversion"},
+                "target": 0.2,
+                "owner": "12",
+                "query": {"analysis": "funnel", "request": {"steps": [{"event": "a"}]}},
+                "at": "/rates/raw",
+            },
+            {"id": "effort", "direction": "down", "description": "By the yearly study"},
+        ],
+        "stages": [
+            {"id": f"s{n}", "order": n, "phase": "during", "owner": "marketing", "kpis": ["effort"]}
+            for n in range(STAGES)
+        ],
         "channels": [
             {"id": f"c{n}", "family": "remote", "effort_rank": n, "name": f"Channel {n}"}
             for n in range(CHANNELS)
@@ -46,6 +74,13 @@ def whole(**more: Any) -> dict[str, Any]:
                 "planned": c % 2 == 0,
                 "assessment": {"declared": "irritant", "by": "panel, 12 people"},
                 "moment_of_truth": s == c,
+                "statement": {"fr": "Je remplis mon dossier"},
+                "goal": "to be done quickly",
+                "emotion": c % 5 - 2,
+                "owner": f"{c}",
+                "departments": ["middle office", "KYC"],
+                "kpis": ["conversion", "effort"],
+                "tags": ["=paper"],
             }
             for s in range(STAGES)
             for c in range(CHANNELS)
