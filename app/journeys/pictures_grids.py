@@ -72,7 +72,7 @@ def _matrix(answer: Answer, say: Wording) -> str:
         f"{_named(channel, 'channel', say)}\n{say.number(channel['profiles'])}"
         for channel in channels
     ]
-    below = 30 + 54 * len(channels) + 16
+    below: float = 30 + 54 * len(channels) + 16
     key, below = canvas.legend(
         MARGIN,
         below,

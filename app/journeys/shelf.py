@@ -30,7 +30,7 @@ def references(session: Session) -> dict[str, int]:
             JourneyStanding.reference.is_not(None)
         )
     )
-    return {key: version for key, version in rows.tuples() if version is not None}
+    return {key: version for key, version in rows if version is not None}
 
 
 def freeze(session: Session, key: str, version: int, journey: Journey, *, by: str) -> None:
