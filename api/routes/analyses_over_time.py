@@ -12,6 +12,7 @@ from app.journeys.asked_over_time import (
     AnomaliesIn,
     DriversIn,
     LifecycleIn,
+    NextPurchaseIn,
     PredictionIn,
     RetentionIn,
     StickinessIn,
@@ -86,6 +87,22 @@ def compute_prediction(
     Learnt from, and scored, are only those who allow it. `refused` says why there are no scores.
     """
     return answer(request, settings, caller, "prediction", wanted)
+
+
+@router.post(
+    "/next-purchase",
+    summary="Foretell who is still a customer, and what they buy",
+    responses=documented(*ERRORS),
+)
+def compute_next_purchase(
+    request: Request, settings: Configuration, caller: Reader, wanted: NextPurchaseIn
+) -> dict[str, Any]:
+    """Fit the BG/NBD model of repeat purchases to everybody who allows the purpose.
+
+    It is judged by the horizon that is over before it foretells the next one; `refused` says why
+    it does not. People behind a band come with their own figures.
+    """
+    return answer(request, settings, caller, "next-purchase", wanted)
 
 
 @router.post(

@@ -83,6 +83,7 @@ _LISTS = {
     "stickiness": "bars",
     "drivers": "drivers",
     "prediction": "bands",
+    "next-purchase": "bands",
     "anomalies": "points",
 }
 

@@ -7,6 +7,7 @@ from app.journeys.anomaly_request import AnomaliesQuery
 from app.journeys.asking import Asking
 from app.journeys.definition import Journey
 from app.journeys.drivers_request import DriversQuery
+from app.journeys.next_purchase_request import NextPurchaseQuery
 from app.journeys.prediction_request import PredictionQuery
 
 
@@ -123,7 +124,29 @@ class AnomaliesIn(AnomaliesQuery, Asking):
         return AnomaliesQuery.model_validate(self.said())
 
 
-AskedOverTime = RetentionIn | LifecycleIn | StickinessIn | DriversIn | PredictionIn | AnomaliesIn
+class NextPurchaseIn(NextPurchaseQuery, Asking):
+    """Next purchases, and the purpose they serve."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"purchase": {"event": "Order Completed"}, "horizon": "P90D"}}
+    )
+
+    journey: str | None = None
+
+    def question(self, journey: Journey | None) -> NextPurchaseQuery:
+        """Return what to foretell."""
+        return NextPurchaseQuery.model_validate(self.said())
+
+
+AskedOverTime = (
+    RetentionIn
+    | LifecycleIn
+    | StickinessIn
+    | DriversIn
+    | PredictionIn
+    | NextPurchaseIn
+    | AnomaliesIn
+)
 
 FORMS: dict[str, type[AskedOverTime]] = {
     "retention": RetentionIn,
@@ -131,5 +154,6 @@ FORMS: dict[str, type[AskedOverTime]] = {
     "stickiness": StickinessIn,
     "drivers": DriversIn,
     "prediction": PredictionIn,
+    "next-purchase": NextPurchaseIn,
     "anomalies": AnomaliesIn,
 }

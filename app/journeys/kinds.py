@@ -22,6 +22,7 @@ from app.journeys import (
     lifecycle,
     matrix,
     moments_of_truth,
+    next_purchase,
     paths,
     prediction,
     readiness,
@@ -43,6 +44,7 @@ from app.journeys.funnel_answer import caveats
 from app.journeys.funnel_request import FunnelRequest
 from app.journeys.matrix_request import MatrixQuery
 from app.journeys.moments_request import MomentsQuery
+from app.journeys.next_purchase_request import NextPurchaseQuery
 from app.journeys.paths_request import PathsRequest
 from app.journeys.prediction_request import PredictionQuery
 from app.journeys.readiness_request import ReadinessQuery
@@ -127,6 +129,12 @@ KINDS: dict[str, Kind] = {
     "drivers": Kind(DriversQuery, drivers.drivers, drivers.people),
     "prediction": Kind(
         PredictionQuery, prediction.prediction, prediction.people, about=prediction.about
+    ),
+    "next-purchase": Kind(
+        NextPurchaseQuery,
+        next_purchase.next_purchase,
+        next_purchase.people,
+        about=lambda c, r, at, named: next_purchase.about(c, r, at, list(named)),
     ),
     "anomalies": Kind(
         AnomaliesQuery,

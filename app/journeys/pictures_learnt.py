@@ -111,7 +111,42 @@ def _prediction(answer: Answer, say: Wording) -> str:
     return canvas.document(answer, title, size + 24, parts, say)
 
 
+def _next_purchase(answer: Answer, say: Wording) -> str:
+    """A bar for each tenth of the customers: how many purchases each is to make."""
+    result = answer["result"]
+    bands, left = result["bands"], 250
+    if result["refused"]:
+        said = [canvas.text(MARGIN, 20, canvas.short(result["refused"], 130))]
+        none = say.say("Nothing is foretold", "Rien n'est prédit")
+        return canvas.document(answer, none, 40, said, say)
+    most = max((band["expected"] for band in bands), default=0.0) or 1.0
+    wide: float = WIDTH - left - 330
+    parts = []
+    for row, band in enumerate(bands):
+        y, width = row * 30.0, wide * band["expected"] / most
+        n = say.counted(band["n"], "customer customers", "client clients")
+        each, alive = say.number(band["expected"], 2), say.share(band["alive"])
+        name = say.say(f"tenth {band['band']}: {n}", f"dixième {band['band']}\u00a0: {n}")
+        figures = say.say(
+            f"{each} purchases each, {alive} still customers",
+            f"{each} achats chacun, {alive} encore clients",
+        )
+        parts += [
+            canvas.text(left - 12, y + 16, name, anchor="end"),
+            canvas.box(left, y, width, 22, BLUE, figures),
+            canvas.text(left + width + 8, y + 16, figures, size=12),
+        ]
+    expected, alive = say.number(result["expected"]), say.number(result["alive"])
+    n, horizon = say.number(result["profiles"]), answer["semantics"]["horizon"]
+    title = say.say(
+        f"{expected} purchases to come in {horizon}; {alive} of {n} are still customers",
+        f"{expected} achats à venir en {horizon}\u00a0; {alive} de {n} sont encore clients",
+    )
+    return canvas.document(answer, title, 30 * len(bands) + 6, parts, say)
+
+
 DRAWINGS: dict[str, Callable[[Answer, Wording], str]] = {
     "drivers": _drivers,
     "prediction": _prediction,
+    "next-purchase": _next_purchase,
 }

@@ -99,11 +99,24 @@ def _anomalies(result: Result) -> Chart:
     }  # fmt: skip
 
 
+def _next_purchase(result: Result) -> Chart:
+    rows = [{key: band[key] for key in ("band", "n", "alive", "expected")}
+            for band in result["bands"]]  # fmt: skip
+    return rows, {
+        "mark": {"type": "bar", "tooltip": True},
+        "encoding": {
+            "x": {"field": "band", "type": "ordinal"},
+            "y": {"field": "expected", "type": "quantitative"},
+        },
+    }
+
+
 CHARTS: dict[str, Callable[[Result], Chart]] = {
     "retention": _retention,
     "lifecycle": _lifecycle,
     "stickiness": _stickiness,
     "drivers": _drivers,
     "prediction": _prediction,
+    "next-purchase": _next_purchase,
     "anomalies": _anomalies,
 }

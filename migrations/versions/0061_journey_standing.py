@@ -15,7 +15,7 @@ def upgrade() -> None:
     op.create_table(
         "journey_standing",
         sa.Column("key", sa.Text(), nullable=False),
-        sa.Column("reference", sa.Integer(), nullable=True),
+        sa.Column("reference", sa.BigInteger(), nullable=True),
         sa.Column("frozen_by", sa.Text(), nullable=True),
         sa.Column("frozen_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("archived_at", sa.DateTime(timezone=True), nullable=True),

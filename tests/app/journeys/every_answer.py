@@ -77,6 +77,7 @@ ASKED: Mapping[str, Mapping[str, Any]] = {
     "stickiness": {"activity": {"type": "track"}, "unit": "week"},
     "drivers": {**WINDOW, "observe": "P2D", "props": ["plan"], "least": 10},
     "prediction": {"outcome": {"event": DEED}, "horizon": "P30D", "lookback": "P30D"},
+    "next-purchase": {"purchase": {"any": [{"event": PAGE}, {"event": FORM}, {"event": DEED}]}},
     "anomalies": {"match": {"event": PAGE}, "by": [{"prop": "plan"}], "floor": 1},
     "readiness": {"journey": "loan@1"},
     "findings": {"journey": "loan@1", "observe": "P2D"},
