@@ -6,7 +6,7 @@ that differs between customers (gamma: r, alpha); after each purchase one is gon
 probability that differs too (beta: a, b). SciPy is loaded with this module, when it is asked for.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,10 @@ from scipy.special import betaln, gammaln, hyp2f1
 Floats = Any  # a NumPy array of doubles
 #: Where the search begins: as many places as find one maximum on all data that have been tried.
 _STARTS = ((0.5, 5.0, 0.5, 2.0), (1.0, 1.0, 1.0, 1.0))
+#: Logarithms of the smallest and the largest parameter tried; times are shares of the longest.
+_BOUNDS = (-8.0, 8.0)
+#: So many customers are learnt from at most; four figures are not found better by more.
+MOST = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,30 +75,37 @@ class BgNbd:
 
 
 def fit(customers: Customers) -> BgNbd | None:
-    """Return the model of greatest likelihood, None where the search finds none."""
+    """Return the model of greatest likelihood, None where the search finds none.
+
+    Of more than MOST customers every so manieth is learnt from, evenly spread.
+    """
+    every = -(-len(customers) // MOST)
+    some = slice(None, None, every)
     scale = float(customers.age.max()) or 1.0
-    scaled = Customers(customers.repeats, customers.recency / scale, customers.age / scale)
+    scaled = Customers(
+        customers.repeats[some], customers.recency[some] / scale, customers.age[some] / scale
+    )
 
     def lost(logs: Floats) -> float:
-        value = -_log_likelihood(np.exp(np.clip(logs, -20, 20)), scaled)
-        return value if np.isfinite(value) else 1e300
+        return -_log_likelihood(np.exp(logs), scaled) / len(scaled)
 
     found = []
     for r, alpha, a, b in _STARTS:
         begin = np.log([r, alpha / scale, a, b])
-        done = minimize(lost, begin, method="Nelder-Mead",
-                        options={"maxiter": 4000, "xatol": 1e-7, "fatol": 1e-7})  # fmt: skip
-        if done.success:
+        done = minimize(lost, begin, method="L-BFGS-B", bounds=[_BOUNDS] * 4,
+                        options={"ftol": 1e-12, "gtol": 1e-7})  # fmt: skip
+        if np.isfinite(done.fun):
             found.append(done)
     if not found:
         return None
     best = min(found, key=lambda one: one.fun)
-    r, alpha, a, b = (float(value) for value in np.exp(best.x))
-    # At the edge of what the search tries the data say nothing of this parameter.
-    if not all(1e-6 < value < 1e6 for value in (r, alpha, a, b)):
+    # At the edge of what is tried the data say nothing of a parameter: nobody is ever gone, or all.
+    if any(value <= _BOUNDS[0] + 0.1 or value >= _BOUNDS[1] - 0.1 for value in best.x):
         return None
-    repeats = float(customers.repeats.sum())
-    return BgNbd(r, alpha * scale, a, b, float(-best.fun) - repeats * float(np.log(scale)))
+    r, alpha, a, b = (float(value) for value in np.exp(best.x))
+    model = BgNbd(r, alpha * scale, a, b, 0.0)
+    parameters = np.array([r, alpha * scale, a, b])
+    return replace(model, log_likelihood=_log_likelihood(parameters, customers))
 
 
 def _log_likelihood(parameters: Floats, of: Customers) -> float:

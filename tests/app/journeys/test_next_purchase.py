@@ -11,6 +11,7 @@ import pytest
 
 from app.errors import BucketInvalid
 from app.journeys import next_purchase as analysis
+from app.journeys.answer_tables import tables
 from app.journeys.buy_till_die import BgNbd, Customers
 from app.journeys.next_purchase_request import NextPurchaseQuery
 from tests.app.journeys.conftest import History
@@ -74,6 +75,10 @@ def test_it_foretells_what_comes_to_people_who_are_as_the_model_says(history: Hi
     now = START + timedelta(weeks=80)
     result = analysis.next_purchase(connection, query, as_of=now)
     assert result.refused is None
+    answer = {"kind": "next-purchase", "result": result.model_dump(mode="json")}
+    found = tables(answer)
+    assert [row["band"] for row in found["table"]] == list(range(1, 11))
+    assert len(found["quality.calibration"]) == 10
     known = {person for person, at in rows if at <= now}
     come = [(p, at.date()) for p, at in rows if p in known and now < at <= now + timedelta(140)]
     assert result.expected == pytest.approx(len(set(come)), rel=0.2)
