@@ -1,7 +1,6 @@
-"""What traits and columns of people files are called: PURE."""
+"""What traits, and most columns of people files (`headings`), are called: PURE."""
 
 import re
-from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from identity.letters import words
@@ -62,9 +61,9 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
         "nationalinsurancenumber", "nationalidnumber", "taxid", "passportnumber", "personalnumber",
     ),
 }  # fmt: skip
-# Identifiers that are no attribute, but evidence of their own. `customer_id` is not here: in people
-# files it mostly numbers the records.
-_IDENTIFIERS: dict[str, tuple[str, ...]] = {
+#: Identifiers that are no attribute, but evidence of their own. `customer_id` is not here: in files
+#: of people it mostly numbers the records.
+IDENTIFIERS: dict[str, tuple[str, ...]] = {
     "user_id": ("userid", "login", "loginid", "username"),
     "loyalty_id": (
         "loyaltyid", "loyaltynumber", "loyaltycard", "loyaltycardnumber", "membershipid",
@@ -73,7 +72,7 @@ _IDENTIFIERS: dict[str, tuple[str, ...]] = {
     "device_id": ("deviceid", "device", "idfa", "gaid", "advertisingid"),
     "anonymous_id": ("anonymousid", "cookieid", "cookie", "visitorid"),
 }  # fmt: skip
-# A birth date in three columns; as traits the day may be called what elsewhere is the whole date.
+#: A birth date in three columns; as traits the day may be called what elsewhere is the whole date.
 DATE_PARTS: dict[str, tuple[str, ...]] = {
     "birth_year": (
         "birthyear", "yearofbirth", "yob", "dobyear", "dateofbirthyear", "birthdateyear",
@@ -92,52 +91,6 @@ FULL_NAMES = ("name", "fullname", "displayname", "customername")
 FIELD_OF = {spelling: part for part, all_ in DATE_PARTS.items() for spelling in all_}
 FIELD_OF |= {spelling: field for field, all_ in SPELLINGS.items() for spelling in all_}
 FIELD_OF |= {spelling: spelling for spelling in FULL_NAMES}
-
-
-def guess_columns(names: Iterable[str]) -> dict[str, str]:
-    """Return which columns of a people file hold which field: file column -> field name.
-
-    A full-name column maps to the trait `name`, and only when no first or last name is there;
-    columns of year, month and day map to `birth_year` and so on, when none has the whole date.
-    One column a field: the most specific spelling wins, then the first in the file.
-    """
-    columns = _columns(names)
-    guessed = _guessed(columns, SPELLINGS)
-    parts = _guessed(columns, DATE_PARTS)
-    if len(parts) == len(DATE_PARTS):
-        whole = {column for column, field in guessed.items() if field == "birth_date"}
-        if whole <= parts.keys():
-            guessed |= parts
-    if not {"first_name", "last_name"} & set(guessed.values()):
-        full = next((columns[s] for s in FULL_NAMES if s in columns), None)
-        guessed |= {full: "name"} if full else {}
-    return guessed
-
-
-def guess_identifiers(names: Iterable[str]) -> dict[str, str]:
-    """Return which columns of a people file hold identifiers: file column -> namespace.
-
-    Logins, loyalty cards, devices and cookies; e-mail and phone are attributes (`guess_columns`).
-    """
-    return _guessed(_columns(names), _IDENTIFIERS)
-
-
-def _columns(names: Iterable[str]) -> dict[str, str]:
-    """Return the columns by spelling, of one spelling the first."""
-    columns: dict[str, str] = {}
-    for name in names:
-        columns.setdefault(spelling(name), name)
-    return columns
-
-
-def _guessed(
-    columns: Mapping[str, str], spellings: Mapping[str, tuple[str, ...]]
-) -> dict[str, str]:
-    found = {
-        meaning: next((columns[s] for s in known if s in columns), None)
-        for meaning, known in spellings.items()
-    }
-    return {column: meaning for meaning, column in found.items() if column is not None}
 
 
 def spelling(name: str) -> str:

@@ -20,7 +20,9 @@ class Quality:
     Shares run from 0 to 1. Where nothing was predicted precision is 1, where nothing was there to
     find recall is 1. B-cubed averages over records, so one huge wrong cluster does not outweigh
     everything else as it does in pairs. `exact_clusters` is the share of the true clusters, those
-    of a single record included, that were predicted with all their records and no other.
+    of a single record included, that were predicted with all their records and no other. That is
+    `cluster_recall`; `cluster_precision` is the share of the predicted clusters that are a whole
+    true one, and `cluster_f1` the harmonic mean of the two.
     """
 
     records: int
@@ -36,6 +38,9 @@ class Quality:
     true_clusters: int
     predicted_clusters: int
     exact_clusters: float
+    cluster_precision: float
+    cluster_recall: float
+    cluster_f1: float
 
 
 def pairwise(predicted: Mapping[K, object], truth: Mapping[K, object]) -> Quality:
@@ -57,6 +62,7 @@ def pairwise(predicted: Mapping[K, object], truth: Mapping[K, object]) -> Qualit
     b3_precision = _share(sum(n * n / predicted_sizes[p] for (p, _), n in cells.items()), len(both))
     b3_recall = _share(sum(n * n / true_sizes[t] for (_, t), n in cells.items()), len(both))
     exact = sum(n == predicted_sizes[p] == true_sizes[t] for (p, t), n in cells.items())
+    of_predicted, of_true = _share(exact, len(predicted_sizes)), _share(exact, len(true_sizes))
     return Quality(
         records=len(both),
         true_pairs=true_pairs,
@@ -70,7 +76,10 @@ def pairwise(predicted: Mapping[K, object], truth: Mapping[K, object]) -> Qualit
         b3_f1=_harmonic(b3_precision, b3_recall),
         true_clusters=len(true_sizes),
         predicted_clusters=len(predicted_sizes),
-        exact_clusters=_share(exact, len(true_sizes)),
+        exact_clusters=of_true,
+        cluster_precision=of_predicted,
+        cluster_recall=of_true,
+        cluster_f1=_harmonic(of_predicted, of_true),
     )
 
 

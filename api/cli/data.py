@@ -65,6 +65,8 @@ def import_(
     wanted = _Options(
         kind, id_column, namespace, event_column, time_column, time_format, date_order
     )
+    if files.encoding(file) != files.UTF_8:
+        err.print(f"not UTF-8: read as {files.encoding(file)}")
     if dry_run:
         found = _messages(file, wanted)
         _report(load.look(found), found, as_json, dry=True)

@@ -135,16 +135,20 @@ def evaluate(
         show(found if as_json else _figures(found), as_json, "figure", "value")
         return
     file = labelled.read(people, truth, id_column, map_ or [])
-    err.print("columns: " + ", ".join(f"{k} = {v}" for k, v in file.meaning.items()))
-    _tell(throw_away(file, sweep=sweep), as_json)
+    err.print("columns used: " + ", ".join(f"{k} = {v}" for k, v in file.meaning.items()))
+    err.print("columns ignored: " + (", ".join(file.ignored) or "none"))
+    err.print(f"records named by: {file.named or 'their number'}")
+    if file.encoding != files.UTF_8:
+        err.print(f"not UTF-8: read as {file.encoding}")
+    _tell(file, throw_away(file, sweep=sweep), as_json)
 
 
-def _tell(found: Evaluation, as_json: bool) -> None:
+def _tell(file: labelled.Labelled, found: Evaluation, as_json: bool) -> None:
     """Print an evaluation: figures, deciles of calibration, and the sweep if there was one."""
     answer = asdict(found)
     figures = {**answer.pop("quality"), **answer}
     if as_json:
-        show(figures, as_json)
+        show({**figures, "file": file.about()}, as_json)
         return
     steps, sweep = figures.pop("calibration"), figures.pop("sweep")
     show(_figures(figures), as_json, "figure", "value")

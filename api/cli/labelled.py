@@ -14,7 +14,7 @@ from app.imports import files, messages
 from identity import columns as known_columns
 from identity import identifiers
 from identity.attributes import FIELDS
-from identity.columns import guess_columns, guess_identifiers
+from identity.headings import guess_columns, guess_identifiers
 
 #: The namespace of a labelled record: the record itself, which says nothing of the person.
 RECORD = "record_id"
@@ -26,12 +26,27 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """The rows, the name of each, and what the columns mean: file column -> trait or namespace."""
+    """The rows, the name of each, and what the columns mean: file column -> trait or namespace.
+
+    `ignored` are the columns that mean nothing. `named` is the one that names the records, if any.
+    """
 
     rows: list[dict[str, Any]]
     names: list[str]
     truth: str
     meaning: dict[str, str]
+    ignored: list[str]
+    named: str | None
+    encoding: str
+
+    def about(self) -> dict[str, Any]:
+        """Return what of the file is used as what, and what is not."""
+        return {
+            "columns": self.meaning,
+            "ignored": self.ignored,
+            "named_by": self.named,
+            "encoding": self.encoding,
+        }
 
     def labels(self) -> dict[Key, object]:
         """Return the true cluster of every record."""
@@ -86,6 +101,8 @@ def read(file: Path, truth: str, column: str | None, mapped: Iterable[str]) -> L
     rows = list(files.rows(file))
     if not rows or not all(isinstance(row, dict) for row in rows):
         raise ImportFailed(f"{file.name}: no rows, or rows that are no records")
+    # Some files have a space after each separator, and so before each heading.
+    rows = [{name.strip(): value for name, value in row.items()} for row in rows]
     columns = list(dict.fromkeys(name for row in rows for name in row))
     for wanted in (column, truth):
         if wanted is not None and wanted not in columns:
@@ -105,7 +122,8 @@ def read(file: Path, truth: str, column: str | None, mapped: Iterable[str]) -> L
             f"{file.name}: no column is known by its name; say what they mean with --map, such as "
             f"--map {others[0] if others else 'column'}=last_name; it has {', '.join(columns)}"
         )
-    return Labelled(rows, names, truth, meaning)
+    ignored = [c for c in others if c not in meaning]
+    return Labelled(rows, names, truth, meaning, ignored, named, files.encoding(file))
 
 
 def _names_rows(rows: Iterable[Mapping[str, Any]], column: str) -> bool:

@@ -1,5 +1,6 @@
 """Reads rows from CSV, NDJSON and Parquet files, one at a time."""
 
+import codecs
 import csv
 import gzip
 import json
@@ -13,6 +14,11 @@ import pyarrow.parquet as pq
 from app.errors import ImportFailed
 
 FORMATS = ("csv", "ndjson", "parquet", "xes")
+UTF_8 = "UTF-8"
+#: What programs of Western Europe wrote before UTF-8; Latin-1 with letters where that has controls.
+WESTERN = "Windows-1252"
+_SEPARATORS = ",;\t|"
+_BLOCK = 1 << 20
 
 
 def format_of(path: Path) -> str:
@@ -72,9 +78,34 @@ def columns(path: Path) -> list[str]:
         raise ImportFailed(f"{path.name}: not readable as UTF-8 csv: {error}") from error
 
 
+def encoding(path: Path) -> str:
+    """Return the encoding of a file: UTF-8, or of a CSV file that cannot be that Windows-1252.
+
+    UTF-8 in which some bytes are damaged is no other encoding, and stays an error of `rows`: it has
+    more letters beyond ASCII that are right than bytes that are wrong. Reads all of a CSV file.
+    """
+    if format_of(path) != "csv" or not path.is_file():
+        return UTF_8
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    right = wrong = 0
+    with _open(path)(path, "rb") as handle:
+        while block := handle.read(_BLOCK):
+            if not (told := decoder.decode(block)).isascii():
+                replaced = told.count("\ufffd")
+                wrong += replaced
+                right += len(told) - replaced - len(told.encode("ascii", "ignore"))
+    return WESTERN if wrong > right else UTF_8
+
+
+def _open(path: Path) -> Any:
+    return gzip.open if path.suffix.lower() == ".gz" else open
+
+
 def _text(path: Path) -> TextIO:
-    opener: Any = gzip.open if path.suffix.lower() == ".gz" else open
-    handle: TextIO = opener(path, "rt", encoding="utf-8-sig", newline="")
+    western = encoding(path) == WESTERN
+    # Of Windows-1252 five bytes are no character: they are read as what no name is made of.
+    how = ("cp1252", "replace") if western else ("utf-8-sig", "strict")
+    handle: TextIO = _open(path)(path, "rt", encoding=how[0], errors=how[1], newline="")
     return handle
 
 
@@ -89,7 +120,7 @@ def _csv(path: Path) -> Iterator[dict[str, Any]]:
 def _table(handle: TextIO) -> "csv.DictReader[str]":
     sample = handle.read(65_536)
     handle.seek(0)
-    separator = max(",;\t", key=sample.split("\n", 1)[0].count)
+    separator = max(_SEPARATORS, key=sample.split("\n", 1)[0].count)
     return csv.DictReader(handle, delimiter=separator)
 
 

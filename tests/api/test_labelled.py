@@ -113,3 +113,15 @@ def test_a_column_may_mean_a_part_of_the_birth_date(tmp_path: Path) -> None:
         tmp_path, "1,49,1949,a", columns="id,d,y,cluster", mapped=("d=birth_day", "y=birth_year")
     )
     assert file.meaning == {"d": "birth_day", "y": "birth_year"}
+
+
+def test_what_is_used_and_what_is_not_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    text = "unique_id; cluster; first_name; fname_c2; shoe\n1; a; Zoë; x; 40\n2; a; Zoe; x; 41\n"
+    file.write_text(text, encoding="latin-1")
+    assert read(file, "cluster", None, []).about() == {
+        "columns": {"first_name": "first_name"},
+        "ignored": ["fname_c2", "shoe"],
+        "named_by": "unique_id",
+        "encoding": "Windows-1252",
+    }

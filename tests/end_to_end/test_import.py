@@ -236,7 +236,7 @@ def test_a_file_without_rows_changes_nothing_and_succeeds(
         ("a.docx", "files"),
         ("a.xes", "files"),
         ("a.parquet", "files"),
-        ("latin1.csv", "files"),
+        ("damaged.csv", "files"),
         ("good.csv", "no-such-source"),
     ],
 )
@@ -245,7 +245,7 @@ def test_a_file_that_cannot_be_imported_is_one_clear_line_and_status_1(
 ) -> None:
     file = tmp_path / name
     if not name.startswith("missing"):
-        file.write_bytes("user_id,event\nzoë,Seen\n".encode("latin-1"))
+        file.write_bytes("user_id,event\nzoë,Seen\n".encode() + b"al\xffan,Seen\n")
     done = product.run("import", file, "--source", source)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr

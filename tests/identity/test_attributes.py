@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from identity.attributes import FIELDS, from_traits, named
 from identity.blocking import add, connect, prepare
-from identity.columns import guess_columns, guess_identifiers
 from identity.waterfall import table_of
 
 pa: Any = pyarrow  # ships no types
@@ -167,58 +166,8 @@ def test_canonical_fields_stay_as_they_are(traits: dict[str, object]) -> None:
     assert from_traits({**once, "name": None}) == once
 
 
-def test_columns_of_people_files_are_recognised() -> None:
-    columns = ["rec_id", "Given Name", "SURNAME", "street_number", "address_1", "address_2", "zip"]
-    assert guess_columns([*columns, "Date of Birth", "favourite_colour"]) == {
-        "Given Name": "first_name",
-        "SURNAME": "last_name",
-        "street_number": "house_number",
-        "address_1": "address",
-        "zip": "postcode",
-        "Date of Birth": "birth_date",
-    }
-
-
-@pytest.mark.parametrize(
-    "names",
-    [
-        ["Vorname", "Nachname", "Geburtsdatum", "Telefon", "Straße", "PLZ", "Wohnort", "E-Mail"],
-        ["Prénom", "Nom", "Date de naissance", "Téléphone", "Adresse", "Code postal", "Ville",
-         "Courriel"],
-        ["Nombre", "Apellidos", "Fecha de nacimiento", "Teléfono", "Dirección", "Código postal",
-         "Ciudad", "Correo electrónico"],
-    ],
-)  # fmt: skip
-def test_columns_are_recognised_in_other_languages_with_their_accents(names: list[str]) -> None:
-    assert list(guess_columns(names).values()) == [
-        "first_name", "last_name", "birth_date", "email", "phone", "address", "city", "postcode",
-    ]  # fmt: skip
-
-
-def test_columns_of_a_date_in_parts_count_where_none_has_the_whole() -> None:
-    parts = {"by": "birth_year", "bm": "birth_month", "bd": "birth_day"}
-    assert guess_columns(["fname_c1", *parts]) == parts
-    assert guess_columns(["dob", *parts]) == {"dob": "birth_date"}
-    assert guess_columns(["birthday", "by"]) == {"birthday": "birth_date"}
-
-
 def test_digits_of_any_script_are_digits() -> None:
     assert from_traits({"phone": "٠٥٠١٢٣٤٥٦٧"}) == {"phone": "0501234567"}
-
-
-def test_columns_of_identifiers_are_recognised_and_are_no_attributes() -> None:
-    columns = ["unique_id", "User ID", "loyalty_number", "device_id", "email", "customer_id"]
-    assert guess_identifiers(columns) == {
-        "User ID": "user_id",
-        "loyalty_number": "loyalty_id",
-        "device_id": "device_id",
-    }
-    assert guess_columns(columns) == {"email": "email"}
-
-
-def test_a_full_name_column_counts_only_without_name_parts() -> None:
-    assert guess_columns(["name", "email"]) == {"name": "name", "email": "email"}
-    assert guess_columns(["name", "surname"]) == {"surname": "last_name"}
 
 
 @pytest.mark.parametrize(

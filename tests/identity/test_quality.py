@@ -55,4 +55,13 @@ def test_a_cluster_is_exact_with_all_its_records_and_no_other() -> None:
     truth = {"a": 1, "b": 1, "c": 2, "d": 2, "e": 3, "f": 4}
     quality = pairwise({"a": "x", "b": "x", "c": "y", "d": "z", "e": "w", "f": "w"}, truth)
     assert (quality.true_clusters, quality.predicted_clusters) == (4, 4)
-    assert quality.exact_clusters == 1 / 4
+    assert quality.exact_clusters == quality.cluster_recall == 1 / 4
+
+
+def test_clusters_have_precision_and_recall_of_their_own() -> None:
+    truth = {"a": 1, "b": 1, "c": 2, "d": 2, "e": 3, "f": 3}
+    quality = pairwise({"a": "x", "b": "x", "c": "y", "d": "y", "e": "y", "f": "z"}, truth)
+    assert (quality.cluster_precision, quality.cluster_recall) == (1 / 3, 1 / 3)
+    split = pairwise({"a": "x", "b": "x", "c": "y", "d": "z", "e": "v", "f": "v"}, truth)
+    assert (split.cluster_precision, split.cluster_recall) == (2 / 4, 2 / 3)
+    assert split.cluster_f1 == pytest.approx(2 * 0.5 * (2 / 3) / (0.5 + 2 / 3))
