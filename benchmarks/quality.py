@@ -78,23 +78,28 @@ def main() -> None:
     print(text)
 
 
-def _measure(name: str, file: Path, python: str, patience: int) -> Set:
-    print(f"{name}: the product", file=sys.stderr, flush=True)
+def product(name: str, file: Path) -> Set:
+    """Measure the product on one set by its own command, without rivals."""
     origin = _origin()
     done = subprocess.run(
         [sys.executable, "-m", "api", "identity", "evaluate", "--people", file, "--truth",
          "cluster", "--sweep", "--json"],
         stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT,
     )  # fmt: skip
-    product = json.loads(done.stdout)
-    best = max(product["sweep"].items(), key=lambda item: item[1]["b3_f1"])
-    found = Set(
+    ours = json.loads(done.stdout)
+    best = max(ours["sweep"].items(), key=lambda item: item[1]["b3_f1"])
+    return Set(
         name,
-        product=Row("Parcours, defaults", product, product["seconds"], product["peak_mb"]),
+        product=Row("Parcours, defaults", ours, ours["seconds"], ours["peak_mb"]),
         best=Row(f"Parcours, best threshold by labels ({best[0]})", best[1], labels=True),
-        calibration=product["calibration"],
+        calibration=ours["calibration"],
         origin=origin,
     )
+
+
+def _measure(name: str, file: Path, python: str, patience: int) -> Set:
+    print(f"{name}: the product", file=sys.stderr, flush=True)
+    found = product(name, file)
     labelled = read(file, "cluster", None, [])
     with tempfile.TemporaryDirectory(prefix="parcours-rivals-") as scratch:
         for method in rivals.METHODS:

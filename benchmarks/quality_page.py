@@ -88,13 +88,15 @@ def _goals(sets: Iterable[Set]) -> Iterator[str]:
         if one.product is None or one.best is None:
             yield f"| {one.name} | | | skipped: {one.skipped} |"
             continue
-        for what, met, measured in _judged(one, one.product.figures, one.best.figures):
+        for what, met, measured in judged(one):
             yield f"| {one.name} | {what} | {measured} | {'met' if met else '**missed**'} |"
 
 
-def _judged(
-    one: Set, ours: dict[str, Any], best: dict[str, Any]
-) -> Iterator[tuple[str, bool, str]]:
+def judged(one: Set) -> Iterator[tuple[str, bool, str]]:
+    """Yield each goal of a set, whether it is met, and what was measured; none of a skipped one."""
+    if one.product is None or one.best is None:
+        return
+    ours, best = one.product.figures, one.best.figures
     for goal in GOALS.get(one.name, ()):
         value = ours[goal.figure]
         yield f"{goal.what} ≥ {goal.value:g}", value >= goal.value, f"{value:.4f}"

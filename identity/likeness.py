@@ -57,6 +57,8 @@ _CROSSED = (
 _SWAPPED = (
     f"first_name_l <> first_name_r and greatest({_CROSSED}) > .93 and least({_CROSSED}) > .85"
 )
+#: One of the names is the other's other name. Strangers are swapped who are crossed twice.
+CROSSED_ONCE = f"first_name_l <> first_name_r and greatest({_CROSSED}) > .93"
 # Father and son of one name; records of one person hardly ever differ in it.
 _GENERATIONS = "generation_l <> generation_r"
 _INITIAL = (

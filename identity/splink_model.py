@@ -20,7 +20,7 @@ from identity.blocking import Blocks, Table
 from identity.comparing import Compare, Comparer, count_patterns, in_duckdb
 from identity.known import ScoredPair
 from identity.learnt import FREQUENCIES, Learnt, Names, frequency_sql, renewed_sql
-from identity.likeness import levels_of
+from identity.likeness import CROSSED_ONCE, levels_of
 from identity.mixture import Model, Patterns
 from identity.weighing import can_reach, scored, weigh
 
@@ -194,11 +194,24 @@ def _learn_strangers(con: duckdb.DuckDBPyConnection, model: Model) -> None:
     con.execute("drop table patterns")
     pairs = sum(count for *_, count in patterns)
     records = round((2 * pairs) ** 0.5)
+    model.bound_swaps(_crossed(con))
     for _ in range(_ROUNDS):
         expected = model.expect(patterns)
         model.learn_strangers(expected)
         model.learn_matches(expected)
         model.learn_shares(expected, pairs, records)
+
+
+def _crossed(con: duckdb.DuckDBPyConnection) -> float:
+    """Return in which share of the sampled pairs one name is crossed, swapped pairs included."""
+    [(share,)] = con.execute(
+        f"select coalesce(avg(({CROSSED_ONCE})::int), 0) from (select"
+        " l.first_name as first_name_l, l.last_name as last_name_l,"
+        " r.first_name as first_name_r, r.last_name as last_name_r from sampled_pairs"
+        " join people l on l.record_id = join_key_l join people r on r.record_id = join_key_r"
+        " where l.last_name is not null and r.last_name is not null)"
+    ).fetchall()
+    return float(share)
 
 
 def _learn_matches(con: duckdb.DuckDBPyConnection, model: Model, records: int) -> None:

@@ -317,3 +317,22 @@ def test_a_name_weighs_of_one_new_record_what_it_weighs_in_a_whole_run() -> None
     assert found is not None
     for name in ("first_name", "last_name"):
         assert found[0].evidence[name] == pytest.approx(whole.evidence[name], abs=0.05)
+
+
+def test_people_with_swapped_names_are_not_taken_for_strangers() -> None:
+    """Of a third of the matches, where of some the date of birth is wrong as well."""
+    dice = random.Random(5)  # noqa: S311 -- a seeded population, no secret
+    people: list[Person] = []
+    for number, one in enumerate(town(330)):
+        first, last = ("".join(dice.choices("bcdfghklmnprstvw", k=7)) for _ in range(2))
+        known: Person = {
+            "first_name": first, "last_name": last, "birth_date": one["birth_date"],
+        }  # fmt: skip
+        swapped: Person = {**known, "first_name": last, "last_name": first}
+        if number % 6 == 0:
+            swapped["birth_date"] = "1931-01-31"
+        people += [known, known if number % 3 else swapped]
+    _, learnt = learn(table(people))
+    assert learnt
+    strangers = learnt.shares.u["first_name"][learnt.shares.levels["first_name"].index("swapped")]
+    assert strangers < 1e-5
