@@ -56,7 +56,7 @@ def test_a_full_name_column_counts_only_without_name_parts() -> None:
 
 
 #: Headings of published labelled sets and what they hold; None is what has no field.
-PUBLISHED = {
+PUBLISHED: dict[str, dict[str, str | None]] = {
     "Splink, historical_50k": {
         "unique_id": None, "cluster": None, "full_name": None, "first_and_surname": None,
         "first_name": "first_name", "surname": "last_name", "dob": "birth_date",
