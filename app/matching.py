@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 import consent
 from app import pipeline
 from app.db import Sessions
-from identity import candidates, judged, matching, recalibration, reviews
+from identity import candidates, judged, known, matching, models, recalibration, reviews
 from identity.blocking import LeftOut
 from identity.engines import engine
 from identity.matching import Outcome
@@ -71,6 +71,7 @@ class Result:
     records share them; `alone` counts records that share nothing else, and so met nobody. Of the
     `linked` so many stay `undone`, because their run or rule was taken back. `outscored` are
     matches, and `closed` undecided reviews, of which the run no longer finds what they were for.
+    `model_run` is the run that has learnt what it scored by.
     """
 
     records: int = 0
@@ -81,6 +82,7 @@ class Result:
     undone: int = 0
     outscored: int = 0
     closed: int = 0
+    model_run: int | None = None
     alone: int = 0
     left_out: dict[str, dict[str, int]] = field(default_factory=dict)
 
@@ -180,7 +182,7 @@ def _match_all(
     way: Way,
     wanted: Mapping[str, Any] = MappingProxyType({}),
 ) -> Result:
-    """Compare everybody with everybody, and learn.
+    """Compare everybody with everybody, and learn; or score by the model that is pinned.
 
     Everything comes and goes by portions, each in a transaction of its own. Whatever cuts a run
     short, the next one does all of it again, to the same end: a link that is there is not made
@@ -191,11 +193,17 @@ def _match_all(
         way.spill.mkdir(mode=0o700, parents=True)
     with Whole(way.spill, way.megabytes) as whole:
         with sessions() as session:
+            pinned = known.pinned(session)
             for some in candidates.every(session):
                 whole.add(some)
                 way.tell(f"{whole.records:,} records read")
         with engine(wanted, way.spill) as compare:
-            found = whole.compare(threshold=limits.review, compare=compare, progress=way.tell)
+            found = whole.compare(
+                threshold=limits.review,
+                compare=compare,
+                progress=way.tell,
+                by=pinned.learnt if pinned else None,
+            )
         result = Result(records=whole.records)
         for pairs in whole.pairs(LINKED_AT_ONCE):
             with sessions.begin() as session:
@@ -205,8 +213,13 @@ def _match_all(
         _keep_keys(sessions, whole, way)
         if found is not None:
             result.leave_out(found.blocks.left_out, found.blocks.alone)
-            with sessions.begin() as session:
-                matching.keep_model(session, found.learnt, run_id)
+            result.model_run = run_id
+            if pinned is not None and found.learnt is pinned.learnt:
+                result.model_run = pinned.run_id
+            else:
+                with sessions.begin() as session:
+                    models.unpin(session)  # it knew nothing of a field that records have now
+                    matching.keep_model(session, found.learnt, run_id)
     return result
 
 
@@ -255,12 +268,13 @@ def _match_new(sessions: Sessions, run_id: int, limits: Limits, way: Way) -> Res
     result = Result()
     while True:
         with sessions() as session:
-            learnt, table = matching.model(session), candidates.new(session, AT_ONCE)
+            base, table = known.model(session), candidates.new(session, AT_ONCE)
         if not table.num_rows:
             return result
         # Another version of this program has learnt it, or nobody yet, or too few taught it.
-        if learnt is None or learnt.records < matching.LEAST_LEARNT:
+        if base is None or base.learnt.records < matching.LEAST_LEARNT:
             return _match_all(sessions, run_id, limits, way)
+        learnt, result.model_run = base.learnt, base.run_id
         fresh = candidates.with_keys(table)
         with sessions() as session:
             before = judged.of(session, fresh.changed)

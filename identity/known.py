@@ -49,10 +49,22 @@ class Known:
 
 
 def model(session: Session, run_id: int | None = None) -> Known | None:
-    """Return the model that was learnt last, or by an earlier run; None if there is none."""
+    """Return the model in force, or that of an earlier run; None if there is none.
+
+    In force is the one that somebody pinned, else the one that was learnt last. One that another
+    version of the program has learnt is none, and if it is the pinned one, it is passed over.
+    """
     query = sa.select(LearntModel).order_by(LearntModel.id.desc()).limit(1)
     if run_id is not None:
-        query = query.where(LearntModel.run_id == run_id)
-    kept = session.scalar(query)
+        return _known(session.scalar(query.where(LearntModel.run_id == run_id)))
+    return pinned(session) or _known(session.scalar(query))
+
+
+def pinned(session: Session) -> Known | None:
+    """Return the model that somebody holds on to, if this version of the program can read it."""
+    return _known(session.scalar(sa.select(LearntModel).where(LearntModel.pinned_at.is_not(None))))
+
+
+def _known(kept: LearntModel | None) -> Known | None:
     learnt = None if kept is None else read(kept.learnt)
     return None if kept is None or learnt is None else Known(kept.id, kept.run_id, learnt)

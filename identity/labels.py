@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from identity import people
-from identity.tables import Label, LearntModel, Link, Merge, Review
+from identity.tables import Label, LearntModel, Link, Merge, Review, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,14 @@ def keep(
 
 
 def model_of(session: Session, run_id: int) -> int | None:
-    """Return the whole run whose model a run scored by; None where it is forgotten."""
-    query = sa.select(sa.func.max(LearntModel.run_id)).where(LearntModel.run_id <= run_id)
+    """Return the whole run whose model a run scored by; None where it is forgotten.
+
+    A run says so itself, since the version that is in force is not always the latest.
+    """
+    run = session.get(Run, run_id)
+    said = (run.result or {}).get("model_run") if run is not None else None
+    at_most = said if isinstance(said, int) else run_id
+    query = sa.select(sa.func.max(LearntModel.run_id)).where(LearntModel.run_id <= at_most)
     return session.scalar(query)
 
 

@@ -9,13 +9,14 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from identity import graph, judged, people, restricted, splink_model
+from identity import graph, judged, known, people, restricted, splink_model
 from identity.blocking import Table
 from identity.candidates import Fresh, Neighbours
 from identity.known import ScoredPair
-from identity.learnt import Learnt, read
+from identity.learnt import Learnt
 from identity.lock import lock
-from identity.tables import LearntModel
+from identity.reviews import ALL
+from identity.tables import LearntModel, Run
 from identity.whole import Whole
 
 Pairs = list[ScoredPair]
@@ -42,18 +43,27 @@ def keep_model(session: Session, learnt: Learnt, run_id: int) -> None:
     session.add(LearntModel(run_id=run_id, learnt=msgspec.to_builtins(learnt)))
     session.flush()
     newest = sa.select(LearntModel.id).order_by(LearntModel.id.desc()).limit(MODELS_KEPT)
-    session.execute(sa.delete(LearntModel).where(LearntModel.id.not_in(newest)))
+    old = LearntModel.id.not_in(newest), LearntModel.pinned_at.is_(None)
+    session.execute(sa.delete(LearntModel).where(*old))
 
 
 def model(session: Session) -> Learnt | None:
-    """Return what was learnt last, if anything was by this version of the program."""
-    kept = session.scalar(sa.select(LearntModel).order_by(LearntModel.id.desc()).limit(1))
-    return None if kept is None else read(kept.learnt)
+    """Return what new records are scored by, if this version of the program has learnt anything."""
+    found = known.model(session)
+    return None if found is None else found.learnt
 
 
 def learnt_at(session: Session) -> datetime | None:
-    """Return when that was."""
-    return session.scalar(sa.select(sa.func.max(LearntModel.learnt_at)))
+    """Return when a whole run learnt last, or scored everybody by a model that is pinned."""
+    times = session.execute(
+        sa.select(
+            sa.select(sa.func.max(LearntModel.learnt_at)).scalar_subquery(),
+            sa.select(sa.func.max(Run.finished_at))
+            .where(Run.state == "done", Run.parameters["scope"].astext == ALL)
+            .scalar_subquery(),
+        )
+    ).one()
+    return max((at for at in times if at is not None), default=None)
 
 
 def score(records: Iterable[Table], *, review: float) -> Pairs:
@@ -121,8 +131,8 @@ def apply(session: Session, pairs: Pairs, *, auto: float, at: datetime, run_id: 
     touched = graph.observe(session, evidence)
     moved = graph.reconsider(session, touched, at=at)
     doubtful = [p for p in pairs if p.probability < auto]
-    known = people.people_of(session, {i for p in doubtful for i in (p.left, p.right)})
-    apart = [p for p in doubtful if known[p.left] != known[p.right]]
+    whose = people.people_of(session, {i for p in doubtful for i in (p.left, p.right)})
+    apart = [p for p in doubtful if whose[p.left] != whose[p.right]]
     undone = judged.taken_back(session, [(p.left, p.right) for p in likely])
     return Outcome(len(pairs), len(likely), _queue(session, apart, run_id), undone, moved)
 

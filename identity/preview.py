@@ -3,6 +3,7 @@
 What a change touches is read and computed as after the change; the tables stay as they are.
 """
 
+import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -19,6 +20,8 @@ from identity.tables import Link, Review
 #: Identifiers that are computed at once.
 PORTION = 10_000
 BIGGEST = 10
+#: Why a link is held whose run was taken back: no model brings it back.
+UNDONE = "undone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,31 @@ class Proposal:
     setting: Setting | None = None
     merge: float | None = None
     model_run: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much a preview may look at: records scored anew, identifiers and matches; None for any.
+
+    `until` is a moment of `time.monotonic()`.
+    """
+
+    records: int | None = None
+    identifiers: int | None = None
+    until: float | None = None
+
+    def demand(self, identifiers: int = 0) -> None:
+        """Raise PreviewTooLarge when so many are too many, or the time is up."""
+        if self.identifiers is not None and identifiers > self.identifiers:
+            raise PreviewTooLarge(
+                f"more than {self.identifiers} identifiers or matches would be looked at; "
+                "use parcours identity preview"
+            )
+        if self.until is not None and time.monotonic() > self.until:
+            raise PreviewTooLarge("it takes too long; use parcours identity preview")
+
+
+ANY = Bounds()
 
 
 @dataclass(slots=True)
@@ -62,13 +90,11 @@ class Preview:
         return {p: news for p, news in parts.items() if len(news) > 1}
 
 
-def preview(
-    session: Session, proposal: Proposal, *, merge: float, most_records: int | None = None
-) -> Preview:
+def preview(session: Session, proposal: Proposal, *, merge: float, bounds: Bounds = ANY) -> Preview:
     """Compute who everybody that a proposal touches would be.
 
-    `merge` is the merge threshold in force. With a model all records are scored anew, up to
-    `most_records` of them. Raises NamespaceRulesInvalid, ModelNotFound and PreviewTooLarge.
+    `merge` is the merge threshold in force. With a model all records are scored anew. Raises
+    NamespaceRulesInvalid, ModelNotFound and PreviewTooLarge.
     """
     rules, blocked, touched = None, frozenset[int](), list[Iterator[list[int]]]()
     name = None
@@ -78,12 +104,18 @@ def preview(
         rules = {**namespaces.in_force(session), name: proposal.setting.rules}
         blocked = _blocked(session, proposal.setting)
         touched.append(namespaces.touched(session, name, portion=PORTION))
-    without, more = _matches(session, proposal, merge, most_records)
+    without, more = _matches(session, proposal, merge, bounds)
     ends = {i for edge in more for i in (edge.left, edge.right)} | _ends(session, without)
     # New links reach whoever they please, so all of them are looked at together.
     touched.append(_portions(sorted(ends), size=len(ends) if more else PORTION))
     change = graph.Change(rules, name, blocked, frozenset(without), tuple(more))
-    return _compute(session, [p for portions in touched for p in portions], change)
+    portions: list[list[int]] = []
+    count = 0
+    for portion in (p for portions in touched for p in portions):
+        count += len(portion)
+        bounds.demand(count)
+        portions.append(portion)
+    return _compute(session, portions, change, bounds)
 
 
 def largest(session: Session, found: Preview) -> tuple[list[int], list[int]]:
@@ -120,23 +152,29 @@ def _blocked(session: Session, setting: Setting) -> frozenset[int]:
 
 
 def _matches(
-    session: Session, proposal: Proposal, merge: float, most: int | None
+    session: Session, proposal: Proposal, merge: float, bounds: Bounds
 ) -> tuple[set[int], list[Edge]]:
     """Return the matches that would go, and those that would come."""
+    if bounds.identifiers is not None and (proposal.merge or proposal.model_run):
+        counted = "SELECT count(*) FROM (SELECT FROM identity.link WHERE kind = 'match' LIMIT :n) m"
+        bounds.demand(session.scalar(sa.text(counted), {"n": bounds.identifiers + 1}) or 0)
     least = recalibration.curve(session).least(merge if proposal.merge is None else proposal.merge)
     standing = {
         (link.left_id, link.right_id): link
         for link in session.scalars(
             sa.select(Link).where(
-                Link.kind == "match", Link.revoked_at.is_(None), Link.probability > 0
+                Link.kind == "match",
+                Link.revoked_at.is_(None),
+                (Link.probability > 0) | (Link.held == UNDONE),
             )
         )
     } if proposal.merge is not None or proposal.model_run is not None else {}  # fmt: skip
     if proposal.model_run is not None:
-        scored = _scored(session, proposal.model_run, least, most)
+        scored = _scored(session, proposal.model_run, least, bounds.records)
         pairs = {(p.left, p.right): p.probability for p in scored}
-        pairs = {pair: p for pair, p in pairs.items() if pair not in standing
-                 or standing[pair].probability != p}  # fmt: skip
+        same = {pair for pair, link in standing.items()
+                if link.probability == pairs.get(pair) or link.held == UNDONE}  # fmt: skip
+        pairs = {pair: p for pair, p in pairs.items() if pair not in same}
         kept = {(p.left, p.right) for p in scored}
         gone = {link.id for pair, link in standing.items() if pair not in kept or pair in pairs}
         return gone, _edges(pairs)
@@ -183,7 +221,9 @@ def _portions(ids: Sequence[int], *, size: int) -> Iterator[list[int]]:
         yield list(ids[start : start + size])
 
 
-def _compute(session: Session, portions: Sequence[list[int]], change: graph.Change) -> Preview:
+def _compute(
+    session: Session, portions: Sequence[list[int]], change: graph.Change, bounds: Bounds
+) -> Preview:
     before: dict[int, int] = {}
     after: dict[int, int] = {}
     found = Preview()
@@ -193,6 +233,7 @@ def _compute(session: Session, portions: Sequence[list[int]], change: graph.Chan
             continue
         imagined = graph.imagine(session, wanted, change)
         before |= imagined.before
+        bounds.demand(len(before))
         after |= imagined.people.person
         found.group |= imagined.people.group
     found.looked_at = len(before)

@@ -22,7 +22,7 @@ from identity.known import ScoredPair
 from identity.learnt import FREQUENCIES, Learnt, Names, frequency_sql, renewed_sql
 from identity.likeness import CROSSED_ONCE, levels_of
 from identity.mixture import Model, Patterns
-from identity.weighing import can_reach, scored, weigh
+from identity.weighing import can_reach, reaches, scored, weigh
 
 # All pairs of 1,000 records: half a million.
 _SAMPLE_RECORDS = 1_000
@@ -83,18 +83,24 @@ def compare_all(
     threshold: float,
     compare: Compare = in_duckdb,
     progress: Callable[[str], None] | None = None,
+    by: Learnt | None = None,
 ) -> Found | None:
     """Compare all records that were added with each other, and learn from them; write `scored`.
+
+    Or score them `by` what was learnt before, and learn nothing; but where they say something of
+    which nothing was learnt then, it is learnt anew.
 
     What is held at once is bounded: pairs are compared some millions at a time, and of them those
     stay that can reach the threshold. None where there is nothing to learn from.
     """
     tell = progress or (lambda _message: None)
-    records = blocking.prepare(con)
+    records = blocking.prepare(con, None, by.shared if by else blocking.NOTHING)
     present = blocking.spoken(con)
     blocking.key(con)
     if records < 2 or not present:
         return None
+    if by is not None and set(present) <= by.shares.m.keys():
+        return _score_by(con, by, records, threshold, compare, tell)
     model = Model(present)
     _count_names(con)
     tell("learning what strangers look like")
@@ -106,6 +112,24 @@ def compare_all(
     _learn_matches(con, model, records)
     weigh(con, model, threshold)
     return Found(model, _learnt(con, model, records, most), blocks)
+
+
+def _score_by(
+    con: duckdb.DuckDBPyConnection,
+    by: Learnt,
+    records: int,
+    threshold: float,
+    compare: Compare,
+    tell: Callable[[str], None],
+) -> Found:
+    model = Model.of(by.shares)
+    con.execute("create table new (record_id bigint)")
+    _know_names(con, by)
+    blocks = blocking.block(con, blocking.limits(con, records))
+    compare(con, model, blocks, reaches(model, threshold), tell)
+    tell("weighing")
+    weigh(con, model, threshold)
+    return Found(model, by, blocks)
 
 
 def score_new(

@@ -156,7 +156,10 @@ class Record(Base):
 
 
 class LearntModel(Base):
-    """What one whole run of matching has learnt; new records are scored by the latest."""
+    """What one whole run of matching has learnt; new records are scored by the latest.
+
+    Or by the one that is pinned, which whole runs score by too.
+    """
 
     __tablename__ = "model"
 
@@ -164,6 +167,8 @@ class LearntModel(Base):
     run_id: Mapped[int]
     learnt: Mapped[dict[str, Any]] = mapped_column(JSONB)
     learnt_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+    pinned_at: Mapped[datetime | None]
+    pinned_by: Mapped[str | None]
 
 
 class Merge(Base):

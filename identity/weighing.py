@@ -55,6 +55,16 @@ def can_reach(model: Model, records: int, threshold: float) -> str:
     return f"{most} + {math.log2(share / (1 - share))!r}::double >= {_logit(threshold)}"
 
 
+def reaches(model: Model, threshold: float) -> str:
+    """Write, as SQL, whether a compared pair can reach it by what was learnt: without a household.
+
+    The discount for households only takes away.
+    """
+    learnt = " + ".join(f"mw_{name} + {_learnt_sql(model, name)}" for name in model.present)
+    prior = math.log2(model.share / (1 - model.share))
+    return f"{learnt} + {prior!r}::double >= {_logit(threshold)}"
+
+
 def _gains(model: Model, name: str) -> list[float]:
     return [model.most_gain(name, level) for level in range(len(levels_of(name)))]
 

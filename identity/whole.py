@@ -17,6 +17,7 @@ from identity import blocking, splink_model
 from identity.blocking import Table
 from identity.comparing import Compare, in_duckdb
 from identity.known import ScoredPair
+from identity.learnt import Learnt
 from identity.splink_model import Found
 from identity.weighing import scored
 
@@ -72,10 +73,15 @@ class Whole:
         threshold: float,
         compare: Compare = in_duckdb,
         progress: Callable[[str], None] | None = None,
+        by: Learnt | None = None,
     ) -> Found | None:
-        """Compare all with each other, and learn; None where there is nothing to learn from."""
+        """Compare all with each other, and learn; None where there is nothing to learn from.
+
+        `by` what was learnt before they are scored, and nothing is learnt, if it knows their
+        fields: then what was found has learnt just that.
+        """
         self._found = splink_model.compare_all(
-            self._con, threshold=threshold, compare=compare, progress=progress
+            self._con, threshold=threshold, compare=compare, progress=progress, by=by
         )
         return self._found
 

@@ -266,6 +266,7 @@ def test_the_documented_examples_of_request_bodies_are_accepted(
     absent = {
         "/v1/identity/reviews/{review_id}/decision",
         "/v1/identity/constraints",
+        "/v1/identity/models/rollback",
         "/v1/rejected-events/{rejected_id}",
         "/v1/rejected-events/{rejected_id}/replay",
         "/v1/privacy/requests/{request_id}/checks",

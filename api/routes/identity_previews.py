@@ -1,5 +1,6 @@
 """Previews: what another rule, threshold or model would do to people, before it does."""
 
+import time
 from typing import Annotated, Any
 
 from fastapi import Request
@@ -16,13 +17,16 @@ from api.routes.profiles import StatedHeader, StatedQuery
 from app.errors import PurposeNotAllowed, PurposeRequired
 from app.identities import previewing
 from identity.errors import ModelNotFound, NamespaceRulesInvalid, PreviewTooLarge
-from identity.preview import Proposal
+from identity.preview import Bounds, Proposal
 
 router = Resource(prefix="/v1/identity", tags=["identity"])
 
 Reader = Annotated[Caller, requires("identity:read")]
 #: Records that are scored anew while a caller waits.
 MOST_RECORDS = 20_000
+#: Identifiers that are computed anew meanwhile, and seconds that it may take.
+MOST_IDENTIFIERS = 100_000
+MOST_SECONDS = 30
 
 
 class NamespaceProposal(NamespaceIn):
@@ -93,5 +97,5 @@ def preview(
         review=configuration.review_threshold,
         new_review=wanted.review_threshold,
         purpose=optional_purpose(caller, purpose, stated),
-        most_records=MOST_RECORDS,
+        bounds=Bounds(MOST_RECORDS, MOST_IDENTIFIERS, time.monotonic() + MOST_SECONDS),
     )

@@ -5,11 +5,13 @@ It takes no lock but those of reading (ACCESS SHARE), so events are stitched mea
 change of the schema waits.
 """
 
+import time
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 import consent
@@ -18,10 +20,13 @@ from app.db import Sessions, statement
 from app.segments import compile as compiled
 from app.segments import members as segments
 from identity import graph, people
-from identity.preview import Preview, Proposal, largest, preview, reviews_from
+from identity.errors import PreviewTooLarge
+from identity.preview import ANY, Bounds, Preview, Proposal, largest, preview, reviews_from
 
 #: People of each kind that are shown.
 EXAMPLES = 5
+#: PostgreSQL's code for a statement that took too long.
+CANCELLED = "57014"
 #: Where the decision about everybody looks up who is whose.
 SOURCE = "identity.current_person"
 
@@ -34,36 +39,53 @@ def run(
     review: float,
     new_review: float | None = None,
     purpose: str | None = None,
-    most_records: int | None = None,
+    bounds: Bounds = ANY,
 ) -> dict[str, Any]:
     """Compute a preview: people merged and split, the largest, consents, segments, examples.
 
     `merge` and `review` are the thresholds in force. Identifiers of examples are shown for a stated
-    purpose, as far as those people allow it. Raises NamespaceRulesInvalid, ModelNotFound,
-    PreviewTooLarge and PurposeNotFound.
+    purpose, as far as those people allow it. What exceeds the bounds is given up. Raises
+    NamespaceRulesInvalid, ModelNotFound, PreviewTooLarge and PurposeNotFound.
     """
-    with sessions() as session:
-        session.connection(
-            execution_options={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        )
-        found = preview(session, proposal, merge=merge, most_records=most_records)
-        now, then = largest(session, found)
-        merges, splits = found.merges, found.splits
-        waiting, reaching = reviews_from(session, review if new_review is None else new_review)
-        lower = new_review is not None and new_review < review
-        return {
-            "identifiers_looked_at": found.looked_at,
-            "people_before": len(found.before),
-            "people_after": len(found.after),
-            "people_merged": sum(len(olds) for olds in merges.values()),
-            "people_split": len(splits),
-            "largest_before": now,
-            "largest_after": then,
-            "reviews": {"before": waiting, "after": None if lower else reaching},
-            "consent_conflicts": _conflicts(session, found),
-            "segments": _segments(session, found),
-            "examples": _examples(session, found, merges, splits, purpose),
-        }
+    try:
+        with sessions() as session:
+            session.connection(
+                execution_options={
+                    "isolation_level": "REPEATABLE READ",
+                    "postgresql_readonly": True,
+                }
+            )
+            if bounds.until is not None:
+                left = max(1, round(1000 * (bounds.until - time.monotonic())))
+                session.execute(sa.text(f"SET LOCAL statement_timeout = {left}"))
+            found = preview(session, proposal, merge=merge, bounds=bounds)
+            said = _changed(session, found, purpose, bounds)
+            waiting, reaching = reviews_from(session, review if new_review is None else new_review)
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) != CANCELLED:
+            raise
+        raise PreviewTooLarge("it takes too long; use parcours identity preview") from None
+    lower = new_review is not None and new_review < review
+    return {**said, "reviews": {"before": waiting, "after": None if lower else reaching}}
+
+
+def _changed(
+    session: Session, found: Preview, purpose: str | None, bounds: Bounds
+) -> dict[str, Any]:
+    now, then = largest(session, found)
+    merges, splits = found.merges, found.splits
+    return {
+        "identifiers_looked_at": found.looked_at,
+        "people_before": len(found.before),
+        "people_after": len(found.after),
+        "people_merged": sum(len(olds) for olds in merges.values()),
+        "people_split": len(splits),
+        "largest_before": now,
+        "largest_after": then,
+        "consent_conflicts": _conflicts(session, found),
+        "segments": _segments(session, found, bounds),
+        "examples": _examples(session, found, merges, splits, purpose),
+    }
 
 
 def _conflicts(session: Session, found: Preview) -> dict[str, int]:
@@ -87,7 +109,7 @@ def _conflicts(session: Session, found: Preview) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _segments(session: Session, found: Preview) -> list[dict[str, Any]]:
+def _segments(session: Session, found: Preview, bounds: Bounds) -> list[dict[str, Any]]:
     """Return the segments whose size would change: who is in, by the rule as of now."""
     if not found.before:
         return []
@@ -97,6 +119,7 @@ def _segments(session: Session, found: Preview) -> list[dict[str, Any]]:
     groups = {row.identifier_id: row.group_id for row in people.members(session, found.before)}
     changed = []
     for segment in segments.list_all(session):
+        bounds.demand()
         purpose = consent.catalogue.purpose(session, segment.purpose)
         sql, values = compiled.members_query(
             session, segments.rule_of(segment), purpose, now=now, people=None

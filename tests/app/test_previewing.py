@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,15 +12,16 @@ from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session
 
 import consent
+from api.routes import identity_previews
 from app import pipeline
 from app.db import Sessions
 from app.identities import reviewing
 from app.profiles import read
-from identity import graph, namespaces, preview, reviews
+from identity import graph, namespaces, preview, reviews, suspensions
 from identity.errors import ModelNotFound, NamespaceRulesInvalid, PreviewTooLarge
 from identity.identifiers import Namespace
 from identity.namespaces import Setting
-from identity.preview import Proposal
+from identity.preview import Bounds, Proposal
 from tests.app.conftest import AUTO, NOW, REVIEW
 
 FORCE: dict[str, Any] = {"merge": AUTO, "review": REVIEW}
@@ -157,7 +159,20 @@ def test_a_model_does_what_its_preview_says(matched: Session) -> None:
     with pytest.raises(ModelNotFound):
         preview.preview(matched, Proposal(model_run=10**9), merge=AUTO)
     with pytest.raises(PreviewTooLarge):
-        preview.preview(matched, Proposal(model_run=run), merge=AUTO, most_records=10)
+        preview.preview(matched, Proposal(model_run=run), merge=AUTO, bounds=Bounds(records=10))
+
+
+def test_no_model_brings_back_what_was_undone(matched: Session) -> None:
+    run = matched.scalar(sa.text("SELECT run_id FROM identity.model"))
+    suspensions.suspend(matched, run_id=run, by="ada")
+    before = partition(matched)
+    for some in suspensions.touched(matched, run_id=run):
+        graph.reconsider(matched, some, at=NOW)
+    assert partition(matched) != before
+    matched.execute(sa.text("UPDATE identity.link SET probability = 0.96 WHERE kind = 'match'"))
+    matched.execute(sa.text("UPDATE identity.link SET probability = 0 WHERE id % 2 = 0"))
+    found = preview.preview(matched, Proposal(model_run=run), merge=AUTO)
+    assert found.merges == found.splits == {}
 
 
 def test_rules_that_cannot_be_are_refused(session: Session) -> None:
@@ -276,3 +291,34 @@ def test_what_proposes_nothing_is_refused(server: TestClient, token: Any) -> Non
         assert server.post("/v1/identity/preview", json=wrong, headers=header).status_code == 422
     absent = server.post("/v1/identity/preview", json={"model_run": 7}, headers=header)
     assert (absent.status_code, absent.json()["code"]) == (404, "model-not-found")
+
+
+def test_a_preview_is_given_up_when_it_looks_at_too_many_or_for_too_long(
+    session: Session,
+) -> None:
+    world(session, 3)
+    rules = Proposal(Setting(Namespace("user_id", 1, None, False, 200, None, False)))
+    most = preview.preview(session, rules, merge=AUTO).looked_at
+    assert most > 20
+    assert preview.preview(session, rules, merge=AUTO, bounds=Bounds(identifiers=most)).looked_at
+    for proposal, bounds in (
+        (rules, Bounds(identifiers=most - 1)),
+        (rules, Bounds(until=time.monotonic() - 1)),
+        (Proposal(merge=0.97), Bounds(identifiers=3)),
+        (Proposal(merge=0.97), Bounds(until=time.monotonic() - 1)),
+    ):
+        with pytest.raises(PreviewTooLarge, match="use parcours identity preview"):
+            preview.preview(session, proposal, merge=AUTO, bounds=bounds)
+
+
+def test_a_preview_over_http_says_where_a_large_one_is_done(
+    shop: TestClient, token: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header = token("identity:read")
+    body = {"merge_threshold": 0.99}
+    for limit, value in (("MOST_IDENTIFIERS", -1), ("MOST_SECONDS", -1)):
+        monkeypatch.setattr(identity_previews, limit, value)
+        said = shop.post("/v1/identity/preview", json=body, headers=header)
+        assert (said.status_code, said.json()["code"]) == (409, "preview-too-large")
+        assert "parcours identity preview" in said.text
+        monkeypatch.undo()
