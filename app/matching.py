@@ -307,9 +307,10 @@ def _judge_again(
     seen = set(among.table.column("record_id").to_pylist())
     said = {(p.left, p.right): p.probability for p in pairs}
     gone = [
-        i for i, *ends in before.matches
-        if seen.issuperset(ends) and said.get(tuple(ends), 0.0) < limits.auto
-    ]  # fmt: skip
+        i
+        for i, left, right in before.matches
+        if left in seen and right in seen and said.get((left, right), 0.0) < limits.auto
+    ]
     if gone:
         _outscore(session, gone, result)
     sure = [i for i, left, right in before.reviews
