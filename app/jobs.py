@@ -231,7 +231,11 @@ class Worker:
         rejected_days = timedelta(days=self._settings.rejected_days)
         by_purpose = time.monotonic() >= self._purposes_due
         done = expire.run(
-            self._sessions, self._settings.lake_dir, rejected=rejected_days, by_purpose=by_purpose
+            self._sessions,
+            self._settings.lake_dir,
+            rejected=rejected_days,
+            by_purpose=by_purpose,
+            page_days=self._settings.page_refusal_days,
         )
         if done is None:
             return

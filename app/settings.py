@@ -156,6 +156,13 @@ class Settings(BaseSettings):
         default="warning",
         description="From which level on the product logs; at none does it name anybody.",
     )
+    page_refusal_days: int = Field(
+        default=30,
+        ge=0,
+        le=365,
+        description="How long what the key of a page refused or withdrew destroys nothing, in "
+        "days: its use ends at once, but anybody can say it.",
+    )
     request_days: int = Field(
         default=1_095,
         ge=1,

@@ -270,6 +270,8 @@ def check_purpose(session: Session, new: Purpose) -> bool:
         raise LawfulBasisFixed(f"{new.key} rests on {rows[0].lawful_basis}")
     if rows and new.version < max(row.version for row in rows):
         raise PurposeInvalid("a version follows those that exist")
+    if new.linkable and any(not row.linkable for row in rows):
+        raise PurposeInvalid("what was collected about nobody stays so: its versions link nobody")
     if new.regime == "us_optout" and new.lawful_basis == "consent":
         raise PurposeInvalid("what is allowed until somebody opts out does not rest on consent")
     if new.regime == "exempt_measurement":

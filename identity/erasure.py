@@ -55,16 +55,6 @@ class Other:
     probability: float | None
 
 
-def own(session: Session, identifiers: Collection[tuple[str, str]]) -> list[Own]:
-    """Return these identifiers, and all that events showed to be the same person's.
-
-    What a match or somebody's decision joined is not among them, for it may be somebody else's
-    (GDPR art. 15(4)): a reviewer adds it to what is asked for, or does not.
-    """
-    rows = graph.rows_of([{"namespace": n, "value": v} for n, v in sorted(identifiers)])
-    return [Own(*row) for row in session.execute(graph.statement("own"), {"rows": rows})]
-
-
 def called(session: Session, values: Collection[str]) -> Sequence[sa.Row[int, str, str]]:
     """Return the identifiers (id, namespace, value) that are one of these values, however cased.
 

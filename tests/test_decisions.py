@@ -65,6 +65,7 @@ def test_only_the_collector_is_asynchronous() -> None:
         Path("api/frame.py"),  # the frame around every request
         Path("api/request_body.py"),  # reads a tracking body, bounded
         Path("api/routes/collect.py"),
+        Path("api/routes/consents.py"),  # passes the door, whose bucket is the event loop's
         Path("api/routes/pixel.py"),  # one event, by the collector
         Path("api/routes/tracking_settings.py"),  # waits for the look-up of keys
         Path("api/routes/oauth.py"),  # the scheme that tells the OpenAPI document

@@ -91,6 +91,7 @@ def run(
             sessions,
             configuration.lake_dir,
             rejected=timedelta(days=configuration.rejected_days),
+            page_days=configuration.page_refusal_days,
             dry_run=dry_run,
         )
     answer = {"running_elsewhere": True} if done is None else asdict(done)

@@ -1,25 +1,32 @@
 """Consent: recording choices, and the decision with its reasons."""
 
+import json
+import time
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
 from fastapi import Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 import consent
 from api import write_key
 from api.auth import Caller, client_limits, requires, token_keys, verify
 from api.deps import Configuration, Db
 from api.errors import InsufficientScope, InvalidToken, WriteKeyNotEnough
+from api.known_sources import Known, KnownSources
 from api.moments import Moment
 from api.problems import documented
 from api.resource import Resource
-from app.access import sources
-from app.access.door import Door
 from app.consents import explain, record
 from app.destinations import disclosures
-from app.errors import OriginNotAllowed, ProfileNotFound, UnknownWriteKey
+from app.errors import (
+    BodyTooLarge,
+    OriginNotAllowed,
+    ProfileNotFound,
+    RateLimited,
+    UnknownWriteKey,
+)
 from app.profiles import read
 from consent.errors import (
     AgeNotStated,
@@ -34,6 +41,17 @@ from identity.errors import IdentifierInvalid
 
 router = Resource(tags=["consent"])
 AUTH = (InvalidToken, InsufficientScope)
+#: Bytes of evidence, as JSON: it stands in the record of every purpose that is decided, for ever.
+LONGEST_EVIDENCE = 4_096
+
+
+def _short(evidence: dict[str, Any]) -> dict[str, Any]:
+    if len(json.dumps(evidence, ensure_ascii=False).encode(errors="replace")) > LONGEST_EVIDENCE:
+        raise ValueError(f"has more than {LONGEST_EVIDENCE} bytes: keep it elsewhere and name it")
+    return evidence
+
+
+Evidence = Annotated[dict[str, Any], AfterValidator(_short)]
 
 
 class SubjectIn(BaseModel):
@@ -68,7 +86,7 @@ class PartnerIn(BaseModel):
     """Who collected it in our place; without the proof they hold nothing is allowed."""
 
     name: str = Field(min_length=1, max_length=200, examples=["Partner SA"])
-    proof: dict[str, Any] | None = Field(
+    proof: Evidence | None = Field(
         default=None, examples=[{"record": "KI-CR-v1.1.0 c1befd3e", "sha256": "9f86d081884c7d65"}]
     )
 
@@ -103,9 +121,10 @@ class ConsentIn(BaseModel):
     decisions: list[DecisionIn] = Field(min_length=1, max_length=100)
     notice: NoticeRef | None = None
     effective_at: Moment | None = None
-    evidence: dict[str, Any] = Field(
+    evidence: Evidence = Field(
         default_factory=dict,
-        description="What proves it: `served_notice_id` says that the notice was shown.",
+        description="What proves it: `served_notice_id` says that the notice was shown. At most "
+        f"{LONGEST_EVIDENCE} bytes.",
     )
     partner: PartnerIn | None = None
     guardian: GuardianIn | None = Field(
@@ -149,18 +168,31 @@ class Collected(NamedTuple):
         return not source or namespace == "anonymous_id"
 
 
-def collector(request: Request, session: Db, settings: Configuration) -> Collected:
+async def sender(request: Request) -> Known | None:
+    """Return the source of a write key (Basic); None where there is none of it to look at.
+
+    Raises UnknownWriteKey, OriginNotAllowed.
+    """
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    known_sources: KnownSources = request.app.state.sources
+    known = await known_sources.find(write_key.basic_user(value) or "")
+    known.door.admit_origin(request.headers.get("origin"))
+    return known
+
+
+Sender = Annotated[Known | None, Depends(sender)]
+
+
+def collector(request: Request, session: Db, settings: Configuration, known: Sender) -> Collected:
     """Return who says so: a source by its write key (Basic), or a client with `consents:write`.
 
     Raises UnknownWriteKey, OriginNotAllowed, InvalidToken, InsufficientScope.
     """
+    if known is not None:
+        return Collected(f"source:{known.source.name}", known.source.server_side)
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "basic":
-        source = sources.find_by_key(session, write_key.basic_user(value) or "")
-        if source is None:
-            raise UnknownWriteKey("the write key is unknown")
-        Door(source, settings).admit_origin(request.headers.get("origin"))
-        return Collected(f"source:{source.name}", source.server_side)
     if scheme.lower() != "bearer":
         raise InvalidToken("Send a write key as Basic user name, or an access token as Bearer.")
     caller, _ = verify(value, known=token_keys(request), session=session, settings=settings)
@@ -173,6 +205,26 @@ def collector(request: Request, session: Db, settings: Configuration) -> Collect
 Collector = Annotated[Collected, Depends(collector)]
 
 
+async def admitted(
+    request: Request, known: Sender, collected: Collector, wanted: ConsentIn
+) -> Collected:
+    """Let it in by the door of the source, as its events: each decision counts for one.
+
+    Raises OriginNotAllowed, BodyTooLarge, RateLimited.
+    """
+    if known is not None:
+        known.door.admit(
+            origin=request.headers.get("origin"),
+            size=len(await request.body()),
+            events=len(wanted.decisions),
+            now=time.monotonic(),
+        )
+    return collected
+
+
+Admitted = Annotated[Collected, Depends(admitted)]
+
+
 @router.post(
     "/v1/consents",
     summary="Record explicit consent decisions",
@@ -181,6 +233,8 @@ Collector = Annotated[Collected, Depends(collector)]
         InvalidToken,
         UnknownWriteKey,
         OriginNotAllowed,
+        BodyTooLarge,
+        RateLimited,
         InsufficientScope,
         PurposeNotFound,
         NoticeNotFound,
@@ -190,9 +244,10 @@ Collector = Annotated[Collected, Depends(collector)]
         IdentifierInvalid,
     ),
 )
-def record_consents(session: Db, collected: Collector, wanted: ConsentIn) -> WrittenOut:
+def record_consents(session: Db, collected: Admitted, wanted: ConsentIn) -> WrittenOut:
     """Record decisions with a source's write key (Basic) or a token with `consents:write`.
 
+    A source has its limits here as on its events, of which each decision is one.
     In force for every decision from the answer on; who leaves a segment by it, and the
     destinations that must hear of it, follow within seconds.
     """

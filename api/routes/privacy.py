@@ -21,6 +21,7 @@ from app.errors import (
     SuppressionKeyUnusable,
 )
 from app.privacy import check, describe, requests
+from app.privacy.own import own
 from app.privacy.subject import Subject
 from identity import erasure, identifiers
 from identity.errors import IdentifierInvalid
@@ -160,7 +161,7 @@ def list_others(session: Db, caller: Officer, request_id: str) -> dict[str, Any]
     """
     found = requests.find(session, _id(request_id))
     person = Subject.of_json(found.subject or {"identifiers": []})
-    ids = [own.id for own in erasure.own(session, person.identifiers)]
+    ids = [one.id for one in own(session, person.shown)]
     return {
         "data": [
             {

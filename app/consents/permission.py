@@ -22,6 +22,20 @@ AS_MATCHED = ("group_id, person_id FROM identity", "i.group_id, i.person_id, r.s
 AS_ASSERTED = ("group_id, group_id AS person_id FROM identity",
                "i.group_id, i.group_id AS person_id, r.state")  # fmt: skip
 
+#: Where it reads what refuses, and of which record; and what is told of opt-outs.
+HEARD = (
+    ("(r.state <> 'given' OR r.effective_at <= statement_timestamp())", "r"),
+    ("AND n.state <> 'given' AND n.proof > said.proof", "n"),
+)
+OPTED_OUT = "AND o.purpose = :purpose"
+_BY_A_PAGE = """{0}.state <> 'given' AND starts_with({0}.collected_by, 'source:')
+    AND {0}.evidence ->> 'server_side' IS DISTINCT FROM 'true'
+    AND {0}.recorded_at > statement_timestamp() - make_interval(days => CAST(:page_days AS int))"""
+_NOT_BY_A_PAGE = f"\n    AND NOT ({_BY_A_PAGE})"
+_NOT_ITS_OPT_OUT = f"""
+    AND NOT EXISTS (SELECT FROM consent.record n
+                    WHERE n.id = o.record_id AND {_BY_A_PAGE.format("n")})"""
+
 
 @dataclass(frozen=True, slots=True)
 class Permission:
@@ -45,16 +59,28 @@ def decision(people: Collection[int] | None) -> sa.TextClause:
 
 
 @cache
-def asserted() -> sa.TextClause:
-    """Return the statement that decides for some people as if nobody had been matched.
+def undisputed(*, matched: bool) -> sa.TextClause:
+    """Return the statement that decides for some people without what anybody may have refused.
 
-    For what cannot be undone: a match may be wrong, and then one person's refusal would destroy
-    what is of another (`app.retention`). It has the parameters of `decision`.
+    For what cannot be undone (`app.retention`): refusals of the last `:page_days` that came by a
+    key which stands in pages are not heard in it. It has the parameters of `decision` beside that.
+    Without `matched`, it decides as if nobody had been: a match may be wrong, and then one person's
+    refusal would destroy what is of another.
     """
     whole = _for_some().text
-    for matched, alone in zip(AS_MATCHED, AS_ASSERTED, strict=True):
-        whole = whole.replace(matched, alone)
+    for heard, alias in HEARD:
+        whole = _put(whole, heard, heard + _NOT_BY_A_PAGE.format(alias))
+    whole = _put(whole, OPTED_OUT, OPTED_OUT + _NOT_ITS_OPT_OUT)
+    if not matched:
+        for joined, alone in zip(AS_MATCHED, AS_ASSERTED, strict=True):
+            whole = _put(whole, joined, alone)
     return sa.text(whole)
+
+
+def _put(whole: str, old: str, new: str) -> str:
+    if old not in whole:
+        raise LookupError(f"the decision has no {old!r}")
+    return whole.replace(old, new)
 
 
 @cache

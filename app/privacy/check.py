@@ -41,14 +41,14 @@ def issue(
     claimed = Subject.of_json(request.subject or {"identifiers": []}).identifiers
     if request.state != requests.AWAITING or identifier not in claimed or way not in LIFETIMES:
         raise PrivacyRequestInvalid("it waits for no check of this identifier")
-    ref = gate.keys().newest.ref(*identifier)
-    row = session.get(PrivacyCheck, (request_id, ref), with_for_update=True)
+    row = _of(session, request_id, identifier)
     if row is not None and row.issued >= MOST_ISSUED:
         raise PrivacyRequestState(f"{MOST_ISSUED} secrets were made for this identifier already")
     secret = (
         f"{secrets.randbelow(10**_DIGITS):0{_DIGITS}}" if way == CODE else secrets.token_urlsafe(24)
     )
     if row is None:
+        ref = gate.keys().newest.ref(*identifier)
         row = PrivacyCheck(request_id=request_id, ref=ref, issued=0)
         session.add(row)
     row.secret_hash, row.made_at, row.expires_at = (
@@ -85,14 +85,9 @@ def _try(
     session: Session, request_id: UUID, identifier: Identifier, secret: str, *, by: str,
     now: datetime,
 ) -> bool:  # fmt: skip
-    refs = gate.keys().refs(*identifier)
     # First, as everybody who ends a request does, which deletes its checks.
     request = session.get(PrivacyRequest, request_id, with_for_update=True)
-    row = session.scalar(
-        sa.select(PrivacyCheck)
-        .where(PrivacyCheck.request_id == request_id, PrivacyCheck.ref.in_(refs))
-        .with_for_update()
-    )
+    row = _of(session, request_id, identifier)
     if request is None or row is None or row.passed_at is not None:
         return False
     if row.tries >= MOST_TRIES or row.expires_at <= now:
@@ -104,13 +99,37 @@ def _try(
         return False
     row.passed_at = now
     session.flush()
-    passed = sa.select(sa.func.count()).where(
-        PrivacyCheck.request_id == request_id, PrivacyCheck.passed_at.is_not(None)
-    )
-    claimed = Subject.of_json(request.subject or {"identifiers": []}).identifiers
-    if session.scalar(passed) == len(claimed):
+    if _all_passed(session, request):
         requests.verified(session, request, how="control of the identifiers", by=by, now=now)
     return True
+
+
+def _of(session: Session, request_id: UUID, identifier: Identifier) -> PrivacyCheck | None:
+    """Return the check of an identifier, locked, also one that was begun under an older key."""
+    return session.scalar(
+        sa.select(PrivacyCheck)
+        .where(
+            PrivacyCheck.request_id == request_id,
+            PrivacyCheck.ref.in_(gate.keys().refs(*identifier)),
+        )
+        .order_by(PrivacyCheck.made_at.desc())
+        .limit(1)
+        .with_for_update()
+    )
+
+
+def _all_passed(session: Session, request: PrivacyRequest) -> bool:
+    """Say whether each identifier was shown: not how many checks passed, which may be of one."""
+    passed = set(
+        map(bytes, session.scalars(
+            sa.select(PrivacyCheck.ref).where(
+                PrivacyCheck.request_id == request.id, PrivacyCheck.passed_at.is_not(None)
+            )
+        ))
+    )  # fmt: skip
+    claimed = Subject.of_json(request.subject or {"identifiers": []}).identifiers
+    ring = gate.keys()
+    return all(not passed.isdisjoint(ring.refs(*identifier)) for identifier in claimed)
 
 
 def _hash(request_id: UUID, secret: str) -> bytes:

@@ -15,9 +15,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.errors import SuppressionKeyUnusable
+from app.privacy.own import own
 from app.privacy.tables import FormerIdentifier
 from app.suppression import gate
-from identity import erasure, graph
+from identity import graph
 
 Identifier = tuple[str, str]
 
@@ -82,8 +83,8 @@ def of(session: Session, ids: Collection[int], named: Collection[Identifier] = (
     """
     query = sa.select(FormerIdentifier).where(graph.among(FormerIdentifier.identifier_id, ids))
     found = _opened(session.scalars(query.order_by(FormerIdentifier.former_id)))
-    own = erasure.own(session, [one.identifier for one in found]) if found else []
-    taken = {(o.namespace, o.value) for o in own if o.id not in set(ids)}
+    known = own(session, [one.identifier for one in found]) if found else []
+    taken = {(o.namespace, o.value) for o in known if o.id not in set(ids)}
     return [
         replace(one, contested=one.contested and one.identifier not in named)
         for one in found

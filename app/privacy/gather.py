@@ -1,7 +1,7 @@
 """Gathers what is kept of one person, and of nobody else, for a package."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -16,11 +16,13 @@ from app.pending.seal import Label
 from app.pending.tables import Held
 from app.pending.vault import Vault
 from app.privacy import former, redact
+from app.privacy.own import own
 from app.privacy.subject import Subject
 from app.privacy.tables import PrivacyRequest
 from app.settings import Settings
 from consent import ages, restrictions
-from identity import erasure, explain, graph
+from identity import erasure, explain, graph, people
+from identity.erasure import Own
 
 #: Plain values, as JSON has them.
 Facts = dict[str, Any]
@@ -31,12 +33,12 @@ def everything(session: Session, settings: Settings, subject: Subject, refs: lis
 
     Of people that a match or a decision joined with theirs nothing is in it but how many.
     """
-    own = erasure.own(session, subject.identifiers)
-    people_of = graph.array({o.person_id for o in own} & set(subject.ids))
+    found = own(session, subject.shown)
+    people_of = graph.array(_theirs(session, found, subject))
     return {
         "identifiers": [
             {"namespace": o.namespace, "value": o.value, "profile_id": str(o.profile_id)}
-            for o in own
+            for o in found
         ],
         "former_identifiers": [
             {"namespace": one.identifier[0], "value": one.identifier[1]}
@@ -62,10 +64,20 @@ def everything(session: Session, settings: Settings, subject: Subject, refs: lis
     }
 
 
+def _theirs(session: Session, found: Collection[Own], subject: Subject) -> set[int]:
+    """Return which people are this person: what is computed of one tells of all who are in it.
+
+    Not where an event joined with them whom they were not shown to be.
+    """
+    beside = erasure.beside(session, [o.id for o in found])
+    doubtful = set(people.people_of(session, beside).values())
+    return {o.person_id for o in found} & set(subject.ids) - doubtful
+
+
 def explanation(session: Session, subject: Subject) -> Facts:
     """Say why these identifiers are one profile, and with how many others it may be joined."""
     mine = {f"{n}:{v}" for n, v in subject.identifiers}
-    persons = {o.person_id for o in erasure.own(session, subject.identifiers)}
+    persons = {o.person_id for o in own(session, subject.shown)}
     links = {
         link["id"]: link for person in persons for link in explain.links(session, person)
     }.values()

@@ -16,6 +16,7 @@ from app.db import statement
 from app.privacy import former
 from app.privacy.asked import ADDRESSES
 from app.privacy.former import Former
+from app.privacy.own import own as theirs
 from app.privacy.step import DONE, NOT_PRESENT, Outcome, Work
 from app.privacy.tables import PrivacyTask
 from app.profiles import rewritten
@@ -53,12 +54,13 @@ def rectify(work: Work) -> Outcome:
     with work.sessions.begin() as session:
         session.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended('pipeline', 0))"))
         lock(session)
-        own = erasure.own(session, work.subject.identifiers)
+        own = theirs(session, work.subject.shown)
+        said_of = theirs(session, work.subject.shown, doubtful=True)
         if trait in ADDRESSES:
             suppression.renew(session)  # a writer would go on with the id of the old address
             new = identifiers.parse(f"{trait}:{value}")
             gate.refuse(session, [new])
-            if erasure.own(session, [new]) and new not in {(o.namespace, o.value) for o in own}:
+            if theirs(session, [new]) and new not in {(o.namespace, o.value) for o in own}:
                 raise AddressTaken
         in_use.wait(session, work.subject.ids)  # what is being sent was decided before this
         events, old = _events(session, work, trait, value)
@@ -67,7 +69,7 @@ def rectify(work: Work) -> Outcome:
         records.keep(session, dict.fromkeys(_with_records(session, work), right), at=work.now)
         ids = set(work.subject.ids)
         if trait in ADDRESSES and old:
-            ids |= _change_address(session, work, own, old, new)
+            ids |= _change_address(session, work, own, said_of, old, new)
         rewritten.follow(session, ids)
         result = {"count": events, "trait": trait, "told": _tell(session, work, trait)}
         _note(session, work, result)
@@ -139,15 +141,21 @@ def _with_records(session: Session, work: Work) -> list[int]:
 
 
 def _change_address(
-    session: Session, work: Work, own: Collection[Own], said: set[str], new: tuple[str, str]
+    session: Session,
+    work: Work,
+    own: Collection[Own],
+    said_of: Collection[Own],
+    said: set[str],
+    new: tuple[str, str],
 ) -> set[int]:
     """Let the old addresses identify the person no more, and the new one do so in their place.
 
-    Return the identifiers whose events and traits these are now.
+    `said_of` are those that may be somebody else's as well (`own`): these stay theirs. Return the
+    identifiers whose events and traits these are now.
     """
     namespace = new[0]
     wrong = {identifiers.normalise(namespace, one) for one in said} - {new[1]}
-    old = [o for o in own if o.namespace == namespace and o.value in wrong]
+    old = [o for o in said_of if o.namespace == namespace and o.value in wrong]
     kept = {o.id: (o.namespace, o.value) for o in own if o not in old}
     # What only the old address held together, the new one does: the events say it now.
     beside = erasure.beside(session, [o.id for o in old]) & kept.keys() or set(list(kept)[:1])
@@ -183,7 +191,7 @@ def _change_address(
     touched = graph.observe(session, links)
     moved = graph.reconsider(session, touched | beside | shared | {added}, at=work.now)
     pipeline.after_move(session, moved)
-    joined = {o.id for o in erasure.own(session, [new])}
+    joined = {o.id for o in theirs(session, [new])}
     apart = sorted(beside - joined)
     _carry(session, work, old, {new: added, **{kept[one]: one for one in apart if one in kept}})
     ended = [

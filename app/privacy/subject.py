@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.privacy import former
+from app.privacy.own import own
 from app.suppression import mentions
 from identity import erasure, graph, identifiers
 
@@ -72,6 +73,11 @@ class Subject:
         )
 
     @property
+    def shown(self) -> tuple[tuple[str, str], ...]:
+        """What was shown to be theirs: the others are found from these, and from no other."""
+        return self.asked or self.identifiers
+
+    @property
     def doubts(self) -> dict[str, Any]:
         """What the officer is told to look into, in the result of a step; it names nobody."""
         if not self.contested:
@@ -104,10 +110,10 @@ class Subject:
 
 
 def find(session: Session, asked: Collection[tuple[str, str]]) -> Subject:
-    """Return the person of these identifiers, by what events showed; who is unknown has no ids."""
-    own = erasure.own(session, asked)
-    everything = dict.fromkeys([*asked, *((o.namespace, o.value) for o in own)])
-    ids = tuple(o.id for o in own)
+    """Return the person of these identifiers, as far as they are theirs; the unknown has no ids."""
+    found = own(session, asked)
+    everything = dict.fromkeys([*asked, *((o.namespace, o.value) for o in found)])
+    ids = tuple(o.id for o in found)
     return Subject(tuple(everything), ids, asked=tuple(asked), own=ids)
 
 
@@ -119,14 +125,14 @@ def is_still(session: Session, subject: Subject) -> bool:
     """
     if not subject.asked:
         return True
-    if {one.id for one in erasure.own(session, subject.asked)} != set(subject.own):
+    if {one.id for one in own(session, subject.asked)} != set(subject.own):
         return False
     if subject.former is None:
         return True
     were = former.of(session, subject.ids, subject.asked)
-    own = {one.former_id for one in were if not one.contested}
+    certain = {one.former_id for one in were if not one.contested}
     doubtful = {one.former_id for one in were if one.contested}
-    return (own, doubtful) == (set(subject.former), set(subject.contested))
+    return (certain, doubtful) == (set(subject.former), set(subject.contested))
 
 
 def with_former(session: Session, subject: Subject) -> Subject:

@@ -42,6 +42,7 @@ def run(
     now: datetime | None = None,
     dry_run: bool = False,
     by_purpose: bool = True,
+    page_days: int = 0,
 ) -> Expired | None:
     """Delete what is due and return how much; None when another process is at it.
 
@@ -49,7 +50,8 @@ def run(
     is taken up by the next. By a rule events go, and traits stay, since they say what is known and
     not what happened; with `by_purpose` both go when no purpose keeps them. What exempt measurement
     collected goes after 25 months in any case (`exempt`). Values of special
-    categories go in any case when nobody may read them. `rejected` is how long rejected events are
+    categories go in any case when nobody may read them. What a page refused deletes nothing for
+    `page_days` (`lasting`). `rejected` is how long rejected events are
     kept and may be replayed.
     """
     now = now or datetime.now(UTC)
@@ -64,9 +66,11 @@ def run(
             events = sum(_partition(sessions, part, now, really=not dry_run) for part in due)
             events += exempt.run(sessions, late=late, now=now, dry_run=dry_run)
             if by_purpose:
-                without = purposes.run(sessions, late=late, now=now, dry_run=dry_run)
+                without = purposes.run(
+                    sessions, late=late, now=now, page_days=page_days, dry_run=dry_run
+                )
             deleted = bool(events or without.events)
-            apart = special.run(sessions, dry_run=dry_run)
+            apart = special.run(sessions, page_days=page_days, dry_run=dry_run)
         finally:  # what is deleted must leave the files and what is computed, whatever failed
             files = 0 if dry_run else _follow(sessions, lake, deleted)
         dropped = 0 if dry_run else partitions.drop_empty(sessions)

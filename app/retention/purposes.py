@@ -43,6 +43,8 @@ class Terms:
     #: Nothing younger is looked at, in days.
     least: int
     asking: Mapping[str, consent.Purpose]
+    #: How long what a page refused destroys nothing, in days (`lasting.answers`).
+    page_days: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class ByPurpose:
     profiles: int = 0
 
 
-def terms(session: Session) -> Terms | None:
+def terms(session: Session, page_days: int) -> Terms | None:
     """Return what the purposes in effect declare; None while one keeps everything for ever.
 
     That is one on contract, the law or vital interests that does not say how long.
@@ -66,17 +68,24 @@ def terms(session: Session) -> Terms | None:
     asking = {p.key: p for p in known if p.lawful_basis not in UNCONDITIONAL}
     if not days and not any(p.declared.get(DECLARED) for p in asking.values()):
         return None  # nobody has said anything yet
-    return Terms(max(days, default=0), asking)
+    return Terms(max(days, default=0), asking, page_days)
 
 
-def run(sessions: Sessions, *, late: timedelta, now: datetime, dry_run: bool = False) -> ByPurpose:
+def run(
+    sessions: Sessions,
+    *,
+    late: timedelta,
+    now: datetime,
+    page_days: int = 0,
+    dry_run: bool = False,
+) -> ByPurpose:
     """Delete what no purpose keeps, in small transactions, and return how much that is.
 
     The files of the lake are the caller's to write anew. `late` is how much younger than its
     partition's opening an event may be.
     """
     with sessions() as session:
-        found = terms(session)
+        found = terms(session, page_days)
         if found is None:
             return ByPurpose()
         before = now - timedelta(days=found.least)
@@ -99,14 +108,16 @@ def _part(
         if dry_run:
             gone += len(due)
         else:
-            gone += sum(_delete(sessions, part, some, now) for some in _portions(due))
+            gone += sum(_delete(sessions, told, part, some, now) for some in _portions(due))
         mark = {"transaction": rows[-1].transaction, "id": rows[-1].id}
 
 
-def _delete(sessions: Sessions, part: int, due: Sequence[sa.Row[Any]], now: datetime) -> int:
+def _delete(
+    sessions: Sessions, known: Terms, part: int, due: Sequence[sa.Row[Any]], now: datetime
+) -> int:
     """Delete what still nobody keeps while nobody can say otherwise; return how much."""
     with sessions.begin() as session:
-        told = _held_terms(session)
+        told = _held_terms(session, known.page_days)
         if told is None:
             return 0
         locked = session.execute(statement("app.retention", "lock_due"), _which(part, due)).all()
@@ -125,14 +136,14 @@ def _which(part: int, rows: Sequence[sa.Row[Any]]) -> dict[str, Any]:
     return {"part": part, "transactions": transactions, "ids": [row.id for row in rows]}
 
 
-def _held_terms(session: Session) -> Terms | None:
+def _held_terms(session: Session, page_days: int) -> Terms | None:
     """Return what purposes declare, which with all that people say stays so until the end.
 
     Whoever agrees, or has the use of their data restricted, comes before this or waits for it.
     """
     suppression.write_lock(session)
     consent.catalogue.hold(session)
-    return terms(session)
+    return terms(session, page_days)
 
 
 def _due(
@@ -163,14 +174,14 @@ def _profiles(
         if dry_run:
             gone += len(due)
         else:
-            gone += sum(_forget(sessions, some, now) for some in _portions(due))
+            gone += sum(_forget(sessions, told, some, now) for some in _portions(due))
         after = rows[-1].identifier_id
 
 
-def _forget(sessions: Sessions, due: Sequence[int], now: datetime) -> int:
+def _forget(sessions: Sessions, known: Terms, due: Sequence[int], now: datetime) -> int:
     """Delete the traits of those of whom still nothing was heard and nobody keeps anything."""
     with sessions.begin() as session:
-        told = _held_terms(session)
+        told = _held_terms(session, known.page_days)
         if told is None:
             return 0
         before = now - timedelta(days=told.least)
@@ -219,7 +230,9 @@ def _keeping(session: Session, told: Terms, identifiers: Iterable[int]) -> Mappi
             continue
         if purpose.lawful_basis == "consent" and key not in agreed:
             continue
-        for row in lasting.answers(session, purpose, persons, use="analyse"):
+        for row in lasting.answers(
+            session, purpose, persons, use="analyse", page_days=told.page_days
+        ):
             if row.reason == "restricted":  # since the table was asked
                 found[row.identifier_id][""] = None
             elif row.allowed and row.identifier_id in wanted:

@@ -3,8 +3,9 @@
 A value is kept as long as one purpose in effect covers its category, is allowed for the event's
 identifier today, and was not refused by the event's own stamp: the same that lets it be read. So
 a consent that is withdrawn, lapses or is renewed ends with the values that rested on it; the rest
-of the event stays. What is restricted (art. 18) stays, and so does what only a match bars, which
-nobody reads meanwhile: it may be wrong. The ledger tells how many events lost some, and of nobody.
+of the event stays. What the key of a page withdrew destroys them some days later (`lasting`). What
+is restricted (art. 18) stays, and so does what only a match bars, which nobody reads meanwhile: it
+may be wrong. The ledger tells how many events lost some, and of nobody.
 """
 
 import json
@@ -30,7 +31,7 @@ BATCH = 5_000
 Allowed = Mapping[int, Collection[str] | None]
 
 
-def run(sessions: Sessions, *, dry_run: bool = False) -> int:
+def run(sessions: Sessions, *, page_days: int = 0, dry_run: bool = False) -> int:
     """Destroy them in small transactions, and return how many events lost some, or would.
 
     What somebody else has locked, as an erasure does, is left for the next run.
@@ -42,10 +43,10 @@ def run(sessions: Sessions, *, dry_run: bool = False) -> int:
         if not consent.catalogue.ever_declared(session, "special_categories"):
             return 0
         listed = [p.part for p in partitions.list_all(session) if p.opened_at is not None]
-    return sum(_part(sessions, part, dry_run) for part in listed)
+    return sum(_part(sessions, part, page_days, dry_run) for part in listed)
 
 
-def _part(sessions: Sessions, part: int, dry_run: bool) -> int:
+def _part(sessions: Sessions, part: int, page_days: int, dry_run: bool) -> int:
     gone, mark = 0, {"transaction": "0", "id": 0}
     while True:
         with sessions.begin() as session:
@@ -55,22 +56,26 @@ def _part(sessions: Sessions, part: int, dry_run: bool) -> int:
                 return gone
             known = consent.catalogue.purposes(session)
             asking = {key: p for key, p in known.items() if categories_of(p)}
-            allowed = _allowed(session, asking, {row.identifier_id for row in rows})
+            those = {row.identifier_id for row in rows}
+            allowed = _allowed(session, asking, those, page_days)
             due = [row for row in rows if _without(row, asking, allowed) is not None]
             if due:
-                gone += len(due) if dry_run else _destroy(session, part, due)
+                gone += len(due) if dry_run else _destroy(session, part, due, page_days)
         mark = {"transaction": rows[-1].transaction, "id": rows[-1].id}
 
 
 def _allowed(
-    session: Session, asking: Mapping[str, consent.Purpose], identifiers: Iterable[int]
+    session: Session,
+    asking: Mapping[str, consent.Purpose],
+    identifiers: Iterable[int],
+    page_days: int,
 ) -> Allowed:
     wanted = set(identifiers)
     persons = set(people.people_of(session, wanted).values())
     found: defaultdict[int, set[str]] = defaultdict(set)
     restricted: set[int] = set()
     for key, purpose in asking.items():
-        for row in lasting.answers(session, purpose, persons, use="person"):
+        for row in lasting.answers(session, purpose, persons, use="person", page_days=page_days):
             if row.allowed and row.identifier_id in wanted:
                 found[row.identifier_id].add(key)
             elif row.reason == "restricted":  # what ends it may be committed before the next line
@@ -97,7 +102,7 @@ def _without(
     return {**others, APART: kept} if kept else others
 
 
-def _destroy(session: Session, part: int, due: Collection[sa.Row[Any]]) -> int:
+def _destroy(session: Session, part: int, due: Collection[sa.Row[Any]], page_days: int) -> int:
     """Destroy what may still not be kept once nobody else writes it; return in how many events.
 
     It is decided anew, while nobody can say otherwise: a restriction that was set meanwhile keeps
@@ -113,7 +118,7 @@ def _destroy(session: Session, part: int, due: Collection[sa.Row[Any]]) -> int:
         "ids": [row.id for row in due],
     }
     locked = session.execute(statement("app.retention", "lock_events"), which).all()
-    allowed = _allowed(session, asking, {row.identifier_id for row in locked})
+    allowed = _allowed(session, asking, {row.identifier_id for row in locked}, page_days)
     rows = []
     for row in locked:
         rest = _without(row, asking, allowed)

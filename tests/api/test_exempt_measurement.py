@@ -198,3 +198,14 @@ def test_88_what_does_not_meet_the_conditions_is_no_exempt_measurement(
                "regime": "exempt_measurement", "declared": {"retention_days": 760}}  # fmt: skip
     assert counter.add(**{**purpose, **wrong}) == 422
     assert counter.add(**purpose) == 201
+
+
+@pytest.mark.parametrize("regime", ["exempt_measurement", "eu_optin"])
+def test_what_was_collected_about_nobody_is_about_nobody_by_any_later_version(
+    counter: Counter, regime: str
+) -> None:
+    purpose = {"key": "later.use", "lawful_basis": "legitimate_interests", "linkable": False}
+    assert counter.add(**purpose, regime="exempt_measurement") == 201
+    assert counter.add(**{**purpose, "linkable": True}, version=2, regime=regime) == 422
+    assert counter.add(**purpose, version=2, regime=regime) == 201
+    assert counter.add(**{**purpose, "linkable": True}, version=3, regime=regime) == 422

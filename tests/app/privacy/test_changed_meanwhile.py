@@ -142,9 +142,9 @@ def test_nobody_is_shown_to_who_claims_what_was_put_right_meanwhile(world: World
 
 
 def test_what_was_found_for_somebody_goes_with_whom_it_is_of(world: World) -> None:
-    """A package of the address holds what the login did; an erasure of that takes it."""
+    """A package of both holds what the login did; an erasure of that takes it."""
     ada(world)
-    made = world.ask("access", "email:adalovelace@gmail.com")
+    made = world.ask("access", "user_id:ada-1815", "email:adalovelace@gmail.com")
     apart(world, "user_id:ada-1815", "email:adalovelace@gmail.com", "anonymous_id:anon-ada-77")
     world.ask("erasure", "user_id:ada-1815")
     assert list((world.settings.home / "packages").iterdir()) == []

@@ -32,6 +32,8 @@ def ida(world: World) -> None:
          "context": GIVEN},
         {"type": "identify", "anonymousId": "anon-former-ida", "traits": {"email": WRONG},
          "context": GIVEN},
+        {"type": "page", "userId": "former-ida-27", "anonymousId": "anon-former-ida",
+         "context": GIVEN},
     )  # fmt: skip
 
 

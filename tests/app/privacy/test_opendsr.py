@@ -31,12 +31,14 @@ def body(**more: Any) -> dict[str, Any]:
         "subject_request_type": "erasure",
         "submitted_time": "2026-10-02T15:00:00Z",
         "subject_identities": [
-            {"identity_type": "email", "identity_value": SENT, "identity_format": "raw"}
+            {"identity_type": "email", "identity_value": SENT, "identity_format": "raw"},
+            {"identity_type": "controller_customer_id", "identity_value": "ada-1815",
+             "identity_format": "raw"},
         ],
         "api_version": "2.0",
         "status_callback_urls": [CALLBACK],
         **more,
-    }
+    }  # fmt: skip
 
 
 @pytest.fixture

@@ -241,7 +241,7 @@ def test_78_who_controls_the_identifier_gets_the_package_by_a_link_that_ends(
     fetched = world.server.get(link["url"])
     assert fetched.status_code == 200
     with zipfile.ZipFile(io.BytesIO(fetched.content)) as archive:
-        assert b"ada-1815" in archive.read("data.json")
+        assert b"adalovelace@gmail.com" in archive.read("data.json")
     for spoilt in (link["url"][:-1], link["url"].replace("token=", "token=9"), f"{place}?token=x"):
         assert world.server.get(spoilt).status_code == 404
 

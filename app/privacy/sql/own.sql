@@ -1,0 +1,60 @@
+-- The identifiers that are one person's, from those that were shown to be theirs. A link stands for
+-- who made it: what an event of a server's source shows (its key is a secret), or we wrote ourselves,
+-- is proved; what came by a key that stands in pages is the word of whoever read it there (decision
+-- 0074). Reach 2: shown, or joined with such by what is proved. 1: a device, to which an unproved link
+-- leads as well, for nobody but who holds a device knows how it is called; no name is taken from it.
+-- 0: an address of which such a link says that it is that of somebody whose login or other name was
+-- shown; nothing is taken from it. It is `doubtful` where somebody else's link, or an event of its
+-- own, speaks of it; `came_at` is since when events carried it with one of the others.
+-- Not across links that a guard or consent holds, nor what somebody or matching thought likely.
+WITH RECURSIVE server AS MATERIALIZED (
+  SELECT s.id FROM app.source s WHERE s.server_side
+), near(id, reach) AS (
+  SELECT i.id, 2
+  FROM json_to_recordset(CAST(:rows AS json)) AS r(namespace text, value text)
+  JOIN identity.identifier i ON i.namespace = r.namespace AND i.value = r.value
+  UNION
+  SELECT t.id, n.reach
+  FROM near o
+  JOIN identity.identifier f ON f.id = o.id
+  CROSS JOIN LATERAL (
+    SELECT a.right_id AS other, a.left_id, a.right_id, a.rule || a.also AS rules
+    FROM identity.link a
+    WHERE a.left_id = o.id AND a.kind = 'event' AND a.held IS NULL AND a.revoked_at IS NULL
+    UNION ALL
+    SELECT a.left_id, a.left_id, a.right_id, a.rule || a.also
+    FROM identity.link a
+    WHERE a.right_id = o.id AND a.kind = 'event' AND a.held IS NULL AND a.revoked_at IS NULL) l
+  JOIN identity.identifier t ON t.id = l.other
+  CROSS JOIN LATERAL (
+    SELECT CASE
+      WHEN 'spelling' = ANY(l.rules) THEN o.reach
+      WHEN o.reach = 2 AND ('rectification' = ANY(l.rules) OR EXISTS (
+             SELECT FROM app.event e
+             WHERE e.identifier_id IN (l.left_id, l.right_id)
+               AND e.identifier_ids @> ARRAY[l.left_id, l.right_id]
+               AND e.source_id = ANY(ARRAY(SELECT s.id FROM server s)))) THEN 2
+      WHEN o.reach > 0 AND t.namespace = ANY(CAST(:devices AS text[])) THEN 1
+      WHEN o.reach = 2 AND t.namespace = ANY(CAST(:addresses AS text[]))
+           AND f.namespace <> ALL(CAST(:devices AS text[]) || CAST(:addresses AS text[])) THEN 0
+    END AS reach) n
+  WHERE n.reach IS NOT NULL
+), theirs AS MATERIALIZED (
+  SELECT n.id, max(n.reach) AS reach FROM near n GROUP BY n.id
+)
+SELECT i.id, i.namespace, i.value, i.person_id, i.profile_id,
+       t.reach = 0 AND (
+         EXISTS (
+           SELECT FROM identity.link l
+           CROSS JOIN LATERAL (VALUES (l.left_id), (l.right_id)) AS ends(id)
+           WHERE t.id IN (l.left_id, l.right_id) AND l.kind = 'event' AND l.revoked_at IS NULL
+             AND ends.id <> ALL(ARRAY(SELECT o.id FROM theirs o)))
+         OR EXISTS (
+           SELECT FROM app.event e
+           WHERE e.identifier_id = t.id AND cardinality(e.identifier_ids) = 1)) AS doubtful,
+       CASE WHEN t.reach = 0 THEN (
+         SELECT min(e.received_at) FROM app.event e
+         WHERE e.identifier_id = ANY(ARRAY(SELECT o.id FROM theirs o))
+           AND e.identifier_ids @> ARRAY[t.id] AND cardinality(e.identifier_ids) > 1) END AS came_at
+FROM theirs t JOIN identity.identifier i USING (id)
+ORDER BY i.id;

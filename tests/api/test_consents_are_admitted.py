@@ -1,0 +1,76 @@
+"""What a page's key may record by `POST /v1/consents`: as much as events, and short evidence.
+
+The records stay for ever, and the evidence stands in each.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from fastapi.testclient import TestClient
+
+from app.db import Sessions
+from tests.api.site import OFFICER, Site, Token
+
+Make = Callable[..., Site]
+THREE = [{"purpose": one, "state": "given"} for one in ("ads.share", "ads.basic", "geo.precise")]
+
+
+@pytest.fixture
+def make(server: TestClient, sessions: Sessions, token: Token) -> Make:
+    return lambda **settings: Site(server, sessions, token(*OFFICER), **settings)
+
+
+def evidence(size: int) -> dict[str, Any]:
+    """Evidence that has this many bytes as JSON."""
+    return {"note": "é" * ((size - 12) // 2) + "x" * ((size - 12) % 2)}
+
+
+def written(site: Site) -> int:
+    with site.sessions() as session:
+        return session.scalar(sa.text("SELECT count(*) FROM consent.record")) or 0
+
+
+def test_decisions_are_counted_as_events_are_by_the_same_door(make: Make) -> None:
+    site = make(events_per_second=0.001, burst=3)
+    assert site.say(decisions=THREE).status_code == 200
+    refused = site.say(decisions=THREE[:1])
+    assert (refused.status_code, refused.json()["type"].rpartition("/")[2]) == (429, "rate-limited")
+    assert int(refused.headers["retry-after"]) > 100
+    event = {"type": "track", "event": "Seen", "userId": "u-1", "writeKey": site.key}
+    assert site.server.post("/v1/track", json=event).status_code == 429, "they share what is left"
+    assert written(site) == 3
+
+
+def test_a_body_is_no_larger_than_the_source_may_send(make: Make) -> None:
+    site = make(max_batch_bytes=1_024)
+    refused = site.say(decisions=THREE, evidence=evidence(1_000))
+    assert refused.status_code == 413
+    assert written(site) == 0
+    assert site.say(decisions=THREE).status_code == 200
+
+
+@pytest.mark.parametrize("where", ["evidence", "proof"])
+def test_evidence_is_short_whoever_sends_it(make: Make, token: Token, where: str) -> None:
+    site = make()
+    client = token("consents:write")
+
+    def say(size: int, by: dict[str, str] | None) -> Any:
+        told = evidence(size)
+        more = {"evidence": told} if where == "evidence" else {
+            "partner": {"name": "Partner SA", "proof": told}}  # fmt: skip
+        return site.say(by, decisions=THREE[:1], **more)
+
+    for by in (None, client):
+        refused = say(4_097, by)
+        assert refused.status_code == 422, refused.text
+        assert "4096 bytes" in refused.text
+        assert say(4_096, by).status_code == 200
+    assert written(site) == 2
+
+
+def test_an_unknown_key_is_told_so_before_anything_is_read(make: Make) -> None:
+    site = make()
+    site.key = "wk_unknown"
+    assert site.say(decisions=[]).status_code == 401
