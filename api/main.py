@@ -82,6 +82,7 @@ from app.events.held import Holding
 from app.events.meter import Meter
 from app.events.writer import Writer
 from app.health import Probe, Room
+from app.lake import turns
 from app.settings import Settings
 from app.suppression import gate
 from identity import identifiers
@@ -171,6 +172,7 @@ def create_app(settings: Settings, sessions: Sessions) -> FastAPI:
     identifiers.read_phones_of(settings.default_region)
     holding = Holding.of(settings)
     gate.use(settings)
+    turns.use(settings)
     seal.use(settings)
     file.use(settings)
 

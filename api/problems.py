@@ -86,6 +86,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     app_errors.JourneyChanged: HTTPStatus.PRECONDITION_FAILED,
     app_errors.JourneyFrozen: HTTPStatus.CONFLICT,
     app_errors.MapUnreadable: HTTPStatus.UNPROCESSABLE_ENTITY,
+    app_errors.AnalysesBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     app_errors.AnalysisNotFound: HTTPStatus.NOT_FOUND,
     app_errors.AnswerNotDrawn: HTTPStatus.NOT_FOUND,
     app_errors.AnswerTableNotFound: HTTPStatus.NOT_FOUND,
@@ -273,7 +274,7 @@ def answer(request: Request, error: Exception) -> Response:
         headers["WWW-Authenticate"] = f"Bearer {said}"
     if STATUS[kind] is HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = "1"
-    if isinstance(error, app_errors.RateLimited):
+    if isinstance(error, app_errors.RateLimited | app_errors.AnalysesBusy):
         headers["Retry-After"] = str(error.retry_after)
     return problem(
         request,

@@ -62,6 +62,15 @@ class RateLimited(AppError):
         self.retry_after = max(1, retry_after)
 
 
+class AnalysesBusy(AppError):
+    """As many analyses are computed as the server may compute at once, and enough of them wait."""
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        """`retry_after` are whole seconds."""
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class OverCapacity(AppError):
     """The server has more waiting events than it may hold; send them again a little later."""
 

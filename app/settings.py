@@ -185,6 +185,21 @@ class Settings(BaseSettings):
         le=3650,
         description="How long it is kept who read whom, for what, in days.",
     )
+    analyses_at_once: int = Field(
+        default=2, ge=1, le=64, description="Analyses that a server process computes at once."
+    )
+    analyses_waiting: int = Field(
+        default=8, ge=0, le=1000, description="Analyses that wait for a turn; more are told 503."
+    )
+    analyses_wait_seconds: float = Field(
+        default=30.0, gt=0, le=600, description="How long an analysis waits for a turn, then 503."
+    )
+    analyses_memory_bytes: int = Field(
+        default=1_200_000_000,
+        ge=100_000_000,
+        description="Memory of the analyses at once, together; beyond its share each goes on on "
+        "the disk, below the lake. Events in order take up to 805,306,368 bytes beside it.",
+    )
     erasure_grace_seconds: int = Field(
         default=60,
         ge=0,

@@ -14,6 +14,7 @@ from api.resource import Resource
 from app import cursors, pipeline
 from app.access import reads
 from app.errors import (
+    AnalysesBusy,
     AnalysisNotFound,
     BucketInvalid,
     CursorInvalid,
@@ -46,7 +47,14 @@ Reader = Annotated[Caller, requires("journeys:read")]
 Opener = Annotated[Caller, requires("journeys:read", "profiles:read")]
 Maker = Annotated[Caller, requires("journeys:read", "profiles:read", "segments:write")]
 AUTH = (InvalidToken, InsufficientScope)
-ERRORS = (*AUTH, PurposeNotAllowed, PurposeNotFound, JourneyNotFound, DefinitionInvalid)
+ERRORS = (
+    *AUTH,
+    PurposeNotAllowed,
+    PurposeNotFound,
+    JourneyNotFound,
+    DefinitionInvalid,
+    AnalysesBusy,
+)
 
 
 @router.post("/funnel", summary="Compute a funnel", responses=documented(*ERRORS, SegmentNotFound))

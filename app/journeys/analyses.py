@@ -1,5 +1,6 @@
 """Answers a question over the lake: as of when, over whom, without whom; and who is behind it."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from app.db import Sessions
 from app.journeys import attributes, envelope, questions, remembered
 from app.journeys.kinds import KINDS, Kind
 from app.journeys.tables import Analysis
+from app.lake import turns
 from app.lake.basis import basis
 from app.lake.copy import copy_new
 from app.lake.duckdb_engine import Lake, open_lake, opened
@@ -38,12 +40,20 @@ def ask(
     `as_of` in the future is now. An answer of now may be that of some seconds ago, which it says,
     while nothing it rests on has changed (`remembered`). Raises PurposeNotFound, and
     DefinitionInvalid for a mistyped name of an event below a `not`, and for traits of a purpose
-    that must not know people.
+    that must not know people; AnalysesBusy where too many compute already.
     """
     analysis, now = KINDS[kind], datetime.now(UTC)
     at = None if as_of is None or as_of >= now else as_of
     copy_new(sessions, directory)
-    with sessions.begin() as session:
+    with sessions() as session:
+        attributes.check(session, purpose, request)
+        shown = basis(session, directory, purpose)
+        asked = remembered.key(kind, request, purpose, at)
+        known = None if analysis.attributes(request) else remembered.find(
+            session, asked, shown, now=now
+        )  # fmt: skip
+    # What is remembered needs no turn; who waits for one holds no session.
+    with nullcontext() if known else turns.turn(), sessions.begin() as session:
         attributes.check(session, purpose, request)
         found = _answered(session, directory, kind, request, purpose=purpose, as_of=at, now=now)
         seen, moment = found.seen, found.as_of
@@ -114,7 +124,7 @@ def profiles(
     they consent now; who may be counted but not named is withheld, with the reason. Raises
     AnalysisNotFound and BucketInvalid.
     """
-    with sessions.begin() as session:
+    with turns.turn(), sessions.begin() as session:
         body, named = _opened(session, directory, query_id, number)
         page = [person for person in named if person > after][: limit + 1]
         ids = people.profile_ids(session, page[:limit])
@@ -144,7 +154,8 @@ def listed(
 
     Who may not be named is not in it. Raises AnalysisNotFound and BucketInvalid.
     """
-    body, named = _opened(session, directory, query_id, number)
+    with turns.turn():
+        body, named = _opened(session, directory, query_id, number)
     rule = {
         "listed": lists.keep(session, named, body["purpose"]),
         **{part: body[part] for part in ("query_id", "bucket", "as_of")},

@@ -15,6 +15,7 @@ from app.consents.everybody import Everybody
 from app.lake.basis import Basis, basis
 from app.lake.kept import in_order
 from app.lake.ordered import Ordered, attached
+from app.lake.turns import engine
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ def open_lake(session: Session, directory: Path, purpose: str) -> Iterator[Lake]
 def opened(shown: Basis, purpose: str) -> Iterator[Lake]:
     """Yield the lake that a basis shows, as `open_lake` does."""
     gone = pa.table({"event_id": pa.array(shown.removed, pa.int64())})
-    with duckdb.connect(config={"threads": 2}) as connection:
+    beside = shown.files[0].parent if shown.files else None
+    with engine(beside) as config, duckdb.connect(config=config) as connection:
         connection.register("person", _people(shown.people))
         connection.register("removed", gone)
         connection.execute("CREATE TABLE asked AS SELECT $1 AS purpose", [purpose])
