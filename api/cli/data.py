@@ -22,7 +22,9 @@ SAMPLE = 1_000
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(help="CSV, NDJSON, Parquet or XES, also .gz.")],
+    file: Annotated[
+        Path, typer.Argument(help="CSV, NDJSON, Parquet, XLSX or XES, also .gz or alone in a .zip.")
+    ],
     source: Annotated[str, typer.Option(help="The source it comes from.")],
     kind: Annotated[
         str | None, typer.Option(help="people or events; else told by the columns.")
@@ -36,6 +38,9 @@ def import_(
     ] = None,
     event_column: Annotated[
         str | None, typer.Option(help="The column that says what happened.")
+    ] = None,
+    event_name: Annotated[
+        str | None, typer.Option(help="What happened, where no column says so: Order Completed.")
     ] = None,
     time_column: Annotated[
         str | None, typer.Option(help="The column that says when it happened.")
@@ -63,8 +68,9 @@ def import_(
     Without --consent the data is stored, and may be used for no purpose that rests on consent.
     """
     wanted = _Options(
-        kind, id_column, namespace, event_column, time_column, time_format, date_order
-    )
+        kind, id_column, namespace, event_column, time_column, time_format, date_order,
+        event_name,
+    )  # fmt: skip
     if files.encoding(file) != files.UTF_8:
         err.print(f"not UTF-8: read as {files.encoding(file)}")
     if dry_run:
@@ -133,6 +139,7 @@ class _Options:
     time_column: str | None
     time_format: str | None
     date_order: dates.Order | None
+    event_name: str | None
 
 
 def _messages(file: Path, said: _Options) -> Any:
@@ -146,11 +153,15 @@ def _messages(file: Path, said: _Options) -> Any:
     if not leading:
         return iter(())
     rows = chain(leading, rows)
-    named = (*files.columns(file), *(n for row in leading if isinstance(row, dict) for n in row))
+    named = (
+        *files.columns(file),
+        *(n for row in leading if isinstance(row, dict) for n in row),
+    )
     names = list(dict.fromkeys(named))
     kind = said.kind
     if kind is None:
-        as_events = said.event_column or said.time_column or columns.looks_like_events(names)
+        told = said.event_column or said.event_name or said.time_column
+        as_events = told or columns.looks_like_events(names)
         kind = "events" if as_events else "people"
     if kind == "events":
         return messages.Events(
@@ -165,6 +176,7 @@ def _messages(file: Path, said: _Options) -> Any:
                 namespace=said.namespace,
             ),
             reader=dates.reader(said.time_format, said.date_order),
+            called=said.event_name,
         )
     if kind != "people":
         raise ImportFailed(f"--kind is people or events, not {kind!r}")

@@ -24,14 +24,15 @@ FIELDS: Mapping[str, str] = {
 #: logs of the BPI challenges call it.
 TIME = (
     "timestamp", "originaltimestamp", "occurredat", "timetimestamp", "eventtimetimestamp",
-    "completetimestamp", "eventtimestamp", "eventdatetime", "datetime",
+    "completetimestamp", "eventtimestamp", "eventdatetime", "datetime", "invoicedate",
+    "orderdate", "purchasedate", "transactiondate", "orderpurchasetimestamp",
 )  # fmt: skip
 #: Days, and the hour of these in a column of its own.
 DAY_AND_HOUR = (("eventdate", "eventtime"), ("date", "time"))
 LESS_SURE = ("eventtime", "createdat", "eventdate", "date", "time")
 EVENT = (
     "event", "eventname", "conceptname", "eventconceptname", "activity", "activityname",
-    "eventtype", "action",
+    "activityid", "eventtype", "action",
 )  # fmt: skip
 SEQUENCE = ("sourceseq", "sequencenumber")
 #: Whose it is where the tracking API's own columns are missing, and the namespace of that.

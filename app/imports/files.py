@@ -1,47 +1,93 @@
-"""Reads rows from CSV, NDJSON and Parquet files, one at a time."""
+"""Reads rows from CSV, NDJSON, Parquet and XLSX files, one at a time."""
 
 import codecs
 import csv
 import gzip
+import io
 import json
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO, cast
+from zipfile import BadZipFile, ZipFile
 
 import pyarrow.parquet as pq
 
 from app.errors import ImportFailed
 
-FORMATS = ("csv", "ndjson", "parquet", "xes")
+FORMATS = ("csv", "ndjson", "parquet", "xes", "xlsx")
 UTF_8 = "UTF-8"
 #: What programs of Western Europe wrote before UTF-8; Latin-1 with letters where that has controls.
 WESTERN = "Windows-1252"
 _SEPARATORS = ",;\t|"
 _BLOCK = 1 << 20
+#: What a file of bytes that are not those of its encoding, or of a packer, raises.
+_TORN = (UnicodeDecodeError, EOFError, gzip.BadGzipFile, BadZipFile, zlib.error)
 
 
 def format_of(path: Path) -> str:
-    """Return the format of a file by its name; `.gz` may follow. Raises ImportFailed."""
-    suffixes = [s.lower().lstrip(".") for s in path.suffixes if s.lower() != ".gz"]
+    """Return the format of a file by its name; `.gz` may follow, or it may be alone in a `.zip`.
+
+    Raises ImportFailed.
+    """
+    inside = Path(member(path)) if path.suffix.lower() == ".zip" else path
+    suffixes = [s.lower().lstrip(".") for s in inside.suffixes if s.lower() != ".gz"]
     name = {"jsonl": "ndjson", "json": "ndjson", "tsv": "csv"}.get(
         suffixes[-1] if suffixes else "", suffixes[-1] if suffixes else ""
     )
     if name not in FORMATS:
-        raise ImportFailed(f"{path.name}: the name must end in one of .{', .'.join(FORMATS)}")
+        raise ImportFailed(f"{inside.name}: the name must end in one of .{', .'.join(FORMATS)}")
+    if name in ("parquet", "xlsx") and inside != path:
+        raise ImportFailed(f"{path.name}: unpack it; {name} is not read from an archive")
     return name
 
 
-def rows(path: Path) -> Iterator[Any]:
-    """Yield the rows of a CSV, NDJSON or Parquet file; empty values are left out.
+def member(path: Path) -> str:
+    """Return the name of the only file in an archive; raises ImportFailed."""
+    if not path.is_file():
+        raise ImportFailed(f"{path}: no such file")
+    try:
+        with ZipFile(path) as archive:
+            names = [n for n in archive.namelist() if not n.endswith("/") and "__MACOSX" not in n]
+    except BadZipFile as error:
+        raise ImportFailed(f"{path.name}: not readable as ZIP: {error}") from error
+    if len(names) != 1:
+        raise ImportFailed(f"{path.name}: has {len(names)} files; import one of them")
+    return names[0]
 
-    A line of NDJSON that is not an object is yielded as it is, to be rejected alone. Raises
-    ImportFailed for a file that is not what its name says.
+
+@contextmanager
+def plain(path: Path) -> Iterator[BinaryIO]:
+    """Yield the bytes of a file that may be packed. Raises ImportFailed for a locked archive."""
+    if path.suffix.lower() == ".zip":
+        name = member(path)
+        with ZipFile(path) as archive:
+            try:
+                opened: Any = archive.open(name)
+            except (RuntimeError, NotImplementedError) as error:
+                raise ImportFailed(f"{path.name}: {error}") from error
+            with opened as stream:
+                packed = name.lower().endswith(".gz")
+                yield cast("BinaryIO", gzip.GzipFile(fileobj=stream) if packed else stream)
+        return
+    opener: Any = gzip.open if path.suffix.lower() == ".gz" else open
+    with opener(path, "rb") as stream:
+        yield stream
+
+
+def rows(path: Path) -> Iterator[Any]:
+    """Yield the rows of a CSV, NDJSON, Parquet or XLSX file; empty values are left out.
+
+    Of a workbook those of its first sheet. A line of NDJSON that is not an object is yielded as it
+    is, to be rejected alone. Raises ImportFailed for a file that is not what its name says.
     """
     readers: dict[str, Callable[[Path], Iterator[Any]]] = {
         "csv": _csv,
         "ndjson": _ndjson,
         "parquet": _parquet,
+        "xlsx": _xlsx,
     }
     kind = format_of(path)
     if kind not in readers:
@@ -54,12 +100,12 @@ def rows(path: Path) -> Iterator[Any]:
                 yield {k: v for k, v in row.items() if k and v is not None and v != ""}
             else:
                 yield row
-    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except _TORN as error:
         raise ImportFailed(f"{path.name}: not readable as UTF-8 {kind}: {error}") from error
 
 
 def columns(path: Path) -> list[str]:
-    """Return the columns that a CSV or Parquet file names before its rows; NDJSON names none.
+    """Return the columns that a file of a table names before its rows; NDJSON names none.
 
     Raises ImportFailed like `rows`.
     """
@@ -69,13 +115,15 @@ def columns(path: Path) -> list[str]:
             return list(pq.read_schema(path).names)
         except (OSError, ValueError) as error:
             raise ImportFailed(f"{path.name}: not readable as Parquet: {error}") from error
+    if kind == "xlsx":
+        return list(next(_xlsx(path), {}))
     if kind != "csv":
         return []
     try:
         with _text(path) as handle:
             return [name for name in _table(handle).fieldnames or () if name]
-    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error, csv.Error) as error:
-        raise ImportFailed(f"{path.name}: not readable as UTF-8 csv: {error}") from error
+    except (*_TORN, csv.Error) as error:
+        raise ImportFailed(f"{path.name}: not readable as UTF-8 {kind}: {error}") from error
 
 
 def encoding(path: Path) -> str:
@@ -88,7 +136,7 @@ def encoding(path: Path) -> str:
         return UTF_8
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     right = wrong = 0
-    with _open(path)(path, "rb") as handle:
+    with plain(path) as handle:
         while block := handle.read(_BLOCK):
             if not (told := decoder.decode(block)).isascii():
                 replaced = told.count("\ufffd")
@@ -97,16 +145,13 @@ def encoding(path: Path) -> str:
     return WESTERN if wrong > right else UTF_8
 
 
-def _open(path: Path) -> Any:
-    return gzip.open if path.suffix.lower() == ".gz" else open
-
-
-def _text(path: Path) -> TextIO:
+@contextmanager
+def _text(path: Path) -> Iterator[TextIO]:
     western = encoding(path) == WESTERN
     # Of Windows-1252 five bytes are no character: they are read as what no name is made of.
     how = ("cp1252", "replace") if western else ("utf-8-sig", "strict")
-    handle: TextIO = _open(path)(path, "rt", encoding=how[0], errors=how[1], newline="")
-    return handle
+    with plain(path) as stream:
+        yield io.TextIOWrapper(stream, encoding=how[0], errors=how[1], newline="")
 
 
 def _csv(path: Path) -> Iterator[dict[str, Any]]:
@@ -118,10 +163,9 @@ def _csv(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _table(handle: TextIO) -> "csv.DictReader[str]":
-    sample = handle.read(65_536)
-    handle.seek(0)
-    separator = max(_SEPARATORS, key=sample.split("\n", 1)[0].count)
-    return csv.DictReader(handle, delimiter=separator)
+    first = handle.readline(65_536)
+    separator = max(_SEPARATORS, key=first.count)
+    return csv.DictReader(chain([first], handle) if first else handle, delimiter=separator)
 
 
 def _ndjson(path: Path) -> Iterator[Any]:
@@ -133,6 +177,22 @@ def _ndjson(path: Path) -> Iterator[Any]:
                 yield json.loads(line)
             except (ValueError, RecursionError):
                 yield line
+
+
+def _xlsx(path: Path) -> Iterator[dict[str, Any]]:
+    import openpyxl  # noqa: PLC0415  # it loads NumPy, which few imports need
+
+    try:
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise ImportFailed(f"{path.name}: not readable as XLSX: {error}") from error
+    try:
+        lines = book.worksheets[0].iter_rows(values_only=True)
+        names = ["" if name is None else str(name) for name in next(lines, ())]
+        for line in lines:
+            yield dict(zip(names, line, strict=False))
+    finally:
+        book.close()
 
 
 def _parquet(path: Path) -> Iterator[dict[str, Any]]:

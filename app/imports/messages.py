@@ -11,6 +11,7 @@ from typing import Any
 
 from app.imports.columns import Columns, property_of, understand
 from app.imports.dates import Reader, reader
+from app.imports.files import plain
 from app.imports.xes import XesEvent, XesFault, read_log
 
 #: Columns that name the record of a people file, the first one found.
@@ -98,8 +99,8 @@ class Events:
     Columns mean what `columns.understand` says of them. When it happened is said by the row or not
     at all: a time that is missing or cannot be read makes it Faulty, since the time of the import
     would be a wrong one. A row without a message id gets one of the file's name, its number and
-    its content, and its number for its place among those of the same time. `seen` are all columns
-    met so far.
+    its content, and its number for its place among those of the same time. `called` is what
+    happened where no column says so. `seen` are all columns met so far.
     """
 
     rows: Iterable[Any]
@@ -107,6 +108,7 @@ class Events:
     names: Iterable[str] = ()
     understood: Callable[[Collection[str]], Columns] = understand
     reader: Reader = field(default_factory=reader)
+    called: str | None = None
     seen: dict[str, None] = field(init=False)
     columns: Columns = field(init=False)
 
@@ -143,6 +145,8 @@ class Events:
                 else:
                     message[as_] = _object(value) if as_ in OBJECTS else value
         message.setdefault("type", "track")
+        if self.called is not None and message["type"] == "track":
+            message.setdefault("event", self.called)
         place = "traits" if message["type"] in ("identify", "group") else "properties"
         given = message.get(place)
         message[place] = {**properties, **(given if isinstance(given, dict) else {})}
@@ -189,10 +193,14 @@ class Events:
 
 
 def _told(value: Any) -> str:
-    """Return an identifier as text: a case 7 that a Parquet file holds as 7.0 is 7."""
+    """Return an identifier as text: a case 7 that a file holds as 7.0 is 7.
+
+    So a Parquet file does, and a CSV file of a column of numbers of which some were missing.
+    """
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return str(value)
+    said = str(value)
+    return said.removesuffix(".0") if said.removesuffix(".0").isdecimal() else said
 
 
 def _pointer(column: str) -> str:
@@ -212,7 +220,7 @@ def journeys(path: Path, *, namespace: str) -> Iterator[Any]:
     traces: Counter[str] = Counter()
     met = 0
     alike: Counter[str] = Counter()
-    for event in read_log(path):
+    for event in _log(path):
         if event.position == 0:
             alike.clear()
             met += 1
@@ -235,6 +243,14 @@ def journeys(path: Path, *, namespace: str) -> Iterator[Any]:
             "properties": properties,
             **_of_case(namespace, event.case_id),
         }
+
+
+def _log(path: Path) -> Iterator[XesEvent | XesFault]:
+    if path.suffix.lower() != ".zip":
+        yield from read_log(path)
+        return
+    with plain(path) as stream:
+        yield from read_log(stream)
 
 
 def _of_case(namespace: str, case: str) -> dict[str, Any]:
