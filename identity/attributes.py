@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from identity import columns
 from identity.birth_dates import birth_date
+from identity.garbage import counts, nobodys_mailbox, nobodys_number
 from identity.letters import digits, words
 
 FIELDS: tuple[str, ...] = (
@@ -35,10 +36,6 @@ _PLACEHOLDERS = frozenset(
         "firstname", "lastname",
     )
 )  # fmt: skip
-_PLACEHOLDER_USERS = frozenset(
-    "test none noreply no-reply donotreply na unknown noemail nomail null".split()
-)
-_COUNTING = "01234567890123456789 98765432109876543210"
 _STREET_TYPES = {
     "street": "st", "str": "st", "road": "rd", "avenue": "ave", "av": "ave", "drive": "dr",
     "place": "pl", "lane": "ln", "court": "ct", "crescent": "cres", "cr": "cres", "close": "cl",
@@ -161,19 +158,20 @@ def _postcode(text: str) -> str:
 
 
 def _is_filler(code: str) -> bool:
-    return len(set(code)) < 2 or (len(code) > 4 and code in _COUNTING)
+    return len(set(code)) < 2 or counts(code)
 
 
 def _phone(text: str) -> str:
     number = re.sub(r"[^0-9]", "", re.sub(r"\(0\)", "", digits(text))).removeprefix("00")
-    return "" if not 6 <= len(number) <= 15 or _is_filler(number) else number
+    filler = _is_filler(number) or nobodys_number(number)
+    return "" if filler or not 6 <= len(number) <= 15 else number
 
 
 def _email(text: str) -> str:
     _, named, address = text.partition("<")  # Ada Lovelace <ada@example.org>
     written = address.removesuffix(">") if named else text
     match = _EMAIL.fullmatch(written.lower().removeprefix("mailto:").strip())
-    if match is None or match[1] in _PLACEHOLDER_USERS:
+    if match is None or match[1] == "na" or nobodys_mailbox(match[1].partition("+")[0], match[2]):
         return ""
     return match[0]
 

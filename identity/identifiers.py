@@ -8,6 +8,7 @@ from functools import lru_cache
 import phonenumbers
 
 from identity.errors import IdentifierInvalid
+from identity.garbage import nobodys, nobodys_number
 from identity.letters import digits as ascii_digits
 from identity.mailboxes import mailbox
 
@@ -35,17 +36,6 @@ class Namespace:
     last_owner: bool = False
 
 
-#: Values that many systems send when they have nothing to say. Compared case-folded.
-JUNK = frozenset(
-    {
-        "", "null", "none", "undefined", "nan", "n/a", "na", "nil", "unknown", "anonymous",
-        "guest", "invalid", "test", "user", "[object object]", "true", "false", "-", "-1",
-        "default", "string",
-        "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff",
-    }
-)  # fmt: skip
-#: Only zeros and separators ("0", "000-000"), or one digit over and over ("1111111").
-JUNK_PATTERN = re.compile(r"^[0\-\s]*$|^(\d)\1{5,}$")
 #: Namespaces of cases of a log: their values name rows that somebody has, and no system sends one
 #: for want of another. Event logs have cases called NA and 0. Its end says that a namespace is one.
 CASE = "case_id"
@@ -112,7 +102,7 @@ def normalise(name: str, value: object) -> str | None:
         return None
     if not text or length > LONGEST or "\x00" in text:
         return None
-    if (text.casefold() in JUNK or JUNK_PATTERN.match(text)) and not names_cases(name):
+    if not names_cases(name) and nobodys(text):
         return None
     if name == "email":
         whole = mailbox(text)
@@ -131,9 +121,10 @@ def names_cases(name: str) -> bool:
 _region: list[str] = []
 
 
-#: Of which rules the canonical forms are: whoever changes `mailbox` or `_number` so that a stored
-#: value would be spelled otherwise raises it, and workers link old spellings with new ones.
-SPELLING = 4
+#: Of which rules the canonical forms are: whoever changes `mailbox`, `_number` or what is garbage
+#: so that a stored value would be spelled otherwise, or be none, raises it, and workers link old
+#: spellings with new ones.
+SPELLING = 5
 #: The namespaces whose canonical form has changed, or hangs on a setting.
 SPELLED = ("email", "phone")
 
@@ -165,14 +156,14 @@ def _number(text: str) -> str | None:
     international = text.startswith("+") or digits.startswith("00")
     if international:
         digits = digits.lstrip("0")
-    if len(digits) < 7 or JUNK_PATTERN.match(digits):
+    if len(digits) < 7 or nobodys_number(digits):
         return None
     if international:
         return _e164("+" + digits, None) or "+" + digits
     found = _e164(digits, _region[0], in_use=True) if _region else None
     if found is None and len(digits) >= 11 and digits[0] != "0":
         found = _e164("+" + digits, None, in_use=True)
-    return found or digits
+    return None if found and nobodys_number(found[1:]) else found or digits
 
 
 #: What follows is dialled after somebody answered.

@@ -6,13 +6,8 @@ from urllib.parse import unquote
 
 import idna
 
-#: Addresses that systems send when they have none.
-JUNK = frozenset(
-    {
-        "test@test.com", "test@example.com", "a@a.com", "none@none.com", "noemail@noemail.com",
-        "no@email.com", "email@example.com", "noreply@example.com", "unknown@unknown.com",
-    }
-)  # fmt: skip
+from identity.garbage import nobodys_mailbox
+
 #: Providers that deliver `a.b@` and `ab@` to one mailbox [Google, "Dots don't matter in Gmail"].
 DOTLESS = frozenset({"gmail.com", "googlemail.com"})
 #: How headers (RFC 5322, 3.4) and links (RFC 6068) write an address.
@@ -42,13 +37,12 @@ def mailbox(address: str) -> str | None:
     local, at, domain = _bare(address).rpartition("@")
     domain = _domain(domain)
     local = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", local).casefold())
-    if not at or not local or not domain or "@" in local or f"{local}@{domain}" in JUNK:
+    if not at or not local or not domain or "@" in local:
         return None
     name = local.partition("+")[0].strip() or local
     if domain in DOTLESS:
         name, domain = name.replace(".", "") or name, "gmail.com"
-    whole = f"{name}@{domain}"
-    return None if whole in JUNK else whole
+    return None if nobodys_mailbox(name, domain) else f"{name}@{domain}"
 
 
 def _bare(text: str) -> str:

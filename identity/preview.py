@@ -141,8 +141,6 @@ def reviews_from(session: Session, threshold: float) -> tuple[int, int]:
 
 def _blocked(session: Session, setting: Setting) -> frozenset[int]:
     name = setting.rules.name
-    if not setting.blocked and not setting.blocked_patterns:
-        return frozenset()
     values = {
         "namespace": name,
         "blocked": sorted({blocked_form(name, value) for value in setting.blocked}),

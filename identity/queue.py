@@ -16,7 +16,7 @@ from identity.tables import Link, Postponement
 #: What is asked about: a pair in doubt, or a link that a guard holds.
 PAIR, HELD = "pair", "held"
 #: Guards that hang on whole people; what others hold is not to be decided pair by pair.
-GUARDS = ("conflict", "limit", "size")
+GUARDS = ("conflict", "limit", "size", "bridge")
 #: How often links that such guards held were right, before anybody decided here, and how many
 #: decisions that weighs: 20 to 50 % on the CDP graph (research/identity.md 4).
 HELD_SHARE, HELD_WEIGHT = 0.35, 20.0

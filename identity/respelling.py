@@ -22,6 +22,8 @@ def rules() -> str:
 def respell(session: Session, within: tuple[int, int]) -> list[int]:
     """Link values with how they are spelled now, and return both; `within` are bounds of ids.
 
+    And note which of any namespace are garbage by the rules of now: they identify nobody any more.
+
     Consent records, held events and requests name people by the value of their time, so no value
     is rewritten: the new spelling is an identifier beside the old one. The caller has both looked
     at, and has what was said by one spelling count for the others. Safe to repeat.
@@ -29,17 +31,19 @@ def respell(session: Session, within: tuple[int, int]) -> list[int]:
     lock(session)
     query = sa.select(
         Identifier.id, Identifier.namespace, Identifier.value, Identifier.first_seen_at
-    ).where(
-        Identifier.namespace.in_(SPELLED), Identifier.id > within[0], Identifier.id <= within[1]
-    )
+    ).where(Identifier.id > within[0], Identifier.id <= within[1])
     rows = session.execute(query.order_by(Identifier.id)).all()
+    spelled = {row.id: normalise(row.namespace, row.value) for row in rows}
+    garbage = graph.literal([spelled[row.id] is None for row in rows])
+    values = {"ids": graph.literal([row.id for row in rows]), "garbage": garbage}
+    news = set(session.scalars(graph.statement("set_garbage"), values))
     wanted = {
         row.id: (row.namespace, now)
         for row in rows
-        if (now := normalise(row.namespace, row.value)) is not None and now != row.value
+        if row.namespace in SPELLED and (now := spelled[row.id]) is not None and now != row.value
     }
     if not wanted:
-        return []
+        return sorted(news)
     made = graph.identify(session, wanted.values())
     old = {i: made[key] for i, key in wanted.items()}
     session.execute(
@@ -49,7 +53,7 @@ def respell(session: Session, within: tuple[int, int]) -> list[int]:
     since = {row.id: row.first_seen_at for row in rows}
     links = [graph.Evidence(i, now, "event", RULE, since[i]) for i, now in old.items()]
     graph.observe(session, links)
-    return sorted({*old, *old.values()})
+    return sorted({*news, *old, *old.values()})
 
 
 def spellings(session: Session, ids: Collection[int]) -> dict[int, list[tuple[int, str, str]]]:

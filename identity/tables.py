@@ -47,6 +47,7 @@ class Identifier(Base):
     closed: Mapped[str | None]
     spelling_of: Mapped[int | None]
     settled: Mapped[bool] = mapped_column(server_default=sa.text("false"))
+    garbage: Mapped[bool] = mapped_column(server_default=sa.text("false"))
     link_consent: Mapped[str] = mapped_column(server_default=sa.text("'unknown'"))
     restricted: Mapped[bool] = mapped_column(server_default=sa.text("false"))
     first_seen_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
@@ -55,6 +56,7 @@ class Identifier(Base):
         sa.UniqueConstraint("namespace", "value", postgresql_include=["id"]),
         sa.Index("identifier_person", "person_id"),
         sa.Index("identifier_restricted", "person_id", postgresql_where=sa.text("restricted")),
+        sa.Index("identifier_garbage", "namespace", postgresql_where=sa.text("garbage")),
         sa.Index(
             "identifier_spelling",
             "spelling_of",

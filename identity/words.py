@@ -73,6 +73,8 @@ GUARDS: dict[str, tuple[str, str]] = {
               "une personne aurait plus de valeurs d'un espace de noms qu'il n'est permis"),
     "size": ("the person would have too many identifiers to be one",
              "la personne aurait trop d'identifiants pour être une seule"),
+    "bridge": ("nothing but this one link, or one value that both share, joins two big groups",
+               "rien que ce seul lien, ou une seule valeur partagée, ne joint deux grands groupes"),
     "conflict": ("their records bear other first names and no equal birth date",
                  "leurs fiches portent d'autres prénoms et aucune date de naissance commune"),
     "cannot_link": ("somebody decided that they are two", "quelqu'un a décidé qu'ils sont deux"),

@@ -20,7 +20,7 @@ WITH reaches AS MATERIALIZED (
   SELECT i.reach_id, i.group_id, i.person_id, i.settled, i.id, i.namespace, i.link_consent,
          r.fields ->> 'first_name' AS first_name, r.fields ->> 'last_name' AS last_name,
          r.fields ->> 'birth_date' AS birth_date,
-         CASE WHEN s.name IS NULL THEN false
+         i.garbage OR CASE WHEN s.name IS NULL THEN false
               ELSE lower(i.value) = ANY(s.blocked) OR EXISTS (
                 SELECT FROM unnest(s.blocked_patterns) p WHERE i.value ~ p) END AS blocked,
          i.closed, i.spelling_of IS NOT NULL AS old,

@@ -28,7 +28,7 @@ WITH guards AS (
   FROM identity.link l
   LEFT JOIN guards g ON g.guard = split_part(l.held, ':', 1)
   WHERE l.held IS NOT NULL AND l.revoked_at IS NULL
-    AND split_part(l.held, ':', 1) IN ('conflict', 'limit', 'size')
+    AND split_part(l.held, ':', 1) IN ('conflict', 'limit', 'size', 'bridge')
 ), people AS (
   SELECT w.*, least(a.person_id, b.person_id) AS one, greatest(a.person_id, b.person_id) AS other
   FROM waiting w

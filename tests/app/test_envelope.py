@@ -20,7 +20,7 @@ from app.events.envelope import (
     read,
 )
 from app.events.message import with_address
-from identity.identifiers import JUNK
+from identity.garbage import WORDS
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -130,7 +130,7 @@ def test_the_end_of_the_calendar_is_a_time_like_any_other() -> None:
     assert late.occurred_at.year == 9999
 
 
-@pytest.mark.parametrize("nobody", [None, "", *sorted(JUNK)[:8], [], {}, False])
+@pytest.mark.parametrize("nobody", [None, "", *sorted(WORDS)[:8], [], {}, False])
 def test_an_event_of_nobody_is_refused(nobody: Any) -> None:
     assert rejection(userId=nobody).code == "no_user_anon_id"
     assert event(userId=nobody, anonymousId="a-1").identifiers == (("anonymous_id", "a-1"),)

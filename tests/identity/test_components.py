@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from identity.components import CERTAIN, LARGEST, People, resolve
+from identity.components import BIG, CERTAIN, LARGEST, People, resolve
 from identity.guards import Edge, Node
 from identity.identifiers import namespace
 
@@ -213,6 +213,16 @@ def test_a_family_device_does_not_join_the_family() -> None:
     assert set(people.held.values()) == {"shared"}
 
 
+def test_what_is_nobodys_is_not_made_somebodys_by_a_match() -> None:
+    """What an address of two logins says of itself is said by whoever of the family used it."""
+    family = nodes(node(1, "user_id"), node(2, "user_id"), node(3, "email"), node(4, "crm_id"))
+    links = [Edge(0, 1, 3, "event"), Edge(1, 2, 3, "event")]
+    links += [Edge(2, 3, 4, "match", probability=0.999)]
+    people = resolve(family, links)
+    assert sides(people.person) == [[1], [2], [3], [4]]
+    assert people.held == {0: "shared", 1: "shared", 2: "shared"}
+
+
 def test_a_device_of_two_logins_that_somebody_decided_to_be_one_is_that_persons() -> None:
     family = nodes(node(1, "user_id"), node(2, "user_id"), node(3), node(4, "email"), node(5))
     links = [Edge(0, 1, 2, "manual")]
@@ -253,6 +263,46 @@ def test_nobody_has_more_identifiers_than_a_person_can_have() -> None:
     people = resolve(found, [Edge(i, i, i + 1, "event") for i in range(1, LARGEST + 10)])
     assert max(len(members) for members in sides(people.person)) == LARGEST
     assert set(people.held.values()) == {"size"}
+
+
+def groups(size: int, space: str, *more: str) -> tuple[dict[int, Node], list[Edge]]:
+    """Two groups that hang together by links of a namespace, and further identifiers of nobody."""
+    found = nodes(*(node(i, space) for i in range(1, 2 * size + 1)),
+                  *(node(2 * size + n, name) for n, name in enumerate(more, 1)))  # fmt: skip
+    first, second = range(1, size), range(size + 1, 2 * size)
+    return found, [Edge(i, i, i + 1, "event") for i in (*first, *second)]
+
+
+@pytest.mark.parametrize("shared", ["phone", "email", "device_id"])
+def test_one_weak_link_does_not_join_two_big_groups(shared: str) -> None:
+    found, knit = groups(BIG, "crm_id", shared, "email")
+    phone, other = 2 * BIG + 1, 2 * BIG + 2
+    one = Edge(100, 1, phone, "event", 1.0)
+    links = [*knit, one, Edge(101, BIG + 1, phone, "event", 2.0)]
+    assert resolve(found, links).held == {101: "bridge"}
+    links += [Edge(102, BIG + 2, phone, "event", 3.0)]  # the same value again
+    assert resolve(found, links).held == {101: "bridge", 102: "bridge"}
+    links += [Edge(103, 2, other, "event", 4.0), Edge(104, BIG + 3, other, "event", 5.0)]
+    people = resolve(found, links)
+    assert (sides(people.person), people.held) == ([sorted(found)], {})
+
+
+def test_what_joins_small_groups_logins_or_is_certain_is_no_bridge() -> None:
+    found, knit = groups(BIG - 1, "crm_id", "phone")
+    ends = [Edge(100, 1, 2 * BIG - 1, "event"), Edge(101, BIG, 2 * BIG - 1, "event")]
+    assert not resolve(found, [*knit, *ends]).held
+    found, knit = groups(12, "device_id", "email")  # devices and cookies make no group big
+    assert not resolve(found, [*knit, Edge(100, 1, 25, "event"), Edge(101, 13, 25, "event")]).held
+    found, knit = groups(BIG, "crm_id", "user_id")
+    login = 2 * BIG + 1
+    ends = [Edge(100, 1, login, "event"), Edge(101, BIG + 1, login, "event")]
+    assert not resolve(found, [*knit, *ends]).held
+    found, knit = groups(BIG, "crm_id")
+    for probability, held in ((0.97, {100: "bridge"}), (0.995, {})):
+        match = Edge(100, 1, BIG + 1, "match", probability=probability)
+        assert resolve(found, [*knit, match]).held == held
+    matches = [Edge(100 + n, 1 + n, BIG + 1 + n, "match", probability=0.97) for n in range(2)]
+    assert not resolve(found, [*knit, *matches]).held
 
 
 @pytest.mark.parametrize(

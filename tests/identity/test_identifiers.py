@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from identity.errors import IdentifierInvalid
 from identity.identifiers import (
-    JUNK,
     LONGEST,
     NAMESPACE_NAME,
     NAMESPACES,
@@ -43,14 +42,6 @@ def test_normalising_never_fails_and_is_done_once(name: str, value: Any) -> None
         assert len(normal.encode()) <= LONGEST
         assert "\x00" not in normal
         assert normalise(name, normal) == normal
-
-
-@pytest.mark.parametrize(
-    "junk", [*sorted(JUNK), "  Undefined ", "000-000", "1111111", "NULL", "\t"]
-)
-@pytest.mark.parametrize("name", sorted(NAMESPACES))
-def test_what_systems_send_when_they_know_nothing_identifies_nobody(name: str, junk: str) -> None:
-    assert normalise(name, junk) is None
 
 
 @pytest.mark.parametrize("value", ["NA", "0", "test", "1111111", "-"])
@@ -101,7 +92,7 @@ def test_only_text_and_numbers_are_values(value: Any) -> None:
         ("phone", "0033142685300", "+33142685300"),
         ("phone", "33142685300", "+33142685300"),
         ("phone", "＋33 １４２ 68 53 00", "+33142685300"),
-        ("phone", "+٩٦٦ ٥٠ ١٢٣ ٤٥٦٧", "+966501234567"),
+        ("phone", "+٩٦٦ ٥٠ ١٢٣ ٧٥٦٤", "+966501237564"),
         ("phone", "01 42 68 53 00", "0142685300"),
         ("phone", "+99 1234567", "+991234567"),
         ("phone", "12345", None),
