@@ -94,7 +94,7 @@ def step(session: Session, *, limit: int = BATCH) -> Step:
             )
             for segments_asked, people_asked in concerns.portions(listed, asks, news):
                 advance(session, segments_asked, people_asked, moved, now=now)
-        outbox.follow(session, affected | {persons[i] for i in changed}, now=now)
+        outbox.follow(session, affected, now=now, changed={persons[i] for i in changed})
         if followed:
             due.mark(session, set(persons.values()) | moved.people, now=now)
         if events:

@@ -298,3 +298,52 @@ def test_whom_newer_rules_of_the_catalogue_concern_is_looked_at_again(empty: sa.
         ids["user_id", "covered"]: {"care": "stale_notice"},
         ids["user_id", "objected"]: {"all": "objection_marketing"},
     }
+
+
+def test_what_webhooks_were_told_before_is_held_and_put_right(empty: sa.Engine) -> None:
+    """Ada was told of with a device that is somebody else's since; Bob has left, Eve never was."""
+    schema.migrate(empty, "0064")
+    with Session(empty) as session, session.begin():
+        names = [("user_id", name) for name in ("ada", "bob", "eve", "zoe")]
+        ids = graph.identify(session, [*names, ("anonymous_id", "dev")])
+        session.execute(
+            sa.text(
+                "INSERT INTO app.destination (id, name, kind, url, secret, purpose, segments,"
+                " enabled) OVERRIDING SYSTEM VALUE"
+                " VALUES (1, 'w', 'webhook', 'http://w', '', 'p', '{}', true)"
+            )
+        )
+        told = (("ada", "entered", True), ("ada", "exited", False), ("bob", "entered", True),
+                ("bob", "exited", True), ("eve", "entered", False),
+                ("zoe", "entered", True))  # fmt: skip
+        for name, kind, sent in told:
+            session.execute(
+                sa.text(
+                    "INSERT INTO app.delivery (destination_id, message_id, person_id, profile_id,"
+                    " type, payload, state, sent, due_at, created_at)"
+                    " SELECT 1, gen_random_uuid(), i, profile_id, :type, '{\"segment\": \"s\"}',"
+                    " :state, :sent, now(), now() FROM identity.current_person"
+                    " JOIN unnest(ARRAY[CAST(:id AS bigint)]) i ON i = identifier_id"
+                ),
+                {"type": f"segment.{kind}", "state": "delivered" if sent else "waiting",
+                 "sent": sent, "id": ids["user_id", name]},
+            )  # fmt: skip
+        for name, others in (("ada", [ids["anonymous_id", "dev"]]), ("zoe", [])):
+            session.execute(
+                sa.text(
+                    "INSERT INTO app.disclosure (destination_id, purpose, identifier_ids, leaf,"
+                    " decided_at) SELECT 1, 'p', CAST(:all AS bigint[]),"
+                    " json_build_object('profile', profile_id), now()"
+                    " FROM identity.current_person WHERE identifier_id = :id"
+                ),
+                {"all": [ids["user_id", name], *others], "id": ids["user_id", name]},
+            )
+    schema.migrate(empty, "0065")
+    with empty.connect() as connection:
+        held = connection.execute(sa.text("SELECT person_id, segments FROM app.held_record"))
+        looks = connection.execute(
+            sa.text("SELECT person_id, state FROM app.delivery WHERE type = 'profile.updated'")
+        )
+        ada, zoe = ids["user_id", "ada"], ids["user_id", "zoe"]
+        assert dict(held.tuples().all()) == {ada: ["s"], zoe: ["s"]}
+        assert dict(looks.tuples().all()) == {ada: "waiting"}

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -41,6 +41,8 @@ class Job:
     then: Held | None
     #: Why the message failed although what is sent puts the receiver right.
     failed: str | None = None
+    #: Of what is sent.
+    told: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +105,6 @@ class Deciding:
         mine = [row for row in rows if row.person_id not in early]
         ended = [Ended(row, "again") for row in rows if row.person_id in early]
         before = held.of(self._session, self._destination.id, {r.profile_id for r in mine})
-        if not self._kind.holds_records:
-            before = {}
         allowed, sent = self._allowed(mine, before)
         jobs = []
         for row in mine:
@@ -113,13 +113,43 @@ class Deciding:
                 ended.append(found)
             else:
                 jobs.append(found)
+        jobs = [self._named(job) for job in jobs]
         self._note(jobs, sent, members)
-        for job in jobs:
-            if job.then is not None and job.record.remote is None and job.record.intent == "hold":
-                first = Held(self._kind.known_by(self._setup, job.record), frozenset(), None, False)
-                held.begin(self._session, self._destination.id, job.row, first, at=self._now)
+        self._begin(jobs)
         # What is taken back first: another person's record may take its place.
         return sorted(jobs, key=lambda job: job.record.intent == "hold"), ended
+
+    def _named(self, job: Job) -> Job:
+        """Give what says something else than was sent under its id before an id of its own.
+
+        An answer may have been lost: who drops what it has seen would drop what is so now. Somebody
+        waits for the rest by their ids: what they say is said once more with the next look.
+        """
+        said = job.record
+        if said.intent == "hold" and said.remote is None:
+            said = replace(said, remote=self._kind.known_by(self._setup, said))
+        job = replace(job, told=mapping.told(said))
+        if job.row.told is None or job.row.told == job.told:
+            return job
+        if job.row.type in (ENTERED, EXITED, UPDATED):
+            return replace(job, record=replace(job.record, message_id=str(uuid4())))
+        return replace(job, then=job.then and replace(job.then, digest=None))
+
+    def _begin(self, jobs: Iterable[Job]) -> None:
+        """Note what receivers may hold from now on: an answer may be lost, or we with it.
+
+        What is sent next is compared with nothing until an answer says what has arrived.
+        """
+        telling = [job for job in jobs if job.then is not None]
+        held.unsure(self._session, self._destination.id, [job.row.profile_id for job in telling])
+        for job in telling:
+            if job.then is None or job.record.intent != "hold" or job.record.remote is not None:
+                continue
+            # Nothing says who is in at a receiver that keeps a record, but that it has taken it.
+            inside = frozenset() if self._kind.holds_records else job.then.segments
+            known_by = self._kind.known_by(self._setup, job.record)
+            first = Held(known_by, inside, None, False)
+            held.begin(self._session, self._destination.id, job.row, first, at=self._now)
 
     def preview(self, persons: Collection[int], segment: str) -> tuple[list[Record], list[str]]:
         """Return what these members would be sent, and what is wrong with those who would not.
@@ -158,12 +188,12 @@ class Deciding:
             reasons = why.get(row.person_id, {})
             about = [named[i] for i in sorted(reasons)]
             reason = next(iter(reasons.values()), manifest.NOBODY)
-            sent[row.id] = manifest.Sent(row, reason, about)
+            sent[row.id] = manifest.Sent(row, str(row.message_id), reason, about)
         return {row.id for row in asked if row.person_id in allowed}, sent
 
     def _tells(self, row: Any, before: Held | None) -> bool:
         """Say whether somebody has to allow it: all but what takes back, or names nobody."""
-        if row.type == ENTERED:
+        if row.type in (ENTERED, UPDATED):
             return True
         if not self._kind.holds_records or row.type == ERASED:
             return False
@@ -173,22 +203,41 @@ class Deciding:
         self, row: Any, before: Held | None, sent: Mapping[int, manifest.Sent], allowed: bool
     ) -> Job | Ended:
         if not self._kind.holds_records:
-            return self._told(row, sent, allowed)
+            return self._told(row, before, sent, allowed)
         return self._kept(row, before, sent, allowed)
 
-    def _told(self, row: Any, sent: Mapping[int, manifest.Sent], allowed: bool) -> Job | Ended:
-        """Decide for a receiver that is told what happened."""
+    def _told(
+        self, row: Any, before: Held | None, sent: Mapping[int, manifest.Sent], allowed: bool
+    ) -> Job | Ended:
+        """Decide for a receiver that is told what happened, and how it is since then.
+
+        Each message says all of it, so that a copy is right that replaces what it had.
+        """
+        was = before or Held(None, frozenset(), None, False)
+        record = replace(_record(row), intent=INTENTS.get(row.type, "tell"))
         data: dict[str, Any] = {"profile_id": str(row.profile_id), **row.payload}
-        if row.type == UPDATED:
+        if row.type == EXITED:
+            inside = was.segments - {_segment(row)}
+            data["segments"] = sorted(inside)
+            then = replace(was, segments=inside)
+            return Job(row, replace(record, segments=inside, data=data), then)
+        if row.type not in (ENTERED, UPDATED):
+            return Job(row, replace(record, data=data), None)
+        inside = was.segments | ({_segment(row)} if row.type == ENTERED else set())
+        if not inside:
             return Ended(row, "dropped", NOT_HELD)
-        if row.type != ENTERED:
-            intent = INTENTS.get(row.type, "tell")
-            return Job(row, replace(_record(row), intent=intent, data=data), None)
         if not allowed:
+            self._leaves(row, was)
             return Ended(row, "dropped", NOT_ALLOWED)
-        data["identifiers"] = _by_namespace(sent[row.id].identifiers)
-        data |= google.consent_of(self._session, self._destination.purpose, row.person_id)
-        return Job(row, replace(_record(row), data=data, identifiers=data["identifiers"]), None)
+        identifiers = _by_namespace(sent[row.id].identifiers)
+        more = google.consent_of(self._session, self._destination.purpose, row.person_id)
+        made = mapping.digest(more, (), identifiers)
+        if row.type == UPDATED and made == was.digest:
+            held.looked_at(self._session, self._destination.id, row.profile_id, at=self._now)
+            return Ended(row, "dropped", UNCHANGED)
+        data |= {"identifiers": identifiers, "segments": sorted(inside), **more}
+        record = replace(record, intent="hold", segments=inside, data=data, identifiers=identifiers)
+        return Job(row, record, Held(None, inside, made, False))
 
     def _kept(
         self, row: Any, before: Held | None, sent: Mapping[int, manifest.Sent], allowed: bool
@@ -230,14 +279,16 @@ class Deciding:
     def _leaves(self, row: Any, was: Held) -> None:
         """Queue that who refuses the vendor leaves: no segment says so, which asks for consent."""
         vendor = self._destination.tcf_vendor
-        if vendor is None or not was.segments:
+        maybe = {_segment(row)} if row.type == ENTERED and row.sent else set()
+        inside = was.segments | maybe
+        if vendor is None or not inside:
             return
         _, denied = decided(
             self._session, self._destination.purpose, [row.person_id], now=self._now,
             tcf_vendor=vendor,
         )  # fmt: skip
         said = {"reason": f"consent:{denied.get(row.person_id, 'tcf_vendor')}"}
-        for segment in sorted(was.segments):
+        for segment in sorted(inside):
             queue(
                 self._session, self._destination, segment, [(row.person_id, EXITED, said)],
                 self._now,
@@ -294,11 +345,13 @@ class Deciding:
         """Note the sends; what takes back rests on having told before. Of the erased is none."""
         notes = []
         for job in jobs:
+            message = job.record.message_id
             if job.record.intent == "hold":
-                notes.append(sent[job.row.id])
+                notes.append(replace(sent[job.row.id], message=message))
             elif job.row.person_id in members:
                 about = people.identifiers(self._session, members[job.row.person_id])
-                notes.append(manifest.Sent(job.row, manifest.TOLD_BEFORE, about, job.record.intent))
+                before = manifest.TOLD_BEFORE
+                notes.append(manifest.Sent(job.row, message, before, about, job.record.intent))
         manifest.note(self._session, self._destination, notes)
 
 
@@ -307,7 +360,7 @@ class _Imagined:
 
     def __init__(self, person: int, profile: UUID, segment: str, now: datetime) -> None:
         self.id = self.person_id = person
-        self.profile_id, self.created_at = profile, now
+        self.profile_id, self.created_at, self.sent = profile, now, False
         self.type, self.payload, self.message_id = ENTERED, {"segment": segment}, UUID(int=0)
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
@@ -113,9 +114,13 @@ def _decided(
         setup = setup_of(destination, claim.kind)
         deciding = Deciding(session, destination, claim.kind, setup)
         jobs, ended = deciding.decide(claim.rows, concerned)
-        leaving = [job.row.id for job in jobs]  # on record before it does: we may not come back
-        unsent = sa.update(Delivery).where(Delivery.id.in_(leaving), ~Delivery.sent)
-        session.execute(unsent.values(sent=True))
+        leaving = [
+            {"id": job.row.id, "told": job.told.hex(), "message_id": job.record.message_id}
+            for job in jobs
+        ]
+        if leaving:  # on record before it does: we may not come back
+            rows = {"rows": msgspec.json.encode(leaving).decode()}
+            session.execute(statement("app.destinations", "leaving"), rows)
         return setup, jobs, ended
 
 

@@ -103,11 +103,28 @@ def begin(
         person_id=row.person_id,
         remote=seal.seal(known.remote) if known.remote else None,
         remote_hash=_hashed(destination_id, known.remote),
-        segments=[],
+        segments=sorted(known.segments),
         withdrawn=False,
         sent_at=at,
     )
     session.execute(made.on_conflict_do_nothing())
+
+
+def unsure(session: Session, destination_id: int, profiles: Collection[UUID]) -> None:
+    """Note that these are being told something, and that nobody knows yet whether it arrives.
+
+    Or a change that is undone before its answer is here would be no difference to what was sent.
+    """
+    if profiles:
+        session.execute(
+            sa.update(HeldRecord)
+            .where(
+                HeldRecord.destination_id == destination_id,
+                HeldRecord.profile_id.in_(sorted(profiles)),
+                HeldRecord.digest.is_not(None),
+            )
+            .values(digest=None)
+        )
 
 
 def looked_at(session: Session, destination_id: int, profile_id: UUID, *, at: datetime) -> None:
@@ -135,10 +152,16 @@ def forget_what_was_sent(session: Session, destination_id: int) -> None:
     )
 
 
-def told_of(session: Session, persons: Collection[int]) -> Sequence[sa.Row[Any]]:
-    """Return where some of these people are held: destination_id, person_id, profile_id."""
+def told_of(
+    session: Session, persons: Collection[int], changed: Collection[int]
+) -> Sequence[sa.Row[Any]]:
+    """Return where some of these people are held: destination_id, person_id, profile_id.
+
+    Of those who have `changed` in traits alone, where anything is mapped.
+    """
     rows = session.execute(
-        statement("app.destinations", "held_of"), {"people": graph.array(persons)}
+        statement("app.destinations", "held_of"),
+        {"people": graph.array(persons), "changed": graph.array(changed)},
     )
     return rows.all()
 

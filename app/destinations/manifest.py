@@ -45,6 +45,7 @@ class Sent:
     """A decision to send. `identifiers` (id, namespace, value) are whom it is about."""
 
     row: sa.Row[Any]
+    message: str
     reason: str
     identifiers: Sequence[sa.Row[int, str, str]]
     #: What its receiver is to do (`kind.Record`).
@@ -105,7 +106,7 @@ def _row(
     grants = relied.of(ids) if sent.reason == GIVEN else {}
     said = {
         "type": "send",
-        "message": str(row.message_id),
+        "message": sent.message,
         "attempt": str(row.attempts),
         "kind": row.type,
         "intent": sent.intent,

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from app.destinations.kind import FieldType, Kind, Target
+from app.destinations.kind import FieldType, Kind, Record, Target
 from app.errors import DefinitionInvalid
 from app.profiles.conditions import pointed
 
@@ -126,6 +126,14 @@ def fields(
 def digest(values: Mapping[str, Any], segments: Iterable[str], identifiers: Any) -> bytes:
     """Return what is the same for records that say the same."""
     said = [values, sorted(segments), identifiers]
+    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).digest()
+
+
+def told(record: Record) -> bytes:
+    """Return what is the same for records that say the same of the same, under whatever id."""
+    said = [record.type, record.profile_id, record.intent, record.segment, record.reason,
+            sorted(record.segments), record.identifiers, record.fields, record.remote,
+            record.withdrawn, record.agreed_again, record.data]  # fmt: skip
     return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).digest()
 
 

@@ -54,20 +54,27 @@ def enqueue(session: Session, delta: Delta, *, now: datetime) -> None:
         queue(session, destination, delta.segment, rows, now)
 
 
-def follow(session: Session, persons: Collection[int], *, now: datetime) -> None:
-    """Queue whose traits, identifiers or consents may differ, where a record of them is held.
+def follow(
+    session: Session,
+    persons: Collection[int],
+    *,
+    now: datetime,
+    changed: Collection[int] = (),
+) -> None:
+    """Queue who may differ, where a record of them is held: in anything, or (`changed`) in traits.
 
-    What it is, is decided when it is sent; so a message that waits will do. One that somebody is
-    sending just now will not: it was decided before this transaction commits.
+    What it is, is decided when it is sent; so a message that waits will do, if it says all of a
+    person. One that somebody is sending just now will not: it was decided before this transaction
+    commits.
     """
-    held_of = held.told_of(session, persons) if persons else []
+    held_of = held.told_of(session, persons, changed) if persons or changed else []
     if not held_of:
         return
     waiting = sa.select(Delivery.destination_id, Delivery.person_id).where(
         graph.among(Delivery.person_id, {row.person_id for row in held_of}),
         Delivery.state == "waiting",
         Delivery.attempts == 0,
-        Delivery.type != ERASED,
+        Delivery.type.in_([ENTERED, UPDATED]),
     )
     covered = {tuple(row) for row in session.execute(waiting.with_for_update(skip_locked=True))}
     look_again(

@@ -6,6 +6,7 @@ to its destinations (segment.com/docs/engage/audiences, connections/spec/identif
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 from uuid import UUID, uuid5
 
@@ -80,7 +81,9 @@ class Segment(Kind):
         (`rejected`, as our own does) is believed.
         """
         calls = [_calls(setup, record) for record in records]
-        batch = [call for some in calls for call in some]
+        # First: whose name it is may be in the same batch.
+        batch = [_emptied(setup, record) for record in records if _is_anothers(setup, record)]
+        batch += [call for some in calls for call in some]
         header = basic(setup.secrets.write_key, "")
         answer = wire.send(Call("POST", setup.url, {"batch": batch}, header))
         return [
@@ -148,6 +151,27 @@ def _call(setup: Setup, record: Record, kind: str, more: Mapping[str, Any]) -> d
     }
 
 
+def _is_anothers(setup: Setup, record: Record) -> bool:
+    """Say whether a person is there under a name that is not theirs any more.
+
+    As that of one from whom they were parted, who may not even be in a segment.
+    """
+    if record.intent != "hold" or not (record.remote or "").startswith("userId:"):
+        return False
+    known = record.identifiers.get(setup.settings.user_id, ())
+    return record.remote not in {f"userId:{record.profile_id}", *(f"userId:{k}" for k in known)}
+
+
+def _emptied(setup: Setup, record: Record) -> dict[str, Any]:
+    """Return the call that leaves nothing under a name that is another's."""
+    traits = {**dict.fromkeys(record.fields), **dict.fromkeys(setup.segments, False)}
+    name, _, value = str(record.remote).partition(":")
+    call = _call(setup, replace(record, segment=None, identifiers={}), "identify", {})
+    made = str(uuid5(UUID(record.message_id), "emptied"))
+    rest = {k: v for k, v in call.items() if k not in ("userId", "anonymousId")}
+    return {**rest, name: value, "messageId": made, "traits": traits}
+
+
 def _named(setup: Setup, record: Record) -> tuple[str, str]:
     """Return `userId` or `anonymousId` and its value: the one it was first sent under."""
     name, _, value = _who(setup, record).partition(":")
@@ -155,7 +179,7 @@ def _named(setup: Setup, record: Record) -> tuple[str, str]:
 
 
 def _who(setup: Setup, record: Record) -> str:
-    if record.remote:
+    if record.remote and not _is_anothers(setup, record):
         return record.remote
     if setup.settings.user_id == "profile_id":
         return f"userId:{record.profile_id}"

@@ -30,7 +30,7 @@ class State:
     #: How long the message that waits longest has waited, in seconds; None when none does.
     backlog_seconds: float | None
     failed: int
-    #: People of whom the receiver holds a record, where it keeps records.
+    #: People of whom the receiver holds a record, or was told as members.
     held: int
     delivered_at: datetime | None
 
@@ -104,7 +104,7 @@ def sync(session: Session, destination: Destination, *, full: bool, now: datetim
             if after is None:
                 break
         queued += _left(session, destination, key, inside, now)
-    if kinds.of(destination.kind).holds_records:
+    if not full or kinds.of(destination.kind).holds_records:
         queued += _differing(session, destination, now)
     return queued
 

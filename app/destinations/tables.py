@@ -56,7 +56,8 @@ class Destination(Base):
 class Delivery(Base):
     """One message to one destination; `id` is its order, `message_id` its identity.
 
-    Once `sent`, it has left or may have: its receiver counts as told, whatever became of it.
+    Once `sent`, it has left or may have: its receiver counts as told, whatever became of it. What
+    it said is `told`, as a digest: what says something else is another message.
     """
 
     __tablename__ = "delivery"
@@ -71,6 +72,7 @@ class Delivery(Base):
     state: Mapped[str]
     attempts: Mapped[int] = mapped_column(server_default=sa.text("0"))
     sent: Mapped[bool] = mapped_column(server_default=sa.false())
+    told: Mapped[bytes | None] = mapped_column(BYTEA)
     due_at: Mapped[datetime]
     created_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]

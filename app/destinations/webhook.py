@@ -27,14 +27,16 @@ class WebhookSecrets(Options):
 
 
 class Webhook(Kind):
-    """Tells an address who enters and leaves, a message a request."""
+    """Tells an address who enters and leaves, and by what they are known, a message a request."""
 
     name = "webhook"
-    about = "Signed messages (Standard Webhooks) about who enters and leaves a segment."
+    about = "Signed messages (Standard Webhooks): who enters and leaves, by what they are known."
     settings = WebhookSettings
     secrets = WebhookSecrets
     holds_records = False
     secrets_are_sent = False
+    #: Whoever listens there may move: it is told by profile, of nothing that is at an address.
+    places = frozenset()
     #: As many as are sent at once: one that waited its turn would go out on an old decision.
     batch = 8
 
@@ -54,7 +56,8 @@ class Webhook(Kind):
         """Post each message; the id is the same on every attempt, so that duplicates are known."""
         secret = str(setup.secrets.signing_secret)
         calls = [_call(setup.url, secret, record, datetime.now(UTC)) for record in records]
-        return [_outcome(answer) for answer in wire.send_all(calls)]
+        answers = wire.send_all(calls)
+        return [_outcome(a, record) for a, record in zip(answers, records, strict=True)]
 
 
 def _body(record: Record) -> dict[str, Any]:
@@ -77,10 +80,11 @@ def _call(url: str, secret: str, record: Record, now: datetime) -> Call:
     return Call("POST", url, body, headers)
 
 
-def _outcome(answer: Answer) -> Outcome:
+def _outcome(answer: Answer, record: Record) -> Outcome:
     """2xx alone is success; 410 ends it; anything else is tried again (Standard Webhooks)."""
     if answer.ok:
-        return Outcome("taken", status=answer.status)
+        nobody = record.intent == "release" and not record.segments
+        return Outcome("taken", status=answer.status, remote="" if nobody else None)
     if answer.status == 410:
         return Outcome("gone", "the receiver answered 410 Gone", 410)
     return Outcome("again", answer.error, answer.status, answer.retry_after_seconds)

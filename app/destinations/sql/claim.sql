@@ -15,4 +15,4 @@ UPDATE app.delivery d SET due_at = :lease, attempts = attempts + 1
 FROM due
 WHERE d.id = due.id
 RETURNING d.id, d.message_id, d.person_id, d.profile_id, d.type, d.payload, d.attempts,
-          d.created_at, d.reason;
+          d.created_at, d.reason, d.sent, d.told;

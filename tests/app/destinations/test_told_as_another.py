@@ -48,7 +48,9 @@ def parted(people: World, receiver: Receiver) -> World:
     people.undo()
     people.settle()
     assert people.profile(DEVICE) != people.profile("user_id:ada")
-    assert len(receiver.received) == 1
+    [_, parted] = [json.loads(one.body) for one in receiver.received]
+    assert parted["type"] == "profile.updated"
+    assert sorted(parted["data"]["identifiers"]) == ["email", "user_id"]
     return people
 
 
@@ -64,7 +66,7 @@ def ask(people: World, settings: Settings, kind: str, *who: str, **more: Any) ->
         return describe.whole(session, request, settings, now=datetime.now(UTC))
 
 
-def told(receiver: Receiver, since: int = 1) -> list[tuple[str, dict[str, Any]]]:
+def told(receiver: Receiver, since: int = 2) -> list[tuple[str, dict[str, Any]]]:
     found = [json.loads(one.body) for one in receiver.received[since:]]
     return [(one["type"], one["data"]) for one in found]
 
@@ -79,7 +81,8 @@ def test_who_was_told_as_somebody_else_is_erased_at_the_receiver_and_nobody_else
     assert told(receiver) == [("profile.erased", {"profile_id": device, "told_as": [ada]})]
     with parted.sessions() as session:
         kept = session.scalars(sa.select(Delivery.type).order_by(Delivery.id)).all()
-    assert kept == ["segment.entered", "profile.erased"], "what was told of Ada stays"
+    expected = ["segment.entered", "profile.updated", "profile.erased"]
+    assert kept == expected, "what was told of Ada stays"
 
 
 def test_what_the_receiver_knows_of_ada_goes_with_ada_alone(
@@ -102,7 +105,7 @@ def test_a_package_names_who_was_told_of_it_as_part_of_somebody_else(
 
     expected = [("there", "segment.entered", "delivered")]
     assert recipients(DEVICE) == expected
-    assert recipients("user_id:ada") == expected
+    assert recipients("user_id:ada") == [*expected, ("there", "profile.updated", "delivered")]
     with parted.sessions.begin() as session:  # as a look is, after a while
         session.execute(sa.delete(Delivery))
     assert recipients(DEVICE) == [("there", "segment.entered", "noted")]
@@ -117,7 +120,8 @@ def test_the_sweep_of_a_late_withdrawal_finds_what_was_told_of_it_as_part_of_som
         "anonymous_id", "dev-hallway-7", EMAIL, "withdrawn", now - timedelta(minutes=30), "test"
     )
     with parted.sessions.begin() as session:
-        sent = session.scalars(sa.select(Delivery.message_id)).one()
+        entered = sa.select(Delivery.message_id).where(Delivery.type == "segment.entered")
+        sent = session.scalars(entered).one()
         if gone:
             session.execute(sa.delete(Delivery))
         [record] = consent.record(session, [said], received_at=now)
@@ -137,13 +141,14 @@ def test_the_sweep_finds_what_was_told_of_it_before_it_was_merged(
     now = datetime.now(UTC)
     said = consent.Choice("user_id", "ada", EMAIL, "withdrawn", now - timedelta(minutes=30), "test")
     with people.sessions.begin() as session:
-        entered = sa.select(Delivery.message_id).where(Delivery.type == "segment.entered")
-        sent = {str(one) for one in session.scalars(entered)}
+        told = sa.select(Delivery.message_id).where(Delivery.type != "segment.exited")
+        sent = {str(one) for one in session.scalars(told)}
         [record] = consent.record(session, [said], received_at=now)
         found = since_refused(session, UUID(record.record_id))
-    assert len(sent) == 2
+    assert len(sent) == 3, "each alone, and both as one"
     assert {one["message_id"] for one in found} == sent
-    assert sorted(str(one["exit"]) for one in found) == ["None", "delivered"], "one was merged away"
+    exits = sorted(str(one["exit"]) for one in found)
+    assert exits == ["None", "None", "delivered"], "one was merged away"
 
 
 def test_a_rectification_is_told_to_who_was_told_of_it_as_part_of_somebody_else(
