@@ -52,7 +52,7 @@ class Copy:
             return _of_files(self.folder)
         if self.database:
             return _of_table(self.database, self.table)
-        return _of_calls(self.messages) if self.kind == "segment" else of_webhooks(self.messages)
+        return of_calls(self.messages) if self.kind == "segment" else of_webhooks(self.messages)
 
 
 @contextmanager
@@ -129,7 +129,7 @@ def of_webhooks(messages: list[dict[str, Any]]) -> Holds:
     return held
 
 
-def _of_calls(messages: list[dict[str, Any]]) -> Holds:
+def of_calls(messages: list[dict[str, Any]]) -> Holds:
     """Return what identify calls have left of each user, and the ids that the last call named."""
     held: Holds = {}
     seen: set[str] = set()
