@@ -345,5 +345,5 @@ def test_what_webhooks_were_told_before_is_held_and_put_right(empty: sa.Engine) 
             sa.text("SELECT person_id, state FROM app.delivery WHERE type = 'profile.updated'")
         )
         ada, zoe = ids["user_id", "ada"], ids["user_id", "zoe"]
-        assert dict(held.tuples().all()) == {ada: ["s"], zoe: ["s"]}
-        assert dict(looks.tuples().all()) == {ada: "waiting"}
+        assert {row.person_id: row.segments for row in held} == {ada: ["s"], zoe: ["s"]}
+        assert {row.person_id: row.state for row in looks} == {ada: "waiting"}

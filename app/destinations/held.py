@@ -153,7 +153,7 @@ def forget_what_was_sent(session: Session, destination_id: int) -> None:
 
 
 def told_of(
-    session: Session, persons: Collection[int], changed: Collection[int]
+    session: Session, persons: Collection[int], changed: Collection[int] = ()
 ) -> Sequence[sa.Row[Any]]:
     """Return where some of these people are held: destination_id, person_id, profile_id.
 

@@ -141,8 +141,8 @@ def test_the_sweep_finds_what_was_told_of_it_before_it_was_merged(
     now = datetime.now(UTC)
     said = consent.Choice("user_id", "ada", EMAIL, "withdrawn", now - timedelta(minutes=30), "test")
     with people.sessions.begin() as session:
-        told = sa.select(Delivery.message_id).where(Delivery.type != "segment.exited")
-        sent = {str(one) for one in session.scalars(told)}
+        told = Delivery.sent, Delivery.type != "segment.exited"
+        sent = {str(one) for one in session.scalars(sa.select(Delivery.message_id).where(*told))}
         [record] = consent.record(session, [said], received_at=now)
         found = since_refused(session, UUID(record.record_id))
     assert len(sent) == 3, "each alone, and both as one"
