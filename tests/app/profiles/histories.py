@@ -37,6 +37,8 @@ class Event:
     source_seq: int | None
     properties: dict[str, Any]
     refused: list[str]
+    #: The account that a group call names.
+    group: str | None = None
 
     @property
     def order(self) -> tuple[Any, ...]:
@@ -81,15 +83,18 @@ class World:
             sa.text(
                 "INSERT INTO app.event (id, source_id, message_id, type, name, identifier_id, "
                 "identifier_ids, occurred_at, received_at, source_seq, refused, properties, "
-                "context, part, transaction) VALUES (:id, :source, :message, :type, :name, :who, "
-                "ARRAY[CAST(:who AS bigint)], :at, :received, :seq, :refused, "
-                "CAST(:properties AS json), '{}', :part, CAST(CAST(:tx AS text) AS xid8))"
+                "context, rest, part, transaction) VALUES (:id, :source, :message, :type, :name, "
+                ":who, ARRAY[CAST(:who AS bigint)], :at, :received, :seq, :refused, "
+                "CAST(:properties AS json), '{}', CAST(:rest AS json), :part, "
+                "CAST(CAST(:tx AS text) AS xid8))"
             ),
             [
                 {"id": e.id, "source": self.sources[e.source], "message": f"m-{e.id}",
                  "type": e.type, "name": e.name, "who": e.identifier_id, "at": e.occurred_at,
                  "received": e.received_at, "seq": e.source_seq, "refused": e.refused,
-                 "properties": json.dumps(e.properties), "part": part, "tx": self.transaction()}
+                 "properties": json.dumps(e.properties),
+                 "rest": json.dumps({"groupId": e.group} if e.group else {}), "part": part,
+                 "tx": self.transaction()}
                 for e in new
             ],
         )  # fmt: skip
