@@ -229,3 +229,22 @@ def test_the_feed_tells_nothing_of_the_way_of_who_has_withdrawn(world: World) ->
         world.settle()
         assert told() == left
     assert len(world.told()) == 3  # as it is kept
+
+
+def test_a_map_that_matches_by_traits_is_followed_by_the_clock_too(world: World) -> None:
+    trial = {"type": "identify", "prop": "plan", "value": "trial"}
+    points = [{**point, "match": trial} if point["id"] == "A" else point
+              for point in JOURNEY["touchpoints"]]  # fmt: skip
+    world.post("/v1/journeys", {**JOURNEY, "touchpoints": points})
+    at = (world.now - timedelta(days=1.5)).isoformat()
+    for plan, who in (("trial", ADA), ("paid", {"userId": "bob"})):
+        body = {**who, "traits": {"plan": plan}, "timestamp": at, "context": YES}
+        sent = world.server.post("/v1/identify", json={**body, "writeKey": world.key})
+        sent.raise_for_status()
+    world.settle()
+    assert world.look() == []
+    # No event at all: the clock passes what may lie between the trial and what follows it.
+    assert world.look(timedelta(days=0.5, seconds=1)) == [("late", "A", "B")]
+    assert [one["kind"] for one in world.told()] == ["late"]
+    assert world.standing("user_id:ada")["touchpoint"] == "A"
+    assert world.standing("user_id:bob")["touchpoint"] is None
