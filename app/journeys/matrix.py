@@ -71,8 +71,16 @@ class Dwell(Frozen):
     p90: float | None
 
 
+class DeclaredAt(Frozen):
+    """What people say of a touchpoint of a cell, beside what is computed of the cell."""
+
+    touchpoint: str
+    assessment: Literal["enchantment", "neutral", "irritant", "rupture"] | None
+    moment_of_truth: bool
+
+
 class MatrixCell(Frozen):
-    """One stage on one channel.
+    """One stage on one channel; `declared` are its touchpoints of which people say something.
 
     `exits` is how many profiles left the stage, or stay in it, from this cell: those who reached a
     later stage, plus `dropped`, plus `in_progress`, plus those of whom nothing can be said where
@@ -98,6 +106,7 @@ class MatrixCell(Frozen):
     planned: bool
     observed: bool
     status: Status
+    declared: tuple[DeclaredAt, ...]
     bucket: str
 
 
@@ -331,6 +340,16 @@ def _cell(
         planned=planned,
         observed=found.profiles > 0,
         status=_status(planned, found.profiles > 0),
+        declared=tuple(
+            DeclaredAt(
+                touchpoint=point.id,
+                assessment=None if point.assessment is None else point.assessment.declared,
+                moment_of_truth=point.moment_of_truth,
+            )
+            for point in journey.touchpoints
+            if (point.stage, point.channel) == (stage.id, channel.id)
+            and (point.assessment is not None or point.moment_of_truth)
+        ),
         bucket=bucket("cell", stage.id, channel.id),
     )
 

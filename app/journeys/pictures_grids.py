@@ -49,6 +49,14 @@ def _named(part: Mapping[str, Any], kind: str, say: Wording) -> str:
     return said_in(name, say.name(kind, part["id"]), say.language)
 
 
+#: What people say of a touchpoint in the cell, where it is not neutral.
+_SAID = {
+    "enchantment": ("said: enchanting", "dit\u00a0: enchantement"),
+    "irritant": ("said: irritant", "dit\u00a0: irritant"),
+    "rupture": ("said: a break", "dit\u00a0: rupture"),
+}
+
+
 def _matrix(answer: Answer, say: Wording) -> str:
     result = answer["result"]
     stages, channels = result["stages"], result["channels"]
@@ -62,6 +70,9 @@ def _matrix(answer: Answer, say: Wording) -> str:
         lines = [n if cell["observed"] else "–" if cell["planned"] else ""]
         if cell["observed"] and rate:
             lines.append(say.say(f"{rate} lost", f"{rate} perdus"))
+        if said_of := [_SAID[one["assessment"]] for one in cell.get("declared", ())
+                       if one["assessment"] in _SAID]:  # fmt: skip
+            lines += [""] * (2 - len(lines)) + [say.say(*said_of[0])]
         places = (say.name("stage", cell["stage"]), say.name("channel", cell["channel"]))
         tip = f"{places[0]}, {places[1]}: {n}; {cell['status'].replace('_', ' ')}"
         cells[rows[cell["channel"]], columns[cell["stage"]]] = (
@@ -72,7 +83,8 @@ def _matrix(answer: Answer, say: Wording) -> str:
         f"{_named(channel, 'channel', say)}\n{say.number(channel['profiles'])}"
         for channel in channels
     ]
-    below: float = 30 + 54 * len(channels) + 16
+    high = 66 if any(cell.get("declared") for cell in result["cells"]) else 54
+    below: float = 30 + high * len(channels) + 16
     key, below = canvas.legend(
         MARGIN,
         below,
@@ -94,7 +106,7 @@ def _matrix(answer: Answer, say: Wording) -> str:
         f"Personnes par étape et par canal\u00a0: {n} en tout",
     )
     return canvas.document(
-        answer, title, below + 20, [*_grid(heads, sides, cells), *key], say
+        answer, title, below + 20, [*_grid(heads, sides, cells, high), *key], say
     )  # fmt: skip
 
 

@@ -119,6 +119,22 @@ def test_plan_and_observation_are_told_apart(history: History) -> None:
     assert status["buy", "mail"] == status["use", "web"] == "none"
 
 
+def test_what_people_say_stands_beside_what_is_counted(history: History) -> None:
+    said: dict[str, Any] = {
+        "visit": {"assessment": {"declared": "irritant"}},
+        "letter": {"moment_of_truth": True},
+    }
+    points = [{**one, **said.get(one["id"], {})} for one in JOURNEY["touchpoints"]]
+    journey = Journey.model_validate({**JOURNEY, "touchpoints": points})
+    found = cells(matrix(history(rows(CROWD)), journey, as_of=LATER))
+    beside = {place: [tuple(one.model_dump().values()) for one in cell.declared]
+              for place, cell in found.items() if cell.declared}  # fmt: skip
+    assert beside == {
+        ("learn", "web"): [("visit", "irritant", False)],
+        ("use", "mail"): [("letter", None, True)],
+    }
+
+
 def test_removing_a_rule_unmaps_exactly_its_events(history: History) -> None:
     connection = history(rows(CROWD))
     before = matrix(connection, Journey.model_validate(JOURNEY), as_of=LATER)

@@ -103,6 +103,7 @@ def test_cells_that_the_plan_has_otherwise_are_marked_and_explained() -> None:
             "status": "observed_not_planned", "drop_rate": None}  # fmt: skip
     unseen = {**seen, "channel": "shop", "profiles": 0, "observed": False, "planned": True,
               "status": "planned_not_observed"}  # fmt: skip
+    seen["declared"] = [{"touchpoint": "t", "assessment": "irritant", "moment_of_truth": False}]
     result = {"stages": stages, "channels": channels, "cells": [seen, unseen], "profiles": 3}
     drawn = pictures.draw(_answer("matrix", result))
     assert f'stroke="{canvas.AMBER}"' in drawn
@@ -110,6 +111,7 @@ def test_cells_that_the_plan_has_otherwise_are_marked_and_explained() -> None:
     texts = _texts(drawn)
     assert "happens, and is not on the map" in texts
     assert "on the map, and never happens" in texts
+    assert "said: irritant" in texts
     assert "Left out: refused 7" in texts
 
 
