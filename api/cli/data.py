@@ -42,6 +42,9 @@ def import_(
     event_name: Annotated[
         str | None, typer.Option(help="What happened, where no column says so: Order Completed.")
     ] = None,
+    number_column: Annotated[
+        list[str] | None, typer.Option(help="A column of numbers, as CSV has none; repeatable.")
+    ] = None,
     time_column: Annotated[
         str | None, typer.Option(help="The column that says when it happened.")
     ] = None,
@@ -69,7 +72,7 @@ def import_(
     """
     wanted = _Options(
         kind, id_column, namespace, event_column, time_column, time_format, date_order,
-        event_name,
+        event_name, tuple(number_column or ()),
     )  # fmt: skip
     if files.encoding(file) != files.UTF_8:
         err.print(f"not UTF-8: read as {files.encoding(file)}")
@@ -140,6 +143,7 @@ class _Options:
     time_format: str | None
     date_order: dates.Order | None
     event_name: str | None
+    numeric: tuple[str, ...] = ()
 
 
 def _messages(file: Path, said: _Options) -> Any:
@@ -177,6 +181,7 @@ def _messages(file: Path, said: _Options) -> Any:
             ),
             reader=dates.reader(said.time_format, said.date_order),
             called=said.event_name,
+            numeric=said.numeric,
         )
     if kind != "people":
         raise ImportFailed(f"--kind is people or events, not {kind!r}")

@@ -17,7 +17,7 @@ from api.problems import documented
 from api.resource import Resource
 from api.routes.analyses import AUTH, Reader, may_read_traits
 from app.access import reads
-from app.errors import JourneyNotFound, PurposeNotAllowed
+from app.errors import AnalysesBusy, JourneyNotFound, PurposeNotAllowed
 from app.journeys import catalogue, event_log
 from app.journeys.matrix_request import MatrixQuery
 from consent.errors import PurposeNotFound
@@ -39,7 +39,7 @@ CONTENT: dict[str, Any] = {
     summary="A journey as an event log",
     responses={
         200: {"description": "The log.", "content": CONTENT},
-        **documented(*AUTH, JourneyNotFound, PurposeNotAllowed, PurposeNotFound),
+        **documented(*AUTH, JourneyNotFound, PurposeNotAllowed, PurposeNotFound, AnalysesBusy),
     },
 )
 def export_log(

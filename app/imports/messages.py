@@ -9,6 +9,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from app.errors import ImportFailed
+from app.imports import numbers
 from app.imports.columns import Columns, property_of, understand
 from app.imports.dates import Reader, reader
 from app.imports.files import plain
@@ -100,7 +102,8 @@ class Events:
     at all: a time that is missing or cannot be read makes it Faulty, since the time of the import
     would be a wrong one. A row without a message id gets one of the file's name, its number and
     its content, and its number for its place among those of the same time. `called` is what
-    happened where no column says so. `seen` are all columns met so far.
+    happened where no column says so. `numeric` are columns whose texts are
+    numbers where they can be. `seen` are all columns met so far.
     """
 
     rows: Iterable[Any]
@@ -109,6 +112,7 @@ class Events:
     understood: Callable[[Collection[str]], Columns] = understand
     reader: Reader = field(default_factory=reader)
     called: str | None = None
+    numeric: Collection[str] = ()
     seen: dict[str, None] = field(init=False)
     columns: Columns = field(init=False)
 
@@ -116,6 +120,10 @@ class Events:
         """Decide on the columns that are named at once; raises ImportFailed."""
         self.seen = dict.fromkeys(self.names)
         self.columns = self.understood(self.seen)
+        for column in self.numeric:
+            if self.seen and column not in self.seen:
+                there = ", ".join(self.seen)
+                raise ImportFailed(f"--number-column {column}: the columns are {there}")
 
     def __iter__(self) -> Iterator[Any]:
         """Yield the message of each row."""
@@ -139,7 +147,8 @@ class Events:
             elif column not in columns.time and column != columns.sequence:
                 as_ = columns.fields.get(column)
                 if as_ is None:
-                    properties[property_of(column)] = value
+                    said = numbers.read(value) if column in self.numeric else value
+                    properties[property_of(column)] = said
                 elif as_ == "context" and "context" in message:
                     message["context"] = {**(_object(value) or {}), **message["context"]}
                 else:

@@ -16,6 +16,7 @@ from app.journeys.event_log import LoggedEvent
 from app.journeys.paths_request import PathsRequest
 from app.journeys.predicate import POSITION, Parameters, known
 from app.journeys.routes import label_of
+from app.lake import turns
 from app.lake.copy import copy_new
 from app.lake.duckdb_engine import open_lake
 from identity import people
@@ -37,11 +38,15 @@ def log(
 
     With `named` a case is called after its profile, and only people who may be named are in it;
     else by its number, in the order in which people first came. It holds events of the journey's
-    touchpoints alone. Raises PurposeNotFound.
+    touchpoints alone. Raises PurposeNotFound and AnalysesBusy.
     """
     moment = as_of or datetime.now(UTC)
     copy_new(sessions, directory)
-    with sessions() as session, open_lake(session, directory, purpose) as lake:
+    with (
+        turns.turn(),
+        sessions() as session,
+        open_lake(session, directory, purpose) as lake,
+    ):
         parameters = Parameters()
         text = _relation(journey, moment, parameters)
         names = None

@@ -15,7 +15,7 @@ import pytest
 
 from api.cli.data import _messages, _Options
 from app.errors import ImportFailed
-from app.imports import load
+from app.imports import load, numbers
 from app.imports.dates import Order
 
 SHOP = "Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country\n"
@@ -44,10 +44,10 @@ SEPSIS = """<?xml version="1.0" encoding="UTF-8" ?>
 
 
 def imported(
-    file: Path, event_name: str | None = None, order: Order | None = None
+    file: Path, event_name: str | None = None, order: Order | None = None, *numeric: str
 ) -> tuple[load.Report, list[Any]]:
     """What `parcours import --dry-run` reports of a file, and the messages it is of."""
-    said = _Options(None, None, None, None, None, None, order, event_name)
+    said = _Options(None, None, None, None, None, None, order, event_name, numeric)
     found = list(_messages(file, said))
     return load.look(found), found
 
@@ -137,6 +137,31 @@ def test_a_hospital_s_log_whatever_it_is_packed_in(tmp_path: Path, name: str) ->
     assert [messages[0]["properties"], messages[1]["properties"]] == [
         {"Age": 85}, {"CRP": 21.0, "lifecycle": "complete"},
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("6.95", 6.95), ("-12", -12), ("007", 7), ("1,234.5", 1234.5), ("1.234,5", 1234.5),
+        ("1\u202f234,50", 1234.5), ("2,55", 2.55), ("1e3", 1000.0), ("1,234", 1234),
+        (" 12 ", 12), ("12345678901234567890", 12345678901234567890.0),
+        ("1,23,4", "1,23,4"), ("£6", "£6"), ("1e999", "1e999"), ("١٢", "١٢"), (5, 5), (True, True),
+    ],
+)  # fmt: skip
+def test_numbers_are_read_as_people_write_them(text: object, number: object) -> None:
+    found = numbers.read(text)
+    assert (found, type(found)) == (number, type(number))
+
+
+def test_a_column_said_to_be_of_numbers_has_numbers(tmp_path: Path) -> None:
+    file = tmp_path / "retail.csv"
+    file.write_text(RETAIL, encoding="utf-8")
+    _, [first, *_] = imported(file, "Order", None, "Price", "Quantity", "Description")
+    kept = {name: first["properties"][name] for name in ("Price", "Quantity", "StockCode")}
+    assert kept == {"Price": 6.95, "Quantity": 12, "StockCode": "85048"}
+    assert first["properties"]["Description"] == "15CM CHRISTMAS GLASS BALL"
+    with pytest.raises(ImportFailed, match="--number-column Prise: the columns are Invoice"):
+        imported(file, "Order", None, "Prise")
 
 
 def test_an_archive_that_holds_no_one_file_is_refused(tmp_path: Path) -> None:
