@@ -279,6 +279,7 @@ def test_the_documented_examples_of_request_bodies_are_accepted(
         "/v1/privacy/vault/openings",
         "/v1/analyses/{query_id}/segment",
         "/v1/segments/{key}",
+        "/v1/journeys/{key}/reference",
         "/v1/privacy/vault/openings/{opening_id}/refusal",
         "/opendsr/callbacks",
         "/v1/clients/{client_id}/limits",

@@ -29,7 +29,10 @@ IfMatch = Annotated[
 class Reference(BaseModel):
     """Which version becomes the reference, and who says so."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"example": {"version": 3, "by": "board of customer experience"}},
+    )
 
     version: int = Field(ge=1, le=2**31 - 1)
     by: str = Field(min_length=1, max_length=200)
