@@ -213,16 +213,6 @@ def test_a_family_device_does_not_join_the_family() -> None:
     assert set(people.held.values()) == {"shared"}
 
 
-def test_what_is_nobodys_is_not_made_somebodys_by_a_match() -> None:
-    """What an address of two logins says of itself is said by whoever of the family used it."""
-    family = nodes(node(1, "user_id"), node(2, "user_id"), node(3, "email"), node(4, "crm_id"))
-    links = [Edge(0, 1, 3, "event"), Edge(1, 2, 3, "event")]
-    links += [Edge(2, 3, 4, "match", probability=0.999)]
-    people = resolve(family, links)
-    assert sides(people.person) == [[1], [2], [3], [4]]
-    assert people.held == {0: "shared", 1: "shared", 2: "shared"}
-
-
 def test_a_device_of_two_logins_that_somebody_decided_to_be_one_is_that_persons() -> None:
     family = nodes(node(1, "user_id"), node(2, "user_id"), node(3), node(4, "email"), node(5))
     links = [Edge(0, 1, 2, "manual")]
