@@ -17,6 +17,7 @@ import consent
 from app import analysts, db, schema
 from app.db import Sessions
 from app.destinations import file, seal
+from app.lake import turns
 from app.postgres import database
 from app.privacy.replay import replay
 from app.settings import Settings
@@ -42,6 +43,7 @@ def opened(settings: Settings) -> Iterator[Sessions]:
     """Yield sessions on the migrated database; works beside a running server and without one."""
     identifiers.read_phones_of(settings.default_region)
     gate.use(settings)
+    turns.use(settings)
     seal.use(settings)
     file.use(settings)
     with database(settings) as url:
