@@ -19,7 +19,7 @@ from app import matching, pipeline, sweeps, turning
 from app.access import reads
 from app.consents import denials
 from app.db import Sessions, advisory_lock, exclusively, listen
-from app.destinations import evidence, guard, manifest, outbox, registry
+from app.destinations import evidence, guard, manifest, outbox, portions, registry
 from app.destinations.deliver import deliver
 from app.events import partitions, rejected, tally
 from app.events.release import Releases
@@ -42,6 +42,8 @@ PIPELINE_SECONDS = 1.0
 #: How long it rests after a step, in seconds: so late may an event be seen at most for that.
 PIPELINE_PAUSE_SECONDS = 0.05
 DELIVERY_SECONDS = 0.5
+#: So late does a sync of a destination begin.
+SYNC_SECONDS = 1.0
 #: How many destinations are served at once.
 DELIVERING = 3
 LAKE_SECONDS = 5.0
@@ -94,6 +96,7 @@ class Worker:
         jobs: list[tuple[str, Callable[[], None]]] = [
             ("pipeline", self._pipeline),
             ("deliveries", self._deliveries),
+            ("syncs", lambda: self._every(SYNC_SECONDS, self._syncs)),
             ("lake", lambda: self._every(LAKE_SECONDS, self._lake)),
             ("segments", lambda: self._every(SEGMENT_SECONDS, self._segments)),
             ("computing", lambda: self._every(COMPUTING_SECONDS, self._computing)),
@@ -175,6 +178,16 @@ class Worker:
                 self._beat("deliveries")
             self._beat("deliveries")
 
+    def _syncs(self) -> None:
+        """Queue who is to be told, portion by portion."""
+        more = True
+        while more and not self._stop.is_set():
+            with exclusively(self._sessions, "syncs") as mine:
+                more = mine and portions.advance(self._sessions)
+            if more:
+                self._send.set()
+                self._beat("syncs")
+
     def _lake(self) -> None:
         copy_new(self._sessions, self._settings.lake_dir)
         compact(self._sessions, self._settings.lake_dir)
@@ -227,6 +240,7 @@ class Worker:
         self._forget(evidence.forget, self._settings.disclosure_days)
         self._forget(denials.forget, self._settings.denial_days)
         self._forget(outbox.forget_looks, LOOK_DAYS)
+        self._forget_overtaken()
         self._forget(reads.forget, self._settings.read_days)
         rejected_days = timedelta(days=self._settings.rejected_days)
         by_purpose = time.monotonic() >= self._purposes_due
@@ -305,6 +319,14 @@ class Worker:
     def _seal(self) -> None:
         manifest.close(self._sessions)
         self._ledger.round()
+
+    def _forget_overtaken(self) -> None:
+        """Delete the messages to destinations that later ones have overtaken long ago."""
+        before = datetime.now(UTC) - timedelta(days=self._settings.delivery_days)
+        after: int | None = 0
+        while after is not None and not self._stop.is_set():
+            with self._sessions.begin() as session:
+                after = outbox.forget_overtaken(session, before=before, after=after)
 
     def _forget(self, forget: Callable[..., bool], days: int) -> None:
         """Delete what has been kept so many days, in small transactions."""

@@ -170,6 +170,12 @@ class Settings(BaseSettings):
         description="How long it is kept, in days, why a closed request was refused or extended, "
         "and how it was known who asked.",
     )
+    delivery_days: int = Field(
+        default=90,
+        ge=1,
+        description="How long messages to destinations are kept that later ones have overtaken, in"
+        " days.",
+    )
     disclosure_days: int = Field(
         default=1_095,
         ge=1,

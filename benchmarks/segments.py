@@ -3,20 +3,16 @@
     python -m benchmarks.segments --profiles 100000    (a million: --profiles 1000000)
 
 Measured are a look through everybody for all segments (wall and CPU of PostgreSQL and of this
-process) and, under a stream of events, the time from when an event is stored until the membership
-that it changes can be read. Identities, consents, events and traits are written set-wise, as the
-product leaves them; segments, memberships and the stream go through the product.
+process) and, under a mixed stream (`segment_stream.py`), the time from when an event is stored
+until the membership that it changes can be read. Identities, consents, events and traits are
+written set-wise, as the product leaves them; segments, memberships and the stream go through the
+product.
 """
 
 import argparse
 import os
-import random
-import statistics
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,28 +24,23 @@ from api.cli.session import opened
 from app import pipeline
 from app.access import sources
 from app.db import Sessions
-from app.events.append import append
-from app.events.body import to_message
-from app.events.envelope import Envelope, read
-from app.events.item import Item
-from app.events.memory import Memory
-from app.jobs import PIPELINE_PAUSE_SECONDS
 from app.segments import compile as compiled
 from app.segments import looking, members
 from app.settings import Settings
-from benchmarks import cpu
+from benchmarks.segment_stream import NAMES, PROBE, Stream, timed
 
 MAIL, AUDIENCE, SERVICE = "marketing.email", "analytics.audience", "service.operation"
 EVENTS_OF_EACH = 10
-NAMES = ("Page Viewed", "Product Viewed", "Product Added", "Cart Viewed", "Order Completed",
-         "Order Refunded", "Signed In", "Support Called", "Email Opened", "Email Clicked",
-         "Searched", "Reviewed")  # fmt: skip
-PROBE = "Probe"
 INTO = "INSERT INTO app.segment_member (segment_id, person_id, entered_at)"
 EACH = (
     "SELECT s.id, met.person_id, :now FROM met"
     " JOIN unnest(CAST(:segments AS bigint[])) WITH ORDINALITY s(id, place)"
     " ON (words[1 + (place - 1) / :word] >> CAST((place - 1) % :word AS int)) & 1 = 1"
+)
+COUNT = (
+    "UPDATE app.segment s SET members = m.members FROM (SELECT segment_id, count(*) AS members"
+    " FROM app.segment_member WHERE left_at IS NULL GROUP BY segment_id) m"
+    " WHERE m.segment_id = s.id"
 )
 LOAD = (
     # A login for everybody, and a cookie for every other, asserted to be one.
@@ -146,112 +137,6 @@ def load(sessions: Sessions, people: int) -> int:
     return source
 
 
-@contextmanager
-def timed(sessions: Sessions, what: str) -> Iterator[None]:
-    """Print wall and CPU of a block."""
-
-    def backends() -> int:  # in a transaction of its own, or the list of them is an old one
-        with sessions() as session:
-            return cpu.of_backends(session)
-
-    started, own, theirs = time.perf_counter(), time.process_time(), backends()
-    yield
-    wall, mine = time.perf_counter() - started, time.process_time() - own
-    spent = (backends() - theirs) / 1e9
-    print(f"{what:<44}{wall:>8.1f} s, CPU {spent:>6.1f} s PostgreSQL, {mine:>5.1f} s Python")
-
-
-class Stream:
-    """Events at a rate, beside the jobs of the worker."""
-
-    def __init__(self, sessions: Sessions, source_id: int, people: int) -> None:
-        """Send to this database, as this source, about these people."""
-        self.sessions, self.source_id, self.people = sessions, source_id, people
-        self.stop = threading.Event()
-        self.sent: dict[int, float] = {}
-        self.seen: dict[int, float] = {}
-        self.steps: list[tuple[float, int]] = []
-
-    def run(self, rate: int, seconds: int) -> None:
-        """Send; print how soon memberships followed."""
-        threads = [
-            threading.Thread(target=work)
-            for work in (self._work, self._look, self._watch, lambda: self._send(rate, seconds))
-        ]
-        with timed(self.sessions, f"{rate} events/s for {seconds} s"):
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-        waits = sorted(self.seen[who] - at for who, at in self.sent.items() if who in self.seen)
-        median = statistics.median(taken for taken, _ in self.steps) * 1000
-        events = sum(number for _, number in self.steps)
-        print(f"{events:,} events in {len(self.steps)} steps, the median took {median:.0f} ms")
-        if waits:
-            print(
-                f"event stored -> membership visible: {len(waits)} of {len(self.sent)}; p50"
-                f" {waits[len(waits) // 2]:.2f} s, p95 {waits[int(len(waits) * 0.95)]:.2f} s,"
-                f" worst {waits[-1]:.2f} s"
-            )
-
-    def _work(self) -> None:
-        while not self.stop.is_set():
-            started = time.perf_counter()
-            with self.sessions.begin() as session:
-                done = pipeline.step(session)
-            if done.events:
-                self.steps.append((time.perf_counter() - started, done.events))
-            self.stop.wait(PIPELINE_PAUSE_SECONDS)
-
-    def _look(self) -> None:
-        while not self.stop.is_set():
-            if not pipeline.refresh_next(self.sessions):
-                self.stop.wait(5)
-
-    def _watch(self) -> None:
-        with self.sessions() as session:
-            probe = members.find(session, "probe").id
-        query = sa.text("SELECT person_id FROM app.segment_member WHERE segment_id = :id")
-        while not self.stop.is_set():
-            with self.sessions() as session:
-                for person in session.scalars(query, {"id": probe}):
-                    self.seen.setdefault(person, time.perf_counter())
-            self.stop.wait(0.02)
-
-    def _send(self, rate: int, seconds: int) -> None:
-        with self.sessions() as session:
-            settings = sources.settings_of(sources.find_by_id(session, self.source_id))
-        memory, number = Memory(), 0
-        dice = random.Random(3)  # noqa: S311 -- invented traffic, no secret
-        beginning = time.perf_counter()
-        while (passed := time.perf_counter() - beginning) < seconds:
-            items, probes = [], []
-            for _ in range(min(int(passed * rate) - number, 500)):
-                number += 1
-                # Of ten people seven agree to `marketing.email`: those whose number ends in 0 to 6.
-                probing = number % 20 == 0
-                who = number // 20 * 10 + 1 if probing else 1 + dice.randrange(self.people)
-                items.append(_item(settings, who, PROBE if probing else dice.choice(NAMES), dice))
-                probes += [who] if probing else []
-            if items:
-                with self.sessions.begin() as session:
-                    append(session, items, memory)
-                self.sent.update(dict.fromkeys(probes, time.perf_counter()))
-            time.sleep(0.01)
-        time.sleep(5)
-        self.stop.set()
-
-
-def _item(settings: Any, who: int, name: str, dice: random.Random) -> Item:
-    now = datetime.now(UTC)
-    message = {"type": "track", "event": name, "userId": f"p{who}",
-               "properties": {"revenue": dice.randrange(500), "category": "c1"}}  # fmt: skip
-    event = read(to_message(message), received_at=now, largest=9_999)
-    if not isinstance(event, Envelope):
-        raise TypeError("the benchmark's own event was refused")
-    return Item(settings, event, now)
-
-
 def fill(sessions: Sessions) -> None:
     """Open the stays that the rules say, by the statement of the product."""
     for key in (MAIL, AUDIENCE, SERVICE):
@@ -269,6 +154,7 @@ def fill(sessions: Sessions) -> None:
             )
     bind: sa.Engine = sessions.kw["bind"]
     with bind.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text(COUNT))
         connection.execute(sa.text("VACUUM ANALYZE app.segment_member"))
 
 
@@ -284,7 +170,7 @@ def measure(sessions: Sessions, people: int, rate: int, seconds: int) -> None:
     with timed(sessions, f"full refresh of {len(rules())} segments"):
         pipeline.refresh_all(sessions)
     with sessions() as session:
-        sizes = sorted(members.size(session, s) for s in members.list_all(session))
+        sizes = sorted(segment.members for segment in members.list_all(session))
         print(f"sizes {sizes[0]:,} to {sizes[-1]:,}, together {sum(sizes):,};"
               f" stuck: {looking.stuck(session)}")  # fmt: skip
     if seconds:

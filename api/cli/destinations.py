@@ -14,7 +14,7 @@ from api.cli.options import AlwaysJson
 from api.cli.session import AsJson, DataDir, opened, settings, show
 from api.routes.destinations import DestinationIn
 from app import work
-from app.destinations import describe, kinds, outbox, registry, syncing
+from app.destinations import describe, kinds, registry, syncing
 from app.destinations.tables import Destination
 
 destination = typer.Typer(
@@ -59,10 +59,9 @@ def add(file: File, data_dir: DataDir = None, as_json: AlwaysJson = True) -> Non
             tcf_vendor=wanted.tcf_vendor,
             declared=wanted.declared.model_dump(exclude_none=True),
         )
-        queued = outbox.fill(session, made, now=datetime.now(UTC))
         work.wake(session)
         secrets = {} if wanted.secrets else registry.made_secrets(made)
-        answer = {"id": made.id, "name": made.name, "kind": made.kind, "queued": queued, **secrets}
+        answer = {"id": made.id, "name": made.name, "kind": made.kind, **secrets}
     show(answer, True)
 
 
@@ -97,12 +96,13 @@ def sync(
     full: Annotated[bool, typer.Option("--full", help="All, not only what differs.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Bring a receiver up to date: who is missing, who left, and what differs."""
-    now = datetime.now(UTC)
+    """Have the worker bring a receiver up to date: who is missing, who left, and what differs."""
     with opened(settings(data_dir)) as sessions, sessions.begin() as session:
-        queued = syncing.sync(session, registry.named(session, name), full=full, now=now)
+        found = registry.named(session, name)
+        asked = syncing.request(session, found, "everything" if full else "changes")
         work.wake(session)
-    show({"queued": queued}, True)
+        answer = syncing.shown(asked, found)
+    show({"sync": answer}, True)
 
 
 @destination.command("replay")
@@ -160,12 +160,12 @@ def _switch(name: str, data_dir: Path | None, on: bool) -> None:
         found = registry.named(session, name)
         registry.change(session, found, enabled=on)
         if on:
-            syncing.sync(session, found, full=False, now=datetime.now(UTC))
+            syncing.request(session, found)
             work.wake(session)
 
 
 def _rows(session: Session, listed: list[Destination]) -> list[dict[str, Any]]:
-    states = syncing.states(session, listed)
+    states, syncs = syncing.states(session, listed), syncing.syncs(session, listed)
     return [
         {
             "id": one.id,
@@ -177,6 +177,7 @@ def _rows(session: Session, listed: list[Destination]) -> list[dict[str, Any]]:
             "enabled": one.enabled,
             "why_disabled": one.why_disabled,
             **asdict(states[one.id]),
+            "sync": syncing.shown(syncs[one.id], one) if one.id in syncs else None,
         }
         for one in listed
     ]

@@ -307,7 +307,7 @@ def create_segment_of_number(
         "name": segment.name,
         "purpose": purpose,
         "rule": rule,
-        "size": segments.size(session, segment),
+        "size": segment.members,
         "n_profiles": opened["n_profiles"],
         "withheld": opened["withheld"],
         "warnings": opened["warnings"],

@@ -1,5 +1,6 @@
 """Destinations: where people of segments are sent, of which kinds, and how that goes."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -15,8 +16,8 @@ from api.problems import documented
 from api.resource import Resource
 from app import cursors, work
 from app.access import reads
-from app.destinations import describe, kinds, outbox, registry, syncing
-from app.destinations.tables import Destination
+from app.destinations import describe, kinds, registry, syncing
+from app.destinations.tables import Destination, Sync
 from app.errors import (
     CursorInvalid,
     DefinitionInvalid,
@@ -110,7 +111,7 @@ class DestinationPatch(BaseModel):
     enabled: bool | None = None
 
 
-def _out(destination: Destination, state: syncing.State) -> dict[str, Any]:
+def _out(destination: Destination, state: syncing.State, sync: Sync | None) -> dict[str, Any]:
     return {
         "id": destination.id,
         "name": destination.name,
@@ -130,11 +131,18 @@ def _out(destination: Destination, state: syncing.State) -> dict[str, Any]:
         "failed": state.failed,
         "held": state.held,
         "delivered_at": state.delivered_at.isoformat() if state.delivered_at else None,
+        "sync": syncing.shown(sync, destination) if sync else None,
     }
 
 
 def _one(session: Session, destination: Destination) -> dict[str, Any]:
-    return _out(destination, syncing.states(session, [destination])[destination.id])
+    [out] = _all(session, [destination])
+    return out
+
+
+def _all(session: Session, listed: Sequence[Destination]) -> list[dict[str, Any]]:
+    states, syncs = syncing.states(session, listed), syncing.syncs(session, listed)
+    return [_out(one, states[one.id], syncs.get(one.id)) for one in listed]
 
 
 @router.post(
@@ -154,8 +162,9 @@ def _one(session: Session, destination: Destination) -> dict[str, Any]:
 def create_destination(session: Db, caller: Writer, wanted: DestinationIn) -> dict[str, Any]:
     """Register a destination; a webhook's `secret` verifies its signatures, shown only this once.
 
-    Who is in its segments already is sent first; after that only what changes. The client must be
-    registered for the purpose, as for every route that sends.
+    Who is in its segments already is queued by the worker from now on, as `sync` tells; after that
+    only what changes is sent. The client must be registered for the purpose, as for every route
+    that sends.
     """
     state_purpose(caller, wanted.purpose)
     destination = registry.create(
@@ -172,10 +181,9 @@ def create_destination(session: Db, caller: Writer, wanted: DestinationIn) -> di
         tcf_vendor=wanted.tcf_vendor,
         declared=wanted.declared.model_dump(exclude_none=True),
     )
-    queued = outbox.fill(session, destination, now=datetime.now(UTC))
     work.wake(session)
     made = {} if wanted.secrets else registry.made_secrets(destination)
-    return {**_one(session, destination), **made, "queued": queued}
+    return {**_one(session, destination), **made}
 
 
 @router.get("/kinds", summary="List the kinds of destinations", responses=documented(*AUTH))
@@ -187,9 +195,7 @@ def list_kinds(caller: Writer) -> dict[str, Any]:
 @router.get("", summary="List destinations", responses=documented(*AUTH))
 def list_destinations(session: Db, caller: Writer) -> dict[str, Any]:
     """Return all destinations, each with what waits, how long, what failed, and what it holds."""
-    listed = registry.list_all(session)
-    states = syncing.states(session, listed)
-    return {"data": [_out(one, states[one.id]) for one in listed]}
+    return {"data": _all(session, registry.list_all(session))}
 
 
 @router.get(
@@ -235,7 +241,7 @@ def change_destination(
         enabled=wanted.enabled,
     )
     if wanted.mapping is not None or wanted.enabled:
-        syncing.sync(session, destination, full=False, now=datetime.now(UTC))
+        syncing.request(session, destination)
     work.wake(session)
     return _one(session, destination)
 
@@ -277,12 +283,15 @@ def sync_destination(
     destination_id: Id,
     full: Annotated[bool, Query(description="Send everything, not only what differs.")] = False,
 ) -> dict[str, Any]:
-    """Queue who is missing there, who should be no more, and what differs from what was sent."""
+    """Have the worker queue who is missing there, who is to go, and what differs.
+
+    How far that is, `sync` of the destination tells.
+    """
     destination = registry.find(session, destination_id)
     state_purpose(caller, destination.purpose)
-    queued = syncing.sync(session, destination, full=full, now=datetime.now(UTC))
+    asked = syncing.request(session, destination, "everything" if full else "changes")
     work.wake(session)
-    return {"queued": queued}
+    return {"sync": syncing.shown(asked, destination)}
 
 
 @router.post(
@@ -299,7 +308,11 @@ def replay_deliveries(
         list[UUID] | None, Query(max_length=1_000, description="Only these messages.")
     ] = None,
 ) -> dict[str, Any]:
-    """Send failed messages again, with the same ids; not those that a later one has overtaken."""
+    """Send failed messages again, with the same ids; not those that a later one has overtaken.
+
+    `queued` are the first of them, 1,000 at most; the worker does the rest, as `sync` of the
+    destination tells.
+    """
     destination = registry.find(session, destination_id)
     state_purpose(caller, destination.purpose)
     now = datetime.now(UTC)

@@ -1,12 +1,13 @@
 """Segments: rules over traits and behaviour, and their members."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import Header, Response
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import Header, Query, Response
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from api.auth import Caller, requires, state_purpose
@@ -95,8 +96,23 @@ def _moment(at: datetime | None) -> str | None:
 
 
 def _out(session: Session, segment: Segment, caller: Caller) -> dict[str, Any]:
-    mine = segment.purpose in caller.purposes
     waits = uses.waits_for(session, segments.rule_of(segment), segment.purpose)
+    return _shown(segment, waits, caller)
+
+
+def _all(session: Session, listed: Sequence[Segment], caller: Caller) -> list[dict[str, Any]]:
+    """Return several, with as many queries as there are purposes."""
+    waits: dict[int, list[str]] = {}
+    for purpose in {segment.purpose for segment in listed}:
+        group = [segment for segment in listed if segment.purpose == purpose]
+        rules = [segments.rule_of(segment) for segment in group]
+        found = uses.waits_of_all(session, rules, purpose)
+        waits |= {segment.id: one for segment, one in zip(group, found, strict=True)}
+    return [_shown(segment, waits[segment.id], caller) for segment in listed]
+
+
+def _shown(segment: Segment, waits: Sequence[str], caller: Caller) -> dict[str, Any]:
+    mine = segment.purpose in caller.purposes
     return {
         "key": segment.key,
         "name": segment.name,
@@ -104,8 +120,8 @@ def _out(session: Session, segment: Segment, caller: Caller) -> dict[str, Any]:
         "version": segment.version,
         "rule": segment.rule,
         "state": segments.state(segment, waits),
-        "size": segments.size(session, segment) if mine else None,
-        "waits_for": waits,
+        "size": segment.members if mine else None,
+        "waits_for": list(waits),
         "error": segment.error,
         "failed_at": _moment(segment.failed_at),
         "created_at": segment.created_at.isoformat(),
@@ -184,7 +200,15 @@ def create_segment(
 
 
 @router.get("", summary="List segments", responses=documented(*AUTH))
-def list_segments(session: Db, caller: Reader, archived: bool = False) -> dict[str, Any]:
+def list_segments(
+    session: Db,
+    caller: Reader,
+    archived: bool = False,
+    updated_after: Annotated[
+        AwareDatetime | None,
+        Query(description="Only those whose definition is new, changed or archived since then."),
+    ] = None,
+) -> dict[str, Any]:
     """Return all segments with size, state and freshness; or those that are archived.
 
     Of a purpose that the client is not registered for, `size` is null.
@@ -193,8 +217,11 @@ def list_segments(session: Db, caller: Reader, archived: bool = False) -> dict[s
     for a computed trait; `error` when the rule cannot be computed, since `failed_at`: then nobody
     enters and only consent and merges take out, until it can.
     """
-    listed = segments.archived(session) if archived else segments.list_all(session)
-    return {"data": [_out(session, s, caller) for s in listed]}
+    if updated_after is not None:
+        listed = segments.updated_after(session, updated_after)
+    else:
+        listed = segments.archived(session) if archived else segments.list_all(session)
+    return {"data": _all(session, listed, caller)}
 
 
 @router.get(

@@ -18,7 +18,6 @@ from app.accountability.compare import decided
 from app.db import read_only, statement
 from app.destinations.tables import Destination
 from app.retention import rules
-from app.segments import members as segments
 from app.segments.tables import Segment
 from consent import party
 from consent.errors import ControllerNotFound
@@ -154,8 +153,7 @@ def _clients(session: Session, purpose: str) -> list[str]:
 
 
 def _segment(session: Session, segment: Segment) -> dict[str, Any]:
-    size = segments.size(session, segment)
-    return {"segment": segment.key, "name": segment.name, "people": size}
+    return {"segment": segment.key, "name": segment.name, "people": segment.members}
 
 
 def _destination(session: Session, one: Destination) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from app.db import Sessions, statement
 from app.destinations import held, kinds, outbox
 from app.destinations.deciding import Deciding, Ended, Job, members_of, setup_of
 from app.destinations.kind import Kind, Outcome, Setup
+from app.destinations.resting import rest
 from app.destinations.tables import Delivery, Destination
 from app.destinations.wire import NOT_TRIED, Wire
 
@@ -87,9 +88,9 @@ def deliver(sessions: Sessions, client: httpx.Client) -> int:
             _end_unsent(session, one)
         for job, outcome in zip(jobs, outcomes, strict=True):
             _note(session, claim.destination_id, job, outcome)
-        pause = max((o.retry_after_seconds or 0 for o in outcomes if o.status == 429), default=0)
-        pause = max(pause, wire.pause)
-        _next_turn(session, claim.destination_id, timedelta(seconds=pause))
+        pause, destination.busy = rest(outcomes, destination.busy)
+        session.flush()
+        _next_turn(session, claim.destination_id, timedelta(seconds=max(pause, wire.pause)))
     return len(claim.rows)
 
 

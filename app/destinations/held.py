@@ -145,11 +145,9 @@ def drop(session: Session, destination_id: int, profile_id: UUID) -> None:
     )
 
 
-def forget_what_was_sent(session: Session, destination_id: int) -> None:
-    """Make everything differ from what was sent last, so that all of it is sent again."""
-    session.execute(
-        sa.update(HeldRecord).where(HeldRecord.destination_id == destination_id).values(digest=None)
-    )
+def forget_what_was_sent(session: Session, records: Collection[int]) -> None:
+    """Make these records differ from what was sent last, so that all of them is sent again."""
+    session.execute(sa.update(HeldRecord).where(HeldRecord.id.in_(records)).values(digest=None))
 
 
 def told_of(

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from app.destinations.kind import FieldType, Kind, Record, Target
 from app.errors import DefinitionInvalid
+from app.profiles import paths
 from app.profiles.conditions import pointed
 
 Value = str | int | float | bool
@@ -22,7 +23,12 @@ class Source(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    trait: str | None = Field(default=None, max_length=200, examples=["first_name"])
+    trait: str | None = Field(
+        default=None,
+        max_length=200,
+        examples=["first_name"],
+        description="Its key, or a path into it: `address.city`, `pets[].name`.",
+    )
     computed: str | None = Field(default=None, max_length=200, examples=["revenue_90d"])
     identifier: str | None = Field(
         default=None, max_length=100, description="The oldest one of this namespace."
@@ -139,7 +145,11 @@ def told(record: Record) -> bytes:
 
 def _found(source: Source, known: Known) -> Any:
     if source.trait is not None:
-        return known.traits.get(source.trait)
+        listed = paths.look_up(known.traits, source.trait)
+        several = len(listed) > 1 or (
+            source.trait.endswith("[]") and source.trait not in known.traits
+        )
+        return listed if listed and several else next(iter(listed), None)
     if source.computed is not None:
         return known.computed.get(source.computed)
     if source.identifier is not None:

@@ -14,7 +14,7 @@ from app.consents.permission import permissions
 from app.db import statement
 from app.destinations import held
 from app.destinations.tables import Delivery, Destination
-from app.segments.members import Delta, find, list_members
+from app.segments.members import Delta
 from identity import graph, people
 
 ENTERED = "segment.entered"
@@ -24,6 +24,8 @@ UPDATED = "profile.updated"
 ERASED = "profile.erased"
 #: Looks that are deleted at once.
 MOST = 5_000
+#: Messages of which those that were overtaken are deleted at once.
+WINDOW = 20_000
 #: Whom it is about, what happened, and what there is to say of it.
 Message = tuple[int, str, dict[str, Any]]
 
@@ -119,24 +121,15 @@ def forget_looks(session: Session, *, before: datetime) -> bool:
     return len(gone.all()) == MOST
 
 
-def fill(session: Session, destination: Destination, *, now: datetime) -> int:
-    """Queue the members that a new destination's segments have already; return how many."""
-    queued = 0
-    for key in destination.segments:
-        segment = find(session, key)
-        after = None
-        while True:
-            page, after = list_members(session, segment, after=after, limit=1_000)
-            members = [row.person_id for row in page]
-            allowed = allowed_people(
-                session, destination.purpose, members, now=now, tcf_vendor=destination.tcf_vendor
-            )
-            rows: list[Message] = [(p, ENTERED, {}) for p in members if p in allowed]
-            queue(session, destination, key, rows, now)
-            queued += len(rows)
-            if after is None:
-                break
-    return queued
+def forget_overtaken(session: Session, *, before: datetime, after: int) -> int | None:
+    """Delete messages that ended before a time and that later ones have overtaken, some at once.
+
+    Looks at those after an id, and returns the last that it looked at: None at the end. Of each
+    person, segment and destination the last message of each kind stays.
+    """
+    bound = {"before": before, "after": after, "limit": WINDOW}
+    row = session.execute(statement("app.destinations", "overtaken"), bound).one()
+    return row.last if row.looked == WINDOW else None
 
 
 def allowed_people(

@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 
 import consent
 from app.db import statement
-from app.destinations import held, kinds, mapping, seal
+from app.destinations import held, kinds, mapping, seal, syncing
 from app.destinations.kind import Kind, Options
-from app.destinations.tables import Delivery, Destination
+from app.destinations.tables import Delivery, Destination, Sync
 from app.errors import DefinitionInvalid, DestinationExists, DestinationNotFound
 from app.profiles.conditions import pointed
 from app.segments import members as segments
@@ -47,9 +47,10 @@ def create(
     mapping; without `secrets`, with those that it makes itself.
 
     A destination cannot be without a purpose: what is sent is decided by it, and its segments
-    are for the same one. Members that the segments have already are sent as entered. `declared`
-    is told of it and decides nothing. Raises DestinationExists, PurposeNotFound,
-    SegmentNotFound, DefinitionInvalid, DestinationKeyUnusable.
+    are for the same one. Members that the segments have already are sent by the first sync
+    (`syncing.request`), which is asked for here. `declared` is told of it and decides nothing.
+    Raises DestinationExists, PurposeNotFound, SegmentNotFound, DefinitionInvalid,
+    DestinationKeyUnusable.
     """
     made = kinds.of(kind)
     serving(session, purpose, segment_keys)
@@ -78,6 +79,7 @@ def create(
     )
     session.add(destination)
     session.flush()
+    syncing.request(session, destination)
     return destination
 
 
@@ -234,6 +236,7 @@ def remove(session: Session, destination_id: int, *, now: datetime) -> None:
     destination.removed_at, destination.enabled = now, False
     destination.why_disabled, destination.secret, destination.segments = REMOVED, "", []
     session.flush()
+    session.execute(sa.delete(Sync).where(Sync.destination_id == destination_id))
     session.execute(
         statement("app.destinations", "remove"),
         {"destination": destination_id, "at": now, "reason": REMOVED},

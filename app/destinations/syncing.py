@@ -11,15 +11,13 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from app.db import statement
-from app.destinations import held, kinds, outbox
+from app.destinations import kinds
 from app.destinations.deciding import Deciding, setup_of
-from app.destinations.tables import Delivery, Destination, HeldRecord
+from app.destinations.tables import Destination, Sync
 from app.segments.members import find, list_members
 
-#: Members looked at in one step.
+#: People, or messages that failed, of one portion.
 PAGE = 1_000
-#: Why somebody is in no more of whom it was not noted.
-NOT_MET = "rule_no_longer_met"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,30 +81,51 @@ def preview(session: Session, destination: Destination, *, limit: int) -> Previe
     return Preview(shown, wrong, looked)
 
 
-def sync(session: Session, destination: Destination, *, full: bool, now: datetime) -> int:
-    """Queue what brings a receiver up to date; return how many messages.
+def request(session: Session, destination: Destination, what: str = "changes") -> Sync:
+    """Have a receiver brought up to date, from this transaction's commit on; return what is asked.
 
     Who is in a segment and was not told, who was told and is in no more, and of who is in, what
-    differs from what was sent last; `full` sends everything anew. What differs is decided when it
-    is sent, so a sync of what is up to date sends nothing.
+    differs from what was sent last; `everything` sends all anew. The worker goes through them in
+    portions (`portions.py`). What differs is decided when it is sent, so a sync of what is up to
+    date sends nothing. One that was asked for and has not begun will do.
     """
-    if full:
-        held.forget_what_was_sent(session, destination.id)
-    queued = 0
-    for key in destination.segments:
-        inside: set[int] = set()
-        after = None
-        while True:
-            page, after = list_members(session, find(session, key), after=after, limit=PAGE)
-            people = [row.person_id for row in page]
-            inside |= set(people)
-            queued += _missing(session, destination, key, people, full=full, now=now)
-            if after is None:
-                break
-        queued += _left(session, destination, key, inside, now)
-    if not full or kinds.of(destination.kind).holds_records:
-        queued += _differing(session, destination, now)
-    return queued
+    covers = [what, "everything"] if what == "changes" else [what]
+    waiting = sa.select(Sync).where(
+        Sync.destination_id == destination.id, Sync.begun_at.is_(None), Sync.what.in_(covers)
+    )
+    found = session.scalar(waiting.order_by(Sync.id).limit(1).with_for_update())
+    if found is None:
+        stage = "failed" if what == "failed" else "members"
+        found = Sync(destination_id=destination.id, what=what, stage=stage)
+        session.add(found)
+        session.flush()
+    return found
+
+
+def syncs(session: Session, destinations: Sequence[Destination]) -> dict[int, Sync]:
+    """Return how far the sync of each of these is that is under way, or else the last one was."""
+    query = (
+        sa.select(Sync)
+        .ext(distinct_on(Sync.destination_id))
+        .where(Sync.destination_id.in_([one.id for one in destinations]))
+        .order_by(Sync.destination_id, Sync.ended_at.is_not(None), Sync.id)
+    )
+    return {one.destination_id: one for one in session.scalars(query)}
+
+
+def shown(sync: Sync, destination: Destination) -> dict[str, Any]:
+    """Return how far a sync is, as operators see it."""
+    at_segments = sync.ended_at is None and sync.stage in ("members", "gone")
+    return {
+        "what": sync.what,
+        "state": "done" if sync.ended_at else "running" if sync.begun_at else "waiting",
+        "segment": destination.segments[sync.place] if at_segments else None,
+        "people": sync.people,
+        "queued": sync.queued,
+        "asked_at": sync.asked_at.isoformat(),
+        "ended_at": sync.ended_at.isoformat() if sync.ended_at else None,
+        "error": sync.error,
+    }
 
 
 def replay(
@@ -116,85 +135,35 @@ def replay(
     messages: Collection[UUID] | None = None,
     now: datetime,
 ) -> int:
-    """Send again what failed, all or these messages; return how many.
+    """Send again what failed, all or these messages; return how many are queued at once.
 
-    What a later message has overtaken stays as it is. The message ids are the same as before.
+    What a later message has overtaken stays as it is. The message ids are the same as before. Of
+    more than a portion the worker does the rest.
     """
-    rows = session.execute(
+    rows = replayed(session, destination.id, after=0, messages=messages, now=now)
+    if len(rows) == PAGE and messages is None:
+        rest = request(session, destination, "failed")
+        rest.after = max(rows)
+    return len(rows)
+
+
+def replayed(
+    session: Session,
+    destination_id: int,
+    *,
+    after: int,
+    messages: Collection[UUID] | None = None,
+    now: datetime,
+) -> list[int]:
+    """Send again the first that failed after this message, a portion at most; return which."""
+    rows = session.scalars(
         statement("app.destinations", "replay"),
         {
-            "destination": destination.id,
+            "destination": destination_id,
+            "after": after,
+            "limit": PAGE,
             "now": now,
             "messages": None if messages is None else [str(one) for one in messages],
         },
     )
-    return len(rows.all())
-
-
-def _missing(
-    session: Session,
-    destination: Destination,
-    key: str,
-    people: Sequence[int],
-    *,
-    full: bool,
-    now: datetime,
-) -> int:
-    """Queue the members that were never told, or of receivers that keep no record all of them."""
-    again = full and not kinds.of(destination.kind).holds_records
-    waits = _last(session, destination, key, people)
-    new = [p for p in people if waits.get(p) != outbox.ENTERED or again]
-    allowed = outbox.allowed_people(
-        session, destination.purpose, new, now=now, tcf_vendor=destination.tcf_vendor
-    )
-    rows: list[outbox.Message] = [(p, outbox.ENTERED, {}) for p in new if p in allowed]
-    outbox.queue(session, destination, key, rows, now)
-    return len(rows)
-
-
-def _left(
-    session: Session, destination: Destination, key: str, inside: set[int], now: datetime
-) -> int:
-    """Queue who was told of as a member and is none: it was missed, or the segment replaced."""
-    last = _last(session, destination, key, None)
-    gone = sorted(p for p, kind in last.items() if kind == outbox.ENTERED and p not in inside)
-    _, denied = outbox.decided(
-        session, destination.purpose, gone, now=now, tcf_vendor=destination.tcf_vendor
-    )
-    rows: list[outbox.Message] = [
-        (p, outbox.EXITED, {"reason": f"consent:{denied[p]}" if p in denied else NOT_MET})
-        for p in gone
-    ]
-    outbox.queue(session, destination, key, rows, now)
-    return len(rows)
-
-
-def _last(
-    session: Session, destination: Destination, key: str, people: Collection[int] | None
-) -> dict[int, str]:
-    """Return what each was last told of as: entered or exited."""
-    query = (
-        sa.select(Delivery.person_id, Delivery.type)
-        .ext(distinct_on(Delivery.person_id))
-        .where(
-            Delivery.destination_id == destination.id,
-            Delivery.state.in_(["waiting", "delivered"]),
-            Delivery.type.in_([outbox.ENTERED, outbox.EXITED]),
-            Delivery.payload["segment"].astext == key,
-        )
-        .order_by(Delivery.person_id, Delivery.id.desc())
-    )
-    if people is not None:
-        query = query.where(Delivery.person_id.in_(people))
-    return {person: kind for person, kind in session.execute(query)}
-
-
-def _differing(session: Session, destination: Destination, now: datetime) -> int:
-    """Queue a look at everybody of whom a record is held."""
-    query = sa.select(HeldRecord.person_id, HeldRecord.profile_id).where(
-        HeldRecord.destination_id == destination.id,
-        sa.func.cardinality(HeldRecord.segments) > 0,
-    )
-    whom = [(destination.id, row.person_id, row.profile_id) for row in session.execute(query)]
-    outbox.look_again(session, whom, now=now)
-    return len(whom)
+    return sorted(rows)

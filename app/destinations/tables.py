@@ -37,6 +37,8 @@ class Destination(Base):
     rate: Mapped[float | None]
     #: When its turn comes at the earliest: it is being served, rests, or was told to wait.
     not_before: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+    #: How often in a row it answered that it was too much for it, or that it was away.
+    busy: Mapped[int] = mapped_column(server_default=sa.text("0"))
     enabled: Mapped[bool]
     why_disabled: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
@@ -49,6 +51,47 @@ class Destination(Base):
             "name",
             unique=True,
             postgresql_where=sa.text("removed_at IS NULL"),
+        ),
+    )
+
+
+class Sync(Base):
+    """One way through everybody whom a destination may have to be told of, as far as it has come.
+
+    `what` is looked for: `changes` (who is missing, who should be no more, what differs),
+    `everything` (and all of it is sent anew) or `failed` (what failed is sent again).
+    """
+
+    __tablename__ = "destination_sync"
+
+    id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
+    destination_id: Mapped[int] = mapped_column(
+        sa.ForeignKey("app.destination.id", ondelete="CASCADE")
+    )
+    what: Mapped[str]
+    #: Where it is: at `members` or at those `gone` of the segment at `place` of the destination's,
+    #: at records that are `held`, at what `failed`; and whose id was looked at last there.
+    stage: Mapped[str]
+    place: Mapped[int] = mapped_column(server_default=sa.text("0"))
+    after: Mapped[int] = mapped_column(server_default=sa.text("0"))
+    #: People (of `failed`, messages) looked at, and messages queued.
+    people: Mapped[int] = mapped_column(server_default=sa.text("0"))
+    queued: Mapped[int] = mapped_column(server_default=sa.text("0"))
+    asked_at: Mapped[datetime] = mapped_column(server_default=sa.func.clock_timestamp())
+    #: When its next portion comes at the earliest: they take turns, and one that fails rests.
+    due_at: Mapped[datetime] = mapped_column(server_default=sa.func.clock_timestamp())
+    begun_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    #: Why the last portion failed: a class, no data.
+    error: Mapped[str | None]
+
+    __table_args__ = (
+        sa.Index("destination_sync_of", "destination_id", "id"),
+        sa.CheckConstraint(
+            "what IN ('changes', 'everything', 'failed')", name="destination_sync_what"
+        ),
+        sa.CheckConstraint(
+            "stage IN ('members', 'gone', 'held', 'failed')", name="destination_sync_stage"
         ),
     )
 

@@ -127,7 +127,7 @@ def _segments(session: Session, found: Preview, bounds: Bounds) -> list[dict[str
         before = _members(session, sql, values, was, groups)
         after = _members(session, sql, values, will, found.group)
         if before != after:
-            size = segments.size(session, segment)
+            size = segment.members
             changed.append(
                 {"segment": segment.key, "purpose": segment.purpose, "before": size,
                  "after": size - len(before) + len(after), "come": len(after - before),

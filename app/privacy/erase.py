@@ -15,6 +15,7 @@ from app.pending.vault import Vault
 from app.privacy import former, journal, vault
 from app.privacy.subject import Subject, is_still
 from app.privacy.tables import ErasureLeft
+from app.segments import members as segments
 from app.settings import Settings
 from app.suppression import gate
 from app.suppression.key import NORMALISER
@@ -110,6 +111,7 @@ def _from_tables(
     ids = graph.array(subject.ids)
     events = session.execute(statement("app.privacy", "erase_events"), {"ids": ids}).one()
     session.execute(statement("app.privacy", "erase_unread"), {"ids": ids})
+    memberships = segments.forget(session, subject.ids)
     profiles = session.execute(
         statement("app.privacy", "erase_profiles"),
         {"ids": ids, "at": at, "message_ids": list(events.message_ids)},
@@ -125,7 +127,7 @@ def _from_tables(
         "identifiers": gone,
         "events": events.events,
         "traits": profiles.traits,
-        "memberships": profiles.memberships,
+        "memberships": memberships,
         "changes": profiles.changes,
         "consent_records": records,
         "held_events": held,

@@ -23,6 +23,7 @@ HERE: dict[str, str] = {
     "app.touched": "rows of the identifiers",
     "app.change": "rows of the people; one stays that says that they are gone, by a random id",
     "app.delivery": "rows of the people; one stays that says that they are gone, by a random id",
+    "app.destination_sync": "whose id was looked at last, until it ends",
     "app.held_record": "ids at receivers, sealed; gone once each has deleted, or with the person",
     "app.disclosure": "rows of the identifiers; a hash of each stays, of nobody",
     "app.manifest": "hashes of disclosures",

@@ -21,7 +21,7 @@ from app.consents import denials
 from app.consents.permission import Permission, permissions, unit
 from app.db import statement
 from app.errors import AccountNotFound
-from app.profiles import trait_rules
+from app.profiles import paths, trait_rules
 from app.profiles.account_calls import ACCOUNT
 from app.profiles.read import View, withheld
 from app.profiles.survivorship import COUNTED, LATEST, Survivorship
@@ -295,18 +295,20 @@ def beside(session: Session, told_by: Collection[int], *, most: int) -> set[int]
     return found if len(found) <= most else set()
 
 
-def tellers(session: Session, members_of: Collection[int]) -> set[int]:
-    """Return the people who told a trait of an account that these people are or were in.
+def tellers(session: Session, members_of: Collection[int], names: Collection[str]) -> set[int]:
+    """Return who told one of these traits (or paths) of an account that these are or were in.
 
     The decision about a set of people must be about these too, where traits of groups are used.
     """
-    if not members_of:
+    if not members_of or not names:
         return set()
+    keys = {*names, *(way[0] for name in names if (way := paths.split(name)) is not None)}
     query = sa.text(
         "SELECT DISTINCT p.person_id FROM identity.current_person i"
         " JOIN app.account_member m ON m.identifier_id = i.identifier_id"
         " JOIN app.account_trait t ON t.account_id = m.account_id"
         " JOIN identity.current_person p ON p.identifier_id = t.identifier_id"
-        " WHERE i.person_id = ANY(CAST(:people AS bigint[]))"
+        " WHERE i.person_id = ANY(CAST(:people AS bigint[])) AND t.key = ANY(CAST(:keys AS text[]))"
     )
-    return set(session.scalars(query, {"people": graph.array(members_of)}))
+    bound = {"people": graph.array(members_of), "keys": sorted(keys)}
+    return set(session.scalars(query, bound))

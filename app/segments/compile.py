@@ -50,8 +50,9 @@ def known(
     others = uses.rules_of(session, rules, purpose.key)
     consents = uses.consents_of(session, [*rules, *others.values()])
     tellers: set[int] = set()
-    if people is not None and uses.asks_groups([*rules, *others.values()]):
-        tellers = accounts.tellers(session, people)
+    if people is not None:
+        names = uses.group_traits([*rules, *others.values()])
+        tellers = accounts.tellers(session, people, names)
     survivorship = trait_rules.in_force(session)
     return Known(purpose, survivorship, everything, others, consents, frozenset(tellers))
 

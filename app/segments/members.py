@@ -19,6 +19,7 @@ from app.profiles.conditions import SENT, pointed
 from app.segments import lists, uses
 from app.segments.definition import RULE, Listed, Rule, place, walk
 from app.segments.tables import Segment, SegmentMember, SegmentVersion
+from identity import graph
 
 #: Words of the API that no segment can be called.
 RESERVED = frozenset({"dependencies", "overlap", "preview"})
@@ -144,6 +145,12 @@ def archived(session: Session) -> list[Segment]:
     return list(session.scalars(sa.select(Segment).where(~uses.LIVE).order_by(Segment.key)))
 
 
+def updated_after(session: Session, moment: datetime) -> list[Segment]:
+    """Return the segments whose definition is new, changed or archived since, by key."""
+    newer = sa.select(Segment).where(Segment.updated_at > moment)
+    return list(session.scalars(newer.order_by(Segment.key)))
+
+
 def archive(session: Session, segment: Segment, *, now: datetime) -> Delta:
     """End every stay and compute no more; who came and went is kept."""
     segment.archived_at, segment.updated_at = now, now
@@ -165,6 +172,7 @@ def _end(session: Session, segment: Segment, why: str, now: datetime) -> Delta:
         .returning(SegmentMember.person_id)
     )
     left = sorted(session.scalars(ended, execution_options={"synchronize_session": False}))
+    segment.members = 0
     return Delta(segment.key, segment.purpose, (), tuple((person, why) for person in left))
 
 
@@ -186,6 +194,16 @@ def list_members(
     following = cursors.encode(rows[limit - 1].person_id) if len(rows) > limit else None
     page = rows[:limit]
     return _usable(session, segment, page), following
+
+
+def page(session: Session, key: str, *, after: int, limit: int) -> list[int]:
+    """Return the next members of a segment, by person; of one that is gone nobody.
+
+    Whether their data may be used is asked of nobody: that is the caller's to do.
+    """
+    segment = session.scalar(sa.select(Segment.id).where(Segment.key == key))
+    bound = {"segment_id": segment, "after": after, "limit": limit}
+    return [row.person_id for row in session.execute(statement("app.segments", "members"), bound)]
 
 
 def list_stays(
@@ -231,9 +249,11 @@ def state(segment: Segment, waits: Sequence[str]) -> str:
     return "computing" if segment.refreshed_at is None else "fresh"
 
 
-def size(session: Session, segment: Segment) -> int:
-    """Return how many members a segment has."""
-    query = sa.select(sa.func.count()).where(
-        SegmentMember.segment_id == segment.id, SegmentMember.left_at.is_(None)
-    )
-    return session.scalar(query) or 0
+def forget(session: Session, people: Collection[int]) -> int:
+    """Delete all stays of erased people; return how many. Locks the segments that they are in."""
+    inside = sa.select(SegmentMember.segment_id).where(graph.among(SegmentMember.person_id, people))
+    held = sa.select(Segment.id).where(Segment.id.in_(inside)).order_by(Segment.id)
+    session.execute(held.with_for_update())
+    bound = {"people": graph.array(people)}
+    gone: int = session.execute(statement("app.segments", "forget"), bound).scalar_one()
+    return gone

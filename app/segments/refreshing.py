@@ -223,6 +223,9 @@ class _Refresh:
         if gone:
             bound = {"rows": msgspec.json.encode(gone).decode(), "at": self.now}
             self.session.execute(statement("app.segments", "leave"), bound)
+        for segment, entered, left in moved:
+            segment.members += len(entered) - len(left)
+        self.session.flush()
         return [
             Delta(segment.key, segment.purpose, tuple(entered), left)
             for (segment, entered, _), left in zip(moved, left_by, strict=True)

@@ -29,6 +29,8 @@ class Segment(Base):
     refreshed_at: Mapped[datetime | None]
     refresh_milliseconds: Mapped[float | None]
     version: Mapped[int] = mapped_column(server_default=sa.text("1"))
+    #: Open stays; changed with them, by whoever holds the lock of the segment.
+    members: Mapped[int] = mapped_column(server_default=sa.text("0"))
     tried_at: Mapped[datetime | None]
     error: Mapped[str | None]
     failed_at: Mapped[datetime | None]

@@ -121,9 +121,9 @@ def purposes_asked(session: Session, rule: Rule, purpose: str) -> list[str]:
     return sorted({part.consent for part in parts if isinstance(part, Consent)})
 
 
-def asks_groups(rules: Iterable[Rule]) -> bool:
-    """Say whether one of these rules asks for a trait of an account."""
-    return any(isinstance(part, Group) for rule in rules for part in walk(rule))
+def group_traits(rules: Iterable[Rule]) -> set[str]:
+    """Return the traits of accounts, or paths in them, that these rules ask for."""
+    return {part.group_trait for rule in rules for part in walk(rule) if isinstance(part, Group)}
 
 
 def waits_for(session: Session, rule: Rule, purpose: str) -> list[str]:

@@ -1,8 +1,17 @@
 """A segment over the API: its members while no worker has been there, and rules too large."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
+
+from app import pipeline
+from app.db import Sessions
+from app.privacy import requests, run
+from app.settings import Settings
+from identity import identifiers
 
 
 def test_who_withdrew_is_listed_no_more_although_no_worker_runs(
@@ -37,3 +46,62 @@ def test_a_rule_that_would_slow_every_step_is_refused(
     for rule in ({"event": "x", "where": many}, wide):
         body = {"key": "wide", "name": "W", "purpose": "marketing.email", "rule": rule}
         assert server.post("/v1/segments", json=body, headers=header).status_code == 422
+
+
+def test_the_size_is_how_many_are_in_after_an_erasure_and_in_the_archive_too(
+    server: TestClient, write_key: str, token: Callable[..., dict[str, str]], sessions: Sessions,
+    settings: Settings,
+) -> None:  # fmt: skip
+    header = token(purposes=("marketing.email",))
+    yes = {"consent": {"categoryPreferences": {"marketing.email": True}}}
+
+    def listed(**asked: Any) -> dict[str, int]:
+        answer = server.get("/v1/segments", headers=header, params=asked)
+        rows = {row["key"]: row["size"] for row in answer.json()["data"]}
+        count = "SELECT count(*) FROM app.segment_member WHERE left_at IS NULL"
+        with sessions() as session:
+            assert session.scalar(sa.text(count)) == sum(rows.values())
+        return rows
+
+    for user in ("ada", "bea", "cleo"):
+        event = {"event": "Order", "userId": user, "context": yes, "writeKey": write_key}
+        server.post("/v1/track", json=event).raise_for_status()
+    with sessions.begin() as session:
+        pipeline.step(session)
+    segment = {"key": "all", "name": "A", "purpose": "marketing.email", "rule": {"event": "Order"}}
+    server.post("/v1/segments", json=segment, headers=header).raise_for_status()
+    assert listed() == {"all": 3}
+    with sessions.begin() as session:
+        request = requests.open_(
+            session, settings, kind="erasure", identifiers=[identifiers.parse("user_id:ada")],
+            by="test", now=datetime.now(UTC), attested="a test",
+        ).id  # fmt: skip
+    run.at_once(sessions, settings, request)
+    assert listed() == {"all": 2}
+    server.post("/v1/segments/all/archive", headers=header).raise_for_status()
+    assert (listed(), listed(archived=True)) == ({}, {"all": 0})
+
+
+def test_segments_are_listed_by_what_changed_since(
+    server: TestClient, token: Callable[..., dict[str, str]]
+) -> None:
+    header = token(purposes=("marketing.email",))
+
+    def since(moment: str) -> list[tuple[str, bool]]:
+        answer = server.get("/v1/segments", headers=header, params={"updated_after": moment})
+        answer.raise_for_status()
+        return [(row["key"], row["archived_at"] is not None) for row in answer.json()["data"]]
+
+    stamps = []
+    for key in ("one", "two"):
+        body = {"key": key, "name": key, "purpose": "marketing.email", "rule": {"event": "Order"}}
+        made = server.post("/v1/segments", json=body, headers=header)
+        stamps.append(made.json()["updated_at"])
+    before = datetime.fromisoformat(stamps[0]) - timedelta(seconds=1)
+    assert since(before.isoformat()) == [("one", False), ("two", False)]
+    assert since(stamps[0]) == [("two", False)]
+    assert since(stamps[1]) == []
+    server.post("/v1/segments/one/archive", headers=header).raise_for_status()
+    assert since(stamps[1]) == [("one", True)]
+    wrong = server.get("/v1/segments?updated_after=2026-01-01", headers=header)
+    assert wrong.status_code == 422

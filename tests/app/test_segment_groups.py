@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session
 
 from app import pipeline
 from app.db import Sessions
+from app.profiles import accounts
+from identity import people as persons
 
 EMAIL = "marketing.email"
 
@@ -51,6 +53,21 @@ def test_who_is_in_an_account_is_selected_by_what_may_be_used_of_it(
     assert [size(key) for key in rules] == [2, 1, 0]
     pipeline.refresh_all(sessions)
     assert [size(key) for key in rules] == [2, 1, 0]
+
+
+def test_who_told_nothing_that_is_asked_is_not_decided_about(
+    server: TestClient, sessions: Sessions, write_key: str
+) -> None:
+    for user, traits in (("ada", {"plan": "gold"}), ("bea", {"at": {"city": "Lyon"}}), ("cy", {})):
+        body = {"userId": user, "groupId": "acme", "traits": traits, "writeKey": write_key}
+        server.post("/v1/group", json=body).raise_for_status()
+    with sessions.begin() as session:
+        pipeline.step(session)
+        people = {name: persons.find(session, "user_id", name) for name in ("ada", "bea", "cy")}
+        asked = [person for person in people.values() if person is not None]
+        assert accounts.tellers(session, asked, {"plan"}) == {people["ada"]}
+        assert accounts.tellers(session, asked, {"at.city"}) == {people["bea"]}
+        assert accounts.tellers(session, asked, {"size"}) == set()
 
 
 def test_a_large_account_is_left_to_a_look_and_other_segments_are_not_asked_about_it(

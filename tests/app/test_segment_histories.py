@@ -163,6 +163,8 @@ class Told:
             found = {row.person_id for row in rows if row.segment_id == segment.id}
             wanted = reference.inside(self.rules[segment.key])
             assert found == wanted, (json.dumps(self.rules[segment.key]), self.now)
+            self.session.refresh(segment)
+            assert segment.members == len(found)
             seen["some" if 0 < len(wanted) < len(reference.persons) else "none or all"] += 1
 
 

@@ -85,8 +85,9 @@ def test_dlt_loads_everything_and_then_only_what_changed(
     assert table("SELECT count(*), count(DISTINCT subject) FROM customers.members") == [(9, 9)]
 
     again = run()
-    assert {again.get(name, 0) for name in ("profiles", "members", "changes")} == {0}
+    assert {again.get(name, 0) for name in ("profiles", "members", "changes", "segments")} == {0}
 
+    httpx.post(f"{product.url}/v1/segments", json={**body, "key": "more"}, headers=header)
     send(product, key, person("u1", city="Lyon"), person("u2", context=REFUSES), person("u30", x=1))
     send(product, key, {"type": "track", "event": "Bought", "userId": "u20"})
     send(
@@ -98,6 +99,7 @@ def test_dlt_loads_everything_and_then_only_what_changed(
     members = {one["profile_id"] for one in get("segments/buyers/members")["data"]}
     third = run()
     record_property("rows of the runs", json.dumps([first, again, third]))
+    assert third["segments"] == 1
     assert 4 <= third["profiles"] <= 7 < first["profiles"]
     held = "SELECT traits__city FROM customers.profiles JOIN customers.profiles__identifiers i"
     held += " ON i._dlt_parent_id = profiles._dlt_id WHERE i.value = '{}'"

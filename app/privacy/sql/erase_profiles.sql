@@ -8,8 +8,6 @@ WITH trait AS (
   DELETE FROM app.computed_value WHERE subject_id = ANY(CAST(:ids AS bigint[]))
 ), touched AS (
   DELETE FROM app.touched WHERE identifier_id = ANY(CAST(:ids AS bigint[])) RETURNING id
-), member AS (
-  DELETE FROM app.segment_member WHERE person_id = ANY(CAST(:ids AS bigint[])) RETURNING person_id
 ), listed AS (
   DELETE FROM app.people_list_member WHERE identifier_id = ANY(CAST(:ids AS bigint[]))
 ), grouped AS (
@@ -45,5 +43,4 @@ WITH trait AS (
   UPDATE app.plan_violation SET message_id = ''
   WHERE message_id = ANY(CAST(:message_ids AS text[]))
 )
-SELECT (SELECT count(*) FROM trait) AS traits, (SELECT count(*) FROM member) AS memberships,
-       (SELECT count(*) FROM news) AS changes;
+SELECT (SELECT count(*) FROM trait) AS traits, (SELECT count(*) FROM news) AS changes;

@@ -15,7 +15,7 @@ from app.accountability.change import Change
 from app.accountability.simulate import simulate
 from app.consents.permission import permissions
 from app.db import read_only
-from app.destinations import outbox, registry
+from app.destinations import outbox, portions, registry
 from app.destinations.tables import Delivery
 from app.profiles.tables import Trait
 from app.segments import members, refreshing
@@ -95,7 +95,7 @@ def listening(session: Session) -> Any:
     crm = registry.create(
         session, name="crm", url="https://crm.test/", purpose=EMAIL, segment_keys=["buyers"]
     )
-    outbox.fill(session, crm, now=NOW)
+    portions.run(session)
     return crm
 
 

@@ -36,7 +36,7 @@ def test_an_operator_registers_looks_corrects_and_sends_again(
         "mapping": {"city": {"trait": "city", "required": True}},
     }  # fmt: skip
     file.write_text(json.dumps(wanted), encoding="utf-8")
-    assert run("destination", "add", str(file))["queued"] == 2
+    assert run("destination", "add", str(file))["kind"] == "segment"
     assert "segment" in {kind["kind"] for kind in run("destination", "kinds")}
     found = run("destination", "dry-run", "there")
     assert (found["members"], len(found["not_sent"]), found["would_send"]) == (2, 2, [])
@@ -53,7 +53,11 @@ def test_an_operator_registers_looks_corrects_and_sends_again(
     checked = CliRunner().invoke(app, ["doctor", "--json"], env=environment)
     assert "there is switched off" in checked.stdout
     run("destination", "enable", "there")
-    assert run("destination", "sync", "there", "--full")["queued"] >= 1
+    asked = run("destination", "sync", "there", "--full")["sync"]
+    assert (asked["what"], asked["state"]) == ("everything", "waiting")
+    people.deliver()
+    [shown] = run("destination", "list", "--json")
+    assert (shown["sync"]["what"], shown["sync"]["state"]) == ("everything", "done")
     run("destination", "remove", "there")
     assert run("destination", "list", "--json") == []
     gone = CliRunner().invoke(app, ["destination", "sync", "there"], env=environment)

@@ -8,7 +8,9 @@ from app.destinations.segment import Segment, SegmentSettings
 from app.errors import DefinitionInvalid
 
 KNOWN = mapping.Known(
-    {"age": "36", "vip": "yes", "born": "1815-12-10T08:00:00Z", "tags": ["a", 1], "bad": "x"},
+    {"age": "36", "vip": "yes", "born": "1815-12-10T08:00:00Z", "tags": ["a", 1], "bad": "x",
+     "address": {"city": "Lyon", "lines": ["1 rue A"]}, "home.city": "Nice",
+     "home": {"city": "Rome"}, "pets": [{"name": "Rex"}, {"name": "Tom"}, {}]},
     {"spent": 12.5}, {"email": ["ada@mail.net", "b@mail.net"]}, frozenset({"s"}), "p-1",
 )  # fmt: skip
 
@@ -32,6 +34,19 @@ def test_each_source_and_each_type() -> None:
         "years": 36, "vip": True, "born": "1815-12-10", "at": "1815-12-10T08:00:00.000Z",
         "tags": ["a", "1"], "spent": 12.5, "email": "ada@mail.net", "inside": True, "who": "p-1",
         "code": "lo", "text": '["a", 1]', "none": None,
+    }  # fmt: skip
+
+
+def test_a_path_leads_into_a_trait_and_a_key_of_that_name_comes_first() -> None:
+    values, wrong = fields(
+        city={"trait": "address.city"}, home={"trait": "home.city"}, pets={"trait": "pets.name"},
+        first={"trait": "address.lines[]"}, none={"trait": "address.street"},
+        deeper={"trait": "age.of"},
+    )  # fmt: skip
+    assert wrong == []
+    assert values == {
+        "city": "Lyon", "home": "Nice", "pets": ["Rex", "Tom"], "first": ["1 rue A"],
+        "none": None, "deeper": None,
     }  # fmt: skip
 
 

@@ -179,10 +179,11 @@ def test_410_switches_off_and_what_changed_meanwhile_is_sent_when_it_is_on_again
     assert len(receiver.received) == 1
     shown = people.patch(f"/v1/destinations/{number}", {"enabled": True})
     assert (shown["enabled"], shown["why_disabled"]) == (True, None)
-    assert shown["waiting"] == 2
-    assert shown["backlog_seconds"] >= 0
+    assert shown["sync"]["state"] == "waiting"
+    assert (shown["waiting"], shown["backlog_seconds"] >= 0) == (1, True)
     people.deliver()
-    assert people.get(f"/v1/destinations/{number}")["held"] == 2
+    shown = people.get(f"/v1/destinations/{number}")
+    assert (shown["held"], shown["sync"]["state"]) == (2, "done")
 
 
 def test_secrets_are_sealed_shown_nowhere_and_not_moved_to_another_address(
@@ -294,6 +295,7 @@ def test_what_sends_or_shows_is_for_who_may_know_people_for_its_purpose_and_none
 def test_who_reads_of_whom_something_was_sent_is_noted(people: World, receiver: Receiver) -> None:
     people.people("ada", plan="pro", city="Lyon")
     number = there(people, receiver.url)
+    people.deliver()
     people.outcomes(number)
     notes = people.get("/v1/reads", subject="user_id:ada")["data"]
     said = {(note["operation"], note["purpose"]) for note in notes}

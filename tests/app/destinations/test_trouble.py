@@ -12,9 +12,10 @@ import subprocess
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from time import monotonic, sleep
@@ -27,7 +28,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from app import jobs
 from app.destinations import deliver as delivering
-from app.destinations import registry, syncing
+from app.destinations import portions, registry, resting, syncing
 from app.destinations.tables import Delivery
 from tests.app.destinations.world import World
 from tests.end_to_end.conftest import Measure, measure, node_packages
@@ -39,6 +40,10 @@ USERS = [f"u{n}" for n in range(20)]
 TROUBLES = ("fine", "500", "429", "reset", "reset_after", "hang", "slow", "410")
 WEIGHTS = (40, 12, 12, 12, 10, 4, 8, 1)
 TIMEOUT = 0.4
+#: Which request of all is answered 410 in any case, so that it is switched off and on again.
+GONE = 60
+#: How one that is busy says for how long: in seconds, by a date, and not at all.
+FORMS = ("seconds", "date", "nothing")
 
 
 @dataclass
@@ -50,14 +55,54 @@ class Bad:
     taken: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     said: list[tuple[str, Any]] = field(default_factory=list)
     troubles: Counter[str] = field(default_factory=Counter)
+    forms: Counter[str] = field(default_factory=Counter)
     calm: bool = False
+    npm: "Npm | None" = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def trouble(self, dice: random.Random) -> str:
+        """Which trouble the next request meets."""
+        with self.lock:
+            chosen = "fine" if self.calm else dice.choices(TROUBLES, WEIGHTS)[0]
+            if self.troubles.total() == GONE:
+                chosen = "410"
+            self.troubles[chosen] += 1
+        return chosen
 
     def verified(self, headers: dict[str, str], body: bytes) -> Any:
-        """What a message says, or None where the published library does not verify it."""
+        """What a message says, or None where a published library (PyPI, npm) does not verify it."""
+        assert self.npm is not None
+        if not self.npm.verifies(self.secret, headers, body):
+            return None
         try:
             return Webhook(self.secret).verify(body, headers)
         except WebhookVerificationError:
             return None
+
+
+class Npm:
+    """The published JavaScript library in a process of its own, which is asked line by line."""
+
+    def __init__(self, folder: Path) -> None:
+        self._lock = threading.Lock()
+        self._node = subprocess.Popen(
+            ["node", "verify_each.mjs"],
+            cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def verifies(self, secret: str, headers: dict[str, str], body: bytes) -> bool:
+        """Whether it takes this message."""
+        assert self._node.stdin is not None
+        assert self._node.stdout is not None
+        said = {"secret": secret, "headers": headers, "body": body.decode()}
+        with self._lock:
+            self._node.stdin.write(json.dumps(said) + "\n")
+            self._node.stdin.flush()
+            return self._node.stdout.readline() == "ok\n"
+
+    def close(self) -> None:
+        """End it."""
+        self._node.communicate(timeout=30)
 
 
 class Failing(BaseHTTPRequestHandler):
@@ -69,8 +114,7 @@ class Failing(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        trouble = "fine" if self.bad.calm else self.dice.choices(TROUBLES, WEIGHTS)[0]
-        self.bad.troubles[trouble] += 1
+        trouble = self.bad.trouble(self.dice)
         if trouble in ("fine", "reset_after", "slow"):
             # Now: a signature is too old after five minutes.
             self.bad.said.append((headers["webhook-id"], self.bad.verified(headers, body)))
@@ -89,7 +133,13 @@ class Failing(BaseHTTPRequestHandler):
     def _answer(self, status: int, pause: float) -> None:
         self.send_response(status)
         if status == 429:
-            self.send_header("retry-after", "0.1")
+            form = self.dice.choices(FORMS, (4, 2, 1))[0]
+            self.bad.forms[form] += 1
+            if form == "seconds":
+                self.send_header("retry-after", "1")
+            elif form == "date":
+                until = datetime.now(UTC) + timedelta(seconds=1)
+                self.send_header("retry-after", format_datetime(until, usegmt=True))
         self.send_header("content-length", "4")
         self.end_headers()
         for byte in (b"d", b"o", b"n", b"e"):
@@ -130,9 +180,12 @@ def test_every_change_arrives_in_order_from_a_receiver_that_fails(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(delivering, "RETRY_SECONDS", (0.05,) * 200)
+    monkeypatch.setattr(resting, "FIRST_SECONDS", 0.5)
+    monkeypatch.setattr(resting, "LONGEST_SECONDS", 2.0)
     people.people(*USERS, plan="free")
     people.segment("pros", {"trait": "plan", "op": "eq", "value": "pro"})
-    with failing() as bad:
+    with failing() as bad, closing(Npm(node_packages)) as npm:
+        bad.npm = npm
         made = people.destination(url=bad.url, segments=["pros"])
         bad.secret = made["secret"]
         stop = threading.Event()
@@ -143,17 +196,22 @@ def test_every_change_arrives_in_order_from_a_receiver_that_fails(
             worker.start()
         enabled = _live(people, made["id"])
         bad.calm = True
-        _drain(people, made["id"])
+        enabled += _drain(people, made["id"])
         stop.set()
         for worker in workers:
             worker.join()
-    assert all(bad.troubles[trouble] for trouble in {*TROUBLES} - {"410"}), bad.troubles
+        taken = bad.taken[-1]
+        assert npm.verifies(bad.secret, *taken)
+        assert not npm.verifies(bad.secret, taken[0], taken[1] + b" ")
+    assert all(bad.troubles[trouble] for trouble in TROUBLES), bad.troubles
+    assert enabled, "410 has switched it off"
     queued = _queued(people, made["id"])
     first, again = _first_taken(bad)
     assert first == queued
-    assert sum(map(len, queued.values())) > SECONDS
-    _npm(node_packages, bad.secret, bad.taken[-5:])
+    assert sum(map(len, queued.values())) > SECONDS / 4, "how many, the machine says"
     measure("seconds", SECONDS)
+    measure("messages whose signature both packages verified", len(bad.said))
+    measure("429 by how it said for how long", dict(bad.forms))
     measure("changes", sum(map(len, queued.values())))
     measure("requests by what became of them", dict(bad.troubles))
     measure("taken twice, under the same id", again)
@@ -163,6 +221,7 @@ def test_every_change_arrives_in_order_from_a_receiver_that_fails(
 def _work(people: World, stop: threading.Event) -> None:
     with httpx.Client(timeout=TIMEOUT, trust_env=False) as client:
         while not stop.is_set():
+            portions.advance(people.sessions)
             if not delivering.deliver(people.sessions, client):
                 sleep(0.02)
 
@@ -186,22 +245,25 @@ def _switch_on(people: World, destination: int) -> int:
         if found.enabled:
             return 0
         registry.change(session, found, enabled=True)
-        syncing.sync(session, found, full=False, now=datetime.now(UTC))
+        syncing.request(session, found)
     return 1
 
 
-def _waiting(people: World, destination: int) -> int:
+def _under_way(people: World, destination: int) -> bool:
     with people.sessions() as session:
         found = registry.find(session, destination)
-        return syncing.states(session, [found])[destination].waiting
+        sync = syncing.syncs(session, [found])[destination]
+        return bool(syncing.states(session, [found])[destination].waiting) or not sync.ended_at
 
 
-def _drain(people: World, destination: int) -> None:
-    until = monotonic() + 60
-    while _waiting(people, destination):
-        _switch_on(people, destination)
+def _drain(people: World, destination: int) -> int:
+    """Wait until everything has arrived; return how often it was switched on for that."""
+    until, enabled = monotonic() + 60 + SECONDS, 0
+    while _under_way(people, destination):
+        enabled += _switch_on(people, destination)
         assert monotonic() < until
         sleep(0.1)
+    return enabled
 
 
 def _queued(people: World, destination: int) -> dict[str, list[str]]:
@@ -229,14 +291,3 @@ def _first_taken(bad: Bad) -> tuple[dict[str, list[str]], int]:
         bodies[number] = said
         found[said["data"]["profile_id"]].append(number)
     return dict(found), again
-
-
-def _npm(folder: Path, secret: str, taken: list[tuple[dict[str, str], bytes]]) -> None:
-    for headers, body in taken:
-        for sent, accepted in ((body, True), (body + b" ", False)):
-            said = {"secret": secret, "headers": headers, "body": sent.decode()}
-            done = subprocess.run(
-                ["node", "verify.mjs"], cwd=folder, input=json.dumps(said), capture_output=True,
-                text=True, timeout=30, check=False,
-            )  # fmt: skip
-            assert (done.returncode == 0) is accepted, done.stderr

@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from app import pipeline
 from app.consents.record import record
 from app.db import Sessions
+from app.destinations import portions
 from app.destinations.deliver import deliver
 from app.destinations.tables import Delivery
 from identity import identifiers
@@ -103,6 +104,8 @@ class World:
 
     def deliver(self, client: httpx.Client | None = None) -> None:
         """Send all that is due."""
+        while portions.advance(self.sessions):
+            pass
         with client or httpx.Client(timeout=5) as mine:
             while deliver(self.sessions, mine):
                 pass

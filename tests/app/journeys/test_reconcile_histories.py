@@ -161,7 +161,7 @@ class Looker:
             rule, _ = analyses.listed(session, self.lake, answer["query_id"], bucket)
             made = members.create(session, key="made", name="made", purpose=PURPOSE, rule=rule)
             pipeline.fill(session, [made], at_once=True)
-            assert members.size(session, made) == len(set(expected))
+            assert made.members == len(set(expected))
             rows, _ = members.list_members(session, made, after=None, limit=1000)
             assert {str(row.profile_id) for row in rows} == {self.names[p] for p in expected}
             session.rollback()
