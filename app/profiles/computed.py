@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from app.errors import DefinitionInvalid
 from app.profiles.conditions import RELATIVE, SENT, Called, Events, Name, pointed
@@ -40,7 +40,7 @@ class Definition(Events):
     part: Part | None = None
 
     @model_validator(mode="after")
-    def _fits(self, info: ValidationInfo) -> "Definition":
+    def _fits(self) -> "Definition":
         if (self.prop is None) != (self.kind in BARE):
             needs = "takes no prop" if self.kind in BARE else "needs a prop"
             raise ValueError(f"{self.kind} {needs}")
@@ -48,8 +48,6 @@ class Definition(Events):
             raise ValueError("only unique_list and last_list have a length")
         if (self.part is None) != (self.kind != "rfm_score"):
             raise ValueError("rfm_score, and nothing else, has a part")
-        if info.context and any(one.op in RELATIVE for one in self.where):
-            raise ValueError("where asks for no date from today on: ask for that in a segment")
         return self
 
 
@@ -67,6 +65,11 @@ def parse(value: Any) -> Definition:
 def stored(definition: Mapping[str, Any]) -> Definition:
     """Return a definition that was let in, by the rules of its day."""
     return _DEFINITION.validate_python(definition)
+
+
+def dated(definition: Mapping[str, Any]) -> bool:
+    """Say whether a stored definition asks how long ago a date of an event is."""
+    return any(one.get("op") in RELATIVE for one in definition.get("where", ()))
 
 
 def called_of(definition: Mapping[str, Any]) -> Called:

@@ -3,7 +3,7 @@
 
 import json
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -14,7 +14,7 @@ from app.consents.permission import decision, parameters, unit
 from app.db import statement
 from app.profiles import paths
 from app.profiles.computed import DEFAULT_LENGTH, NUMERIC, Definition, stored
-from app.profiles.conditions_sql import Values
+from app.profiles.conditions_sql import Ago, Values
 
 #: Of the values that one event has at a path the last comes first, too.
 _LAST_FIRST = "at DESC, place DESC, received_at DESC, id DESC, nth DESC"
@@ -78,7 +78,7 @@ def query(
     `bounds` are those of a trait that scores.
     """
     text, values = _written(json.dumps(definition, sort_keys=True), unit(purpose), keep)
-    values = {"now": now, **parameters(purpose, people), **values}
+    values = {"now": now, **parameters(purpose, people), **_moments(values, now)}
     return text, values | {part: (bounds or {}).get(part, []) for part in PARTS}
 
 
@@ -93,7 +93,8 @@ def events(
     wanted = stored(definition)
     values = Values()
     head = _head(wanted, values, unit(purpose), decision(people).text)
-    return head, {"now": now, **parameters(purpose, people), **_bound(wanted, values)}
+    bound = _moments(_bound(wanted, values), now)
+    return head, {"now": now, **parameters(purpose, people), **bound}
 
 
 @lru_cache(maxsize=1_000)
@@ -128,6 +129,14 @@ def _bound(definition: Definition, values: Values) -> dict[str, Any]:
     if definition.within_days is not None:
         bound["window"] = definition.within_days * 86_400
     return bound
+
+
+def _moments(values: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """Return values with moments for what is so many days ago."""
+    return {
+        name: now - timedelta(days=value.days) if isinstance(value, Ago) else value
+        for name, value in values.items()
+    }
 
 
 def _found(definition: Definition, values: Values) -> str:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 import consent
 from app.db import Sessions, limited, refused, statement
 from app.events.stream import Outline
-from app.profiles import computed_sql, scores
+from app.profiles import computed, computed_sql, scores
 from app.profiles import computed_traits as traits
 from app.profiles.changes import News, publish
 from app.profiles.computed import called_of
@@ -32,6 +32,8 @@ log = logging.getLogger("parcours.computing")
 PORTION = 1_000
 #: After an error everybody is computed again.
 RETRY = timedelta(seconds=60)
+#: So long does a trait stand that asks how long ago dates are; then everybody is computed anew.
+DATES_LAST = timedelta(hours=1)
 #: So long may one trait take for the people of a step or of a portion.
 LONGEST_SECONDS = 10.0
 
@@ -167,7 +169,7 @@ def advance(sessions: Sessions, *, now: datetime | None = None) -> bool:
 
 
 def _portion(session: Session, trait: ComputedTrait, now: datetime) -> bool:
-    anew = trait.until is None or scores.outdated(trait, now=now)
+    anew = trait.until is None or _outdated(trait, now)
     if not anew and trait.position >= (trait.until or 0):
         return False
     started = time.perf_counter()
@@ -190,6 +192,18 @@ def _portion(session: Session, trait: ComputedTrait, now: datetime) -> bool:
     return True
 
 
+def _outdated(trait: ComputedTrait, now: datetime) -> bool:
+    """Say whether time alone has made it another for anybody: by new bounds, or by dates.
+
+    Dates of events that pass show in no value, and who has none yet may get one.
+    """
+    if scores.outdated(trait, now=now):
+        return True
+    whole = trait.until is not None and trait.position >= trait.until
+    passed = trait.computed_at is not None and trait.computed_at <= now - DATES_LAST
+    return whole and passed and computed.dated(trait.definition)
+
+
 def _begin(session: Session, trait: ComputedTrait, now: datetime) -> bool:
     """Begin to compute everybody, unless the trait is another by now, or cannot be computed."""
     definition, bounds = trait.definition, None
@@ -200,7 +214,7 @@ def _begin(session: Session, trait: ComputedTrait, now: datetime) -> bool:
     wait_for_steps(session)  # a step that does not know of the trait yet ends before the look
     if not _locked(session, trait) or trait.definition != definition:
         return False
-    if trait.until is None or scores.outdated(trait, now=now):
+    if trait.until is None or _outdated(trait, now):
         trait.position, trait.milliseconds = 0, 0.0
         if bounds is not None:
             trait.bounds, trait.bounds_at = bounds, now

@@ -217,14 +217,6 @@ def test_a_definition_says_where_it_is_wrong(session: Session) -> None:
             {"kind": "count", "event": "A", "where": [{"prop": "x", "op": "gt", "value": "7"}]},
             "#/definition/where/0/value: .*without quotes",
         ),
-        (
-            {
-                "kind": "count",
-                "type": "page",
-                "where": [{"prop": "x", "op": "within_days", "value": 7}],
-            },
-            "in a segment",
-        ),
         ({"kind": "count", "event": "A", "since": 3}, "#/definition/since"),
     ]
     for definition, said in wrong:
