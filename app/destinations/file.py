@@ -69,6 +69,7 @@ class File(Kind):
     settings = FileSettings
     secrets = FileSecrets
     places = frozenset({"directory", "bucket", "prefix", "endpoint", "format", "parts"})
+    own = frozenset(OWN)
     batch = 1_000
 
     def address(self, settings: Any) -> str:

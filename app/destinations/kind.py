@@ -157,6 +157,8 @@ class Kind(ABC):
     rate: ClassVar[float | None] = None
     #: Whether fields that `targets` does not name may be mapped too.
     open_targets: ClassVar[bool] = True
+    #: Fields that the kind writes itself: nothing may be mapped to them.
+    own: ClassVar[frozenset[str]] = frozenset()
     #: The mapping to begin with, as `mapping.Mapping` reads it.
     template: ClassVar[Mapping[str, Any]] = {}
 

@@ -82,6 +82,8 @@ def parse(value: Any, kind: Kind, settings: Any, segments: Iterable[str]) -> dic
         )
     targets = kind.targets(settings)
     for name, source in found.items():
+        if name in kind.own:
+            raise DefinitionInvalid(f"#/mapping/{name}: a {kind.name} writes this field itself")
         if name not in targets and not kind.open_targets:
             known = ", ".join(sorted(targets))
             raise DefinitionInvalid(f"#/mapping/{name}: no field of it; there are {known}")

@@ -64,6 +64,7 @@ class Postgres(Kind):
     settings = PostgresSettings
     secrets = PostgresSecrets
     places = frozenset({"host", "port", "database", "tables", "table"})
+    own = frozenset(OWN)
     batch = 500
 
     def address(self, settings: Any) -> str:

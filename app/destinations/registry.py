@@ -118,9 +118,11 @@ def change(
         both = {**({} if anew else seal.open_all(destination.secret)), **secrets}
         opened = _options(kind.secrets, both, "secrets")
         destination.secret = seal.seal_all(opened.model_dump(mode="json"))
-    mapped = destination.mapping if fields is None else fields
-    found = mapping.parse(mapped, kind, checked, destination.segments)
-    destination.mapping = mapping.dumped(found)
+    if fields is not None or settings is not None:
+        # One from before a rule for mappings must not keep anybody from switching it off.
+        mapped = destination.mapping if fields is None else fields
+        found = mapping.parse(mapped, kind, checked, destination.segments)
+        destination.mapping = mapping.dumped(found)
     if rate is not None:
         destination.rate = rate or None
     if enabled is not None:

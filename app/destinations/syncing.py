@@ -14,7 +14,9 @@ from app.db import statement
 from app.destinations import kinds
 from app.destinations.deciding import Deciding, setup_of
 from app.destinations.tables import Destination, Sync
+from app.errors import SegmentNotFound
 from app.segments.members import find, list_members
+from app.segments.tables import Segment
 
 #: People, or messages that failed, of one portion.
 PAGE = 1_000
@@ -73,7 +75,10 @@ def preview(session: Session, destination: Destination, *, limit: int) -> Previe
     for key in destination.segments:
         if looked >= limit:
             break
-        page, _ = list_members(session, find(session, key), after=None, limit=limit - looked)
+        segment = _existing(session, key)
+        if segment is None:
+            continue
+        page, _ = list_members(session, segment, after=None, limit=limit - looked)
         looked += len(page)
         records, unfit = deciding.preview([row.person_id for row in page], key)
         shown += kind.preview(setup, records)
@@ -167,3 +172,11 @@ def replayed(
         },
     )
     return sorted(rows)
+
+
+def _existing(session: Session, key: str) -> Segment | None:
+    """Return a segment; None for one that was deleted, in which nobody is any more."""
+    try:
+        return find(session, key)
+    except SegmentNotFound:
+        return None

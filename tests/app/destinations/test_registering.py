@@ -2,7 +2,13 @@
 
 from collections.abc import Callable
 
+import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
+
+from tests.app.destinations.world import World
+
+TABLE = {"host": "db.test", "database": "d", "user": "u"}
 
 
 def test_a_destination_hears_only_of_segments_that_are_for_its_own_purpose(
@@ -23,3 +29,35 @@ def test_a_destination_hears_only_of_segments_that_are_for_its_own_purpose(
     assert (none.status_code, none.json()["errors"][0]["pointer"]) == (422, "#/purpose")
     same = {**hook, "purpose": "analytics.audience"}
     assert server.post("/v1/destinations", json=same, headers=header).status_code == 201
+
+
+@pytest.mark.parametrize("name", ["profile_id", "identifiers", "segments", "updated_at"])
+@pytest.mark.parametrize(
+    ("kind", "where", "secrets"),
+    [("file", {"directory": "here"}, {}), ("postgres", TABLE, {"password": "p"})],
+)
+def test_a_field_that_a_store_writes_itself_is_mapped_by_nobody(
+    people: World, kind: str, where: dict[str, str], secrets: dict[str, str], name: str
+) -> None:
+    """Else every record fails, one by one and for ever."""
+    people.segment("pros", {"trait": "plan", "op": "eq", "value": "pro"})
+    body = {"name": "store", "kind": kind, "purpose": "marketing.email", "segments": ["pros"],
+            "settings": where, "secrets": secrets}  # fmt: skip
+    wrong = {"mapping": {name: {"value": 1}}}
+    path = "/v1/destinations"
+    refused = [people.server.post(path, json={**body, **wrong}, headers=people.header)]
+    path = f"{path}/{people.post(path, body)['id']}"
+    refused.append(people.server.patch(path, json=wrong, headers=people.header))
+    for answer in refused:
+        assert answer.status_code == 422
+        assert answer.json()["detail"].startswith(f"#/mapping/{name}: ")
+
+
+def test_a_mapping_from_before_a_rule_keeps_nobody_from_switching_off(people: World) -> None:
+    people.segment("pros", {"trait": "plan", "op": "eq", "value": "pro"})
+    made = people.destination(kind="file", settings={"directory": "here"}, segments=["pros"])
+    change = """UPDATE app.destination SET mapping = '{"segments": {"value": 1}}'"""
+    with people.sessions.begin() as session:
+        session.execute(sa.text(change))
+    shown = people.patch(f"/v1/destinations/{made['id']}", {"enabled": False})
+    assert shown["enabled"] is False
