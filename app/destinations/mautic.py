@@ -99,6 +99,8 @@ class _Sending:
     def __init__(self, setup: Setup, wire: Wire) -> None:
         self._setup, self._wire = setup, wire
         self._headers = basic(setup.secrets.user, setup.secrets.password)
+        #: By message, whom a look found by an address.
+        self._looked_up: dict[str, str] = {}
 
     def hold(self, records: Sequence[Record]) -> dict[str, Outcome]:
         found = self._batch("PATCH", "batch/edit", [r for r in records if _id(r)])
@@ -136,7 +138,7 @@ class _Sending:
         them.
         """
         asked = [
-            (record, _marked(record, found[record.message_id]))
+            (record, self._marked(record, found[record.message_id]))
             for record in records
             if (record.withdrawn and record.intent == "release") or record.agreed_again
         ]
@@ -168,7 +170,14 @@ class _Sending:
             for row in rows:
                 if _address_of(row) == _address(record).casefold():
                     known[record.message_id] = str(row["id"])
+        self._looked_up |= known
         return known
+
+    def _marked(self, record: Record, outcome: Outcome) -> str | None:
+        """Return the contact that is marked, or not any more, after this outcome."""
+        if outcome.state == "refused" and not record.agreed_again:
+            return _id(record) or self._looked_up.get(record.message_id)
+        return outcome.remote if outcome.state == "taken" else None
 
     def _batch(
         self,
@@ -193,13 +202,6 @@ class _Sending:
         base = self._setup.url.rstrip("/") + "/api/contacts"
         url = base + path if path.startswith("?") else f"{base}/{path}"
         return Call(method, url, body, self._headers)
-
-
-def _marked(record: Record, outcome: Outcome) -> str | None:
-    """Return the contact that is marked, or not any more, after this outcome."""
-    if outcome.state == "refused" and not record.agreed_again:
-        return _id(record)
-    return outcome.remote if outcome.state == "taken" else None
 
 
 def _id(record: Record) -> str:

@@ -187,6 +187,25 @@ def test_what_an_organisation_lets_nobody_empty_holds_up_neither_the_rest_nor_th
         assert people.outcomes(number, state="failed") == []
 
 
+def test_mautic_marks_whom_it_knows_by_an_address_alone_though_a_field_is_not_there_any_more(
+    people: World,
+) -> None:
+    """The answer that told its id was lost: it is found by the address."""
+    with serving(MauticApi()) as crm:
+        join(people, "ada")
+        number = register(people, crm, **OPT_OUT["mautic"])
+        crm.lost = True
+        people.deliver()
+        crm.lost = False
+        crm.known = frozenset(crm.known - {"pros"})
+        people.say("ada", "withdrawn", "marketing.email")
+        people.work()
+        people.now()
+        people.settle()
+        assert crm.opted_out == set(crm.contacts)
+        assert len(people.outcomes(number, state="failed")) == 1
+
+
 @pytest.mark.parametrize("on_leave", ["clear", pytest.param("delete", marks=pytest.mark.long)])
 def test_what_arrived_is_taken_back_though_the_answer_was_lost(
     people: World, crm: Crm, on_leave: str
