@@ -214,10 +214,10 @@ def add_purpose(session: Session, new: Purpose) -> Purpose:
     version takes effect later; what is said until then is heard too, by who asks for what is
     `announced`. Raises what `check_purpose` does.
     """
-    lock(session)
+    now = lock(session)
     known = check_purpose(session, new)
     parent = versions(session, new.key)[-1].parent if known else None
-    signalled = universal([announced(session)])
+    signalled = universal(history(session).states(now))
     # When it is seen first, not when this transaction began: it may have waited for the lock.
     at = sa.func.clock_timestamp()
     session.execute(sa.insert(PurposeVersion).values(created_at=at, **_columns(new)))
@@ -228,7 +228,7 @@ def add_purpose(session: Session, new: Purpose) -> Purpose:
             session.execute(_statement("refused_above"), said)
             made = session.scalars(_statement("objected_above"), said).all()
             session.execute(_statement("restriction_set"), {"ids": list(made)})
-    for key in sorted(universal([tree]) - signalled):
+    for key in sorted(universal(history(session).states(now)) - signalled):
         said = {"key": key, "version": tree[key].version, "signalled": list(UNIVERSAL)}
         session.execute(_statement("opted_out_before"), said)
     return new

@@ -91,6 +91,17 @@ class Versions:
                 found = version
         return found
 
+    def states(self, now: datetime) -> list[dict[str, Purpose]]:
+        """Return the purposes as they are now, and as they will be each time a version begins.
+
+        One whose first version is still to come is in all of them.
+        """
+        moments = {v.effective_from for versions in self._by_key.values() for v in versions}
+        return [
+            {key: self.at(key, when) for key in self._by_key}
+            for when in (now, *sorted(moment for moment in moments if moment > now))
+        ]
+
 
 def below(known: Iterable[Purpose], key: str) -> list[str]:
     """Return the keys of the purposes below one in the tree, the nearest first."""

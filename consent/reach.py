@@ -19,12 +19,12 @@ class Reach:
     universal: frozenset[str]
 
 
-def reach(now: Mapping[str, Purpose], announced: Mapping[str, Purpose]) -> Reach:
-    """Return how far signals reach, by the purposes in effect and those to come."""
-    trees = now, announced
+def reach(known: Iterable[str], states: Iterable[Mapping[str, Purpose]]) -> Reach:
+    """Return how far signals reach, by the purposes in effect and how all are now and will be."""
+    trees, keys = list(states), frozenset(known)
     return Reach(
-        frozenset(now),
-        {key: frozenset(k for t in trees for k in below(t.values(), key)) for key in now},
+        keys,
+        {key: frozenset(k for t in trees for k in below(t.values(), key)) for key in keys},
         universal(trees),
     )
 

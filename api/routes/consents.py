@@ -253,6 +253,9 @@ def record_consents(session: Db, collected: Admitted, wanted: ConsentIn) -> Writ
     """
     if wanted.guardian is not None and not collected.by.startswith("client:"):
         raise InsufficientScope("A write key is in every page: a guardian speaks by a client.")
+    by_a_page = collected.by.startswith("source:") and not collected.server_side
+    if wanted.partner is not None and by_a_page:
+        raise InsufficientScope("A write key is in every page: a partner speaks by a client.")
     subject = f"{wanted.subject.namespace}:{wanted.subject.value}"
     namespace, value = identifiers.parse(subject)
     overriding = {d.purpose for d in wanted.decisions if d.overrides_universal_opt_out}

@@ -28,7 +28,7 @@ def compare(session: Session, event: SegmentEvent) -> dict[str, Any]:
     """
     source = sources.settings_of(sources.find(session, event.source))
     known = consent.catalogue.purposes(session)
-    reached = reach(known, consent.catalogue.announced(session))
+    reached = reach(known, consent.catalogue.history(session).states(datetime.now(UTC)))
     theirs = as_segment.flows(event.consent, event.integrations, event.destinations)
     stamp = read(
         b"" if event.consent is None else msgspec.json.encode(event.consent),

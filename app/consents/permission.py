@@ -28,7 +28,12 @@ HEARD = (
     ("AND n.state <> 'given' AND n.proof > said.proof", "n"),
 )
 OPTED_OUT = "AND o.purpose = :purpose"
-_BY_A_PAGE = """{0}.state <> 'given' AND starts_with({0}.collected_by, 'source:')
+# A grant that allows nothing takes the place of one that does as a refusal would. Of what the
+# catalogue copied from above, who said it first counts; where that is not told, it may be a page.
+_BY_A_PAGE = """({0}.state <> 'given' OR {0}.unproven OR {0}.purpose_version < :renewed
+         OR :explicit AND {0}.stamp)
+    AND starts_with(CASE WHEN {0}.collected_by <> 'catalogue' THEN {0}.collected_by
+                         ELSE coalesce({0}.evidence ->> 'said_by', 'source:') END, 'source:')
     AND {0}.evidence ->> 'server_side' IS DISTINCT FROM 'true'
     AND {0}.recorded_at > statement_timestamp() - make_interval(days => CAST(:page_days AS int))"""
 _NOT_BY_A_PAGE = f"\n    AND NOT ({_BY_A_PAGE})"

@@ -20,7 +20,7 @@ DECIDING = frozenset(
     ("expressed_by", "guardian", "event_stamp", "stated_by_importer", "unproven", "claimed",
      "server_side", "notice_not_proven", "partner",
      # Of which record it is a copy: what is one goes to no other spelling.
-     COPY, "carried_from", "carried_by")
+     COPY, "carried_from", "carried_by", "said_by")
 )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from consent.reach import universal
 from consent.signals.stamp import Stamp
 
 #: A yes that a browser goes on stamping and that comes later than this is late: see record.sql.
-LATE = timedelta(minutes=5)
+LATE = timedelta(minutes=1)
 
 
 class Recorded(NamedTuple):
@@ -116,6 +116,8 @@ def _news(items: Sequence[Item], group: Alike, memory: Memory) -> Iterator[Speak
             or last >= heard.until
         ):
             yield speaker
+        else:
+            memory.repeated(speaker, last)
 
 
 def _choices(
@@ -140,6 +142,9 @@ def _choices(
         # Nothing is taken away: what a late event refuses may have been given again since.
         given[speaker] = before | yes
         for key, state in states.items():
+            # What came out of order is not the last word, though nothing is on record of that.
+            if state == "given" and not stamp.answer and memory.refused_since(speaker, key, at):
+                continue
             # What was agreed to is what was asked then, whenever we hear of it.
             answered_at = _answered(stamp, key, at) if state == "given" else None
             asked_at = min(at, item.received_at, answered_at or at)
@@ -182,7 +187,7 @@ def _added_meanwhile(
     if consent.catalogue.count(session) == len(memory.versions):
         return []
     versions = consent.catalogue.history(session)
-    trees = consent.catalogue.purposes(session), consent.catalogue.announced(session)
+    trees = versions.states(now)
     signalled = universal(trees) - memory.reach.universal
     said = {(c.namespace, c.value, c.purpose) for c in choices}
     found: dict[tuple[str, str, str, datetime, str | None], consent.Choice] = {}

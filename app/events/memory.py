@@ -49,6 +49,8 @@ class Heard:
 @dataclass(slots=True)
 class _Voice:
     heard: Heard | None = None
+    #: When that was said last: of repetitions nothing is on record.
+    again: datetime | None = None
     #: By purpose: what the identifier says, the record that says so, since and until when.
     standings: dict[str, tuple[consent.Said, datetime, datetime]] = field(default_factory=dict)
 
@@ -62,7 +64,7 @@ class Memory:
         self.versions = consent.Versions()
         self.plans = Plans()
         self.gate = Gate()
-        self.reach = reach({}, {})
+        self.reach = reach((), ())
         self._versions = -1
         self._mark = 0
         self._own: set[int] = set()
@@ -95,7 +97,7 @@ class Memory:
         if changes.purposes != self._versions:
             self.purposes = consent.catalogue.purposes(session)
             self.versions = consent.catalogue.history(session)
-            self.reach = reach(self.purposes, consent.catalogue.announced(session))
+            self.reach = reach(self.purposes, self.versions.states(datetime.now(UTC)))
             self._versions = changes.purposes
             self._stamps.clear()
             self._voices.clear()
@@ -169,6 +171,18 @@ class Memory:
         voice = self._voices.get(speaker)
         return voice.heard if voice else None
 
+    def repeated(self, speaker: Speaker, at: datetime) -> None:
+        """Note that this identifier said the same again; others may have been told it before us."""
+        voice = self._voices[speaker]
+        voice.again = max(at, voice.again or at)
+
+    def refused_since(self, speaker: Speaker, purpose: str, at: datetime) -> bool:
+        """Say whether this identifier was heard to refuse again what it gave before that."""
+        voice = self._voices.get(speaker)
+        if voice is None or voice.heard is None or voice.again is None or voice.again <= at:
+            return False
+        return purpose in voice.heard.stamp.refused | voice.heard.stamp.opt_out
+
     def standing(self, speaker: Speaker, purpose: str, at: datetime) -> consent.Said | None:
         """Return what this identifier says about a purpose, where that is known."""
         voice = self._voices.get(speaker)
@@ -196,7 +210,8 @@ class Memory:
         def keep() -> None:
             self._make_room(len(heard))
             for speaker, what in heard.items():
-                self._voices.setdefault(speaker, _Voice()).heard = what
+                voice = self._voices.setdefault(speaker, _Voice())
+                voice.heard, voice.again = what, None
 
         if heard:
             after_commit(session, keep)

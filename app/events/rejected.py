@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -90,7 +90,7 @@ def keep(session: Session, refused: Iterable[Refused], gate: Gate, special_names
     if not by_source:
         return
     purposes = consent.catalogue.purposes(session)
-    reached = reach(purposes, consent.catalogue.announced(session))
+    reached = reach(purposes, consent.catalogue.history(session).states(datetime.now(UTC)))
     for source_id in sorted(by_source):  # all lock the sources in this order
         _keep(session, by_source[source_id], purposes, reached, gate, special_names)
 

@@ -3,16 +3,17 @@
 -- change which was the last. Of what a browser goes on saying with every event
 -- (evidence.event_stamp), or an importer states, it is all that says nothing else than what stood
 -- at its time. And that never lifts a refusal that is proved better, nor one as well proved where
--- later ones may have been left out as repetitions: where it comes late to a refusal that was on
--- record when it was said. What an importer states lifts none. Nor does any of these make a grant
--- count again that is stale or has lapsed: a browser goes on saying what its banner said once.
--- Only where it says that the person answered after what lapsed was given (answered_at), and that
--- answer counts still, it renews that; and so it does what was given to an earlier version of the
--- purpose, which a later one may have made stale. A child's yes takes the place of no guardian's.
--- A refusal of what was given before is a withdrawal. A grant dated in the future does not stand
--- yet, and so does not make one that acts now a repetition. Of universal opt-outs the first is
--- written: it stands until a grant that overrides it, and browsers go on sending it after that.
--- Recorded is at most now by this clock, the only one that all servers share.
+-- later ones may have been left out as repetitions: where it comes later than a minute to a
+-- refusal that was on record when it was said, or a minute ago. What an importer states lifts
+-- none. Nor does any of these make a grant count again that is stale or has lapsed: a browser
+-- goes on saying what its banner said once. Only where it says that the person answered after
+-- what lapsed was given (answered_at), and that answer counts still, it renews that; and so it
+-- does what was given to an earlier version of the purpose, which a later one may have made
+-- stale. A child's yes takes the place of no guardian's. A refusal of what was given before is a
+-- withdrawal. A grant dated in the future does not stand yet, and so does not make one that acts
+-- now a repetition. Of universal opt-outs the first is written: it stands until a grant that
+-- overrides it, and browsers go on sending it after that. Recorded is at most now by this clock,
+-- the only one that all servers share.
 INSERT INTO consent.record (namespace, value, purpose, purpose_version, state, effective_at,
                             recorded_at, order_time, valid_until, notice, collected_by, evidence,
                             universal)
@@ -69,8 +70,8 @@ WHERE :repeat
         WHEN stood.state = 'expired' THEN true
         WHEN r.state = 'given'
           THEN stood.proof <= r.proof AND r.evidence ->> 'stated_by_importer' IS NULL
-            AND (stood.recorded_at > r.order_time
-                 OR r.recorded_at <= r.order_time + interval '5 min')
+            AND (r.recorded_at <= r.order_time + interval '1 min'
+                 OR stood.recorded_at > greatest(r.order_time, r.recorded_at - interval '1 min'))
         ELSE stood.state = 'given' OR stood.proof < r.proof END
 ORDER BY r.order_time
 RETURNING id, namespace, value, purpose, state, CAST(transaction AS text) AS transaction,

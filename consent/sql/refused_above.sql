@@ -4,7 +4,10 @@ INSERT INTO consent.record (namespace, value, purpose, purpose_version, state, e
                             recorded_at, order_time, universal, collected_by, evidence)
 SELECT r.namespace, r.value, :key, :version, r.state, r.effective_at,
        statement_timestamp(), r.order_time, r.universal, 'catalogue',
-       jsonb_build_object('refused', CAST(:parent AS text), 'record_id', r.id)
+       jsonb_build_object('refused', CAST(:parent AS text), 'record_id', r.id,
+                          'said_by', coalesce(r.evidence ->> 'said_by', r.collected_by))
+         || CASE WHEN r.evidence ->> 'server_side' = 'true' THEN '{"server_side": true}'::jsonb
+                 ELSE '{}'::jsonb END
          || CASE r.proof WHEN 1 THEN '{"event_stamp": true}'::jsonb
                          WHEN 2 THEN '{"claimed": true}'::jsonb ELSE '{}'::jsonb END
 FROM consent.refused r

@@ -21,7 +21,10 @@ INSERT INTO consent.record (namespace, value, purpose, purpose_version, state, e
 SELECT DISTINCT ON (r.namespace, r.value, l.key)
        r.namespace, r.value, l.key, l.version, r.state, r.effective_at,
        statement_timestamp(), r.order_time, r.universal, 'catalogue',
-       jsonb_build_object('refused', r.purpose, 'record_id', r.id)
+       jsonb_build_object('refused', r.purpose, 'record_id', r.id,
+                          'said_by', coalesce(r.evidence ->> 'said_by', r.collected_by))
+         || CASE WHEN r.evidence ->> 'server_side' = 'true' THEN '{"server_side": true}'::jsonb
+                 ELSE '{}'::jsonb END
          || CASE r.proof WHEN 1 THEN '{"event_stamp": true}'::jsonb
                          WHEN 2 THEN '{"claimed": true}'::jsonb ELSE '{}'::jsonb END
 FROM signalled s JOIN last l USING (key)
@@ -35,10 +38,23 @@ ORDER BY r.namespace, r.value, l.key, r.order_time DESC, r.proof DESC, r.purpose
 """
 
 
+# Segments and destinations hear of it too.
+LOOK_AGAIN = """
+INSERT INTO app.touched (identifier_id, why, details)
+SELECT i.id, 'consent', jsonb_object_agg(r.purpose, r.state)
+FROM consent.record r
+JOIN identity.identifier i ON i.namespace = r.namespace AND i.value = r.value
+WHERE r.universal = 'opt_out' AND r.collected_by = 'catalogue'
+GROUP BY i.id
+"""
+
+
 def upgrade() -> None:
     """Forward."""
     op.execute("SET LOCAL lock_timeout = '4s'")
+    op.execute("LOCK TABLE consent.purpose IN SHARE ROW EXCLUSIVE MODE")
     op.execute(OPTED_OUT_BEFORE)
+    op.execute(LOOK_AGAIN)
 
 
 def downgrade() -> None:

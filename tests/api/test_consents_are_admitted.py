@@ -62,7 +62,9 @@ def test_evidence_is_short_whoever_sends_it(make: Make, token: Token, where: str
             "partner": {"name": "Partner SA", "proof": told}}  # fmt: skip
         return site.say(by, decisions=THREE[:1], **more)
 
-    for by in (None, client):
+    if where == "proof":
+        assert say(4_096, None).status_code == 403, "no partner speaks by the key of a page"
+    for by in (None, client) if where == "evidence" else (client, client):
         refused = say(4_097, by)
         assert refused.status_code == 422, refused.text
         assert "4096 bytes" in refused.text

@@ -87,6 +87,20 @@ def test_and_of_one_that_becomes_such_with_what_lies_below_it(people: Any) -> No
         assert states(session, key)["ada"] == [("refused", "opt_out")], "once"
 
 
+@pytest.mark.usefixtures("write_key")
+def test_and_of_one_that_is_such_for_some_days_to_come(sessions: Sessions) -> None:
+    one = replace(SALE, regime="eu_optin")
+    days = [replace(SALE, version=2, effective_from=NOW + timedelta(days=5)),
+            replace(one, version=3, effective_from=NOW + timedelta(days=10))]  # fmt: skip
+    with sessions.begin() as session:
+        for version in (one, *days):
+            consent.catalogue.add_purpose(session, version)
+    hear(sessions, Memory())
+    with sessions() as session:
+        [row] = consent.history(session, [("user_id", "vera")], purpose="sale")
+    assert (row.state, row.universal) == ("refused", "opt_out")
+
+
 @pytest.mark.parametrize("there", [False, True], ids=["new", "changed"])
 def test_the_simulation_says_the_same(people: Any, there: bool) -> None:
     session, _ = people
@@ -101,15 +115,18 @@ def test_the_simulation_says_the_same(people: Any, there: bool) -> None:
     assert found["then"]["allowed"] == 2
 
 
-@pytest.mark.usefixtures("write_key")
-def test_what_is_added_while_a_signal_is_written_is_refused_by_it(sessions: Sessions) -> None:
+def hear(sessions: Sessions, memory: Memory) -> None:
+    """Let Vera's browser send its signal."""
     with sessions.begin() as session:
         source = sources.settings_of(sources.find(session, "web"))
-        said = message("Seen", NOW, {"gpc": True})
-        envelope = read(said, received_at=NOW, largest=10_000)
+        envelope = read(message("Seen", NOW, {"gpc": True}), received_at=NOW, largest=10_000)
         assert isinstance(envelope, Envelope)
-        memory: Memory = Overtaken(sessions, SALE, BELOW)
         events.append(session, [Item(source, envelope, NOW)], memory)
+
+
+@pytest.mark.usefixtures("write_key")
+def test_what_is_added_while_a_signal_is_written_is_refused_by_it(sessions: Sessions) -> None:
+    hear(sessions, Overtaken(sessions, SALE, BELOW))
     with sessions() as session:
         rows = consent.history(session, [("user_id", "vera")])
     told = {row.purpose for row in rows if row.universal == "opt_out"}
@@ -121,11 +138,7 @@ def test_and_by_one_that_comes_before_its_version_takes_effect(sessions: Session
     with sessions.begin() as session:
         later = replace(SALE, effective_from=NOW + timedelta(days=5))
         consent.catalogue.add_purpose(session, later)
-    with sessions.begin() as session:
-        source = sources.settings_of(sources.find(session, "web"))
-        envelope = read(message("Seen", NOW, {"gpc": True}), received_at=NOW, largest=10_000)
-        assert isinstance(envelope, Envelope)
-        events.append(session, [Item(source, envelope, NOW)], Memory())
+    hear(sessions, Memory())
     with sessions() as session:
         [row] = consent.history(session, [("user_id", "vera")], purpose="sale")
     assert (row.state, row.universal) == ("refused", "opt_out")

@@ -256,7 +256,7 @@ def test_a_stamp_that_comes_late_lifts_no_refusal_that_may_have_been_said_again_
     consent.record(session, [stamp("refused", hours[2])], received_at=hours[2], repeat=False)
     consent.record(session, [stamp("given", hours[1])], received_at=hours[3], repeat=False)
     assert stands(session, EVER) == "refused"
-    soon = hours[4] + timedelta(minutes=4)
+    soon = hours[4] + timedelta(seconds=50)
     consent.record(session, [stamp("given", hours[4])], received_at=soon, repeat=False)
     assert stands(session, EVER) == "given", "what comes in time does"
 
@@ -266,6 +266,18 @@ def test_a_history_that_comes_in_order_later_is_heard_to_its_end(session: Sessio
         at = NOON + timedelta(hours=n)
         consent.record(session, [stamp(state, at)], received_at=NOON + DAY, repeat=False)
     assert states(session) == ["refused", "given", "withdrawn", "given"]
+
+
+def test_a_yes_from_before_that_comes_after_a_no_that_itself_came_late_lifts_nothing(
+    session: Session,
+) -> None:
+    """The queue of a device that was away comes in parts; what is repeated in it is left out."""
+    ten, noon = NOON - timedelta(hours=2), NOON
+    consent.record(session, [stamp("refused", ten)], received_at=noon, repeat=False)
+    late = noon + timedelta(minutes=10)
+    between = stamp("given", ten + timedelta(hours=1))
+    consent.record(session, [between], received_at=late, repeat=False)
+    assert stands(session, EVER) == "refused"
 
 
 def test_what_an_importer_states_lifts_no_refusal(session: Session) -> None:

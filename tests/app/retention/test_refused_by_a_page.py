@@ -42,6 +42,8 @@ def refuse(server: TestClient, sessions: Sessions, write_key: str, how: str) -> 
             who = ("anonymous_id", "strange")
         if how == "a browser's signal":
             more = {"universal": "opt_out"}
+        if how == "a grant that allows nothing":
+            state, more = "given", {"evidence": {"unproven": True}}
         now = datetime.now(UTC)
         with sessions.begin() as session:
             choice = consent.Choice(*who, purpose, state, now, "source:page", **more)
@@ -56,7 +58,7 @@ def refuse(server: TestClient, sessions: Sessions, write_key: str, how: str) -> 
     return said
 
 
-WAYS = ["a name", "a device that it joins", "a browser's signal"]
+WAYS = ["a name", "a device that it joins", "a browser's signal", "a grant that allows nothing"]
 
 
 def allowed(sessions: Sessions, purpose: str) -> bool:
