@@ -203,6 +203,18 @@ class _Sending:
                     again.append(record)
             if not (left := again):
                 break
+        opt_out = self._setup.settings.opt_out
+        whole = [
+            r
+            for r in records
+            if taking_back and opt_out and r.withdrawn and found[r.message_id].state == "refused"
+        ]
+        # A rule may name no field: nobody may write to them all the same. The outcome stays failed.
+        alone = [
+            {name: bodies[r.message_id][name] for name in ("attributes", "id", opt_out) if name}
+            for r in whole
+        ]
+        self._collection(whole, self._call("PATCH", path, _body(alone)), taking_back=True)
         for message, names in stayed.items():
             if names and found[message].state == "taken":
                 reason = f"could not be emptied: {', '.join(sorted(names))}"[:200]

@@ -25,6 +25,8 @@ class SalesforceApi(Crm):
         #: What an organisation has made required, and what a rule of it lets nobody change.
         self.demanded: frozenset[str] = frozenset()
         self.fixed: frozenset[str] = frozenset()
+        #: Whether its errors say of which fields they are: those of a validation rule may not.
+        self.names_fields = True
 
     def authorized(self, headers: dict[str, str]) -> bool:
         return headers.get("authorization") == f"Bearer {self.token}"
@@ -129,7 +131,8 @@ class SalesforceApi(Crm):
             "INVALID_EMAIL_ADDRESS": {"Email"} if mail and ("!" in mail or "@" not in mail) else (),
         }
         return next(
-            ({"statusCode": code, "message": "", "fields": sorted(names)}
+            ({"statusCode": code, "message": "",
+              "fields": sorted(names) if self.names_fields else []}
              for code, names in wrong.items() if names),
             None,
         )  # fmt: skip

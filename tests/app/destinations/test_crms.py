@@ -187,6 +187,22 @@ def test_what_an_organisation_lets_nobody_empty_holds_up_neither_the_rest_nor_th
         assert people.outcomes(number, state="failed") == []
 
 
+def test_a_rule_that_names_no_field_keeps_nobody_who_withdraws_from_being_opted_out(
+    people: World,
+) -> None:
+    with serving(SalesforceApi()) as crm:
+        assert isinstance(crm, SalesforceApi)
+        join(people, "ada")
+        number = register(people, crm, **OPT_OUT["salesforce"])
+        people.settle()
+        crm.fixed, crm.names_fields = frozenset({"FirstName"}), False
+        people.say("ada", "withdrawn", "marketing.email")
+        people.settle()
+        [record] = crm.contacts.values()
+        assert record["HasOptedOutOfEmail"] is True
+        assert len(people.outcomes(number, state="failed")) == 1
+
+
 def test_mautic_marks_whom_it_knows_by_an_address_alone_though_a_field_is_not_there_any_more(
     people: World,
 ) -> None:
