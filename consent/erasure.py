@@ -66,24 +66,35 @@ def relied_on(
     return session.execute(statement("relied_on"), {**asked, "at": at}).all()
 
 
-def told_before(
-    session: Session, since: Mapping[tuple[str, str], datetime]
-) -> set[tuple[str, str]]:
-    """Return those of these identifiers of which something was on record before a time of each.
+def told_of(
+    session: Session, identifiers: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], datetime]:
+    """Return those of these identifiers of which something is on record, with since when it is.
 
-    Consent, restrictions, ages: an address that somebody mistypes may be that of who said this.
+    Consent, restrictions, ages.
     """
     first = (
         (ConsentRecord, ConsentRecord.recorded_at),
         (Restriction, Restriction.created_at),
         (AgeBand, AgeBand.from_at),
     )
-    found = set()
+    found: dict[tuple[str, str], datetime] = {}
     for table, said_at in first:
         query = sa.select(table.namespace, table.value, sa.func.min(said_at))
-        query = query.where(among(table, list(since))).group_by(table.namespace, table.value)
-        found |= {(n, v) for n, v, at in session.execute(query) if at < since[n, v]}
+        query = query.where(among(table, identifiers)).group_by(table.namespace, table.value)
+        for namespace, value, at in session.execute(query):
+            found[namespace, value] = min(at, found.get((namespace, value), at))
     return found
+
+
+def told_before(
+    session: Session, since: Mapping[tuple[str, str], datetime]
+) -> set[tuple[str, str]]:
+    """Return those of these identifiers of which something was on record before a time of each.
+
+    An address that somebody mistypes may be that of who said this.
+    """
+    return {one for one, at in told_of(session, list(since)).items() if at < since[one]}
 
 
 def forget(session: Session, erasure_id: UUID, identifiers: Collection[tuple[str, str]]) -> int:

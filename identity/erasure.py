@@ -42,6 +42,8 @@ class Own:
     value: str
     person_id: int
     profile_id: UUID
+    #: Whether more than the word of a page says that it is theirs.
+    proved: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ def joined_at(session: Session, ids: Collection[int]) -> dict[int, datetime]:
     By the clock of who wrote the link: later than the events came. One that was put right is what
     it is from the time of that, as is what was carried over to it.
     """
-    righted = sa.case((Link.rule == "rectification", Link.first_at))
+    righted = sa.case((Link.rule.in_(("rectification", "rectification_shown")), Link.first_at))
     linked_at = sa.func.min(sa.func.least(Link.created_at, righted))
     found: dict[int, datetime] = {}
     for end in (Link.left_id, Link.right_id):

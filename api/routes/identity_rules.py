@@ -27,7 +27,7 @@ Name = Annotated[str, Path(pattern="^[a-z][a-z0-9_]{0,62}$", examples=["crm_id"]
 Rule = Annotated[
     Literal[
         "identify", "alias", "track", "page", "screen", "group", "splink", "spelling",
-        "rectification",
+        "rectification", "rectification_shown",
     ],
     Path(examples=["alias"]),
 ]  # fmt: skip

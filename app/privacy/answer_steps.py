@@ -35,7 +35,7 @@ def withdraw_all(work: Work) -> Outcome:
     written = 0
     with work.sessions.begin() as session:
         rests = [p.key for p in catalogue.purposes(session).values() if p.lawful_basis == "consent"]
-        for namespace, value in work.subject.identifiers:
+        for namespace, value in work.subject.sure.identifiers:
             if _erased(session, (namespace, value)):
                 continue
             done = record.record(
@@ -82,12 +82,12 @@ def explain(work: Work) -> Outcome:
     with work.sessions() as session:
         why = gather.explanation(session, work.subject)
         facts = gather.everything(session, work.settings, work.subject, _refs(work))
-    whole = {**why, "segments": facts["segments"]}
+    whole = {**why, "segments": facts["segments"], "withheld": facts["withheld"]}
     return _packed(work, {"explain.json": json.dumps(whole, ensure_ascii=False).encode()})
 
 
 def _refs(work: Work) -> list[bytes]:
-    return [ref for i in work.subject.identifiers for ref in gate.keys().refs(*i)]
+    return [ref for i in work.subject.sure.identifiers for ref in gate.keys().refs(*i)]
 
 
 def _packed(work: Work, files: packages.Files) -> Outcome:
@@ -107,7 +107,7 @@ def _restrict(work: Work, kind: str, purpose: str | None) -> Outcome:
         suppression.read_lock(session)  # what is being deleted was decided before this
         in_use.wait(session, work.subject.ids)  # and what is being sent
         # Of who was erased nothing is used, nor is anything of them to be here again.
-        here = [one for one in work.subject.identifiers if not _erased(session, one)]
+        here = [one for one in work.subject.sure.identifiers if not _erased(session, one)]
         wanted = [purpose]
         if purpose is not None:
             catalogue.hold(session)  # a purpose below it that is added meanwhile would miss this

@@ -47,12 +47,13 @@ def erase(
 ) -> dict[str, int] | None:
     """Erase the person of these identifiers from the tables, and let nothing of them in again.
 
-    By provenance: events in which one of the identifiers acts, and what was made of them. Whoever
-    was joined with the person by a match or a decision stays, with all of their own. Writers wait
-    meanwhile, some milliseconds for each thousand events. Erasing nobody, or again, is on record as
-    such. `since`, `entries` and `suppress` are those of the journal, where an erasure is repeated;
-    what is then left to be done elsewhere is noted by the same transaction (`ErasureLeft`). `anew`
-    finds the person anew, and writes down who that is, where others are theirs by now.
+    By provenance: events in which one of the identifiers acts, and what was made of them. Of an
+    `unproved` address the bare identifier goes; it is not suppressed. Whoever was joined with the
+    person by a match or a decision stays, with all of their own. Writers wait meanwhile, some
+    milliseconds for each thousand events. Erasing nobody, or again, is on record as such. `since`,
+    `entries` and `suppress` are those of the journal, where an erasure is repeated; what is then
+    left to be done elsewhere is noted by the same transaction (`ErasureLeft`). `anew` finds the
+    person anew, and writes down who that is, where others are theirs by now.
 
     Return how much of what was erased, None where this very erasure was carried out before. Raises
     SuppressionKeyUnusable, HoldKeyUnusable, LedgerKeyUnusable, JournalUnusable; then nothing was
@@ -74,7 +75,7 @@ def erase(
         in_use.wait(session, subject.ids)
         line = None
         if entries is None:
-            entries = [Entry(key.ref(n, v), key.id, n) for n, v in subject.identifiers]
+            entries = [Entry(key.ref(n, v), key.id, n) for n, v in subject.sure.identifiers]
             told = (erasure_id, journal.ERASED, at, reason_ref, NORMALISER, tuple(entries))
             line = journal.Line(*told)
         consents.begun(session, erasure_id, reason_ref=reason_ref, what=what)
@@ -83,7 +84,7 @@ def erase(
         vault.keep(
             session,
             settings,
-            subject.identifiers,
+            subject.sure.identifiers,
             erasure_id=erasure_id,
             since=since or at,
             at=at,
@@ -118,7 +119,7 @@ def _from_tables(
     ).one()
     session.execute(statement("app.privacy", "erase_deliveries"), {"ids": ids, "at": at})
     session.execute(statement("app.privacy", "erase_evidence"), {"ids": ids})
-    records = consents.forget(session, erasure_id, subject.identifiers)
+    records = consents.forget(session, erasure_id, subject.sure.identifiers)
     held = _held(session, settings, subject)
     former.forget(session, subject.ids)
     moved, gone = identities.forget(session, subject.ids, at=at)
@@ -138,7 +139,7 @@ def _held(session: Session, settings: Settings, subject: Subject) -> int:
     keyring = Vault(settings).keyring()
     if keyring is None:
         return 0
-    return sum(hold.destroy(session, keyring, *identifier) for identifier in subject.identifiers)
+    return sum(hold.destroy(session, keyring, *one) for one in subject.sure.identifiers)
 
 
 def _carry_on(session: Session, moved: graph.Moved, gone: frozenset[int]) -> None:

@@ -64,12 +64,12 @@ def tables(work: Work) -> Outcome:
 
 def rejected_events(work: Work) -> Outcome:
     """Delete the rejected events that name the person."""
-    return _counted(redact.rejected(work.sessions, work.subject))
+    return _counted(redact.rejected(work.sessions, work.subject.sure))
 
 
 def others(work: Work) -> Outcome:
     """Take the person's identifiers out of what others' events say."""
-    return _counted(redact.others(work.sessions, work.subject))
+    return _counted(redact.others(work.sessions, work.subject.sure))
 
 
 def lake(work: Work) -> Outcome:
@@ -92,7 +92,7 @@ def ledger(work: Work) -> Outcome:
     if not keystore.exists:
         return Outcome(NOT_PRESENT)
     try:
-        gone = ending.destroy(work.sessions, keystore, work.subject.identifiers, at=work.now)
+        gone = ending.destroy(work.sessions, keystore, work.subject.sure.identifiers, at=work.now)
     finally:
         keystore.close()
     return Outcome(WAITING, again=0.5) if gone is None else _counted(len(gone))
@@ -117,12 +117,13 @@ def proofs(work: Work) -> Outcome:
 
 def packages(work: Work) -> Outcome:
     """Delete packages that were made for the person, and what other requests hold of them."""
-    refs = [ref for i in work.subject.identifiers for ref in gate.keys().refs(*i)]
+    person = work.subject.sure
+    refs = [ref for i in person.identifiers for ref in gate.keys().refs(*i)]
     with work.sessions.begin() as session:
         mine = package_store.of_person(session, refs)
         package_store.remove(session, work.settings, mine, now=work.now)
         by = f"request:{work.request_id}"
-        ended = overtaken.by_erasure(session, refs, work.subject, by=by, now=work.now)
+        ended = overtaken.by_erasure(session, refs, person, by=by, now=work.now)
     state = DONE if mine or ended else NOT_PRESENT
     return Outcome(state, {"count": len(mine), "requests_ended": ended})
 

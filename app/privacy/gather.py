@@ -24,6 +24,11 @@ from consent import ages, restrictions
 from identity import erasure, explain, graph, people
 from identity.erasure import Own
 
+#: Why nothing that was computed of a person is in a package.
+NOT_ALONE = (
+    "it is computed of all that is joined with you here, and of part of that you have not shown "
+    "that it is yours; show your logins and addresses together and ask again"
+)
 #: Plain values, as JSON has them.
 Facts = dict[str, Any]
 
@@ -34,7 +39,9 @@ def everything(session: Session, settings: Settings, subject: Subject, refs: lis
     Of people that a match or a decision joined with theirs nothing is in it but how many.
     """
     found = own(session, subject.shown)
-    people_of = graph.array(_theirs(session, found, subject))
+    subject = subject.sure
+    persons = _theirs(session, found, subject)
+    people_of = graph.array(persons)
     return {
         "identifiers": [
             {"namespace": o.namespace, "value": o.value, "profile_id": str(o.profile_id)}
@@ -61,6 +68,11 @@ def everything(session: Session, settings: Settings, subject: Subject, refs: lis
         "denials": _rows(session, "own_denials", {"ids": graph.array(subject.ids)}),
         "reads": _rows(session, "own_reads", {"ids": graph.array(subject.ids)}),
         "requests": _requests(session, refs),
+        "withheld": [
+            {"what": what, "why": NOT_ALONE}
+            for what in ("computed_traits", "segments")
+            if not {o.person_id for o in found if o.proved} <= persons
+        ],
     }
 
 

@@ -22,8 +22,9 @@ def own(
 
     A write key that stands in a page proves nobody (decision 0063), and anybody can send with it
     that somebody's login has their address. So what such a key joins leads from what was shown to
-    devices, and from a login, or another name that is no address, to addresses; to these only where
-    nothing else speaks of them, or with `doubtful`, for who does not show or erase them. It never
+    devices, and from a login, or another name that is no address, to addresses. These are not
+    `proved`: they are among the answer only where nothing but events of the others speaks of them,
+    and no consent at any time, or with `doubtful`, for who does not show or erase them. It never
     leads to a name, nor to an address from a device or another address. What a match or somebody's
     decision joined is not among them either, for it may be somebody else's (GDPR art. 15(4)): a
     reviewer adds it to what is asked for, or does not.
@@ -34,10 +35,10 @@ def own(
         "addresses": list(ADDRESSES),
     }
     found = session.execute(statement("app.privacy", "own"), asked).all()
-    came = {(row.namespace, row.value): row.came_at for row in found if row.came_at is not None}
-    others = consents.told_before(session, came) if came and not doubtful else set()
+    unproved = [(row.namespace, row.value) for row in found if not row.proved]
+    others = consents.told_of(session, unproved) if unproved and not doubtful else set()
     return [
-        Own(row.id, row.namespace, row.value, row.person_id, row.profile_id)
+        Own(row.id, row.namespace, row.value, row.person_id, row.profile_id, row.proved)
         for row in found
         if doubtful or not (row.doubtful or (row.namespace, row.value) in others)
     ]

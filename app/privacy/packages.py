@@ -32,6 +32,7 @@ HEADINGS = {
     "ages": "What is known of your age",
     "denials": "Uses of your data that were denied",
     "requests": "What you asked for",
+    "withheld": "What is kept back, and why",
 }
 
 

@@ -29,6 +29,13 @@ from identity.erasure import Own
 from identity.lock import lock
 
 RECTIFIED = "profile.rectified"
+#: What is left to the officer of a wrong address that was not shown to be the person's.
+NOT_CARRIED = (
+    "what was refused or demanded under the wrong address may have been by somebody else whose it "
+    "is, and was not carried over; if it was theirs, set it for what they have now"
+)
+#: The rule of the link to a new address: as the request was shown to be of who has it, or was not.
+SHOWN, CLAIMED = "rectification_shown", "rectification"
 
 
 class AddressTaken(Exception):
@@ -67,11 +74,14 @@ def rectify(work: Work) -> Outcome:
         old |= _traits(session, work, trait, value)
         right = attributes.from_traits({trait: value})
         records.keep(session, dict.fromkeys(_with_records(session, work), right), at=work.now)
-        ids = set(work.subject.ids)
+        ids, others = set(work.subject.ids), 0
         if trait in ADDRESSES and old:
-            ids |= _change_address(session, work, own, said_of, old, new)
+            these, others = _change_address(session, work, own, said_of, old, new)
+            ids |= these
         rewritten.follow(session, ids)
         result = {"count": events, "trait": trait, "told": _tell(session, work, trait)}
+        if others:
+            result |= {"not_carried": others, "to_do": NOT_CARRIED}
         _note(session, work, result)
     return _outcome(result)
 
@@ -147,11 +157,12 @@ def _change_address(
     said_of: Collection[Own],
     said: set[str],
     new: tuple[str, str],
-) -> set[int]:
+) -> tuple[set[int], int]:
     """Let the old addresses identify the person no more, and the new one do so in their place.
 
     `said_of` are those that may be somebody else's as well (`own`): these stay theirs. Return the
-    identifiers whose events and traits these are now.
+    identifiers whose events and traits these are now, and of how many addresses nothing denied is
+    carried over.
     """
     namespace = new[0]
     wrong = {identifiers.normalise(namespace, one) for one in said} - {new[1]}
@@ -166,12 +177,15 @@ def _change_address(
     shared = set(session.scalars(statement("app.privacy", "shared_with_others"), of_whom))
     if shared and not kept:
         raise AddressShared
+    # Of what may be somebody else's only the link to the person goes.
+    shared |= {o.id for o in old if o not in own}
     alone = [o for o in old if o.id not in shared]
     # Of whom something was told before it came with the person may be somebody that they mistyped.
     since = _came(session, [o.id for o in alone])
-    others = consents.told_before(
+    told = consents.told_before(
         session, {(o.namespace, o.value): since[o.id] for o in alone if o.id in since}
     )
+    others = {o.id for o in alone if (o.namespace, o.value) in told}
     for one in alone:
         session.execute(
             statement("app.privacy", "without_identifier"), {"old": one.id, "main": main}
@@ -184,8 +198,9 @@ def _change_address(
         )
     erasure.part(session, shared, kept)
     [added] = graph.identify(session, [new]).values()
+    rule = SHOWN if new in work.subject.shown else CLAIMED
     links = [
-        graph.Evidence(min(one, added), max(one, added), "event", "rectification", work.now)
+        graph.Evidence(min(one, added), max(one, added), "event", rule, work.now)
         for one in sorted(beside - {added})
     ]
     touched = graph.observe(session, links)
@@ -193,13 +208,14 @@ def _change_address(
     pipeline.after_move(session, moved)
     joined = {o.id for o in theirs(session, [new])}
     apart = sorted(beside - joined)
-    _carry(session, work, old, {new: added, **{kept[one]: one for one in apart if one in kept}})
+    mine = [o for o in old if o.id not in shared or (o.namespace, o.value) in work.subject.shown]
+    _carry(session, work, mine, {new: added, **{kept[one]: one for one in apart if one in kept}})
     ended = [
-        Former(o.id, (o.namespace, o.value), _spellings(o, said), (o.namespace, o.value) in others)
+        Former(o.id, (o.namespace, o.value), _spellings(o, said), not o.proved or o.id in others)
         for o in alone
     ]
     former.keep(session, ended, beside | {main, added}, at=work.now)
-    return {main, added}
+    return {main, added}, len(old) - len(mine)
 
 
 def _came(session: Session, alone: Collection[int]) -> dict[int, datetime]:

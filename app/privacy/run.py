@@ -155,7 +155,7 @@ def _take_up(
         requests.end(session, request, requests.NO_MATCH, by=WORKER, now=now)
         return False
     ref = gate.keys_or_new().newest.ref
-    new = {ref(*identifier) for identifier in person.identifiers}
+    new = {ref(*identifier) for identifier in person.sure.identifiers}
     request.refs = sorted(new.union(bytes(one) for one in request.refs))
     places = list(PLANS[request.kind])
     if forward.STORE in places:

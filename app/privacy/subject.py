@@ -25,6 +25,12 @@ CONTESTED = (
     "before they came with it: what is on record of it was neither shown nor erased; ask them for "
     "it, see whose it is, and if it was theirs name it beside what they have now in a new request"
 )
+#: What is left to the officer of identifiers that a page joined with those that were shown.
+LEFT_OUT = (
+    "identifiers that a page joined with what was shown may be somebody else's: nothing of them "
+    "was shown or erased; see which they are (/others of an open request), ask the person for "
+    "those that are theirs, and name these beside what they have shown in a new request"
+)
 #: What addresses are hashed with before they are passed on.
 DIGESTS = ("md5", "sha1", "sha256")
 
@@ -46,6 +52,10 @@ class Subject:
     former: tuple[int, ...] | None = None
     #: Addresses that were put right and may be somebody else's: no part of what is theirs.
     contested: tuple[int, ...] = ()
+    #: Those of `identifiers` of which only a page says that they are theirs (`sure`).
+    unproved: tuple[tuple[str, str], ...] = ()
+    #: How many identifiers events joined with these of which nobody has shown that they are theirs.
+    left_out: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """Return it as it is stored with the request."""
@@ -57,6 +67,8 @@ class Subject:
             "own": list(self.own),
             "former": None if self.former is None else list(self.former),
             "contested": list(self.contested),
+            "unproved": [list(i) for i in self.unproved],
+            "left_out": self.left_out,
         }
 
     @classmethod
@@ -70,6 +82,8 @@ class Subject:
             tuple(stored.get("own", ())),
             None if stored.get("former") is None else tuple(stored["former"]),
             tuple(stored.get("contested", ())),
+            tuple((namespace, value) for namespace, value in stored.get("unproved", ())),
+            int(stored.get("left_out", 0)),
         )
 
     @property
@@ -78,11 +92,30 @@ class Subject:
         return self.asked or self.identifiers
 
     @property
+    def sure(self) -> "Subject":
+        """The person without addresses of which only a page says that they are theirs.
+
+        By these nothing is looked for, opened, said or refused: whoever owns one would be hit.
+        """
+        if not self.unproved:
+            return self
+        sure = tuple(one for one in self.identifiers if one not in self.unproved)
+        spellings = tuple(
+            s for s in self.spellings
+            if not any((n, identifiers.normalise(n, s)) in self.unproved for n in ADDRESSES)
+        )  # fmt: skip
+        return replace(self, identifiers=sure, spellings=spellings, unproved=())
+
+    @property
     def doubts(self) -> dict[str, Any]:
         """What the officer is told to look into, in the result of a step; it names nobody."""
-        if not self.contested:
-            return {}
-        return {"contested_addresses": len(self.contested), "to_do": CONTESTED}
+        told: dict[str, Any] = {}
+        if self.left_out:
+            told["left_out"] = self.left_out
+        if self.contested:
+            told["contested_addresses"] = len(self.contested)
+        to_do = [LEFT_OUT] * bool(self.left_out) + [CONTESTED] * bool(self.contested)
+        return {**told, "to_do": "; ".join(to_do)} if to_do else told
 
     @property
     def patterns(self) -> list[str]:
@@ -114,7 +147,11 @@ def find(session: Session, asked: Collection[tuple[str, str]]) -> Subject:
     found = own(session, asked)
     everything = dict.fromkeys([*asked, *((o.namespace, o.value) for o in found)])
     ids = tuple(o.id for o in found)
-    return Subject(tuple(everything), ids, asked=tuple(asked), own=ids)
+    unproved = tuple((o.namespace, o.value) for o in found if not o.proved)
+    return Subject(
+        tuple(everything), ids, asked=tuple(asked), own=ids, unproved=unproved,
+        left_out=len(erasure.beside(session, ids)),
+    )  # fmt: skip
 
 
 def is_still(session: Session, subject: Subject) -> bool:
@@ -164,14 +201,15 @@ def with_namesakes(session: Session, subject: Subject) -> Subject:
     one that is called like a hash of it, to be guessed. These alone: not who else was joined with
     them, which may be somebody else.
     """
-    addresses = {v for n, v in subject.identifiers if n in ADDRESSES and len(v) >= TELLING}
+    sure = subject.sure
+    addresses = {v for n, v in sure.identifiers if n in ADDRESSES and len(v) >= TELLING}
     written = {
-        s for s in subject.spellings
-        if any((n, identifiers.normalise(n, s)) in subject.identifiers for n in ADDRESSES)
+        s for s in sure.spellings
+        if any((n, identifiers.normalise(n, s)) in sure.identifiers for n in ADDRESSES)
     }  # fmt: skip
     if not addresses:
         return subject
-    found = erasure.called(session, addresses | written | subject.digests)
+    found = erasure.called(session, addresses | written | sure.digests)
     names = dict.fromkeys([*subject.identifiers, *((o.namespace, o.value) for o in found)])
     ids = dict.fromkeys([*subject.ids, *(o.id for o in found)])
     spellings = {*subject.spellings, *(o.value for o in found)}

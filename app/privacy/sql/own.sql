@@ -1,11 +1,11 @@
 -- The identifiers that are one person's, from those that were shown to be theirs. A link stands for
--- who made it: what an event of a server's source shows (its key is a secret), or we wrote ourselves,
--- is proved; what came by a key that stands in pages is the word of whoever read it there (decision
+-- who made it: what an event of a server's source shows (its key is a secret), or we wrote for a new
+-- address that was shown, is proved; what came by a key that stands in pages is the word of whoever read it there (decision
 -- 0074). Reach 2: shown, or joined with such by what is proved. 1: a device, to which an unproved link
 -- leads as well, for nobody but who holds a device knows how it is called; no name is taken from it.
 -- 0: an address of which such a link says that it is that of somebody whose login or other name was
--- shown; nothing is taken from it. It is `doubtful` where somebody else's link, or an event of its
--- own, speaks of it; `came_at` is since when events carried it with one of the others.
+-- shown; nothing is taken from it. It is `doubtful` where somebody else's link, an event or a trait of
+-- its own, speaks of it, or no event is left that shows how it came to be theirs.
 -- Not across links that a guard or consent holds, nor what somebody or matching thought likely.
 WITH RECURSIVE server AS MATERIALIZED (
   SELECT s.id FROM app.source s WHERE s.server_side
@@ -29,7 +29,7 @@ WITH RECURSIVE server AS MATERIALIZED (
   CROSS JOIN LATERAL (
     SELECT CASE
       WHEN 'spelling' = ANY(l.rules) THEN o.reach
-      WHEN o.reach = 2 AND ('rectification' = ANY(l.rules) OR EXISTS (
+      WHEN o.reach = 2 AND ('rectification_shown' = ANY(l.rules) OR EXISTS (
              SELECT FROM app.event e
              WHERE e.identifier_id IN (l.left_id, l.right_id)
                AND e.identifier_ids @> ARRAY[l.left_id, l.right_id]
@@ -42,7 +42,7 @@ WITH RECURSIVE server AS MATERIALIZED (
 ), theirs AS MATERIALIZED (
   SELECT n.id, max(n.reach) AS reach FROM near n GROUP BY n.id
 )
-SELECT i.id, i.namespace, i.value, i.person_id, i.profile_id,
+SELECT i.id, i.namespace, i.value, i.person_id, i.profile_id, t.reach > 0 AS proved,
        t.reach = 0 AND (
          EXISTS (
            SELECT FROM identity.link l
@@ -51,10 +51,16 @@ SELECT i.id, i.namespace, i.value, i.person_id, i.profile_id,
              AND ends.id <> ALL(ARRAY(SELECT o.id FROM theirs o)))
          OR EXISTS (
            SELECT FROM app.event e
-           WHERE e.identifier_id = t.id AND cardinality(e.identifier_ids) = 1)) AS doubtful,
-       CASE WHEN t.reach = 0 THEN (
-         SELECT min(e.received_at) FROM app.event e
-         WHERE e.identifier_id = ANY(ARRAY(SELECT o.id FROM theirs o))
-           AND e.identifier_ids @> ARRAY[t.id] AND cardinality(e.identifier_ids) > 1) END AS came_at
+           WHERE e.identifier_id = t.id AND cardinality(e.identifier_ids) = 1)
+         OR EXISTS (SELECT FROM app.trait h WHERE h.identifier_id = t.id)
+         OR EXISTS (SELECT FROM app.account_trait h WHERE h.identifier_id = t.id)
+         OR EXISTS (SELECT FROM app.account_member h WHERE h.identifier_id = t.id)
+         OR NOT EXISTS (
+           SELECT FROM app.event e
+           WHERE e.identifier_id = ANY(ARRAY(SELECT o.id FROM theirs o))
+             AND e.identifier_ids @> ARRAY[t.id] AND cardinality(e.identifier_ids) > 1)
+           AND NOT EXISTS (
+             SELECT FROM identity.link l
+             WHERE t.id IN (l.left_id, l.right_id) AND l.rule = 'rectification')) AS doubtful
 FROM theirs t JOIN identity.identifier i USING (id)
 ORDER BY i.id;

@@ -144,9 +144,11 @@ def test_nobody_is_shown_to_who_claims_what_was_put_right_meanwhile(world: World
 def test_what_was_found_for_somebody_goes_with_whom_it_is_of(world: World) -> None:
     """A package of both holds what the login did; an erasure of that takes it."""
     ada(world)
-    made = world.ask("access", "user_id:ada-1815", "email:adalovelace@gmail.com")
+    made = world.ask(
+        "access", "user_id:ada-1815", "email:adalovelace@gmail.com", "email:adalovelace@gmail.com"
+    )
     apart(world, "user_id:ada-1815", "email:adalovelace@gmail.com", "anonymous_id:anon-ada-77")
-    world.ask("erasure", "user_id:ada-1815")
+    world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
     assert list((world.settings.home / "packages").iterdir()) == []
     assert world.shown(made["id"])["state"] == "closed"
 
@@ -177,7 +179,7 @@ def test_72_a_repeated_erasure_that_is_killed_anywhere_is_gone_on_with(
     with monkeypatch.context() as patch:
         patch.setattr(journal, "append", crash)
         with pytest.raises(KeyboardInterrupt):
-            world.ask("erasure", "user_id:ada-1815")
+            world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
     with monkeypatch.context() as patch:
         patch.setattr(where, what, killed)
         with pytest.raises(KeyboardInterrupt):
@@ -199,7 +201,7 @@ def test_72_keys_are_destroyed_while_nobody_seals(world: World) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(erasure_steps, "ledger", erasure_steps.models)
         patch.setitem(run.PLANS["erasure"], "ledger", erasure_steps.models)
-        world.ask("erasure", "user_id:ada-1815")
+        world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
     mine = [("user_id", "ada-1815")]
     assert keystore.existing(mine).keys() == set(mine)
     with world.sessions.begin() as session:  # as a restored database has it, but for the keys

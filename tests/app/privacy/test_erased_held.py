@@ -13,7 +13,7 @@ def test_what_waited_for_an_answer_goes_too(world: World) -> None:
         )[1]
     said = {"userId": "ada-1815", "event": "Seen", "writeKey": made}
     assert world.server.post("/v1/track", json=said).json()["held"] == 1
-    shown = world.ask("erasure", "user_id:ada-1815")
+    shown = world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
     assert shown["tasks"][0]["result"]["held_events"] == 1
     with world.sessions() as session:
         assert session.scalar(sa.text("SELECT count(*) FROM app.held")) == 0

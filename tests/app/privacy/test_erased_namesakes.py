@@ -19,7 +19,7 @@ def test_71_a_login_or_device_that_is_called_like_the_address_goes_with_it(world
         {"type": "track", "event": "Bought", "userId": "carl-3", "anonymousId": SENT,
          "context": GIVEN},
     )  # fmt: skip
-    shown = world.ask("erasure", "user_id:ada-1815")
+    shown = world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
     assert shown["state"] == "closed"
     assert world.where(*ADA) == set()
     with world.sessions() as session:
@@ -44,7 +44,7 @@ def test_71_hashes_of_an_address_that_others_events_hold_are_found(world: World)
     rejected = {"userId": "bob-7", "writeKey": world.key, "properties": {"em": digests[1]}}
     world.server.post("/v1/track", json=rejected)
     assert "app.rejected_event" in world.where(digests[1])
-    world.ask("erasure", "user_id:ada-1815")
+    world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
     assert world.where(*digests) == set()
     with world.sessions() as session:
         said = session.scalar(sa.text("SELECT properties FROM app.event WHERE name = 'Shown'"))

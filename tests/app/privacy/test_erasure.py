@@ -65,7 +65,7 @@ def test_71_nothing_of_the_person_is_left_but_keyed_hashes(world: World) -> None
     assert held | {"consent.record"} <= world.where(*ADA)
     assert SENT.lower() in parquet(world)
 
-    shown = world.ask("erasure", "user_id:ada-1815")
+    shown = world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
 
     assert shown["state"] == "closed"
     assert world.where(*ADA) == set()
@@ -111,7 +111,7 @@ def test_72_a_restored_backup_is_erased_again_before_it_is_used(
     copy.copy_new(world.sessions, world.settings.lake_dir)
     backup = restored(world, sessions, f"backup_{uuid4().hex[:12]}")
     try:
-        first = world.ask("erasure", "user_id:ada-1815")
+        first = world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
         world.sessions = backup
         assert world.where(*ADA)
 
@@ -147,7 +147,7 @@ def test_72_after_a_crash_between_journal_and_commit_the_next_start_erases(
 
     monkeypatch.setattr(journal, "append", crash)
     with pytest.raises(KeyboardInterrupt):
-        world.ask("erasure", "user_id:ada-1815")
+        world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
     assert world.where(*ADA)
     assert replay(world.sessions, world.settings) == 1
     assert world.where(*ADA) <= {"app.privacy_request"}  # which is still open, and goes on
@@ -169,7 +169,7 @@ def test_73_the_same_file_again_is_refused_in_any_spelling_and_others_are_taken(
     row = {"crm_id": "crm-ada", "email": SENT}
     assert imported(world, row).accepted == 1
     world.settle()
-    world.ask("erasure", "crm_id:crm-ada")
+    world.ask("erasure", "crm_id:crm-ada", "email:adalovelace@gmail.com")
     spelt = [
         row,
         {"crm_id": "crm-new", "email": " ADA.LOVELACE@googlemail.com "},
@@ -197,7 +197,7 @@ def test_73_the_same_file_again_is_refused_in_any_spelling_and_others_are_taken(
 
 def test_73_a_new_and_explicit_act_lets_the_person_in_again(world: World, token: object) -> None:
     ada(world)
-    world.ask("erasure", "user_id:ada-1815")
+    world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
     said = {"type": "identify", "userId": "ada-1815", "traits": {"email": SENT}}
     assert world.send(said) == ["suppressed"]
     with world.sessions.begin() as session:
@@ -210,7 +210,7 @@ def test_73_a_new_and_explicit_act_lets_the_person_in_again(world: World, token:
 
 def test_73_without_the_key_nothing_is_taken(world: World) -> None:
     ada(world)
-    world.ask("erasure", "user_id:ada-1815")
+    world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
     (world.settings.home / gate.FILE).rename(world.settings.home / "elsewhere")
     gate.use(world.settings)
     with TestClient(world.server.app) as fresh:  # a process that knows no key yet
@@ -237,7 +237,7 @@ def test_74_who_was_merged_with_the_person_keeps_all_and_an_undo_brings_nothing_
         [merge] = [m.id for m in people.merges(session)]
     before = {t for t, row in world.rows() if "bob@example.org" in row}
 
-    world.ask("erasure", "user_id:ada-1815")
+    world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
 
     assert {t for t, row in world.rows() if "bob@example.org" in row} == before
     with world.sessions.begin() as session:
@@ -256,7 +256,7 @@ def test_74_a_device_that_two_logins_share_stays_the_other_ones(world: World) ->
         {"type": "track", "event": "Seen", "userId": "bob-7", **shared},
         {"type": "track", "event": "Seen", **shared},
     )
-    world.ask("erasure", "user_id:ada-1815")
+    world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
     assert world.where(*ADA) == set()
     with world.sessions() as session:
         assert people.find_identifier(session, "anonymous_id", "kiosk") is not None
@@ -266,9 +266,9 @@ def test_74_a_device_that_two_logins_share_stays_the_other_ones(world: World) ->
 
 def test_76_a_second_erasure_does_nothing_and_is_on_record(world: World) -> None:
     ada(world)
-    first = world.ask("erasure", "user_id:ada-1815")
+    first = world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
     before = sorted(world.rows())
-    second = world.ask("erasure", "user_id:ada-1815")
+    second = world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
     assert second["state"] == "closed"
     assert {t["store"]: t["state"] for t in second["tasks"]}["tables"] == "not_present"
     with world.sessions() as session:
@@ -314,7 +314,7 @@ def test_76_nobody_comes_back_by_jobs_and_writers_that_run_meanwhile(world: Worl
     threads = [threading.Thread(target=over_and_over, args=(t,)) for t in (jobs, writers, writers)]
     for thread in threads:
         thread.start()
-    world.ask("erasure", "user_id:ada-1815")
+    world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
     stop.set()
     for thread in threads:
         thread.join()
@@ -354,7 +354,7 @@ def test_a_match_with_somebody_who_was_erased_meanwhile_is_left_out(world: World
     assert left is not None
     assert right is not None
     pair = ScoredPair(min(left, right), max(left, right), 9.0, 0.99, {})
-    world.ask("erasure", "user_id:ada-1815")
+    world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
     for auto in (0.9, 1.0):
         with world.sessions.begin() as session:
             matching.apply(session, [pair], auto=auto, at=datetime.now(UTC), run_id=1)
@@ -367,10 +367,10 @@ def test_a_match_with_somebody_who_was_erased_meanwhile_is_left_out(world: World
 
 def test_packages_are_deleted_in_time_and_with_the_person(world: World) -> None:
     ada(world)
-    shown = world.ask("access", "user_id:ada-1815")
+    shown = world.ask("access", "user_id:ada-1815", "email:adalovelace@gmail.com")
     folder = world.settings.home / "packages"
     assert len(list(folder.iterdir())) == 1
-    world.ask("erasure", "user_id:ada-1815")
+    world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
     assert list(folder.iterdir()) == []
     run.round_(world.sessions, world.settings)
     assert world.shown(shown["id"])["state"] == "closed"

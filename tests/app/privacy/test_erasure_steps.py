@@ -56,7 +56,7 @@ def later(world: World) -> None:
 def test_75_while_a_destination_fails_the_request_is_not_closed_and_goes_on(world: World) -> None:
     ada(world)
     client = destination(world, [500] * 12)
-    shown = world.ask("erasure", "user_id:ada-1815")
+    shown = world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
     # Who it was is forgotten all the same.
     assert world.where(*ADA, SENT) == set()
     for _ in range(12):  # ten tries are three days; then it begins again
@@ -83,7 +83,7 @@ def test_75_while_a_destination_fails_the_request_is_not_closed_and_goes_on(worl
 def test_75_a_destination_that_cannot_is_shown_as_such(world: World) -> None:
     ada(world)
     client = destination(world, [501] * 20)
-    shown = world.ask("erasure", "user_id:ada-1815")
+    shown = world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
     for _ in range(12):
         deliver(world.sessions, client)
         later(world)
@@ -114,7 +114,7 @@ def test_a_step_that_dies_after_its_work_is_repeated(
         return done
 
     monkeypatch.setitem(STEPS, store, dies)
-    shown = world.ask("erasure", "user_id:ada-1815")
+    shown = world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
     assert {t["store"]: t["state"] for t in shown["tasks"]}[store] == "failed"
     with httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200))) as client:
         for _ in range(4):

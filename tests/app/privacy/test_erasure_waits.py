@@ -31,7 +31,9 @@ def erasing(world: World) -> Iterator[list[str]]:
     """Erase in another thread, which the block finds waiting; the state when it is over."""
     states: list[str] = []
     thread = threading.Thread(
-        target=lambda: states.append(world.ask("erasure", "user_id:ada-1815")["state"])
+        target=lambda: states.append(
+            world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")["state"]
+        )
     )
     thread.start()
     try:
@@ -110,7 +112,9 @@ def test_an_erasure_waits_for_the_looks_at_segments_under_way_and_not_for_all(
 
     def erase() -> None:
         begun.wait(60)
-        states.append(world.ask("erasure", "user_id:ada-1815")["state"])
+        states.append(
+            world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")["state"]
+        )
 
     def look(session: object, *told: object, **more: object) -> looking.Look:
         erased_at_look.append("identity.identifier" not in world.where("ada-1815"))

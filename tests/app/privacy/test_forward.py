@@ -79,7 +79,7 @@ def test_80_an_erasure_is_passed_on_and_closed_when_the_processor_says_so(
     world: World, mailer: Mailer, told: httpx.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    shown = world.ask("erasure", "user_id:ada-1815")
+    shown = world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
     deliver(world.sessions, told)
     assert mailer.requests == {}
     rounds(world, mailer)
@@ -128,7 +128,7 @@ def test_80_an_erasure_is_passed_on_and_closed_when_the_processor_says_so(
 def test_80_a_processor_that_calls_nobody_back_is_asked(
     world: World, mailer: Mailer, told: httpx.Client
 ) -> None:
-    shown = world.ask("access", "user_id:ada-1815")
+    shown = world.ask("access", "user_id:ada-1815", "email:adalovelace@gmail.com")
     rounds(world, mailer)
     [one] = mailer.requests
     mailer.status[one], mailer.results_url = "completed", f"https://{DOMAIN}/secure/4711"
@@ -145,7 +145,7 @@ def test_80_a_processor_that_calls_nobody_back_is_asked(
 def test_80_while_a_processor_fails_the_request_is_not_closed_and_goes_on(
     world: World, mailer: Mailer, told: httpx.Client
 ) -> None:
-    shown = world.ask("erasure", "user_id:ada-1815")
+    shown = world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
     deliver(world.sessions, told)
     mailer.down = [500] * 3
     rounds(world, mailer, 3)
@@ -168,7 +168,7 @@ def test_80_while_a_processor_fails_the_request_is_not_closed_and_goes_on(
 def test_80_what_the_processor_has_not_signed_counts_for_nothing(
     world: World, mailer: Mailer, told: httpx.Client, authority: Authority
 ) -> None:
-    shown = world.ask("erasure", "user_id:ada-1815")
+    shown = world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
     deliver(world.sessions, told)
     for wrong, why in (
         ({"signs_as": ec.generate_private_key(ec.SECP256R1())}, "not signed"),
@@ -212,7 +212,7 @@ def test_80_what_a_processor_does_not_take_is_shown_as_such(
 ) -> None:
     mailer.kinds = ["access"]
     register(world, mailer, authority)
-    shown = world.ask("erasure", "user_id:ada-1815")
+    shown = world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
     deliver(world.sessions, told)
     rounds(world, mailer)
     found = task(world, shown["id"])
@@ -227,7 +227,7 @@ def test_80_identities_are_hashed_where_only_that_is_taken(
 ) -> None:
     mailer.identities = [["email", "sha256"], ["phone", "raw"]]
     register(world, mailer, authority)
-    world.ask("portability", "user_id:ada-1815")
+    world.ask("portability", "user_id:ada-1815", "email:adalovelace@gmail.com")
     rounds(world, mailer)
     [sent] = mailer.requests.values()
     assert sent["subject_identities"] == [
@@ -253,7 +253,7 @@ def test_80_a_processor_is_given_no_identifier_that_it_was_not_told(
                 " FROM app.destination d, identity.identifier i"
             )
         )
-    world.ask("access", "user_id:ada-1815")
+    world.ask("access", "user_id:ada-1815", "email:adalovelace@gmail.com")
     rounds(world, mailer)
     [sent] = mailer.requests.values()
     assert [one["identity_type"] for one in sent["subject_identities"]] == ["email"]
@@ -294,7 +294,7 @@ def test_80_a_certificate_that_is_not_the_domains_is_refused(
 def test_80_a_new_certificate_of_the_processor_is_taken_up(
     world: World, mailer: Mailer, told: httpx.Client, authority: Authority
 ) -> None:
-    world.ask("access", "user_id:ada-1815")
+    world.ask("access", "user_id:ada-1815", "email:adalovelace@gmail.com")
     mailer.signs_as = mailer.key = rsa.generate_private_key(65_537, 2_048)
     mailer.pem = authority.issue(mailer.key)
     rounds(world, mailer, 2)
@@ -330,7 +330,7 @@ def test_80_two_of_this_product_understand_each_other(
     with world.sessions.begin() as session:
         ours = session.scalar(sa.text("SELECT id FROM app.destination"))
         processors.register(session, ours, address, processors.discover(client, address))
-    shown = world.ask("erasure", "user_id:ada-1815")
+    shown = world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
     for _ in range(4):
         later(world)
         deliver(world.sessions, told)

@@ -16,7 +16,7 @@ __all__ = ["authority", "mailer", "told"]
 def test_80_what_a_processor_goes_on_saying_it_has_cancelled_is_sent_anew_under_another_id(
     world: World, mailer: Mailer, told: httpx.Client
 ) -> None:
-    shown = world.ask("erasure", "user_id:ada-1815")
+    shown = world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
     deliver(world.sessions, told)
     rounds(world, mailer)
     [first] = mailer.requests
@@ -45,7 +45,7 @@ def test_80_what_a_processor_goes_on_saying_it_has_cancelled_is_sent_anew_under_
 def test_80_a_certificate_that_lapsed_since_it_was_stored_signs_nothing(
     world: World, mailer: Mailer, told: httpx.Client, authority: Authority
 ) -> None:
-    shown = world.ask("erasure", "user_id:ada-1815")
+    shown = world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
     deliver(world.sessions, told)
     rounds(world, mailer)
     [one] = mailer.requests

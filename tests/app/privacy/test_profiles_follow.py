@@ -46,7 +46,10 @@ def test_nothing_of_an_erased_person_is_left_in_what_was_made_of_others_events(
     assert (traits["friend"], computed) == ([SENT], {"invited": [SENT], "bought": 1})
     assert {"app.trait_value", "app.computed_value"} <= followed.where(*ADA)
 
-    assert followed.ask("erasure", "user_id:ada-1815")["state"] == "closed"
+    assert (
+        followed.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")["state"]
+        == "closed"
+    )
 
     assert followed.where(*ADA) == set()
     traits, computed = known(followed, "bob-7")

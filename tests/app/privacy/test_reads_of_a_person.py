@@ -33,7 +33,7 @@ def test_reads_are_told_to_the_person_and_erased_with_the_person_alone(world: Wo
     ]
     assert "bob" not in str(told)
 
-    world.ask("erasure", "user_id:ada-1815")
+    world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
     with world.sessions() as session:
         left = [set(row.identifier_ids) for row in rows(session)]
         bobs = {m.identifier_id for m in people.members(session, [ids["bob-7"]])}

@@ -14,6 +14,7 @@ from tests.app.privacy.conftest import GIVEN, World
 from tests.app.privacy.test_erasure import SENT, ada, bob, parquet
 from tests.app.privacy.test_erasure_steps import destination
 
+ADA = ("user_id:ada-1815", "email:adalovelace@gmail.com")
 RIGHT = {"trait": "email", "value": "countess@example.org"}
 
 
@@ -49,7 +50,7 @@ def test_77_a_wrong_address_is_read_no_more_and_its_consents_stay(world: World) 
         before = session.scalars(records).all()
     assert "lovelace+shop" in shown(world)
 
-    answer = world.ask("rectification", "user_id:ada-1815", details=RIGHT)
+    answer = world.ask("rectification", *ADA, details=RIGHT)
 
     after = shown(world)
     assert "countess@example.org" in after
@@ -148,7 +149,7 @@ def test_77_what_a_wrong_address_said_of_accounts_is_the_persons_and_goes_with_t
                 ),
                 {"wrong": wrong},
             )
-    world.ask("rectification", "user_id:ada-1815", details=RIGHT)
+    world.ask("rectification", *ADA, details=RIGHT)
     with world.sessions() as session:
         kept = people.find_identifier(session, "anonymous_id", "anon-ada-77")
         member = sa.text("SELECT identifier_id, joined_message_id FROM app.account_member")

@@ -160,7 +160,9 @@ def test_each_request_holds_its_own_restriction(world: World, officer: dict[str,
     ada(world)
     made = []
     for _ in range(2):
-        made.append(world.ask("restriction", "user_id:ada-1815")["id"])
+        made.append(
+            world.ask("restriction", "user_id:ada-1815", "email:adalovelace@gmail.com")["id"]
+        )
         run.round_(world.sessions, world.settings)
     lifted = f"/v1/privacy/requests/{made[0]}/lift"
     assert world.server.post(lifted, headers=officer).json()["lifted"] > 0
@@ -237,7 +239,7 @@ def test_what_is_demanded_by_who_was_erased_brings_nothing_of_them_back(
     world: World, kind: str
 ) -> None:
     ada(world)
-    world.ask("erasure", "user_id:ada-1815")
+    world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
     done = world.ask(kind, "user_id:ada-1815")
     assert (done["state"], done["tasks"][0]["state"]) == ("closed", "not_present")
     assert world.where("ada-1815") == set()
@@ -273,7 +275,12 @@ def test_equal_requests_at_the_same_time_are_one(
 
 def test_an_objection_to_nothing_known_is_refused_to_commands_too(world: World) -> None:
     with pytest.raises(PrivacyRequestInvalid, match=r"details\.purpose"):
-        world.ask("objection", "user_id:ada-1815", details={"purpose": "marketing.emial"})
+        world.ask(
+            "objection",
+            "user_id:ada-1815",
+            "email:adalovelace@gmail.com",
+            details={"purpose": "marketing.emial"},
+        )
 
 
 def test_commands_say_what_is_objected_to_and_what_is_right(

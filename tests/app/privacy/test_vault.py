@@ -51,7 +51,7 @@ def erased(world: World) -> dict[str, Any]:
     job = LedgerJob(world.sessions, world.settings)
     job.round()
     job.keystore.close()
-    return world.ask("erasure", "user_id:ada-1815")
+    return world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
 
 
 def asked(world: World, by: str, purpose: str | None = None) -> UUID:
@@ -229,7 +229,7 @@ def test_an_erasure_repeated_in_a_restored_database_seals_anew_from_the_first_da
     job.round()
     backup = restored(world, sessions, f"backup_{uuid4().hex[:12]}")
     try:
-        world.ask("erasure", "user_id:ada-1815")
+        world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
         with world.sessions() as session:
             first = {entry.id: entry.kept_until for entry in vault.of(session, [ADDRESS])}
         world.sessions = backup

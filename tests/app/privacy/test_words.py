@@ -51,7 +51,7 @@ def test_an_erasure_takes_the_person_out_of_what_was_written_before(world: World
             session, found, requests.REFUSED, by="test", now=datetime.now(UTC), reason=WORDS
         )
     assert "ada-1815" in world.shown(request_id)["reason"].lower()  # of whom it did not know
-    world.ask("erasure", "user_id:ada-1815", attested=WORDS)
+    world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com", attested=WORDS)
     assert world.where(*ADA, SENT) == set()
     assert "letter 4711" in world.shown(request_id)["reason"]
 
