@@ -16,6 +16,7 @@ import consent
 from app import pipeline
 from app.access import clients
 from app.db import Sessions
+from app.destinations import portions
 from app.destinations.deliver import deliver
 from app.lake.copy import copy_new
 from app.lake.duckdb_engine import open_lake
@@ -182,6 +183,8 @@ def test_an_export_names_each_by_its_own_identifiers(
         body = {"name": name, "url": url, "purpose": purpose, "segments": segments}
         answer = server.post("/v1/destinations", json=body, headers=header)
         assert answer.status_code == 201, answer.text
+    while portions.advance(sessions):
+        pass
     with httpx.Client() as client:
         while deliver(sessions, client):
             pass

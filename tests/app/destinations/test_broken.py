@@ -21,6 +21,7 @@ def test_one_whose_secrets_or_purpose_are_gone_rests_and_others_go_on(
         name: people.destination(name=name, url=receiver.url, segments=["pros"])["id"]
         for name in ("sealed elsewhere", "aimless", "of a newer version", "well")
     }
+    people.fill()
     with people.sessions.begin() as session:
         for name, change in (
             ("sealed elsewhere", f"secret = '{seal.MARK}nonsense'"),
@@ -65,6 +66,7 @@ def test_a_batch_holds_no_more_identifiers_than_the_server_has_room_for(
     people.people("ada", "bob", "eve", plan="pro")
     people.segment("pros", {"trait": "plan", "op": "eq", "value": "pro"})
     number = people.destination(url=receiver.url, segments=["pros"])["id"]
+    people.fill()
     with httpx.Client() as client:
         assert delivering.deliver(people.sessions, client) == 2
         assert delivering.deliver(people.sessions, client) == 1

@@ -74,6 +74,7 @@ def test_our_own_endpoint_takes_what_is_sent_and_knows_duplicates(people: World)
         kind="segment", url="https://parcours.test/v1/batch", secrets={"write_key": key},
         segments=["pros"], mapping=MAPPING,
     )  # fmt: skip
+    people.fill()
     client = _as_client(people.server)
     while deliver(people.sessions, client):
         pass

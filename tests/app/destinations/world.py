@@ -96,16 +96,21 @@ class World:
         return answer.json()
 
     def work(self) -> None:
-        """Let the worker's pipeline come to rest."""
-        while True:
+        """Let the worker's pipeline come to rest, and the syncs that were asked for."""
+        idle = False
+        while not idle:
             with self.sessions.begin() as session:
-                if pipeline.step(session).idle:
-                    return
+                idle = pipeline.step(session).idle
+        self.fill()
+
+    def fill(self) -> None:
+        """Queue whom syncs that were asked for tell of."""
+        while portions.advance(self.sessions):
+            pass
 
     def deliver(self, client: httpx.Client | None = None) -> None:
         """Send all that is due."""
-        while portions.advance(self.sessions):
-            pass
+        self.fill()
         with client or httpx.Client(timeout=5) as mine:
             while deliver(self.sessions, mine):
                 pass
