@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from app import db
 from app.db import Sessions
 from identity import blocking, candidates
+from identity.garbage import nobodys_number
 
 SYLLABLES = "ba be bi bo bu da de di do du ka ke ki ko ku la le li lo lu ma me mi mo mu".split()
 Fields = dict[str, str]
@@ -146,8 +147,10 @@ def _keys(numbers: Iterable[int], rows: list[Fields]) -> dict[int, list[int]]:
 
 
 def _mobile() -> str:
-    """Return a number that nobody has yet: a shared one would be a link."""
-    return f"33{600_000_000 + next(_NUMBERS) * 48_271 % 200_000_000}"
+    """Return a number that nobody has yet: a shared one would be a link, and so none made up."""
+    while nobodys_number(found := f"33{600_000_000 + next(_NUMBERS) * 48_271 % 200_000_000}"):
+        pass
+    return found
 
 
 def _word(dice: random.Random, syllables: int) -> str:

@@ -321,7 +321,7 @@ def test_leaving_repetitions_out_never_changes_what_stands(
     outer = session.begin_nested()
     times = sorted((NOON + timedelta(hours=at), state) for state, at in steps)
     for number, part in enumerate(_batches([stamp(state, at) for at, state in times], size)):
-        received_at = NOON + timedelta(hours=20 + number)
+        received_at = NOON + timedelta(hours=20, seconds=number)
         consent.record(session, part[::-1], received_at=received_at, repeat=False)
         everything = [replace(c, value="bob") for c in part]
         consent.record(session, everything, received_at=received_at)

@@ -161,7 +161,7 @@ def test_a_purpose_that_is_not_allowed_withholds_everything_and_says_why(
 ) -> None:
     user = f"user_id:reader-{reason}"
     sender.batch(
-        {"type": "identify", "userId": user[8:], "traits": {"email": f"{reason}@example.org"}},
+        {"type": "identify", "userId": user[8:], "traits": {"email": f"r.{reason}@example.org"}},
         {"type": "track", "userId": user[8:], "event": "Order Completed"},
     )
     if said:

@@ -98,6 +98,7 @@ def test_who_withdraws_has_left_the_segment_the_receiver_and_the_reader_within_t
         "profile_id": profile,
         "segment": key,
         "reason": "consent:withdrawn",
+        "segments": [],
     }
     assert read.status_code == 200
     said = read.json()

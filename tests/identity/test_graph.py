@@ -379,8 +379,9 @@ def test_links_are_looked_up_by_their_ends_while_nothing_is_known_of_matches(
     )
     session.execute(sa.text("ANALYZE identity.link"))
     of = {"lefts": f"{{{ids[0]}}}", "rights": f"{{{ids[1]}}}", "rules": "{splink}",
-          "firsts": f"{{{NOW.isoformat()}}}", "weeks": "{1}", "probabilities": "{0.9}"}  # fmt: skip
+          "firsts": f"{{{NOW.isoformat()}}}", "weeks": "{1}", "probabilities": "{0.9}",
+          "weights": "{4}"}  # fmt: skip
     text = sa.text("EXPLAIN " + graph.statement("news").text)
-    plan = "\n".join(session.scalars(text, {**of, "kind": "match"}))
+    plan = "\n".join(session.scalars(text, {**of, "kind": "match", "surer": 1.0}))
     assert "link_of_run" not in plan, plan
     assert "Index Cond: " in plan, plan

@@ -23,7 +23,7 @@ from tests.api.oauth.operations import Call, Operation, Reply, answers, taking_t
 from tests.api.oauth.wire import Forge, Known, our_key, part, register, segment, token_of
 
 #: What is for the purpose of something that takes long to make is tested where that is made.
-ELSEWHERE = re.compile("{query_id}|{destination_id}|{key}/personae")
+ELSEWHERE = re.compile("{query_id}|{destination_id}|{key}/(personae|log.{form})")
 PURPOSES = tuple(purpose.key for purpose in CATALOGUE)
 
 

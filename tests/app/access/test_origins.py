@@ -71,4 +71,4 @@ def test_an_origin_of_sixty_kilobytes_costs_nothing() -> None:
     started = time.perf_counter()
     with pytest.raises(OriginNotAllowed):
         door.admit_origin("https://" + "a." * 30_000)
-    assert time.perf_counter() - started < 0.01  # 0.3 s when it was put to each pattern
+    assert time.perf_counter() - started < 0.1  # 0.3 s when it was put to each pattern
