@@ -297,7 +297,10 @@ class Deciding:
     def _unfit(self, row: Any, before: Held | None, why: str) -> Job | Ended:
         """Decide for a person of whom no record can be made: what was sent before is taken back."""
         if before is None or not before.segments:
-            return Ended(row, "failed", why)
+            if row.type != ENTERED or not row.sent:
+                return Ended(row, "failed", why)
+            # It may have arrived as it was then, and only the answer to it was lost.
+            before = before or Held(None, frozenset(), None, False)
         found = self._taken_back(row, before)
         return replace(found, failed=why) if isinstance(found, Job) else found
 

@@ -68,7 +68,7 @@ def test_an_origin_of_sixty_kilobytes_costs_nothing() -> None:
     allowed = tuple(f"https://*.a{number}.example" for number in range(200))
     door = Door(SourceSettings(1, "web", allowed_origins=allowed), Settings())
     door.admit_origin("https://" + "a." * 130 + "a199.example")
-    started = time.perf_counter()
+    started = time.thread_time()  # of the CPU: others may have it meanwhile
     with pytest.raises(OriginNotAllowed):
         door.admit_origin("https://" + "a." * 30_000)
-    assert time.perf_counter() - started < 0.1  # 0.3 s when it was put to each pattern
+    assert time.thread_time() - started < 0.01  # 0.3 s when it was put to each pattern
