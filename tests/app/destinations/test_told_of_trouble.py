@@ -1,5 +1,7 @@
 """A destination in trouble is named where operators look, and makes nothing else unready."""
 
+from typing import Any
+
 import httpx
 import pytest
 import sqlalchemy as sa
@@ -7,13 +9,18 @@ import sqlalchemy as sa
 from api.cli import doctor
 from app.destinations import trouble
 from tests.app.destinations.world import World
+from tests.end_to_end.product import wait_until
 
 PROS = {"trait": "plan", "op": "eq", "value": "pro"}
 
 
 def reasons(people: World) -> list[str]:
-    answer = people.server.get("/readyz")
-    assert answer.status_code == 200
+    # On a busy machine the database may take more than the two seconds that readyz waits for it.
+    def served() -> Any:
+        answer = people.server.get("/readyz")
+        return answer if answer.status_code == 200 else None
+
+    answer = wait_until(served, 30, what="readyz answers 200")
     return [one for one in answer.json()["reasons"] if one.startswith("the destination")]
 
 
