@@ -70,6 +70,7 @@ def test_a_kill_of_server_worker_and_postgresql_leaves_nothing_that_stops_the_ne
     sender.settled()
 
 
+@pytest.mark.long
 def test_a_worker_that_is_killed_is_replaced(own_product: Product, measure: Measure) -> None:
     own_product.start()
     key, client = seed(own_product)
@@ -156,6 +157,7 @@ def test_two_servers_on_one_data_directory_share_the_database(
     wait_until(lambda: len(remembered(client)[1]) == 3, 10)
 
 
+@pytest.mark.long
 def test_commands_work_beside_a_server_and_without_one(own_product: Product) -> None:
     rows = own_product.home / "people.csv"
     rows.write_text("user_id,name\nu-1,Ada\n", encoding="utf-8")

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
 from tests.end_to_end.conftest import Measure
@@ -86,6 +87,7 @@ def test_held_events_reach_the_profile_within_a_second_or_two_of_the_grant(
     assert key.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.long
 def test_a_worker_that_is_killed_while_it_releases_stores_each_event_once(
     product: Product, measure: Measure
 ) -> None:

@@ -163,7 +163,10 @@ def merge(client: httpx.Client, name: str, how: str) -> None:
 
 @pytest.mark.parametrize(
     ("how", "name", "last_name"),
-    [("decision", "odile", "Trémaux"), ("matching", "gaspard", "Vandenbroucke")],
+    [
+        ("decision", "odile", "Trémaux"),
+        pytest.param("matching", "gaspard", "Vandenbroucke", marks=pytest.mark.long),
+    ],
 )
 def test_undoing_a_wrong_merge_gives_both_profiles_back_byte_for_byte(
     client: httpx.Client, sender: Sender, measure: Measure, how: str, name: str, last_name: str

@@ -278,6 +278,7 @@ def test_a_block_that_explodes_is_skipped_and_its_records_found_by_others() -> N
     assert [(pair.left, pair.right) for pair in pairs] == [(400, 401)]
 
 
+@pytest.mark.long
 def test_febrl_3_is_matched_with_the_defaults() -> None:
     febrl = need("data/er/febrl3")
     of_file = json.loads((febrl / "meta.json").read_text())["semantics"]
@@ -293,6 +294,7 @@ def test_febrl_3_is_matched_with_the_defaults() -> None:
     assert quality.precision >= 0.99
 
 
+@pytest.mark.long
 def test_a_name_weighs_of_one_new_record_what_it_weighs_in_a_whole_run() -> None:
     """It counted as a common name: of one record of one name all bear it."""
     dice = random.Random(3)  # noqa: S311 -- a seeded population, no secret

@@ -263,6 +263,7 @@ def test_in_progress_of_past_entries_never_grows_as_as_of_moves_on(
     connection.close()
 
 
+@pytest.mark.long
 @settings(max_examples=15, deadline=None)
 @given(request_=requests(), seed=SEEDS, as_of=st.sampled_from([8, 12, 40]), gap=st.integers(0, 5))
 def test_attempts_are_the_same_over_arrays_and_in_sql(

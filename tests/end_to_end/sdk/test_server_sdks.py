@@ -12,6 +12,9 @@ from tests.end_to_end.sdk.proxy import FAULTS, Proxy, faulty
 from tests.end_to_end.sdk.rows import SERVER, Sdk
 from tests.end_to_end.sdk.scenario import Driven, Run
 
+# The browser's SDKs are among the everyday tests.
+pytestmark = pytest.mark.long
+
 RETRYING = [sdk for sdk in SERVER if sdk.retries]
 SERVICE = {"purpose": "service.operation"}
 #: Calls made while the server is dead.
