@@ -346,8 +346,9 @@ class Compiler(Values):
         return (
             f", happened AS (SELECT *, row_number() OVER ({sequence.ORDER}) AS nth"
             " FROM (SELECT a.person_id, e.occurred_at, least(e.occurred_at, e.received_at) AS at,"
-            " coalesce(e.source_seq, 4611686018427387903) AS place, e.received_at, e.id,"
+            " s.source, coalesce(e.source_seq, 4611686018427387903) AS place, e.received_at, e.id,"
             f" {tests} FROM allowed a JOIN app.event e ON e.identifier_id = a.identifier_id"
+            f" LEFT JOIN {sequence.SOURCES} s ON s.id = e.source_id"
             f" WHERE {self._of(self._happened)}) h)"
         )
 

@@ -7,11 +7,16 @@ from typing import Any
 from app.segments.definition import Sequence as Rule
 from app.segments.definition import Step
 
-#: Backwards, so that the frame only grows: PostgreSQL adds to a maximum, and cannot take from it.
-#: The order is that of `happened`, or else PostgreSQL would sort again.
-ORDER = "PARTITION BY person_id ORDER BY at DESC, place DESC, received_at DESC, id DESC"
+#: The order of journeys (time, source, the source's own order, arrival): funnels and sequences say
+#: the same of events at one moment. Backwards, so that the frame only grows: PostgreSQL adds to a
+#: maximum, and cannot take from it. It is that of `happened`, or else PostgreSQL would sort again.
+ORDER = (
+    "PARTITION BY person_id ORDER BY at DESC, source DESC, place DESC, received_at DESC, id DESC"
+)
+#: The place of each source in the order of sources, by name as the lake sorts names: by bytes.
+SOURCES = '(SELECT id, rank() OVER (ORDER BY name COLLATE "C") AS source FROM app.source)'
 _LATER = f"({ORDER} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
-_OF_EVENT = ("person_id", "at", "place", "received_at", "id", "nth")
+_OF_EVENT = ("person_id", "at", "source", "place", "received_at", "id", "nth")
 
 
 def people(

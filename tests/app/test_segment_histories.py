@@ -11,10 +11,11 @@ from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session
 
 import consent
 from app import pipeline, work
+from app.db import Sessions
 from app.privacy import subject
 from app.privacy.erase import erase
 from app.profiles import computed_traits, computing
@@ -42,11 +43,10 @@ class Told:
     """A world whose people are in segments, and what a step and a job do to these."""
 
     def __init__(
-        self, session: Session, settings: Settings, seed: int, number: int,
+        self, sessions: Sessions, session: Session, settings: Settings, seed: int, number: int,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip
-        self.session, self.settings = session, settings
-        self.within = sessionmaker(session.connection(), join_transaction_mode="create_savepoint")
+        self.sessions, self.session, self.settings = sessions, session, settings
         told = self
 
         class Clock(datetime):
@@ -81,9 +81,9 @@ class Told:
 
     def compute(self) -> None:
         """What the job does that computes traits."""
-        while computing.advance(self.within, now=self.now):
+        self.session.commit()
+        while computing.advance(self.sessions, now=self.now):
             pass
-        self.session.expire_all()
 
     def step(self, events: int, touched: Iterable[int] = ()) -> None:
         """What the worker does: some events, and people who were touched otherwise."""
@@ -136,11 +136,11 @@ class Told:
         """Erase the person who acted by an identifier, as a request does."""
         gate.use(self.settings)
         one = subject.find(self.session, [self.world.names[who]])
+        self.session.commit()
         erase(
-            self.within, self.settings, one, erasure_id=uuid4(), reason_ref="test",
+            self.sessions, self.settings, one, erasure_id=uuid4(), reason_ref="test",
             at=self.moment(),
         )  # fmt: skip
-        self.session.expire_all()
         assert who in one.ids
         for identifier in one.ids:
             self.world.ids.remove(identifier)
@@ -173,19 +173,20 @@ class Told:
     [(0, 9, 5), *(pytest.param(n, 10, 8, marks=pytest.mark.long) for n in range(1, 7))],
 )
 def test_members_are_whom_a_slow_reference_finds_whatever_happened(
-    session: Session, settings: Settings, monkeypatch: pytest.MonkeyPatch, seed: int, number: int,
+    sessions: Sessions, settings: Settings, monkeypatch: pytest.MonkeyPatch, seed: int, number: int,
     rounds: int,
 ) -> None:  # fmt: skip
     """Late events, merges, undo, splits, withdrawals, deletions, erasures, time that passes."""
-    told = Told(session, settings, seed, number, monkeypatch)
-    told.step(70)
-    told.look()  # who has no event at all meets rules, too
-    seen: Counter[str] = Counter()
-    for _ in range(rounds):
-        told.happen()
-        told.compare(seen)
-        assert told.look() == 0  # whole or piece by piece ends in the same
-        told.now += told.dice.choice((0.4, 1, 2.3)) * DAY
-        told.look()
-        told.compare(seen)
-    assert seen["some"] > rounds, seen
+    with sessions() as session:
+        told = Told(sessions, session, settings, seed, number, monkeypatch)
+        told.step(70)
+        told.look()  # who has no event at all meets rules, too
+        seen: Counter[str] = Counter()
+        for _ in range(rounds):
+            told.happen()
+            told.compare(seen)
+            assert told.look() == 0  # whole or piece by piece ends in the same
+            told.now += told.dice.choice((0.4, 1, 2.3)) * DAY
+            told.look()
+            told.compare(seen)
+        assert seen["some"] > rounds, seen

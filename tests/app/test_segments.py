@@ -163,11 +163,12 @@ class Random:
             sa.text(
                 "INSERT INTO app.event (id, source_id, message_id, type, name, identifier_id, "
                 "identifier_ids, occurred_at, received_at, refused, properties, context, part) "
-                "VALUES (:id, 1, :id ::text, :type, :name, :who, "
+                "VALUES (:id, :source, :id ::text, :type, :name, :who, "
                 "ARRAY[:who ::bigint], :at, :at, :refused, CAST(:properties AS json), '{}', 1)"
             ),
-            [{"id": e.id, "type": e.type, "name": e.name, "who": e.identifier_id,
-              "at": e.occurred_at, "refused": e.refused, "properties": json.dumps(e.properties)}
+            [{"id": e.id, "source": e.source_id, "type": e.type, "name": e.name,
+              "who": e.identifier_id, "at": e.occurred_at, "refused": e.refused,
+              "properties": json.dumps(e.properties)}
              for e in events],
         )  # fmt: skip
         rows = session.execute(

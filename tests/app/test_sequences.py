@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 import consent
+from app.access import sources
 from app.errors import DefinitionInvalid
 from app.segments import compile as compiled
 from app.segments import members, refreshing
@@ -88,6 +89,25 @@ def test_who_went_through_a_sequence_is_whom_a_slow_reference_finds(
         some = "some" if 0 < len(wanted) < len(everybody) else "none or all"
         sizes[len(rule.sequence), some] += 1
     assert all(sizes[length, "some"] > 0 for length in (1, 2, 3)), sizes
+
+
+def test_what_happened_at_one_moment_is_in_the_order_of_journeys(session: Session) -> None:
+    """By the names of the sources, as in funnels and paths; not by which came to be first."""
+    made = Random(3)
+    [who, *_] = made.people(session, 5).allowed
+    shop, crm = (sources.add(session, name)[0].id for name in ("shop", "crm"))
+    at = NOW - 20 * DAY
+    made.store(session, [
+        Event(who, "track", "second", at, {}, [], id=1, source_id=shop),
+        Event(who, "track", "first", at, {}, [], id=2, source_id=crm),
+    ])  # fmt: skip
+    purpose = consent.catalogue.purpose(session, PURPOSE)
+
+    def went(*names: str) -> int:
+        rule = RULE.validate_python({"sequence": [{"event": name} for name in names]})
+        return len(compiled.members(session, rule, purpose, now=NOW))
+
+    assert (went("first", "second"), went("second", "first")) == (1, 0)
 
 
 def test_a_segment_of_segments_has_who_meets_their_rules(session: Session) -> None:

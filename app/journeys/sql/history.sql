@@ -4,4 +4,4 @@ FROM app.event e
 JOIN app.source s ON s.id = e.source_id
 WHERE e.identifier_id = ANY(CAST(:identifiers AS bigint[]))
   AND NOT app.barred(e.refused, :purpose)
-ORDER BY e.occurred_at, s.name, e.source_seq NULLS LAST, e.received_at, e.id;
+ORDER BY e.occurred_at, s.name COLLATE "C", e.source_seq NULLS LAST, e.received_at, e.id;
