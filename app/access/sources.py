@@ -61,7 +61,10 @@ def add(session: Session, name: str, **settings: Any) -> tuple[Source, str]:
     """
     check_name(name)
     values = {"name": name, **read(settings).model_dump()}
-    added = insert(Source).values(values).on_conflict_do_nothing(index_elements=["name"])
+    added = insert(Source).values(values)
+    added = added.on_conflict_do_nothing(
+        index_elements=["name"], index_where=Source.removed_at.is_(None)
+    )
     source = session.scalar(added.returning(Source))
     if source is None:  # also when somebody else was faster at the same moment
         raise SourceExists(name)
@@ -173,7 +176,9 @@ def list_all(session: Session) -> list[Source]:
 
 
 def remove(session: Session, source: Source) -> None:
-    """Stop accepting events from a source; what it sent stays."""
+    """Stop accepting events from a source; what it sent stays, under its name.
+
+    Rules of traits and touchpoints that name it go on to mean what it sent.
+    """
     source.removed_at = datetime.now(UTC)
-    source.name = f"{source.name} (removed {source.id})"
     session.flush()

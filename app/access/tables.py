@@ -16,7 +16,7 @@ class Source(Base):
     __tablename__ = "source"
 
     id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
-    name: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
     collection_purpose: Mapped[str]
     stamp_is_evidence: Mapped[bool]
     categories: Mapped[dict[str, Any]] = mapped_column(JSONB)
@@ -37,7 +37,14 @@ class Source(Base):
     preference_snapshot: Mapped[bool] = mapped_column(server_default=sa.true())
     server_side: Mapped[bool] = mapped_column(server_default=sa.false())
     created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+    #: Since when nothing is accepted of it. Its name stays, and may be given to another one.
     removed_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        sa.Index(
+            "source_name", "name", unique=True, postgresql_where=sa.text("removed_at IS NULL")
+        ),
+    )
 
 
 class WriteKey(Base):

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from app.access import sources
+from app.access.tables import Source
 from app.db import Sessions
 from tests.end_to_end.product import wait_until
 
@@ -43,7 +44,7 @@ def admin(server: TestClient, token: Token) -> Callable[..., Any]:
 
 
 def test_a_source_is_created_read_changed_and_removed(
-    server: TestClient, admin: Callable[..., Any]
+    server: TestClient, sessions: Sessions, admin: Callable[..., Any]
 ) -> None:
     made = admin("POST", body={"name": "web", **ALL})
     assert made.status_code == 201, made.text
@@ -67,6 +68,11 @@ def test_a_source_is_created_read_changed_and_removed(
         body: Any = {} if method in ("PATCH", "POST") else None
         gone = admin(method, f"/{source['id']}{path}", body)
         assert (gone.status_code, gone.json()["code"]) == (404, "source-not-found")
+    again = admin("POST", body={"name": "web", **ALL})  # the name is free, and stays on what came
+    assert (again.status_code, again.json()["id"] != source["id"]) == (201, True)
+    assert admin("POST", body={"name": "web"}).status_code == 409
+    with sessions() as session:
+        assert list(session.scalars(sa.select(Source.name))) == ["web", "web"]
     wait_until(
         lambda: server.post("/v1/track", json={}, auth=(key, "")).status_code == 401 or None, 2.5
     )
