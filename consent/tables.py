@@ -193,6 +193,8 @@ class TcStringRow(Base):
     string: Mapped[str]
     said_at: Mapped[datetime]
 
+    __table_args__ = (sa.Index("tc_string_ends", sa.text("consent.tc_ends(string)")),)
+
 
 class CarriedTcString(Base):
     """A TC string of an address that was put right: it denies for the new one, and allows nothing.

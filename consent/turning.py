@@ -18,8 +18,8 @@ def _statement(name: str) -> sa.TextClause:
 def turned(session: Session, *, since: datetime, until: datetime) -> Sequence[sa.Row[Any]]:
     """Return whose word came to mean something else by itself: namespace, value, purpose, state.
 
-    After the first time and not after the second. A grant lapsed or began, a demand began or
-    ended, a version of the purpose made grants stale, or put it below what was refused or, as
-    marketing, objected to (GDPR art. 21(2)).
+    After the first time and not after the second. A grant lapsed or began, the TC string that let
+    vendors be told lapsed, a demand began or ended, a version of the purpose made grants stale, or
+    put it below what was refused or, as marketing, objected to (GDPR art. 21(2)).
     """
     return session.execute(_statement("turned"), {"since": since, "until": until}).all()

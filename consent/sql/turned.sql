@@ -1,5 +1,5 @@
--- Whose word came to mean something else by itself after :since and until :until: a grant lapsed or
--- began, a demand or an age began or ended, or a new version of the purpose made grants stale
+-- Whose word came to mean something else by itself after :since and until :until: a grant or a TC
+-- string lapsed, a grant began, a demand or an age began or ended, or a new version of the purpose made grants stale
 -- or came to be below another that was refused or, as marketing, objected to. What is refused there
 -- counts from when the version was added, which may be long before it takes effect.
 WITH RECURSIVE marketing AS ( -- as `catalogue.WITH_MARKETING`
@@ -9,6 +9,10 @@ WITH RECURSIVE marketing AS ( -- as `catalogue.WITH_MARKETING`
 SELECT namespace, value, purpose, 'expired' AS state
 FROM consent.record
 WHERE state = 'given' AND valid_until > :since AND valid_until <= :until
+UNION
+SELECT namespace, value, 'all', 'tc_string_expired'
+FROM consent.tc_string
+WHERE consent.tc_ends(string) > :since AND consent.tc_ends(string) <= :until
 UNION
 SELECT namespace, value, purpose, 'given'
 FROM consent.record

@@ -1,13 +1,17 @@
 """Who refuses a vendor leaves it, and a rectification ends where nobody is held or may be."""
 
+import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
+import pytest
 import sqlalchemy as sa
 
 import consent
+from app import turning
 from app.db import statement
+from consent.signals import acceptance, tcf
 from identity import graph
 from tests.app.destinations.world import EMAIL, World
 from tests.consent.build import tc
@@ -30,16 +34,83 @@ def accepts(people: World, *vendors: int, by: str = "identify") -> None:
     people.settle()
 
 
-def test_who_refuses_a_vendor_alone_is_taken_back_from_it_and_sent_again_by_a_sync(
-    people: World, receiver: Receiver, token: Callable[..., dict[str, str]]
-) -> None:
+def vendors_are_known(people: World, token: Callable[..., dict[str, str]]) -> None:
+    """Vendors 10 and 11, and a segment for the purpose that they declare."""
     people.header = token(purposes=(ADS,))
     entry = {"purposes": [4], "legIntPurposes": [], "flexiblePurposes": []}
     listed = {"vendorListVersion": 51, "vendors": {"10": entry, "11": entry}}
     with people.sessions.begin() as session:
         consent.vendors.add_list(session, msgspec.json.encode(listed))
-    accepts(people, 10, 11)
     people.post("/v1/segments", {"key": "pros", "name": "Pros", "purpose": ADS, "rule": PROS})
+
+
+def told(receiver: Receiver) -> list[tuple[str, str | None]]:
+    """What a webhook was told last, and why."""
+    bodies = [json.loads(one.body) for one in receiver.received]
+    return [(body["type"], body["data"].get("reason")) for body in bodies]
+
+
+def test_a_webhook_that_is_a_vendor_is_told_of_nobody_who_refuses_it(
+    people: World, receiver: Receiver, token: Callable[..., dict[str, str]]
+) -> None:
+    vendors_are_known(people, token)
+    accepts(people, 11)
+    made = people.destination(url=receiver.url, segments=["pros"], purpose=ADS, tcf_vendor=10)
+    people.settle()
+    assert told(receiver) == [], "another vendor may have her data"
+    accepts(people, 10, 11)
+    people.post(f"/v1/destinations/{made['id']}/sync")
+    people.settle()
+    assert told(receiver) == [("segment.entered", None)]
+    accepts(people, 11, by="track")
+    assert told(receiver)[1:] == [("segment.exited", "consent:no_vendor_consent")]
+    accepts(people, 11)
+    people.post(f"/v1/destinations/{made['id']}/sync")
+    people.settle()
+    assert len(receiver.received) == 2
+
+
+@pytest.mark.parametrize("kind", ["webhook", "segment"])
+def test_whose_string_lapses_leaves_a_vendor_though_nobody_says_anything(
+    people: World, receiver: Receiver, token: Callable[..., dict[str, str]], kind: str
+) -> None:
+    vendors_are_known(people, token)
+    accepts(people, 10)
+    more = {"secrets": {"write_key": "wk"}, "mapping": MAPPING} if kind == "segment" else {}
+    made = people.destination(
+        kind=kind, url=receiver.url, segments=["pros"], purpose=ADS, tcf_vendor=10, **more
+    )
+    people.settle()
+    assert people.get(f"/v1/destinations/{made['id']}")["held"] == 1
+    old = datetime.now(UTC) - acceptance.LONGEST - timedelta(minutes=20)
+    string = tc(created=old, purposes=[4], vendors=[10], disclosed=[10], publisher=[4])
+    with people.sessions.begin() as session:  # as if that time had passed
+        session.execute(sa.text("UPDATE consent.tc_string SET string = :s"), {"s": string})
+        session.execute(sa.text("UPDATE app.progress SET moment = now() - interval '1 hour'"
+                                " WHERE reader = 'turning'"))  # fmt: skip
+        assert turning.look(session) == 1
+    people.settle()
+    assert people.get(f"/v1/destinations/{made['id']}")["held"] == 0
+    assert people.outcomes(made["id"])[-1] == ("segment.exited", "delivered", None)
+    with people.sessions.begin() as session:
+        assert turning.look(session) == 0
+
+
+def test_postgresql_knows_when_a_string_ends(people: World) -> None:
+    strings = [tc(created=datetime(year, 7, 3, 11, 59, 58, 700_000, tzinfo=UTC), publisher=[4])
+               for year in (2021, 2033, 2024)]  # fmt: skip
+    with people.sessions() as session:
+        for kept, last in ((strings[0], 0), (" ".join(strings), 1), ("", None)):
+            ends = session.scalar(sa.text("SELECT consent.tc_ends(:kept)"), {"kept": kept})
+            told = None if last is None else acceptance.ends(tcf.decode(strings[last]))
+            assert ends == told
+
+
+def test_who_refuses_a_vendor_alone_is_taken_back_from_it_and_sent_again_by_a_sync(
+    people: World, receiver: Receiver, token: Callable[..., dict[str, str]]
+) -> None:
+    vendors_are_known(people, token)
+    accepts(people, 10, 11)
     made = people.destination(
         kind="segment", url=receiver.url, secrets={"write_key": "wk"}, segments=["pros"],
         mapping=MAPPING, purpose=ADS, tcf_vendor=10,
