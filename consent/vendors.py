@@ -86,15 +86,18 @@ def denied(
     """Return why a vendor may not be told of a person for a purpose; None if it may.
 
     Each string of the identifiers that has not lapsed must allow it, and one of them must be of an
-    identifier that may grant (its value in the mapping), and its own (`consent.carrying`).
+    identifier that may grant (its value in the mapping), and its own (`consent.carrying`). Where
+    one of them said more than could be kept (`keep`), nothing allows it.
     """
     now = now or datetime.now(UTC)
-    every = _strings(session, TcStringRow, identifiers)
-    own = [(who, said) for who, said in every if now < acceptance.ends(said)]
-    if not any(identifiers[who] for who, _ in own):
+    own, carried = (
+        [(who, said) for who, said in _strings(session, table, identifiers)
+         if said is None or now < acceptance.ends(said)]
+        for table in (TcStringRow, CarriedTcString)
+    )  # fmt: skip
+    strings = [said for _, said in own + carried if said is not None]
+    if len(strings) < len(own + carried) or not any(identifiers[who] for who, _ in own):
         return "no_tc_string"
-    carried = (s for _, s in _strings(session, CarriedTcString, identifiers))
-    strings = [*(s for _, s in own), *(s for s in carried if now < acceptance.ends(s))]
     purposes = vendor.purposes_of(purpose)
     if not purposes:
         return "no_tcf_purpose"
@@ -166,11 +169,11 @@ def _strings(
     session: Session,
     table: type[TcStringRow | CarriedTcString],
     identifiers: Collection[Identifier],
-) -> Iterator[tuple[Identifier, tcf.TcString]]:
-    """Yield the strings of those identifiers that have one."""
+) -> Iterator[tuple[Identifier, tcf.TcString | None]]:
+    """Yield the strings of those identifiers that have one; None for what could not be kept."""
     for namespace, value, string, _ in session.execute(_of(table, identifiers)):
-        for one in string.split():
-            yield (namespace, value), tcf.decode(one)
+        for one in string.split() or [""]:
+            yield (namespace, value), tcf.decode(one) if one else None
 
 
 def _lists(session: Session, versions: set[int], vendor_id: int) -> dict[int, VendorList]:

@@ -88,3 +88,23 @@ def test_of_a_clock_that_fell_back_for_years_what_is_kept_must_allow_it_as_well(
     assert denied(session) == "no_vendor_consent", "which of them came last nobody knows"
     send(session, NOW, YES)
     assert denied(session) is None
+
+
+def test_what_is_too_much_to_be_kept_allows_nothing_whoever_else_speaks_for_the_person(
+    session: Session,
+) -> None:
+    """A phone's yes is no answer to what the laptop said, though nobody can tell that any more."""
+    other = ("anonymous_id", "tc-phone")
+    consent.vendors.keep(session, {other: (YES, NOW), WHO: (YES, NOW - DAY)})
+    both = {WHO: True, other: True}
+    assert denied(session) is None
+    for n in range(6):  # 11 kB each
+        long = tc(created=NOW - (n + 2) * DAY, purposes=[4], vendors=[10, 65_535], disclosed=[10],
+                  publisher=[4])  # fmt: skip
+        consent.vendors.keep(session, {WHO: (long, NOW)}, doubtful={WHO})
+    for _ in range(2):
+        why = consent.vendors.denied(session, both, 10, "ads.personalised", now=NOW)
+        assert why == denied(session) == "no_tc_string"
+        consent.vendors.keep(session, {WHO: (YES, NOW)}, doubtful={WHO})
+    consent.vendors.keep(session, {WHO: (YES, NOW + DAY)})
+    assert consent.vendors.denied(session, both, 10, "ads.personalised", now=NOW) is None
