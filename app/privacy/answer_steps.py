@@ -48,7 +48,8 @@ def withdraw_all(work: Work) -> Outcome:
                 evidence={"request": str(work.request_id)},
             )
             written += len(done)
-    return Outcome(DONE if written else NOT_PRESENT, {"count": written})
+    result = {"count": written, **work.subject.doubts}
+    return Outcome(DONE if written else NOT_PRESENT, result)
 
 
 def _erased(session: Session, identifier: tuple[str, str]) -> bool:
@@ -125,7 +126,7 @@ def _restrict(work: Work, kind: str, purpose: str | None) -> Outcome:
         # Links, segments and destinations follow from the worker, as they do a withdrawal.
         said = {one or "all": kind for one in wanted}
         touched.touch(session, ((i, "consent", said) for i in work.subject.ids))
-    return Outcome(DONE if here else NOT_PRESENT, {"count": made})
+    return Outcome(DONE if here else NOT_PRESENT, {"count": made, **work.subject.doubts})
 
 
 PLANS: Mapping[str, Mapping[str, Step]] = {

@@ -46,19 +46,23 @@ ANEW = timedelta(days=1)
 def plan(session: Session, person: Subject) -> list[tuple[str, dict[str, Any]]]:
     """Return a task for each processor that was told of the person: (target, result).
 
-    Where it is no longer on record by which identifiers it was told, it is given all.
+    Where it is no longer on record by which identifiers it was told, it is given all; never an
+    address of which only a page says that it is theirs (decision 0074), and nothing who was told by
+    no other: it would do to that address's owner what this person asks for.
     """
     rows = session.execute(
         statement("app.privacy", "told_processors"), {"ids": graph.array(person.ids)}
     ).all()
     known = {i for row in rows for i in row.identifier_ids}
     names = {one.id: (one.namespace, one.value) for one in people.identifiers(session, known)}
-    places = {identifier: place for place, identifier in enumerate(person.identifiers)}
+    sure = set(person.sure.identifiers)
+    places = {one: place for place, one in enumerate(person.identifiers) if one in sure}
     found = []
     for row in rows:
         told = sorted(places[names[i]] for i in row.identifier_ids if names[i] in places)
-        everything = list(range(len(person.identifiers)))
-        found.append((str(row.destination_id), {"identities": told or everything}))
+        if told or not row.identifier_ids:
+            identities = told or list(places.values())
+            found.append((str(row.destination_id), {"identities": identities}))
     return found
 
 

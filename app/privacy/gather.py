@@ -42,6 +42,8 @@ def everything(session: Session, settings: Settings, subject: Subject, refs: lis
     subject = subject.sure
     persons = _theirs(session, found, subject)
     people_of = graph.array(persons)
+    # Of uses of an address alone nobody knows whose they were.
+    uses = {"ids": graph.array({*subject.ids} - {o.id for o in found if not o.proved})}
     return {
         "identifiers": [
             {"namespace": o.namespace, "value": o.value, "profile_id": str(o.profile_id)}
@@ -65,8 +67,8 @@ def everything(session: Session, settings: Settings, subject: Subject, refs: lis
         "tc_strings": consent.vendors.strings_of(session, subject.identifiers),
         "restrictions": _restrictions(session, subject),
         "ages": _ages(session, subject),
-        "denials": _rows(session, "own_denials", {"ids": graph.array(subject.ids)}),
-        "reads": _rows(session, "own_reads", {"ids": graph.array(subject.ids)}),
+        "denials": _rows(session, "own_denials", uses),
+        "reads": _rows(session, "own_reads", uses),
         "requests": _requests(session, refs),
         "withheld": [
             {"what": what, "why": NOT_ALONE}

@@ -214,7 +214,9 @@ def _change_address(
         Former(o.id, (o.namespace, o.value), _spellings(o, said), not o.proved or o.id in others)
         for o in alone
     ]
-    former.keep(session, ended, beside | {main, added}, at=work.now)
+    # Whoever has an address that nobody showed is not shown what its claimant had before.
+    theirs_now = beside | {main} | ({added} if rule == SHOWN else set())
+    former.keep(session, ended, theirs_now, at=work.now)
     return {main, added}, len(old) - len(mine)
 
 

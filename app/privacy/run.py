@@ -157,13 +157,21 @@ def _take_up(
     ref = gate.keys_or_new().newest.ref
     new = {ref(*identifier) for identifier in person.sure.identifiers}
     request.refs = sorted(new.union(bytes(one) for one in request.refs))
-    places = list(PLANS[request.kind])
-    if forward.STORE in places:
-        known = replace(person, ids=tuple(i for i in person.ids if i not in (person.former or ())))
-        place = places.index(forward.STORE)
-        for target, result in forward.plan(session, known):
-            session.add(_task(request.id, place, forward.STORE, target, result, now))
+    _pass_on(session, request, person, now)
     return True
+
+
+def _pass_on(session: Session, request: PrivacyRequest, person: Subject, now: datetime) -> None:
+    """Write down anew which processors a request is passed on to: nobody was asked yet."""
+    places = list(PLANS[request.kind])
+    if forward.STORE not in places:
+        return
+    mine = PrivacyTask.request_id == request.id
+    session.execute(sa.delete(PrivacyTask).where(mine, PrivacyTask.store == forward.STORE))
+    known = replace(person, ids=tuple(i for i in person.ids if i not in (person.former or ())))
+    place = places.index(forward.STORE)
+    for target, result in forward.plan(session, known):
+        session.add(_task(request.id, place, forward.STORE, target, result, now))
 
 
 def whose(session: Session, kind: str, asked: Collection[tuple[str, str]]) -> Subject:
@@ -188,8 +196,10 @@ def _look_again(sessions: Sessions, request_id: UUID, task: PrivacyTask) -> bool
         if request.state != requests.EXECUTING or request.subject is None:
             return False
         planned = Subject.of_json(request.subject)
-        done = request.kind == "erasure" and request_id in erasures.done(session)
-        if done or subject.is_still(session, planned):
+        if request.kind == "erasure" and request_id in erasures.done(session):
+            return True
+        if subject.is_still(session, planned):
+            _pass_on(session, request, planned, datetime.now(UTC))  # who was told meanwhile
             return True
         return _anew(session, request, planned.asked)
 
@@ -197,8 +207,6 @@ def _look_again(sessions: Sessions, request_id: UUID, task: PrivacyTask) -> bool
 def _anew(session: Session, request: PrivacyRequest, asked: Collection[tuple[str, str]]) -> bool:
     """Write down whose request it is by now, of which nothing was done yet."""
     now = datetime.now(UTC)
-    mine = PrivacyTask.request_id == request.id
-    session.execute(sa.delete(PrivacyTask).where(mine, PrivacyTask.store == forward.STORE))
     requests.note(session, request, "person_changed", by=WORKER, now=now)
     return _take_up(session, request, asked, now)
 

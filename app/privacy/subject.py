@@ -28,8 +28,8 @@ CONTESTED = (
 #: What is left to the officer of identifiers that a page joined with those that were shown.
 LEFT_OUT = (
     "identifiers that a page joined with what was shown may be somebody else's: nothing of them "
-    "was shown or erased; see which they are (/others of an open request), ask the person for "
-    "those that are theirs, and name these beside what they have shown in a new request"
+    "was shown, erased or refused; see which they are (/others of an open request), ask the person "
+    "for those that are theirs, and name these beside what they have shown in a new request"
 )
 #: What addresses are hashed with before they are passed on.
 DIGESTS = ("md5", "sha1", "sha256")
@@ -162,7 +162,9 @@ def is_still(session: Session, subject: Subject) -> bool:
     """
     if not subject.asked:
         return True
-    if {one.id for one in own(session, subject.asked)} != set(subject.own):
+    found = own(session, subject.asked)
+    unproved = {(one.namespace, one.value) for one in found if not one.proved}
+    if {one.id for one in found} != set(subject.own) or unproved != set(subject.unproved):
         return False
     if subject.former is None:
         return True

@@ -1,11 +1,13 @@
 -- The identifiers that are one person's, from those that were shown to be theirs. A link stands for
 -- who made it: what an event of a server's source shows (its key is a secret), or we wrote for a new
--- address that was shown, is proved; what came by a key that stands in pages is the word of whoever read it there (decision
--- 0074). Reach 2: shown, or joined with such by what is proved. 1: a device, to which an unproved link
--- leads as well, for nobody but who holds a device knows how it is called; no name is taken from it.
--- 0: an address of which such a link says that it is that of somebody whose login or other name was
--- shown; nothing is taken from it. It is `doubtful` where somebody else's link, an event or a trait of
--- its own, speaks of it, or no event is left that shows how it came to be theirs.
+-- address that was shown, is proved; what came by a key that stands in pages is the word of whoever
+-- read it there (decision 0074). Reach 2: shown, or joined with such by what is proved. 1: a device,
+-- to which an unproved link leads as well, for nobody but who holds a device knows how it is called;
+-- no name is taken from it. 0: an address of which such a link says that it is that of somebody whose
+-- login or other name was shown; nothing is taken from it. It is `doubtful` where anything of its own
+-- speaks of it (somebody else's link, an event, a trait, what matching knows, a send without the
+-- others, an address that it took the place of), or no event is left that shows how it came to be
+-- theirs: events go by retention, and the rest outlives them.
 -- Not across links that a guard or consent holds, nor what somebody or matching thought likely.
 WITH RECURSIVE server AS MATERIALIZED (
   SELECT s.id FROM app.source s WHERE s.server_side
@@ -55,6 +57,17 @@ SELECT i.id, i.namespace, i.value, i.person_id, i.profile_id, t.reach > 0 AS pro
          OR EXISTS (SELECT FROM app.trait h WHERE h.identifier_id = t.id)
          OR EXISTS (SELECT FROM app.account_trait h WHERE h.identifier_id = t.id)
          OR EXISTS (SELECT FROM app.account_member h WHERE h.identifier_id = t.id)
+         OR EXISTS (SELECT FROM identity.record h WHERE h.identifier_id = t.id)
+         OR EXISTS (
+           SELECT FROM app.disclosure h
+           WHERE h.identifier_ids @> ARRAY[t.id]
+             AND NOT h.identifier_ids && ARRAY(SELECT o.id FROM theirs o WHERE o.reach > 0))
+         OR EXISTS (
+           SELECT FROM app.former_identifier f
+           WHERE f.identifier_id = t.id AND NOT EXISTS (
+             SELECT FROM app.former_identifier g
+             JOIN theirs o ON o.id = g.identifier_id AND o.reach > 0
+             WHERE g.former_id = f.former_id))
          OR NOT EXISTS (
            SELECT FROM app.event e
            WHERE e.identifier_id = ANY(ARRAY(SELECT o.id FROM theirs o))

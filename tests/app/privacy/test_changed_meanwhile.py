@@ -30,12 +30,12 @@ LATER = {"type": "track", "userId": "ada-1815", "anonymousId": "anon-ada-later",
          "context": GIVEN}  # fmt: skip
 
 
-def planned(world: World, kind: str) -> UUID:
+def planned(world: World, kind: str, who: str = "user_id:ada-1815") -> UUID:
     """A request that is planned and of which nothing is done yet."""
     with world.sessions.begin() as session:
         made = requests.open_(
             session, world.settings, kind=kind,
-            identifiers=[identifiers.parse("user_id:ada-1815")], by="test",
+            identifiers=[identifiers.parse(who)], by="test",
             now=datetime.now(UTC), attested="a test",
         )  # fmt: skip
         request_id = made.id

@@ -6,9 +6,13 @@ import httpx
 import sqlalchemy as sa
 
 from app.destinations.deliver import deliver
+from app.privacy import run
 from tests.app.privacy.conftest import World
 from tests.app.privacy.processor import Authority, Mailer
-from tests.app.privacy.test_forward import authority, mailer, rounds, task, told
+from tests.app.privacy.test_changed_meanwhile import planned
+from tests.app.privacy.test_erasure import ada
+from tests.app.privacy.test_erasure_steps import destination
+from tests.app.privacy.test_forward import authority, mailer, register, rounds, task, told
 
 __all__ = ["authority", "mailer", "told"]
 
@@ -58,3 +62,17 @@ def test_80_a_certificate_that_lapsed_since_it_was_stored_signs_nothing(
     assert answer.status_code == 403
     rounds(world, mailer)  # asked for by us, it shows a new one
     assert world.shown(shown["id"])["state"] == "closed"
+
+
+def test_who_was_told_after_the_plan_and_before_the_erasure_is_asked_too(
+    world: World, mailer: Mailer, authority: Authority
+) -> None:
+    ada(world)
+    request_id = planned(world, "erasure")
+    with destination(world, []) as client:
+        register(world, mailer, authority)
+        run.round_(world.sessions, world.settings)
+        deliver(world.sessions, client)
+        rounds(world, mailer)
+    assert task(world, str(request_id))["state"] == "waiting"
+    assert len(mailer.requests) == 1
