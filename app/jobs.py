@@ -19,7 +19,7 @@ from app import matching, pipeline, sweeps, turning
 from app.access import reads
 from app.consents import denials
 from app.db import Sessions, advisory_lock, exclusively, listen
-from app.destinations import evidence, guard, manifest, outbox, portions, registry
+from app.destinations import evidence, file_removal, guard, manifest, outbox, portions, registry
 from app.destinations.deliver import deliver
 from app.events import partitions, rejected, tally
 from app.events.release import Releases
@@ -202,13 +202,17 @@ class Worker:
                 self._beat("segments")  # one of many purposes is due at any time
 
     def _held(self) -> None:
-        """Look whose computed traits have changed of whom a destination holds a record; and seal
-        the secrets of destinations that were made before there was a key.
+        """Look whose computed traits have changed of whom a destination holds a record; seal the
+        secrets of destinations that were made before there was a key; and delete the files of those
+        that were removed.
         """
+        now = datetime.now(UTC)
         with self._sessions.begin() as session, advisory_lock(session, "held") as mine:
             if mine:
-                outbox.follow_computed(session, now=datetime.now(UTC))
+                outbox.follow_computed(session, now=now)
                 registry.seal_plain(session)
+        with self._sessions.begin() as session:
+            file_removal.clear(session, now=now)
 
     def _computing(self) -> None:
         more = True

@@ -7,7 +7,7 @@ again ends in the same row. Nothing else may write there.
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +29,26 @@ FOLDER = "exports"
 def use(settings: Settings) -> None:
     """Let directories lie in the data directory of these settings, from now on."""
     _home[:] = [settings.home / FOLDER]
+
+
+def folder(directory: str) -> Path:
+    """Return where a directory lies; raises ValueError before `use`."""
+    if not _home:
+        raise ValueError("no data directory is known")
+    return _home[0] / directory
+
+
+def forget(settings: Mapping[str, Any], profile_ids: Collection[str]) -> None:
+    """Take profiles out of the files of a directory, whatever `send` would say of them."""
+    checked = FileSettings.model_validate(settings)
+    parts = defaultdict(set)
+    for profile_id in profile_ids:
+        parts[folder(checked.directory or "") / _part(checked, profile_id)].add(profile_id)
+    there = {path: gone for path, gone in parts.items() if path.exists()}
+    if there:
+        files = import_module("app.destinations.file_parts")
+        for path, gone in there.items():
+            files.rewrite(files.LOCAL, str(path), checked.format, dict.fromkeys(gone))
 
 
 class FileSettings(Options):
@@ -96,7 +116,7 @@ class File(Kind):
         # Arrow takes .35 s and 50 MB, in the one process that writes files.
         files = import_module("app.destinations.file_parts")
         try:
-            store, base = files.store(setup, wire, _home)
+            store, base = files.store(setup, wire)
         except (OSError, ValueError, httpx.HTTPError) as error:
             return [Outcome("again", type(error).__name__)] * len(records)
         parts: dict[str, list[int]] = defaultdict(list)

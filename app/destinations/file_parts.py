@@ -13,20 +13,21 @@ import pyarrow.csv
 import pyarrow.fs
 import pyarrow.parquet
 
-from app.destinations.file import OWN
+from app.destinations.file import OWN, folder
 from app.destinations.kind import Setup
 from app.destinations.wire import Wire
 
+#: This machine's files.
+LOCAL = pa.fs.LocalFileSystem()
 
-def store(setup: Setup, wire: Wire, home: Sequence[Path]) -> tuple[pa.fs.FileSystem, str]:
+
+def store(setup: Setup, wire: Wire) -> tuple[pa.fs.FileSystem, str]:
     """Return where to write, and what the names of files begin with."""
     settings = setup.settings
     if settings.directory:
-        if not home:
-            raise ValueError("no data directory is known")
-        folder = home[0] / settings.directory
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return pa.fs.LocalFileSystem(), f"{folder}/"
+        where = folder(settings.directory)
+        where.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return LOCAL, f"{where}/"
     place = urlsplit(settings.endpoint)
     address, netloc = wire.address(place.hostname or "", place.port or 443), place.netloc
     if address and place.scheme == "http":

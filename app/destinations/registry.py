@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 
 import consent
 from app.db import statement
-from app.destinations import held, kinds, mapping, seal, syncing
+from app.destinations import file_removal, held, kinds, mapping, seal, syncing
+from app.destinations.file import FileSettings
 from app.destinations.kind import Kind, Options
 from app.destinations.tables import Delivery, Destination, Sync
 from app.errors import DefinitionInvalid, DestinationExists, DestinationNotFound
@@ -60,6 +61,7 @@ def create(
         raise DestinationExists(name)
     wanted = {**(settings or {}), **({"url": url} if url is not None else {})}
     checked = _settings(made, wanted, segment_keys)
+    _alone(session, checked)
     opened = _options(made.secrets, secrets or made.new_secrets(), "secrets")
     chosen = made.template if fields is None else fields
     mapped = mapping.parse(chosen, made, checked, segment_keys)
@@ -113,6 +115,7 @@ def change(
     elsewhere = sorted(n for n in kind.places & after.keys() if before.get(n, after[n]) != after[n])
     if elsewhere:
         _leave(session, destination, elsewhere[0])
+        _alone(session, checked, beside=destination.id)
     destination.settings, destination.url = after, address
     if secrets is not None:  # of the address before, another one is sent none, so all are given
         both = {**({} if anew else seal.open_all(destination.secret)), **secrets}
@@ -131,6 +134,12 @@ def change(
             destination.why_disabled = None
         destination.enabled = enabled
     session.flush()
+
+
+def _alone(session: Session, settings: Options, *, beside: int | None = None) -> None:
+    """Check that a directory of ours is no other destination's."""
+    if isinstance(settings, FileSettings) and settings.directory:
+        file_removal.is_alone(session, settings.directory, beside=beside)
 
 
 def _leave(session: Session, destination: Destination, setting: str) -> None:

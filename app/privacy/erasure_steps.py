@@ -2,10 +2,11 @@
 
 import time
 from datetime import timedelta
+from uuid import UUID
 
 import sqlalchemy as sa
 
-from app.destinations import registry
+from app.destinations import file_removal, registry
 from app.destinations.tables import Delivery, Destination
 from app.lake import copy
 from app.ledger import ending
@@ -139,11 +140,24 @@ def destination(work: Work) -> Outcome:
         result = {**work.result, "name": found.name}
         if all(row.state == "delivered" for row in rows):
             return Outcome(DONE, {**result, "told_at": work.now.isoformat()})
+        if file_removal.waits(found):
+            return Outcome(WAITING, result, again=ASK_SECONDS)
         if found.removed_at is not None:
             who = {"kind": found.kind, "url": found.url, "purpose": found.purpose}
             result |= {"receiver": {**found.declared, **who}, "why": registry.REMOVED}
             return Outcome(NOT_SUPPORTED, {**result, "to_do": BY_HAND})
         if not found.enabled:
+            kept_here = rows[0].type == ERASED and file_removal.forget(
+                session,
+                found,
+                [row.profile_id for row in rows],
+                [UUID(one) for row in rows for one in row.payload.get("told_as", ())],
+                now=work.now,
+            )
+            if kept_here is None:
+                return Outcome(WAITING, result, again=ASK_SECONDS)
+            if kept_here:
+                return Outcome(DONE, {**result, "told_at": work.now.isoformat()})
             return Outcome(NOT_SUPPORTED, {**result, "why": found.why_disabled or "disabled"})
         failed = [row for row in rows if row.state in ("failed", "dropped")]
         if any(row.last_status in (404, 405, 501) for row in failed):
