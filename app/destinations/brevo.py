@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from pydantic import Field
 
+from app.destinations.emptying import emptied
 from app.destinations.kind import Kind, Options, Outcome, Record, Setup, Target, by_status
 from app.destinations.wire import Answer, Call, Wire
 
@@ -105,7 +106,13 @@ class Brevo(Kind):
             record.message_id: _outcome(setup, record, answer)
             for record, answer in zip(records, answers, strict=True)
         }
-        return found | _without_attributes(setup, records, found, wire)
+        found |= _without_attributes(setup, records, found, wire)
+        cleared = [r for r in records if r.intent == "release" and not _deletes(setup, r)]
+
+        def send(record: Record) -> Outcome:
+            return _outcome(setup, record, wire.send(_call(setup, record)))
+
+        return found | emptied(cleared, found, "EMAIL", send)
 
 
 def _without_attributes(

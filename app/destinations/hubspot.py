@@ -5,6 +5,7 @@ address, gdpr-delete; communication preferences v4: unsubscribe-all. At most 100
 With an `objectWriteTraceId` for each record one that is wrong does not cost the others (207).
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
@@ -12,6 +13,7 @@ from urllib.parse import quote
 
 from pydantic import Field
 
+from app.destinations.emptying import emptied
 from app.destinations.kind import Kind, Options, Outcome, Record, Setup, Target, by_status
 from app.destinations.wire import Answer, Call, Wire, bearer
 
@@ -106,11 +108,19 @@ class _Sending:
         if archive:
             found |= self._archived(known)
         else:
-            cleared = self._batch("update", known, _input)
-            found |= {m: _nothing_there(outcome) for m, outcome in cleared.items()}
+            found |= self._cleared(known)
         if self._setup.settings.unsubscribe:
             found |= self._unsubscribed([r for r in records if r.withdrawn], found)
+        if not archive:
+            found |= emptied(known, found, "email", lambda r: self._cleared([r])[r.message_id])
         return found
+
+    def _cleared(self, records: Sequence[Record]) -> dict[str, Outcome]:
+        # HubSpot refuses an update of no property: of who has but an address nothing is emptied.
+        found = {r.message_id: Outcome("taken") for r in records if r.fields.keys() <= {"email"}}
+        some = [record for record in records if record.message_id not in found]
+        cleared = self._batch("update", some, _input)
+        return found | {m: _nothing_there(outcome) for m, outcome in cleared.items()}
 
     def _looked_up(self, records: Sequence[Record]) -> tuple[list[Record], dict[str, Outcome]]:
         """Find contacts by address whose id HubSpot has not told: the answer to the first upsert
@@ -235,7 +245,7 @@ def _one(answer: Answer, record: Record) -> Outcome:
         mine = {record.message_id, _id(record)} - {""}
         listed = [*context.get("objectWriteTraceId", []), *context.get("ids", [])]
         if mine & {str(one) for one in listed}:
-            return Outcome("refused", f"{answer.status}: {error.get('category')}", answer.status)
+            return Outcome("refused", f"{answer.status}: {_why(error)}", answer.status)
     for result in said.get("results", []):
         if result.get("objectWriteTraceId") == record.message_id or result.get("id") == _id(record):
             email = record.fields.get("email") or _email(record)
@@ -245,8 +255,23 @@ def _one(answer: Answer, record: Record) -> Outcome:
 
 def _outcome(answer: Answer, remote: str | None = None) -> Outcome:
     said = answer.json()
-    category = said.get("category", "") if isinstance(said, dict) and not answer.ok else ""
-    return by_status(answer, remote=remote, said=str(category)[:100])
+    why = _why(said) if isinstance(said, dict) and not answer.ok else ""
+    return by_status(answer, remote=remote, said=why)
+
+
+def _why(error: Mapping[str, Any]) -> str:
+    """Return the category of an error, and the properties that it names in its message.
+
+    As `Property values were not valid: [{"isValid": false, "name": …}]`; what else is in there may
+    tell a value.
+    """
+    category = str(error.get("category", ""))[:100]
+    _, mark, listed = str(error.get("message", "")).partition("not valid: ")
+    try:
+        names = sorted({str(one["name"]) for one in json.loads(listed)}) if mark else []
+    except (ValueError, TypeError, KeyError):
+        names = []
+    return f"{category}: {', '.join(names)}"[:200] if names else category
 
 
 def _gone(outcome: Outcome) -> bool:

@@ -6,11 +6,13 @@ entry of the answer has a status (`statusCodes`), those that failed an entry in 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
 from pydantic import Field
 
+from app.destinations.emptying import emptied
 from app.destinations.kind import LATER, Kind, Options, Outcome, Record, Setup, Target, by_status
 from app.destinations.wire import Answer, Call, Wire, basic
 
@@ -112,8 +114,14 @@ class _Sending:
         known = self._found(records)
         found = {r.message_id: _not_there() for r in records if r.message_id not in known}
         mine = [r for r in records if r.message_id in known]
-        edited = self._batch("PATCH", "batch/edit", mine, known)
-        return found | {m: _not_there() if o.status == 404 else o for m, o in edited.items()}
+        found |= self._cleared(mine, known)
+        return found | emptied(
+            mine, found, "email", lambda r: self._cleared([r], known)[r.message_id]
+        )
+
+    def _cleared(self, records: Sequence[Record], known: Mapping[str, str]) -> dict[str, Outcome]:
+        edited = self._batch("PATCH", "batch/edit", records, known)
+        return {m: _not_there() if o.status == 404 else o for m, o in edited.items()}
 
     def delete(self, records: Sequence[Record]) -> dict[str, Outcome]:
         known = self._found(records)
@@ -177,7 +185,7 @@ class _Sending:
         """Return the contact that is marked, or not any more, after this outcome."""
         if outcome.state == "refused" and not record.agreed_again:
             return _id(record) or self._looked_up.get(record.message_id)
-        return outcome.remote if outcome.state == "taken" else None
+        return (outcome.remote or "").partition(" ")[0] if outcome.state == "taken" else None
 
     def _batch(
         self,
@@ -194,8 +202,10 @@ class _Sending:
             more = {"id": int(number)} if method == "PATCH" else {}
             body.append({**_contact(self._setup, record), **more})
         answer = self._wire.send(self._call(method, path, body))
+        outcomes = [_entry(answer, n, _id(record)) for n, record in enumerate(records)]
         return {
-            record.message_id: _entry(answer, n, _id(record)) for n, record in enumerate(records)
+            record.message_id: replace(outcome, remote=_remote(outcome, record))
+            for record, outcome in zip(records, outcomes, strict=True)
         }
 
     def _call(self, method: str, path: str, body: Any) -> Call:
@@ -204,10 +214,17 @@ class _Sending:
         return Call(method, url, body, self._headers)
 
 
+def _remote(outcome: Outcome, record: Record) -> str | None:
+    """Return Mautic's id of a contact, and of who is held the address that it is known by."""
+    if not outcome.remote or record.intent != "hold":
+        return outcome.remote
+    return f"{outcome.remote} {record.fields['email']}"
+
+
 def _id(record: Record) -> str:
     """Return Mautic's id of a contact; empty where it has told none."""
     remote = record.remote or ""
-    return "" if remote.startswith("email:") else remote
+    return "" if remote.startswith("email:") else remote.partition(" ")[0]
 
 
 def _address(record: Record) -> str:

@@ -13,19 +13,11 @@ from urllib.parse import quote
 
 from pydantic import Field
 
+from app.destinations.emptying import STAYED, emptied
 from app.destinations.kind import Kind, Options, Outcome, Record, Setup, Target, by_status
+from app.destinations.salesforce_answers import LEFT, error_of, otherwise_empty, read, whole
 from app.destinations.wire import Answer, Call, Wire, bearer
 
-#: What passes by itself (errorcodes): somebody else holds the row, limits, maintenance.
-LATER = frozenset({"UNABLE_TO_LOCK_ROW", "REQUEST_LIMIT_EXCEEDED", "SERVER_UNAVAILABLE"})
-#: There is no such record any more.
-NOT_THERE = frozenset(
-    {"ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY", "NOT_FOUND", "MALFORMED_ID"}
-)
-#: What a field that may not be empty says of who has left.
-LEFT = "-"
-#: A field that is required is refused empty by this code; others that cannot be null by others.
-REQUIRED = "REQUIRED_FIELD_MISSING"
 #: So often is a record written again, with other fields empty in another way.
 MOST_TRIES = 10
 #: Whose token it is: the domain, the client and its secret.
@@ -181,66 +173,88 @@ class _Sending:
         *,
         taking_back: bool = False,
     ) -> dict[str, Outcome]:
+        """Write records. Of who has left all there is to empty is emptied, and the opt-out is set,
+        whatever refuses the rest: the outcome says which fields stayed, and is refused then.
+        """
+        found = self._written(records, path, bodies, taking_back)
+        if not taking_back:
+            return found
+        as_they_were = [r for r in records if found[r.message_id].state == "refused"
+                        and STAYED not in found[r.message_id].reason]  # fmt: skip
+        # A rule may name no field: nobody may write to them all the same.
+        marked: dict[str, Outcome] = {}
+        if self._setup.settings.opt_out:
+            out = [replace(r, fields={}) for r in as_they_were if r.withdrawn]
+            alone = _body([_cleared(self._setup, record) for record in out])
+            marked, _ = self._collection(out, self._call("PATCH", path, alone), taking_back=True)
+
+        def send(record: Record) -> Outcome:
+            some = {record.message_id: _cleared(self._setup, replace(record, withdrawn=False))}
+            return self._written([record], path, some, True)[record.message_id]
+
+        found |= emptied(as_they_were, found, "", send)
+        return found | {m: outcome for m, outcome in marked.items() if outcome.state != "taken"}
+
+    def _written(
+        self,
+        records: Sequence[Record],
+        path: str,
+        bodies: dict[str, dict[str, Any]],
+        taking_back: bool,
+    ) -> dict[str, Outcome]:
         """Write records, those again whose empty fields cannot be null: Salesforce names them.
 
         A checkbox becomes false. Of who has left a field that is required says LEFT, and one that
-        takes nothing of this stays: the others are emptied and the opt-out is set all the same, and
-        the outcome says which stayed.
+        takes nothing of this stays.
         """
         found: dict[str, Outcome] = {}
         stayed: dict[str, list[str]] = {}
         left = list(records)
         for _ in range(MOST_TRIES):
-            call = self._call("PATCH", path, _body([bodies[r.message_id] for r in left]))
-            outcomes, refused = self._collection(left, call, taking_back=taking_back)
+            outcomes, refused = self._sent(left, path, bodies, taking_back)
             found |= outcomes
             again = []
             for record in left:
                 body, errors = bodies[record.message_id], refused.get(record.message_id, ())
-                changed, names = _otherwise_empty(body, record, errors, taking_back)
+                changed, names = otherwise_empty(body, record, errors, taking_back)
                 stayed.setdefault(record.message_id, []).extend(names)
                 if changed:
                     again.append(record)
             if not (left := again):
                 break
-        opt_out = self._setup.settings.opt_out
-        whole = [
-            r
-            for r in records
-            if taking_back and opt_out and r.withdrawn and found[r.message_id].state == "refused"
-        ]
-        # A rule may name no field: nobody may write to them all the same. The outcome stays failed.
-        alone = [
-            {name: bodies[r.message_id][name] for name in ("attributes", "id", opt_out) if name}
-            for r in whole
-        ]
-        self._collection(whole, self._call("PATCH", path, _body(alone)), taking_back=True)
         for message, names in stayed.items():
             if names and found[message].state == "taken":
-                reason = f"could not be emptied: {', '.join(sorted(names))}"[:200]
+                reason = f"{STAYED}: {', '.join(sorted(names))}"[:200]
                 found[message] = replace(found[message], state="refused", reason=reason)
         return found
+
+    def _sent(
+        self,
+        records: Sequence[Record],
+        path: str,
+        bodies: Mapping[str, dict[str, Any]],
+        taking_back: bool,
+    ) -> tuple[dict[str, Outcome], dict[str, list[Any]]]:
+        """Send a collection; each record alone where a value of one is none of its field's type:
+        then Salesforce takes none of them.
+        """
+        calls = [self._call("PATCH", path, _body([bodies[r.message_id]])) for r in records]
+        together = _body([bodies[r.message_id] for r in records])
+        answer = self._wire.send(self._call("PATCH", path, together)) if records else Answer(200)
+        if answer.status != 400 or len(records) == 1 or error_of(answer)["fields"]:
+            return read(records, answer, taking_back)
+        found: dict[str, Outcome] = {}
+        errors: dict[str, list[Any]] = {}
+        for record, one in zip(records, self._wire.send_all(calls), strict=True):
+            outcomes, wrong = read([record], one, taking_back)
+            found |= outcomes
+            errors |= wrong
+        return found, errors
 
     def _collection(
         self, records: Sequence[Record], call: Call, *, taking_back: bool = False
     ) -> tuple[dict[str, Outcome], dict[str, list[Any]]]:
-        """Send a collection, and return the outcomes, and the errors of those that were refused.
-
-        Its results are in the order of the records.
-        """
-        if not records:
-            return {}, {}
-        answer = self._wire.send(call)
-        results = answer.json()
-        if not answer.ok or not isinstance(results, list) or len(results) != len(records):
-            return dict.fromkeys((r.message_id for r in records), _whole(answer)), {}
-        pairs = list(zip(records, results, strict=True))
-        found = {r.message_id: _result(result, r, taking_back) for r, result in pairs}
-        return found, {
-            r.message_id: result.get("errors") or []
-            for r, result in pairs
-            if found[r.message_id].state == "refused"
-        }
+        return read(records, self._wire.send(call) if records else Answer(200), taking_back)
 
     def _looked_up(self, records: Sequence[Record]) -> tuple[list[Record], dict[str, Outcome]]:
         """Find records by the external id whose own id Salesforce has not told: the answer to the
@@ -261,7 +275,7 @@ class _Sending:
             elif answer.ok and isinstance(said, dict) and said.get("Id"):
                 known.append(replace(record, remote=str(said["Id"])))
             else:
-                found[record.message_id] = _whole(answer)
+                found[record.message_id] = whole(answer)
         return known, found
 
     def _deleted_by_external_id(self, records: Sequence[Record]) -> dict[str, Outcome]:
@@ -312,54 +326,6 @@ def _cleared(setup: Setup, record: Record) -> dict[str, Any]:
     return made
 
 
-def _otherwise_empty(
-    body: dict[str, Any], record: Record, errors: Sequence[Any], taking_back: bool
-) -> tuple[bool, list[str]]:
-    """Empty the mapped fields that these errors name in the next way there is.
-
-    Say whether anything of the body is otherwise now, and which fields are left as they are.
-    """
-    changed, stayed = False, []
-    for error in errors:
-        for name in error.get("fields") or ():
-            if name not in record.fields or name not in body:
-                continue
-            value, required = body[name], error.get("statusCode") == REQUIRED
-            if value is None and not required:
-                body[name] = False
-            elif taking_back and value in (None, False):
-                body[name] = LEFT
-            elif taking_back:
-                del body[name]
-                stayed.append(name)
-            else:
-                continue
-            changed = True
-    return changed, stayed
-
-
 def _value(value: Any) -> Any:
     """Write a value: lists as Salesforce reads multi-select picklists."""
     return ";".join(value) if isinstance(value, list) else value
-
-
-def _result(result: Any, record: Record, taking_back: bool) -> Outcome:
-    if result.get("success"):
-        return Outcome("taken", status=200, remote=str(result.get("id") or record.remote))
-    errors = result.get("errors") or [{}]
-    code = str(errors[0].get("statusCode") or errors[0].get("errorCode") or "unknown")
-    if taking_back and code in NOT_THERE:
-        return Outcome("taken", "there was no such record any more", 200, remote="")
-    fields = ", ".join(map(str, errors[0].get("fields") or []))
-    reason = f"{code}: {fields}" if fields else code
-    return Outcome("again" if code in LATER else "refused", reason[:200], 200)
-
-
-def _whole(answer: Answer) -> Outcome:
-    """Say what an answer to all of them means: `[{"errorCode", "message"}]`."""
-    said = answer.json()
-    first = said[0] if isinstance(said, list) and said and isinstance(said[0], dict) else {}
-    code = str(first.get("errorCode", ""))[:100]
-    if answer.ok:
-        return Outcome("again", "the answer does not fit the request", answer.status)
-    return by_status(answer, said=code)

@@ -81,14 +81,16 @@ class Segment(Kind):
         (`rejected`, as our own does) is believed.
         """
         calls = [_calls(setup, record) for record in records]
+        emptied = [
+            [_emptied(setup, record)] if _is_anothers(setup, record) else [] for record in records
+        ]
         # First: whose name it is may be in the same batch.
-        batch = [_emptied(setup, record) for record in records if _is_anothers(setup, record)]
-        batch += [call for some in calls for call in some]
+        batch = [call for some in (*emptied, *calls) for call in some]
         header = basic(setup.secrets.write_key, "")
         answer = wire.send(Call("POST", setup.url, {"batch": batch}, header))
         return [
-            _outcome(answer, _rejected(answer, some), _who(setup, record))
-            for record, some in zip(records, calls, strict=True)
+            _outcome(answer, _rejected(answer, [*before, *some]), _who(setup, record))
+            for record, before, some in zip(records, emptied, calls, strict=True)
         ]
 
 

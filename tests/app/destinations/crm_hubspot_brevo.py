@@ -1,9 +1,12 @@
 """HubSpot's and Brevo's published APIs for contacts, as servers of a test."""
 
+import json
 from typing import Any
 from urllib.parse import unquote
 
 from tests.app.destinations.crm_server import Answer, Crm
+
+VALIDATION = "VALIDATION_ERROR"
 
 
 class HubSpotApi(Crm):
@@ -59,11 +62,18 @@ class HubSpotApi(Crm):
 
     def _write(self, upsert: bool, inputs: Any) -> Answer:
         keys = {"id", "properties", "objectWriteTraceId"} | ({"idProperty"} if upsert else set())
-        assert len({one["id"] for one in inputs}) == len(inputs), "twice in one batch"
+        if len({one["id"] for one in inputs}) < len(inputs):
+            why = "Duplicate IDs found in batch input"
+            return 400, {}, {"status": "error", "message": why, "category": VALIDATION}
         results, errors = [], []
         for one in inputs:
             assert one.keys() == keys
             assert all(isinstance(v, str) for v in one["properties"].values())
+            if not one["properties"]:
+                why = "No properties found to update, please provide at least one."
+                return 400, {}, {"status": "error", "message": why, "category": VALIDATION}
+            if unknown := sorted(one["properties"].keys() - self.known):
+                return 400, {}, _not_valid(unknown)
             trace = {"objectWriteTraceId": [one["objectWriteTraceId"]]}
             number = one["id"]
             if upsert:
@@ -71,8 +81,8 @@ class HubSpotApi(Crm):
                 number = self.by_email(one["id"])
             if not upsert and number not in self.contacts:
                 errors.append({"category": "OBJECT_NOT_FOUND", "context": trace})
-            elif one["properties"].keys() - self.known or "!" in str(one["properties"]):
-                errors.append({"category": "VALIDATION_ERROR", "context": trace})
+            elif "!" in str(one["properties"]):
+                errors.append({"category": VALIDATION, "context": trace})
             else:
                 new = number is None
                 number = number or str(next(self.ids))
@@ -87,6 +97,17 @@ class HubSpotApi(Crm):
     def holds(self) -> list[dict[str, Any]]:
         found = [{k: v for k, v in c.items() if v != ""} for c in self.contacts.values()]
         return [one for one in found if one.keys() != {"email"}]
+
+
+def _not_valid(names: list[str]) -> dict[str, Any]:
+    """The error of properties that are not there, as HubSpot writes it into a message."""
+    listed = [
+        {"isValid": False, "message": f'Property "{name}" does not exist',
+         "error": "PROPERTY_DOESNT_EXIST", "name": name}
+        for name in names
+    ]  # fmt: skip
+    said = f"Property values were not valid: {json.dumps(listed)}"
+    return {"status": "error", "message": said, "category": VALIDATION}
 
 
 class BrevoApi(Crm):

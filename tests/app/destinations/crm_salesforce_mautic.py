@@ -57,6 +57,8 @@ class SalesforceApi(Crm):
         records = body["records"]
         if not 0 < len(records) <= self.most:
             return 400, {}, [{"errorCode": "EXCEEDED_ID_LIMIT", "message": "too many"}]
+        if wrong := next((w for one in records if (w := self._unread(one))), None):
+            return 400, {}, [wrong]
         if path == "/composite/sobjects/Contact/Parcours_Id__c":
             return 200, {}, [self._upsert(one) for one in records]
         assert path == "/composite/sobjects", path
@@ -110,6 +112,19 @@ class SalesforceApi(Crm):
         assert one["attributes"] == {"type": "Contact"}
         return {k: v for k, v in one.items() if k != "attributes"}
 
+    def _unread(self, one: dict[str, Any]) -> Any:
+        """What of a record cannot be read as one: then nothing of the whole request is."""
+        given = {k: v for k, v in one.items() if k not in ("attributes", "id", "Parcours_Id__c")}
+        if unknown := sorted(given.keys() - self.known):
+            said = f"No such column '{unknown[0]}' on sobject of type Contact"
+            return {"errorCode": "INVALID_FIELD", "message": said}
+        for name, value in given.items():
+            kind, wanted = ("string", str) if name in self.texts else ("boolean", bool)
+            if value is not None and not isinstance(value, wanted):
+                said = f"Cannot deserialize instance of {kind} from value or request may be missing"
+                return {"errorCode": "JSON_PARSER_ERROR", "message": f"{said} a required field"}
+        return None
+
     def _wrong(self, one: dict[str, Any], merged: dict[str, Any], before: Any) -> Any:
         """The first thing that is wrong with a record, as Salesforce names it."""
         given = one.keys() - {"attributes", "Parcours_Id__c"}
@@ -118,12 +133,8 @@ class SalesforceApi(Crm):
         )
         mail = one.get("Email")
         wrong = {
-            "INVALID_FIELD": given - self.known,
             # There is no checkbox without a value.
-            "INVALID_TYPE_ON_FIELD_IN_RECORD": {
-                n for n in self.boxes & given if not isinstance(one[n], bool)
-            },
-            "JSON_PARSER_ERROR": {n for n in self.texts & given if isinstance(one[n], bool)},
+            "INVALID_TYPE_ON_FIELD_IN_RECORD": {n for n in self.boxes & given if one[n] is None},
             "REQUIRED_FIELD_MISSING": lacks,
             "FIELD_CUSTOM_VALIDATION_EXCEPTION": {
                 n for n in self.fixed & given if before and one[n] != before.get(n)
@@ -205,6 +216,9 @@ class MauticApi(Crm):
             if wrong or (not new and number not in self.contacts):
                 code = 400 if wrong else 404
                 errors[str(n)] = {"code": code, "details": {"email": ["invalid"]} if wrong else []}
+                if unknown:  # of earlier versions; later ones pass over what they do not know
+                    why = "This form should not contain extra fields."
+                    errors[str(n)] = {"code": 400, "message": f"#: {why}", "details": {"": [why]}}
                 contacts.append(None)
                 codes.append(code)
                 continue
