@@ -302,6 +302,7 @@ def create_segment_of_number(
     at_once = pipeline.can_fill(session)
     segment = segments.create(session, key=wanted.key, name=wanted.name, purpose=purpose, rule=rule)
     pipeline.fill(session, [segment], at_once=at_once)
+    segments.stamp(session, segment)
     return {
         "key": segment.key,
         "name": segment.name,

@@ -195,6 +195,7 @@ def create_segment(
     state_purposes(session, caller, segments.rule_of(segment), segment.purpose)
     may_read_traits(caller, traits_asked(segments.rule_of(segment)))
     pipeline.fill(session, [segment], at_once=at_once)
+    segments.stamp(session, segment)
     warnings = names.warnings(session, segments.rule_of(segment))
     return {**_tagged(session, response, segment, caller), "warnings": warnings}
 
@@ -293,6 +294,7 @@ def change_segment(
     at_once = pipeline.can_fill(session)
     segments.lock(session, [key, *uses.using(session, key)])
     segment = _locked(session, key, if_match)
+    before = segment.version
     anew = segments.change(
         session, segment, name=wanted.name, purpose=wanted.purpose, rule=wanted.rule,
         by=caller.client_id,
@@ -302,6 +304,8 @@ def change_segment(
         may_read_traits(caller, traits_asked(segments.rule_of(segment)))
         others = [segments.find(session, other) for other in uses.using(session, key)]
         pipeline.fill(session, [segment, *others], at_once=at_once)
+    if anew or segment.version != before:
+        segments.stamp(session, segment)
     warnings = names.warnings(session, segments.rule_of(segment))
     return {**_tagged(session, response, segment, caller), "warnings": warnings}
 
@@ -321,7 +325,7 @@ def archive_segment(
         now = datetime.now(UTC)
         pipeline.announce(session, segments.archive(session, segment, now=now), now=now)
         work.wake(session)
-        session.flush()
+        segments.stamp(session, segment)
     return _tagged(session, response, segment, caller)
 
 

@@ -13,6 +13,7 @@ from app.consents.permission import permissions
 from app.destinations import google, held, manifest, mapping, seal
 from app.destinations.held import Held
 from app.destinations.kind import Intent, Kind, Record, Setup
+from app.destinations.messages import Imagined, by_namespace, record_of, segment_of
 from app.destinations.outbox import (
     ENTERED,
     ERASED,
@@ -24,12 +25,15 @@ from app.destinations.outbox import (
 )
 from app.destinations.tables import Destination
 from app.profiles import computed_values, read, summary
+from app.segments.members import of_another_purpose
 from identity import people
 
 INTENTS: dict[str, Intent] = {ENTERED: "hold", EXITED: "release", ERASED: "forget"}
 NOT_ALLOWED = "consent no longer allows it"
 NOT_HELD = "the receiver holds nothing of it"
 UNCHANGED = "nothing has changed since it was sent last"
+ANOTHERS = "the segment serves another purpose now"
+TAKEN = "the receiver knows somebody else by the same"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,7 @@ class Deciding:
         self._kind, self._setup = kind, setup
         self._mapping = mapping.READER.validate_python(destination.mapping)
         self._now = datetime.now(UTC)
+        self._anothers = of_another_purpose(session, destination.segments, destination.purpose)
 
     def decide(
         self, rows: Sequence[sa.Row[Any]], known: Collection[int]
@@ -113,11 +118,28 @@ class Deciding:
                 ended.append(found)
             else:
                 jobs.append(found)
+        jobs, later = self._apart(jobs)
+        ended += [Ended(job.row, "again") for job in later]
         jobs = [self._named(job) for job in jobs]
         self._note(jobs, sent, members)
         self._begin(jobs)
         # What is taken back first: another person's record may take its place.
         return sorted(jobs, key=lambda job: job.record.intent == "hold"), ended
+
+    def _apart(self, jobs: Iterable[Job]) -> tuple[list[Job], list[Job]]:
+        """Return the jobs of now, and those of people whom the receiver knows by the same: later.
+
+        Whichever was written last has the record; of two that are sent at once nobody knows.
+        """
+        now: list[Job] = []
+        later: list[Job] = []
+        seen: set[str | None] = set()
+        for job in jobs:
+            holds = job.record.intent == "hold"
+            key = self._kind.known_by(self._setup, job.record) if holds else None
+            (later if key in seen else now).append(job)
+            seen |= {key} - {None}
+        return now, later
 
     def _named(self, job: Job) -> Job:
         """Give what says something else than was sent under its id before an id of its own.
@@ -157,7 +179,7 @@ class Deciding:
         Nothing is noted but denials.
         """
         profiles = people.profile_ids(self._session, set(persons))
-        rows: list[Any] = [_Imagined(p, profiles[p], segment, self._now) for p in sorted(persons)]
+        rows: list[Any] = [Imagined(p, profiles[p], segment, self._now) for p in sorted(persons)]
         allowed, sent = self._allowed(rows, {})
         records: list[Record] = []
         wrong: list[str] = []
@@ -202,6 +224,8 @@ class Deciding:
     def _one(
         self, row: Any, before: Held | None, sent: Mapping[int, manifest.Sent], allowed: bool
     ) -> Job | Ended:
+        if row.type == ENTERED and segment_of(row) in self._anothers:
+            return Ended(row, "dropped", ANOTHERS)
         if not self._kind.holds_records:
             return self._told(row, before, sent, allowed)
         return self._kept(row, before, sent, allowed)
@@ -214,22 +238,22 @@ class Deciding:
         Each message says all of it, so that a copy is right that replaces what it had.
         """
         was = before or Held(None, frozenset(), None, False)
-        record = replace(_record(row), intent=INTENTS.get(row.type, "tell"))
+        record = replace(record_of(row), intent=INTENTS.get(row.type, "tell"))
         data: dict[str, Any] = {"profile_id": str(row.profile_id), **row.payload}
         if row.type == EXITED:
-            inside = was.segments - {_segment(row)}
+            inside = was.segments - {segment_of(row)}
             data["segments"] = sorted(inside)
             then = replace(was, segments=inside)
             return Job(row, replace(record, segments=inside, data=data), then)
         if row.type not in (ENTERED, UPDATED):
             return Job(row, replace(record, data=data), None)
-        inside = was.segments | ({_segment(row)} if row.type == ENTERED else set())
+        inside = was.segments | ({segment_of(row)} if row.type == ENTERED else set())
         if not inside:
             return Ended(row, "dropped", NOT_HELD)
         if not allowed:
             self._leaves(row, was)
             return Ended(row, "dropped", NOT_ALLOWED)
-        identifiers = _by_namespace(sent[row.id].identifiers)
+        identifiers = by_namespace(sent[row.id].identifiers)
         more = google.consent_of(self._session, self._destination.purpose, row.person_id)
         made = mapping.digest(more, (), identifiers)
         if row.type == UPDATED and made == was.digest:
@@ -244,21 +268,21 @@ class Deciding:
     ) -> Job | Ended:
         """Decide for a receiver that keeps a record: what it may hold from now on."""
         was = before or Held(None, frozenset(), None, False)
-        if row.type == ERASED or (row.type == EXITED and not was.segments - {_segment(row)}):
+        if row.type == ERASED or (row.type == EXITED and not was.segments - {segment_of(row)}):
             return self._taken_back(row, before)
         if row.type == EXITED and not allowed:
             return self._taken_back(row, before)
         if row.type == ENTERED:
-            inside = was.segments | {_segment(row)}
+            inside = was.segments | {segment_of(row)}
         else:
-            inside = was.segments - ({_segment(row)} if row.type == EXITED else set())
+            inside = was.segments - ({segment_of(row)} if row.type == EXITED else set())
         news = row.type not in (ENTERED, EXITED, UPDATED)  # a rectification: somebody waits for it
         if not inside:
             return Ended(row, "delivered" if news else "dropped", NOT_HELD)
         if not allowed:
             self._leaves(row, was)
             return self._taken_back(row, before) if news else Ended(row, "dropped", NOT_ALLOWED)
-        identifiers = _by_namespace(sent[row.id].identifiers)
+        identifiers = by_namespace(sent[row.id].identifiers)
         values, wrong = self._fields(row, sent[row.id], identifiers, frozenset(inside))
         if wrong:
             return self._unfit(row, before, "; ".join(wrong))
@@ -267,19 +291,21 @@ class Deciding:
             held.looked_at(self._session, self._destination.id, row.profile_id, at=self._now)
             return Ended(row, "dropped", UNCHANGED)
         record = replace(
-            _record(row),
+            record_of(row),
             identifiers=identifiers,
             segments=frozenset(inside),
             fields=values,
             remote=was.remote,
             agreed_again=was.withdrawn,
         )
+        if was.lost and held.same(was.lost, self._kind.known_by(self._setup, record)):
+            return Ended(row, "failed", TAKEN)
         return Job(row, record, Held(was.remote, frozenset(inside), made, False))
 
     def _leaves(self, row: Any, was: Held) -> None:
         """Queue that who refuses the vendor leaves: no segment says so, which asks for consent."""
         vendor = self._destination.tcf_vendor
-        maybe = {_segment(row)} if row.type == ENTERED and row.sent else set()
+        maybe = {segment_of(row)} if row.type == ENTERED and row.sent else set()
         inside = was.segments | maybe
         if vendor is None or not inside:
             return
@@ -311,7 +337,7 @@ class Deciding:
             return Ended(row, "dropped", NOT_HELD)
         withdrawn = str(row.payload.get("reason", "")).startswith("consent:")
         record = replace(
-            _record(row),
+            record_of(row),
             intent="forget" if row.type == ERASED else "release",
             fields=dict.fromkeys(self._destination.mapping),
             remote=before.remote,
@@ -356,35 +382,3 @@ class Deciding:
                 before = manifest.TOLD_BEFORE
                 notes.append(manifest.Sent(job.row, message, before, about, job.record.intent))
         manifest.note(self._session, self._destination, notes)
-
-
-class _Imagined:
-    """A message that is not in the outbox: somebody would enter a segment now."""
-
-    def __init__(self, person: int, profile: UUID, segment: str, now: datetime) -> None:
-        self.id = self.person_id = person
-        self.profile_id, self.created_at, self.sent = profile, now, False
-        self.type, self.payload, self.message_id = ENTERED, {"segment": segment}, UUID(int=0)
-
-
-def _segment(row: Any) -> str:
-    return str(row.payload["segment"])
-
-
-def _record(row: Any) -> Record:
-    return Record(
-        str(row.message_id),
-        row.type,
-        row.created_at,
-        str(row.profile_id),
-        "hold",
-        row.payload.get("segment"),
-        row.payload.get("reason"),
-    )
-
-
-def _by_namespace(identifiers: Iterable[sa.Row[int, str, str]]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for one in identifiers:
-        found.setdefault(one.namespace, []).append(one.value)
-    return found

@@ -234,7 +234,7 @@ def _note(session: Session, destination_id: int, job: Job, outcome: Outcome) -> 
         state = "failed" if job.failed else "delivered"
         _end(session, row.id, state, job.failed or outcome.reason or None, status)
     elif outcome.state == "refused":
-        _end(session, row.id, "failed", outcome.reason, status)
+        _fail(session, destination_id, job, outcome.reason, status)
     elif outcome.state == "gone":
         _later(session, row, outcome, 0.0)  # and waits until it is enabled again
         session.execute(
@@ -243,9 +243,16 @@ def _note(session: Session, destination_id: int, job: Job, outcome: Outcome) -> 
             .values(enabled=False, why_disabled=outcome.reason)
         )
     elif (wait := _wait(row, outcome)) is None:
-        _end(session, row.id, "failed", f"given up: {outcome.reason}", status)
+        _fail(session, destination_id, job, f"given up: {outcome.reason}", status)
     else:
         _later(session, row, outcome, wait)
+
+
+def _fail(session: Session, destination_id: int, job: Job, reason: str, status: int | None) -> None:
+    """Note what is given up. Who left has left all the same: they are not told of any more."""
+    _end(session, job.row.id, "failed", reason, status)
+    if job.row.type == outbox.EXITED and job.then is not None:
+        held.left(session, destination_id, job.row.profile_id, job.then)
 
 
 def _later(session: Session, row: sa.Row[Any], outcome: Outcome, wait: float) -> None:

@@ -15,6 +15,9 @@ from app.destinations import seal
 from app.destinations.tables import HeldRecord
 from identity import graph
 
+#: Begins what is noted of who has no record any more, because it is somebody else's.
+LOST = "lost:"
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -24,6 +27,8 @@ class Held:
     segments: frozenset[str]
     digest: bytes | None
     withdrawn: bool
+    #: By what the receiver knows somebody else who has this record now, as long as they have it.
+    lost: str | None = None
 
 
 def of(session: Session, destination_id: int, profiles: Collection[UUID]) -> dict[UUID, Held]:
@@ -31,15 +36,35 @@ def of(session: Session, destination_id: int, profiles: Collection[UUID]) -> dic
     query = sa.select(HeldRecord).where(
         HeldRecord.destination_id == destination_id, HeldRecord.profile_id.in_(sorted(profiles))
     )
-    return {
-        row.profile_id: Held(
-            seal.open_(row.remote) if row.remote else None,
-            frozenset(row.segments),
-            row.digest,
-            row.withdrawn,
+    found = {}
+    for row in session.scalars(query):
+        remote = seal.open_(row.remote) if row.remote else None
+        lost = remote.removeprefix(LOST) if remote and remote.startswith(LOST) else None
+        if lost is not None:
+            remote, lost = None, lost if _has(session, destination_id, lost) else None
+        found[row.profile_id] = Held(
+            remote, frozenset(row.segments), row.digest, row.withdrawn, lost
         )
-        for row in session.scalars(query)
-    }
+    return found
+
+
+def same(one: str, other: str | None) -> bool:
+    """Say whether a receiver knows two people by the same: an address, or what it says instead."""
+    return other is not None and _known_by(one) == _known_by(other)
+
+
+def _known_by(remote: str) -> str:
+    return remote.partition(" ")[2] or remote.removeprefix("email:")
+
+
+def _has(session: Session, destination_id: int, remote: str) -> bool:
+    """Say whether somebody who is in has this record."""
+    query = sa.select(HeldRecord.id).where(
+        HeldRecord.destination_id == destination_id,
+        HeldRecord.remote_hash == _hashed(destination_id, remote),
+        sa.func.cardinality(HeldRecord.segments) > 0,
+    )
+    return session.scalar(query.limit(1)) is not None
 
 
 def put(
@@ -53,7 +78,8 @@ def put(
     """Note what a receiver has taken; return whose record it was before (person and profile).
 
     The record is now this person's: taking it back from the other must not touch it, and whoever
-    is to be there still needs another.
+    is to be there still needs another: not this one again (`Held.lost`), or they would take it from
+    each other for ever.
     """
     displaced: list[tuple[int, UUID]] = []
     remote_hash = _hashed(destination_id, held.remote)
@@ -65,7 +91,7 @@ def put(
                 HeldRecord.remote_hash == remote_hash,
                 HeldRecord.profile_id != row.profile_id,
             )
-            .values(remote=None, remote_hash=None, digest=None)
+            .values(remote=seal.seal(f"{LOST}{held.remote}"), remote_hash=None, digest=None)
             .returning(HeldRecord.person_id, HeldRecord.profile_id)
         )
         displaced = [(one.person_id, one.profile_id) for one in taken]
@@ -125,6 +151,18 @@ def unsure(session: Session, destination_id: int, profiles: Collection[UUID]) ->
             )
             .values(digest=None)
         )
+
+
+def left(session: Session, destination_id: int, profile_id: UUID, then: Held) -> None:
+    """Note that somebody has left at a receiver that could not be told, or not take all of it back.
+
+    By what it knows the person stays on record, to be told again.
+    """
+    session.execute(
+        sa.update(HeldRecord)
+        .where(HeldRecord.destination_id == destination_id, HeldRecord.profile_id == profile_id)
+        .values(segments=sorted(then.segments), withdrawn=then.withdrawn, digest=None)
+    )
 
 
 def looked_at(session: Session, destination_id: int, profile_id: UUID, *, at: datetime) -> None:

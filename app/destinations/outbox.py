@@ -34,7 +34,8 @@ def enqueue(session: Session, delta: Delta, *, now: datetime) -> None:
     """Queue who entered and left a segment for the destinations that listen to it.
 
     Consent for the destination's own purpose is decided here and again when a message is sent.
-    Who was never told to a destination is not taken back from it either.
+    Who was never told to a destination is not taken back from it either. A segment whose key was
+    made anew for another purpose is not its: nobody who enters is told of.
     """
     if not delta.entered and not delta.left:
         return
@@ -46,7 +47,7 @@ def enqueue(session: Session, delta: Delta, *, now: datetime) -> None:
         allowed = allowed_people(
             session,
             destination.purpose,
-            delta.entered,
+            delta.entered if destination.purpose == delta.purpose else (),
             now=now,
             tcf_vendor=destination.tcf_vendor,
         )

@@ -104,7 +104,9 @@ Portion = tuple[int | None, int, int]
 def _members(session: Session, destination: Destination, sync: Sync, now: datetime) -> Portion:
     """Queue the members that were never told, or of receivers that keep no record all of them."""
     key = destination.segments[sync.place]
-    page = segments.page(session, key, after=sync.after, limit=syncing.PAGE)
+    page = segments.page(
+        session, key, purpose=destination.purpose, after=sync.after, limit=syncing.PAGE
+    )
     again = _tells_anew(destination, sync)
     last = _last(session, destination, key, page)
     new = [p for p in page if last.get(p) != outbox.ENTERED or again]
@@ -122,8 +124,8 @@ def _gone(session: Session, destination: Destination, sync: Sync, now: datetime)
     listed = session.execute(
         statement("app.destinations", "gone"),
         {
-            "destination": destination.id, "segment": key, "after": sync.after,
-            "limit": syncing.PAGE,
+            "destination": destination.id, "segment": key, "purpose": destination.purpose,
+            "after": sync.after, "limit": syncing.PAGE,
         },
     ).all()  # fmt: skip
     gone = [row.person_id for row in listed if row.gone]

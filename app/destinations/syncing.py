@@ -75,7 +75,7 @@ def preview(session: Session, destination: Destination, *, limit: int) -> Previe
     for key in destination.segments:
         if looked >= limit:
             break
-        segment = _existing(session, key)
+        segment = _existing(session, key, destination.purpose)
         if segment is None:
             continue
         page, _ = list_members(session, segment, after=None, limit=limit - looked)
@@ -174,9 +174,10 @@ def replayed(
     return sorted(rows)
 
 
-def _existing(session: Session, key: str) -> Segment | None:
-    """Return a segment; None for one that was deleted, in which nobody is any more."""
+def _existing(session: Session, key: str, purpose: str) -> Segment | None:
+    """Return a segment; None for one that was deleted, or made anew for another purpose."""
     try:
-        return find(session, key)
+        found = find(session, key)
     except SegmentNotFound:
         return None
+    return found if found.purpose == purpose else None

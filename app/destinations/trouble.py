@@ -17,8 +17,8 @@ def of_all(session: Session, *, latest: int | None = LATEST) -> list[tuple[str, 
     """Return the names of destinations in trouble, each with what is wrong; [] when none is.
 
     Switched off by its receiver, more than an hour late, or with people who left or were erased
-    and whom it could not be told to forget, among its `latest` messages (all when None). One that
-    was switched off on purpose is none.
+    and whom it could not be told to forget, among its `latest` messages (all when None), or of a
+    segment whose key serves another purpose now. One that was switched off on purpose is none.
     """
     rows = session.execute(statement("app.destinations", "trouble"), {"latest": latest}).all()
     now: datetime = session.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
@@ -32,4 +32,7 @@ def of_all(session: Session, *, latest: int | None = LATEST) -> list[tuple[str, 
         if row.kept:
             people = "1 person" if row.kept == 1 else f"{row.kept} people"
             found.append((row.name, f"failed to take back {people}, who may be held there still"))
+        if row.anothers:
+            keys = ", ".join(row.anothers)
+            found.append((row.name, f"is sent nobody of {keys}: made anew for another purpose"))
     return found

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -81,7 +81,6 @@ def change(
     anew = changed or segment.archived_at is not None
     if changed or segment.name != name:
         segment.name, segment.rule, segment.version = name, rule, segment.version + 1
-        segment.updated_at = session.scalar(sa.select(sa.func.now())) or sa.func.now()
         _keep(session, segment, by)
         session.flush()
         if not any(isinstance(part, Listed) for part in walk(rule_of(segment))):
@@ -145,6 +144,21 @@ def archived(session: Session) -> list[Segment]:
     return list(session.scalars(sa.select(Segment).where(~uses.LIVE).order_by(Segment.key)))
 
 
+def stamp(session: Session, segment: Segment) -> None:
+    """Note that a definition is another one now: the last thing that a transaction does to it.
+
+    Stamps are in the order of commits: from here to its commit no other transaction gets one, or
+    whoever reads by `updated_after` would pass over what began earlier and was committed later.
+    """
+    lock = sa.func.pg_advisory_xact_lock(sa.func.hashtextextended("segment.updated_at", 0))
+    session.execute(sa.select(lock))
+    # Of two looks at a clock that is set back meanwhile, too, the second is later.
+    last = sa.select(sa.func.max(Segment.updated_at) + timedelta(microseconds=1)).scalar_subquery()
+    now = session.scalar(sa.select(sa.func.greatest(sa.func.clock_timestamp(), last)))
+    segment.updated_at = now or segment.updated_at
+    session.flush()
+
+
 def updated_after(session: Session, moment: datetime) -> list[Segment]:
     """Return the segments whose definition is new, changed or archived since, by key."""
     newer = sa.select(Segment).where(Segment.updated_at > moment)
@@ -153,7 +167,7 @@ def updated_after(session: Session, moment: datetime) -> list[Segment]:
 
 def archive(session: Session, segment: Segment, *, now: datetime) -> Delta:
     """End every stay and compute no more; who came and went is kept."""
-    segment.archived_at, segment.updated_at = now, now
+    segment.archived_at = now
     segment.error = segment.failed_at = None
     return _end(session, segment, "segment_archived", now)
 
@@ -196,12 +210,20 @@ def list_members(
     return _usable(session, segment, page), following
 
 
-def page(session: Session, key: str, *, after: int, limit: int) -> list[int]:
+def of_another_purpose(session: Session, keys: Collection[str], purpose: str) -> frozenset[str]:
+    """Return which of these segments do not serve this purpose: their keys were made anew."""
+    query = sa.select(Segment.key).where(Segment.key.in_(keys), Segment.purpose != purpose)
+    return frozenset(session.scalars(query))
+
+
+def page(session: Session, key: str, *, purpose: str, after: int, limit: int) -> list[int]:
     """Return the next members of a segment, by person; of one that is gone nobody.
 
-    Whether their data may be used is asked of nobody: that is the caller's to do.
+    Nor of one that serves another purpose. Whether their data may be used is asked of nobody: that
+    is the caller's to do.
     """
-    segment = session.scalar(sa.select(Segment.id).where(Segment.key == key))
+    mine = sa.select(Segment.id).where(Segment.key == key, Segment.purpose == purpose)
+    segment = session.scalar(mine)
     bound = {"segment_id": segment, "after": after, "limit": limit}
     return [row.person_id for row in session.execute(statement("app.segments", "members"), bound)]
 

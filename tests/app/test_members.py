@@ -1,17 +1,22 @@
 """A segment over the API: its members while no worker has been there, and rules too large."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from app import pipeline
 from app.db import Sessions
 from app.privacy import requests, run
+from app.profiles import history
+from app.segments import looking
 from app.settings import Settings
 from identity import identifiers
+from tests.end_to_end.product import wait_until
 
 
 def test_who_withdrew_is_listed_no_more_although_no_worker_runs(
@@ -103,5 +108,48 @@ def test_segments_are_listed_by_what_changed_since(
     assert since(stamps[1]) == []
     server.post("/v1/segments/one/archive", headers=header).raise_for_status()
     assert since(stamps[1]) == [("one", True)]
+    [archived] = server.get(
+        "/v1/segments", headers=header, params={"updated_after": stamps[1]}
+    ).json()["data"]
+    body = {"name": "one", "purpose": "marketing.email", "rule": {"event": "Order"}}
+    server.put("/v1/segments/one", json=body, headers=header).raise_for_status()
+    assert since(archived["updated_at"]) == [("one", False)], "it is taken up again"
     wrong = server.get("/v1/segments?updated_after=2026-01-01", headers=header)
     assert wrong.status_code == 422
+
+
+def test_a_definition_that_is_begun_earlier_and_committed_later_is_not_passed_over(
+    server: TestClient, write_key: str, token: Callable[..., dict[str, str]], sessions: Sessions,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    header = token(purposes=("marketing.email",))
+    event = {"event": "Order", "userId": "ada", "writeKey": write_key}
+    server.post("/v1/track", json=event).raise_for_status()
+    with sessions.begin() as session:
+        pipeline.step(session)
+
+    def create(key: str) -> str:
+        body = {"key": key, "name": key, "purpose": "marketing.email", "rule": {"event": "Order"}}
+        made = server.post("/v1/segments", json=body, headers=header)
+        made.raise_for_status()
+        return str(made.json()["updated_at"])
+
+    def since(moment: str) -> list[str]:
+        answer = server.get("/v1/segments", headers=header, params={"updated_after": moment})
+        return [row["key"] for row in answer.json()["data"]]
+
+    def waits() -> bool:
+        waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
+        with sessions() as session:
+            return bool(session.scalar(sa.text(waiting)))
+
+    with ThreadPoolExecutor(1) as pool:
+        with sessions.begin() as session:
+            history.wait_for_steps(session)
+            slow = pool.submit(create, "slow")
+            wait_until(waits, 10)
+            monkeypatch.setattr(looking, "FEW", 0)  # the next one waits for no step
+            moment = create("quick")
+            assert since(moment) == []
+        slow.result(10)
+    assert since(moment) == ["slow"]

@@ -1,8 +1,10 @@
 -- What somebody should look at, per destination that was not switched off on purpose: why it was
--- switched off, since when messages wait (of the first to be sent), and how many who left or were
--- erased could not be taken back, of its latest messages. A later message about the same person and
--- segment makes good for one that failed (replay.sql).
-SELECT t.name, t.why_disabled, w.since, w.status, coalesce(f.kept, 0) AS kept
+-- switched off, since when messages wait (of the first to be sent), how many who left or were erased
+-- could not be taken back, of its latest messages, and which of its segments serve another purpose
+-- now. A later message about the same person and segment makes good for one that failed (replay.sql).
+SELECT t.name, t.why_disabled, w.since, w.status, coalesce(f.kept, 0) AS kept,
+       ARRAY(SELECT s.key FROM app.segment s
+             WHERE s.key = ANY(t.segments) AND s.purpose <> t.purpose ORDER BY s.key) AS anothers
 FROM app.destination t
 LEFT JOIN LATERAL (
   SELECT min(d.created_at) AS since, max(d.last_status) AS status

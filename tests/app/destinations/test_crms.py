@@ -147,19 +147,63 @@ def test_who_is_erased_is_deleted_there_and_named_nowhere_here(
     assert people.get(f"/v1/destinations/{number}")["held"] == 1
 
 
-def test_who_withdraws_is_opted_out_though_a_field_is_not_there_any_more(
+def test_a_field_that_is_not_there_any_more_keeps_nobody_from_being_emptied_and_opted_out(
     people: World, crm: Crm
 ) -> None:
     """Somebody deleted it at the receiver: the record cannot be emptied as it was filled."""
-    join(people, "ada")
+    join(people, "ada", "bob")
     number = register(people, crm, **OPT_OUT[crm.kind])
     people.settle()
-    crm.known = frozenset(crm.known - {"pros", "PROS", "Pros__c"})
+    _, first, last, pros = FIELDS[crm.kind]
+    before, crm.known = crm.known, frozenset(crm.known - {pros})
     people.say("ada", "withdrawn", "marketing.email")
+    people.identify("bob", plan="free")
     people.settle()
     crm.holds()
     assert len(crm.opted_out) == 1
-    assert len(people.outcomes(number, state="failed")) == 1, "and somebody is told"
+    for contact in crm.contacts.values():
+        assert (contact[first] or "", contact[last] or "-") in (("", "-"), ("-", "-"))
+    failed = people.outcomes(number, state="failed")
+    assert len(failed) == 2, "somebody is told, of each record"
+    assert all(str(reason).endswith(f"could not be emptied: {pros}") for *_, reason in failed)
+    crm.known = before
+    people.post(f"/v1/destinations/{number}/replay")
+    people.settle()
+    assert held(crm) == []
+    assert people.outcomes(number, state="failed") == []
+
+
+def test_hubspot_is_asked_to_empty_nothing_where_an_address_is_all_there_is(people: World) -> None:
+    """It refuses an update of no property."""
+    with serving(HubSpotApi()) as crm:
+        join(people, "ada")
+        people.segment("pros", PROS)
+        number = people.destination(
+            kind="hubspot", settings={"url": crm.url}, secrets=crm.secrets, segments=["pros"],
+            mapping={"email": {"identifier": "email"}}, rate=1000,
+        )["id"]  # fmt: skip
+        people.settle()
+        people.identify("ada", plan="free")
+        people.settle()
+        assert people.outcomes(number, state="failed") == []
+        assert people.get(f"/v1/destinations/{number}")["held"] == 0
+
+
+def test_a_value_that_salesforce_cannot_read_costs_only_its_own_record(people: World) -> None:
+    """It reads none of a request in which one value is none of its field's type."""
+    with serving(SalesforceApi()) as crm:
+        for user, vip in (("ada", True), ("bob", "maybe"), ("eve", False)):
+            join(people, user, vip=vip)
+        people.segment("pros", PROS)
+        fields = {**mapping(crm), "Pros__c": {"trait": "vip"}}
+        number = people.destination(
+            kind="salesforce", settings={"url": crm.url}, secrets=crm.secrets, segments=["pros"],
+            mapping=fields,
+        )["id"]  # fmt: skip
+        people.settle()
+        assert {one["FirstName"] for one in crm.contacts.values()} == {"Ada", "Eve"}
+        [failed] = people.outcomes(number, state="failed")
+        assert failed[2] == "HTTP 400: JSON_PARSER_ERROR"
 
 
 def test_what_an_organisation_lets_nobody_empty_holds_up_neither_the_rest_nor_the_opt_out(
@@ -185,6 +229,27 @@ def test_what_an_organisation_lets_nobody_empty_holds_up_neither_the_rest_nor_th
         assert (record := next(iter(crm.contacts.values())))["FirstName"] == "-"
         assert record["Email"] is None
         assert people.outcomes(number, state="failed") == []
+
+
+def test_who_left_is_told_of_no_more_though_not_all_of_it_could_be_taken_back(
+    people: World,
+) -> None:
+    with serving(SalesforceApi()) as crm:
+        assert isinstance(crm, SalesforceApi)
+        join(people, "ada")
+        number = register(people, crm)
+        people.settle()
+        crm.demanded = frozenset({"Email"})
+        people.identify("ada", plan="free")
+        people.settle()
+        people.identify("ada", first_name="Augusta")
+        people.settle()
+        assert len(people.outcomes(number, state="failed")) == 1
+        assert "Augusta" not in str(crm.contacts)
+        crm.demanded = frozenset()
+        people.post(f"/v1/destinations/{number}/replay")
+        people.settle()
+        assert held(crm) == []
 
 
 def test_a_rule_that_names_no_field_keeps_nobody_who_withdraws_from_being_opted_out(

@@ -1,0 +1,47 @@
+"""Messages of the outbox as records to be sent: what they are about, without what is decided."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from app.destinations.kind import Record
+from app.destinations.outbox import ENTERED
+
+
+class Imagined:
+    """A message that is not in the outbox: somebody would enter a segment now."""
+
+    def __init__(self, person: int, profile: UUID, segment: str, now: datetime) -> None:
+        """Imagine it for a member who was never told of."""
+        self.id = self.person_id = person
+        self.profile_id, self.created_at, self.sent = profile, now, False
+        self.type, self.payload, self.message_id = ENTERED, {"segment": segment}, UUID(int=0)
+
+
+def segment_of(row: Any) -> str:
+    """Return the segment that a message is about."""
+    return str(row.payload["segment"])
+
+
+def record_of(row: Any) -> Record:
+    """Return a message as a record that says nothing of the person yet."""
+    return Record(
+        str(row.message_id),
+        row.type,
+        row.created_at,
+        str(row.profile_id),
+        "hold",
+        row.payload.get("segment"),
+        row.payload.get("reason"),
+    )
+
+
+def by_namespace(identifiers: Iterable[sa.Row[int, str, str]]) -> dict[str, list[str]]:
+    """Return the values of identifiers by their namespace, in their order."""
+    found: dict[str, list[str]] = {}
+    for one in identifiers:
+        found.setdefault(one.namespace, []).append(one.value)
+    return found
