@@ -71,7 +71,7 @@ def step(session: Session, *, limit: int = BATCH) -> Step:
         again = {t.identifier_id for t in touched if t.why == AGAIN}
         moved = resolve(session, events, consents, now=now, again=again)
         changed = project(session, events)
-        grouped = account_calls.project(session, events)
+        grouped = account_calls.project(session, events, most=MOST_BESIDE)
         listed = segments.list_all(session)
         followed = due.followed(session)
         seen = {e.identifier_ids[0] for e in events} | grouped if followed else grouped

@@ -22,11 +22,11 @@ LONGEST_ID = 512
 _TRAITS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def project(session: Session, events: Iterable[Outline]) -> set[int]:
+def project(session: Session, events: Iterable[Outline], *, most: int) -> set[int]:
     """Fold what events say of accounts into the store; return identifiers whom it concerns.
 
-    Those are the speakers, and the members of accounts of which a trait is another now. Any order
-    of the same events ends in the same rows.
+    Those are the speakers, and the members of accounts of which a trait is another now, unless they
+    are more than `most`. Any order of the same events ends in the same rows.
     """
     calls = [call for event in events if event.group_id for call in _read(event)]
     if not calls:
@@ -35,8 +35,9 @@ def project(session: Session, events: Iterable[Outline]) -> set[int]:
     session.execute(statement("app.profiles", "account_new"), {"rows": rows})
     session.execute(statement("app.profiles", "account_members"), {"rows": rows})
     session.execute(statement("app.profiles", "account_rejoined"), {"rows": rows})
-    told = session.execute(statement("app.profiles", "account_traits"), {"rows": rows})
-    return {call["identifier_id"] for call in calls} | {row.identifier_id for row in told}
+    asked = {"rows": rows, "most": most + 1}
+    told = session.scalars(statement("app.profiles", "account_traits"), asked).all()
+    return {call["identifier_id"] for call in calls} | (set(told) if len(told) <= most else set())
 
 
 def kind_of(stated: object) -> str:

@@ -206,7 +206,19 @@ class AccountTrait(Base):
     message_id: Mapped[str]
     source_id: Mapped[int] = mapped_column(primary_key=True)
 
-    __table_args__ = (sa.Index("account_trait_identifier", "identifier_id"),)
+    __table_args__ = (
+        sa.Index("account_trait_identifier", "identifier_id"),
+        # As `traits.order` says it: of the many who tell a trait of one account the latest count.
+        sa.Index(
+            "account_trait_latest",
+            "account_id",
+            "key",
+            sa.text("least(occurred_at, received_at) DESC"),
+            sa.text("coalesce(source_seq, 4611686018427387903) DESC"),
+            sa.text("received_at DESC"),
+            sa.text("event_id DESC"),
+        ),
+    )
 
 
 class Change(Base):

@@ -52,7 +52,7 @@ def known(
     tellers: set[int] = set()
     if people is not None:
         names = uses.group_traits([*rules, *others.values()])
-        tellers = accounts.tellers(session, people, names)
+        tellers = accounts.tellers(session, people, names, purpose.key)
     survivorship = trait_rules.in_force(session)
     return Known(purpose, survivorship, everything, others, consents, frozenset(tellers))
 

@@ -243,24 +243,28 @@ class Compiler(Values):
         return f"(NOT {apart})"
 
     def _group(self, rule: Group) -> str:
-        """Membership and value are as usable as the identifiers whose events told of them."""
-        told = (
-            "SELECT DISTINCT ON (a.person_id, g.account_id) a.person_id, g.value FROM allowed a"
-            " JOIN app.group_trait g ON g.identifier_id = a.identifier_id"
-            " JOIN permission p ON p.identifier_id = g.told_by AND p.allowed"
-            f" WHERE g.key = {self.bind(rule.group_trait)}"
-            " AND NOT (:purpose = ANY(g.member_refused)) AND NOT (:purpose = ANY(g.refused))"
-        )
-        if rule.group_type is not None:
-            told += f" AND g.group_type = {self.bind(rule.group_type)}"
-        told += f" ORDER BY a.person_id, g.account_id, {latest_first('g.')}"
+        """Membership and value are as usable as the identifiers whose events told of them.
+
+        The value is the same for all members: it is found once for each account, or one of many of
+        whom each tells it would be read as often as the square of them.
+        """
         if rule.op == "exists" and rule.value is False:
             return f"(NOT {self._group(rule.model_copy(update={'value': None}))})"
-        test = self.test("t.value", rule.op, rule.value)
-        met = (
-            f"SELECT DISTINCT t.person_id FROM ({told}) t"
-            f" WHERE json_typeof(t.value) <> 'null' AND {test}"
+        told = (
+            "SELECT DISTINCT ON (t.account_id) t.account_id, t.value FROM app.account_trait t"
+            " JOIN permission p ON p.identifier_id = t.identifier_id AND p.allowed"
+            f" WHERE t.key = {self.bind(rule.group_trait)} AND NOT (:purpose = ANY(t.refused))"
+            f" ORDER BY t.account_id, {latest_first('t.')}"
         )
+        met = (
+            f"SELECT DISTINCT a.person_id FROM ({told}) t"
+            " JOIN app.group_member m ON m.account_id = t.account_id"
+            " JOIN allowed a ON a.identifier_id = m.identifier_id"
+            " WHERE NOT (:purpose = ANY(m.refused)) AND json_typeof(t.value) <> 'null'"
+            f" AND {self.test('t.value', rule.op, rule.value)}"
+        )
+        if rule.group_type is not None:
+            met += f" AND m.group_type = {self.bind(rule.group_type)}"
         return self._among(_key(rule), lambda: met)
 
     def _sequence(self, rule: Sequence) -> str:

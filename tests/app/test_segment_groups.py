@@ -65,9 +65,9 @@ def test_who_told_nothing_that_is_asked_is_not_decided_about(
         pipeline.step(session)
         people = {name: persons.find(session, "user_id", name) for name in ("ada", "bea", "cy")}
         asked = [person for person in people.values() if person is not None]
-        assert accounts.tellers(session, asked, {"plan"}) == {people["ada"]}
-        assert accounts.tellers(session, asked, {"at.city"}) == {people["bea"]}
-        assert accounts.tellers(session, asked, {"size"}) == set()
+        assert accounts.tellers(session, asked, {"plan"}, EMAIL) == {people["ada"]}
+        assert accounts.tellers(session, asked, {"at.city"}, EMAIL) == {people["bea"]}
+        assert accounts.tellers(session, asked, {"size"}, EMAIL) == set()
 
 
 def test_a_large_account_is_left_to_a_look_and_other_segments_are_not_asked_about_it(

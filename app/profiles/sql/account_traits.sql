@@ -1,5 +1,5 @@
 -- Set traits of accounts, as project.sql sets those of people; return the members of the accounts of
--- which something is another value now.
+-- which something is another value now, :most at the most.
 WITH said AS (
   SELECT a.id AS account_id, r.identifier_id, t.key, r.refused, t.value, r.occurred_at,
          r.received_at, r.source_seq, r.event_id, r.message_id, r.source_id
@@ -37,8 +37,10 @@ WITH said AS (
           coalesce(t.source_seq, 4611686018427387903), t.received_at, t.event_id)
   RETURNING account_id, identifier_id, key, refused, source_id, CAST(value AS text) AS value
 )
-SELECT DISTINCT m.identifier_id
-FROM changed c
-LEFT JOIN stood s USING (account_id, identifier_id, key, refused, source_id)
-JOIN app.account_member m ON m.account_id = c.account_id
-WHERE s.value IS DISTINCT FROM c.value;
+SELECT m.identifier_id
+FROM (SELECT DISTINCT account_id
+      FROM changed c
+      LEFT JOIN stood s USING (account_id, identifier_id, key, refused, source_id)
+      WHERE s.value IS DISTINCT FROM c.value) other
+JOIN app.account_member m USING (account_id)
+LIMIT CAST(:most AS bigint);

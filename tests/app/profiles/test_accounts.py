@@ -130,7 +130,7 @@ def test_only_what_people_allow_is_told_and_a_merge_makes_one_member_of_two(read
     assert reader.members("account:acme") == []  # nor by the device, which nobody removed
     with reader.world.sessions() as session:
         still = sa.text(
-            "SELECT DISTINCT i.value FROM app.group_trait JOIN identity.current_person i"
+            "SELECT DISTINCT i.value FROM app.group_member JOIN identity.current_person i"
             " USING (identifier_id)"
         )
         assert session.scalars(still).all() == ["bob"]
