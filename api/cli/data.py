@@ -14,7 +14,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from api.cli.session import AsJson, DataDir, err, opened, settings, show
 from app.access import sources
 from app.errors import ImportFailed
-from app.imports import columns, dates, files, load, messages
+from app.imports import columns, dates, files, load, messages, sequences
 from app.imports.xes import XesError
 
 #: So many rows are read before the meaning of the columns is decided.
@@ -46,7 +46,19 @@ def import_(
         list[str] | None, typer.Option(help="A column of numbers, as CSV has none; repeatable.")
     ] = None,
     time_column: Annotated[
-        str | None, typer.Option(help="The column that says when it happened.")
+        list[str] | None,
+        typer.Option(
+            help="The column that says when it happened; several: day and hour, or year, month, day"
+            " (and hour, minute)."
+        ),
+    ] = None,
+    order_column: Annotated[
+        str | None,
+        typer.Option(help="The column of whole numbers that orders what is of one time."),
+    ] = None,
+    day: Annotated[
+        datetime | None,
+        typer.Option("--on", formats=["%Y-%m-%d"], help="Of .seq: the day of it, as no line says."),
     ] = None,
     time_format: Annotated[
         str | None,
@@ -71,8 +83,8 @@ def import_(
     Without --consent the data is stored, and may be used for no purpose that rests on consent.
     """
     wanted = _Options(
-        kind, id_column, namespace, event_column, time_column, time_format, date_order,
-        event_name, tuple(number_column or ()),
+        kind, id_column, namespace, event_column, tuple(time_column or ()), time_format, date_order,
+        event_name, tuple(number_column or ()), order_column, day,
     )  # fmt: skip
     if files.encoding(file) != files.UTF_8:
         err.print(f"not UTF-8: read as {files.encoding(file)}")
@@ -139,11 +151,13 @@ class _Options:
     id_column: str | None
     namespace: str | None
     event_column: str | None
-    time_column: str | None
+    time_columns: tuple[str, ...]
     time_format: str | None
     date_order: dates.Order | None
     event_name: str | None
     numeric: tuple[str, ...] = ()
+    order_column: str | None = None
+    day: datetime | None = None
 
 
 def _messages(file: Path, said: _Options) -> Any:
@@ -152,6 +166,8 @@ def _messages(file: Path, said: _Options) -> Any:
         if not file.is_file():
             raise ImportFailed(f"{file}: no such file")
         return messages.journeys(file, namespace=said.namespace or "case_id")
+    if files.format_of(file) == "seq":
+        return sequences.messages(file, day=said.day, namespace=said.namespace or "case_id")
     rows = files.rows(file)
     leading = _sample(rows, file)
     if not leading:
@@ -164,7 +180,7 @@ def _messages(file: Path, said: _Options) -> Any:
     names = list(dict.fromkeys(named))
     kind = said.kind
     if kind is None:
-        told = said.event_column or said.event_name or said.time_column
+        told = said.event_column or said.event_name or said.time_columns
         as_events = told or columns.looks_like_events(names)
         kind = "events" if as_events else "people"
     if kind == "events":
@@ -174,7 +190,8 @@ def _messages(file: Path, said: _Options) -> Any:
             names=names,
             understood=partial(
                 columns.understand,
-                time=said.time_column,
+                time=said.time_columns,
+                sequence=said.order_column,
                 event=said.event_column,
                 person=said.id_column,
                 namespace=said.namespace,

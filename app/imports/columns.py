@@ -1,6 +1,6 @@
 """What the columns of an events file mean: by what they are called, or by what is said; pure."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.errors import ImportFailed
@@ -29,6 +29,8 @@ TIME = (
 )  # fmt: skip
 #: Days, and the hour of these in a column of its own.
 DAY_AND_HOUR = (("eventdate", "eventtime"), ("date", "time"))
+#: A day in three columns, as in shops' clickstreams.
+IN_THREE = ("year", "month", "day")
 LESS_SURE = ("eventtime", "createdat", "eventdate", "date", "time")
 EVENT = (
     "event", "eventname", "conceptname", "eventconceptname", "activity", "activityname",
@@ -51,7 +53,8 @@ RENAMED: Mapping[str, str] = {"lifecycletransition": "lifecycle", "orgresource":
 class Columns:
     """What the columns of a file become.
 
-    `time` are one column, or one of days and one of hours. `person` identifies by `namespace`;
+    `time` are one column, or one of days and one of hours, or those of year, month and day, which
+    of the hour and of minutes may follow. `person` identifies by `namespace`;
     None leaves that to the fields of the tracking API. `fields` are columns that are a field of
     the message, all others are properties.
     """
@@ -88,17 +91,19 @@ def property_of(column: str) -> str:
 def understand(
     names: Collection[str],
     *,
-    time: str | None = None,
+    time: Sequence[str] = (),
     event: str | None = None,
     person: str | None = None,
     namespace: str | None = None,
+    sequence: str | None = None,
 ) -> Columns:
     """Return what the columns of a file mean; what is said goes before what they are called.
 
     A column said to name the person is the only one that does, unless it is the tracking API's
     own: whom else the row names, nobody said. Raises ImportFailed for a column that is not there.
     """
-    for option, wanted in (("time", time), ("event", event), ("id", person)):
+    said = (("event", event), ("id", person), ("order", sequence))
+    for option, wanted in (*(("time", one) for one in time), *said):
         if wanted is not None and wanted not in names:
             raise ImportFailed(f"--{option}-column {wanted}: the columns are {', '.join(names)}")
     by_name: dict[str, str] = {}
@@ -114,9 +119,9 @@ def understand(
     if person is not None:
         named = ("userId", "anonymousId", "previousId")
         fields = {name: field for name, field in fields.items() if field not in named}
-    when = (time,) if time is not None else _time(by_name)
+    when = tuple(time) or _time(by_name)
     called = event or _first(by_name, EVENT)
-    order = _first(by_name, SEQUENCE)
+    order = sequence or _first(by_name, SEQUENCE)
     taken = {*when, called, person, order}
     return Columns(
         when,
@@ -153,7 +158,10 @@ def _time(by_name: Mapping[str, str]) -> tuple[str, ...]:
         if day in by_name and hour in by_name:
             return by_name[day], by_name[hour]
     found = _first(by_name, LESS_SURE)
-    return () if found is None else (found,)
+    if found is not None:
+        return (found,)
+    three = tuple(by_name[part] for part in IN_THREE if part in by_name)
+    return three if len(three) == len(IN_THREE) else ()
 
 
 def _first(by_name: Mapping[str, str], wanted: Collection[str]) -> str | None:

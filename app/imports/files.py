@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from app.errors import ImportFailed
 
-FORMATS = ("csv", "ndjson", "parquet", "xes", "xlsx")
+FORMATS = ("csv", "ndjson", "parquet", "seq", "xes", "xlsx")
 UTF_8 = "UTF-8"
 #: What programs of Western Europe wrote before UTF-8; Latin-1 with letters where that has controls.
 WESTERN = "Windows-1252"

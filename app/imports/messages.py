@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -58,17 +58,17 @@ def people(
             "type": "identify",
             "traits": {k: v for k, v in traits.items() if k not in identifiers},
             "timestamp": now.isoformat(),
-            "messageId": _digest("person", namespace, identifier, traits),
+            "messageId": digest("person", namespace, identifier, traits),
             "context": dict(stamp),
         }
-        _know(message, namespace, identifier)
+        know(message, namespace, identifier)
         for name, space in identifiers.items():
             if name in traits:
-                _know(message, space, str(traits[name]))
+                know(message, space, str(traits[name]))
         yield message
 
 
-def _know(message: dict[str, Any], namespace: str, value: str) -> None:
+def know(message: dict[str, Any], namespace: str, value: str) -> None:
     """Put an identifier where the tracking API has it."""
     if namespace == "user_id":
         message["userId"] = value
@@ -143,7 +143,7 @@ class Events:
                 message["event"] = value
             elif column == columns.person:
                 message.setdefault("context", {})
-                _know(message, columns.namespace, _told(value))
+                know(message, columns.namespace, _told(value))
             elif column not in columns.time and column != columns.sequence:
                 as_ = columns.fields.get(column)
                 if as_ is None:
@@ -160,28 +160,25 @@ class Events:
         given = message.get(place)
         message[place] = {**properties, **(given if isinstance(given, dict) else {})}
         if "messageId" not in message:
-            message["messageId"] = _digest("event", self.file, number, row)
+            message["messageId"] = digest("event", self.file, number, row)
             message["sourceSeq"] = number
         return self._timed(message, row) or message
 
     def _timed(self, message: dict[str, Any], row: Mapping[str, Any]) -> Faulty | None:
         """Put time and place into a message; return what is wrong with them."""
         columns = self.columns
-        parts = [(column, row[column]) for column in columns.time if row.get(column) is not None]
-        if not parts:
-            there = f"column {columns.time[0]!r}" if columns.time else "no column"
-            return Faulty(
-                message,
-                "time_missing",
-                f"{there} says when it happened; name another with --time-column"
-                if not columns.time
-                else f"{there}, which says when it happened, is empty",
-                _pointer(columns.time[0] if columns.time else ""),
-            )
-        column, value = parts[0]
-        if len(parts) > 1:
-            value = " ".join(str(each) for _, each in parts)
-        found = self.reader(value)
+        if not columns.time:
+            why = "no column says when it happened; name another with --time-column"
+            return Faulty(message, "time_missing", why, "")
+        # A day is said by one column or by three; what follows it may be missing.
+        column = next(
+            (one for one in columns.time[: _of_day(columns.time)] if row.get(one) is None), None
+        )
+        if column is not None:
+            why = f"column {column!r}, which says when it happened, is empty"
+            return Faulty(message, "time_missing", why, _pointer(column))
+        column = columns.time[0]
+        found = self.reader(_joined([row.get(one) for one in columns.time]))
         if isinstance(found, str):
             return Faulty(
                 message, "time_unreadable", f"the time in column {column!r} is {found}",
@@ -199,6 +196,29 @@ class Events:
                     _pointer(columns.sequence),
                 )  # fmt: skip
         return None
+
+
+def _of_day(time: Sequence[str]) -> int:
+    """How many of the columns of a time say the day."""
+    return 3 if len(time) > 2 else 1
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """Return the time that several columns say: a day and an hour; or year, month, day and hours.
+
+    The one that a single column says is returned as it is.
+    """
+    said = [part for part in parts if part is not None]
+    if len(said) == 1:
+        return said[0]
+    if len(parts) == 2:
+        return " ".join(str(part) for part in said)
+    year, month, day, *clock = (_told(part).strip() for part in said)
+    date = f"{year}-{month}-{day}" if month.isdigit() else f"{day} {month} {year}"
+    if len(clock) == 1 and clock[0].isdigit():
+        clock.append("00")
+    hours = ":".join(part.zfill(2) for part in clock)
+    return f"{date} {hours}" if hours else date
 
 
 def _told(value: Any) -> str:
@@ -241,14 +261,14 @@ def journeys(path: Path, *, namespace: str) -> Iterator[Any]:
             continue
         properties = _properties(event)
         time = event.timestamp.isoformat()
-        content = _digest("xes", namespace, event.case_id, event.name, time, properties)
+        content = digest("xes", namespace, event.case_id, event.name, time, properties)
         alike[content] += 1
         yield {
             "type": "track",
             "event": event.name,
             "timestamp": time,
             "sourceSeq": event.position,
-            "messageId": _digest(content, traces[event.case_id], alike[content]),
+            "messageId": digest(content, traces[event.case_id], alike[content]),
             "properties": properties,
             **_of_case(namespace, event.case_id),
         }
@@ -264,7 +284,7 @@ def _log(path: Path) -> Iterator[XesEvent | XesFault]:
 
 def _of_case(namespace: str, case: str) -> dict[str, Any]:
     message: dict[str, Any] = {"context": {}}
-    _know(message, namespace, case)
+    know(message, namespace, case)
     return message
 
 
@@ -298,6 +318,7 @@ def _object(value: Any) -> Any:
     return value
 
 
-def _digest(*parts: Any) -> str:
+def digest(*parts: Any) -> str:
+    """Return a message id that is made of what a message is, and never changes."""
     text = json.dumps(parts, sort_keys=True, default=str, ensure_ascii=False)
     return "import-" + sha256(text.encode("utf-8", "replace")).hexdigest()[:40]

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO
@@ -83,12 +84,18 @@ def _boolean(text: str) -> bool:
     return {"true": True, "1": True, "false": False, "0": False}[text]
 
 
+def _float(text: str) -> float | None:
+    """Read xs:double; NaN and infinity, which JSON has not, are no value."""
+    number = float(text)
+    return number if isfinite(number) else None
+
+
 _READ: Mapping[str, Callable[[str], XesValue]] = {
     "string": str,
     "id": str,
     "date": _date,
     "int": int,
-    "float": float,
+    "float": _float,
     "boolean": _boolean,
 }
 _NESTS = frozenset({"list", "container"})

@@ -67,14 +67,14 @@ def test_what_is_said_goes_before_what_columns_are_called() -> None:
     [message] = made(
         {"who": "9", "what": "Pay", "when": "01/10/2019", "timestamp": "x", "event": "y",
          "user_id": "clerk"},
-        person="who", namespace="loan_id", event="what", time="when", order="day-first",
+        person="who", namespace="loan_id", event="what", time=("when",), order="day-first",
     )  # fmt: skip
     assert external(message) == [("loan_id", "9")]
     assert "userId" not in message, "a clerk in another column is nobody's loan"
     assert (message["event"], message["timestamp"]) == ("Pay", "2019-10-01T00:00:00+00:00")
     assert message["properties"] == {"timestamp": "x", "event": "y", "user_id": "clerk"}
     with pytest.raises(ImportFailed, match="--time-column when: the columns are what"):
-        made({"what": "Pay"}, time="when")
+        made({"what": "Pay"}, time=("when",))
 
 
 def test_the_tracking_api_s_own_column_said_is_that_column() -> None:

@@ -47,7 +47,7 @@ def imported(
     file: Path, event_name: str | None = None, order: Order | None = None, *numeric: str
 ) -> tuple[load.Report, list[Any]]:
     """What `parcours import --dry-run` reports of a file, and the messages it is of."""
-    said = _Options(None, None, None, None, None, None, order, event_name, numeric)
+    said = _Options(None, None, None, None, (), None, order, event_name, numeric)
     found = list(_messages(file, said))
     return load.look(found), found
 
