@@ -71,6 +71,10 @@ class AnalysesBusy(AppError):
         self.retry_after = retry_after
 
 
+class AnalysisTooLarge(AppError):
+    """The analysis needs more memory than the server gives one; ask about less."""
+
+
 class OverCapacity(AppError):
     """The server has more waiting events than it may hold; send them again a little later."""
 
@@ -253,6 +257,10 @@ class AnswerNotDrawn(AppError):
 
 class AnswerTableNotFound(AppError):
     """An answer has no table of that name."""
+
+
+class SavedAnalysisNotFound(AppError):
+    """No such saved analysis."""
 
 
 class BucketInvalid(AppError):

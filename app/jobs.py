@@ -23,7 +23,7 @@ from app.destinations import evidence, file_removal, guard, manifest, outbox, po
 from app.destinations.deliver import deliver
 from app.events import partitions, rejected, tally
 from app.events.release import Releases
-from app.journeys import counting, following
+from app.journeys import alert_news, alerting, counting, following
 from app.lake.copy import compact, copy_new
 from app.ledger.job import LedgerJob
 from app.pending.vault import Vault
@@ -57,6 +57,8 @@ TURNING_SECONDS = 5.0
 COMPUTING_SECONDS = 1.0
 JOURNEY_SECONDS = 1.0
 FLOW_SECONDS = 60.0
+#: How often it is looked which saved analyses are due, and whom there is to tell.
+ALERT_SECONDS = 10.0
 VIOLATION_SECONDS = 10.0
 MATCHING_SECONDS = 1.0
 PENDING_SECONDS = 0.5
@@ -102,6 +104,7 @@ class Worker:
             ("computing", lambda: self._every(COMPUTING_SECONDS, self._computing)),
             ("journeys", lambda: self._every(JOURNEY_SECONDS, self._journeys)),
             ("journey flow", lambda: self._every(FLOW_SECONDS, self._flow)),
+            ("saved analyses", lambda: self._every(ALERT_SECONDS, self._saved_analyses)),
             ("partitions", lambda: self._every(PARTITION_SECONDS, self._partitions)),
             ("privacy", lambda: self._every(PRIVACY_SECONDS, self._privacy)),
             ("sweeps", lambda: self._every(SWEEP_SECONDS, self._sweeps)),
@@ -225,6 +228,11 @@ class Worker:
 
     def _flow(self) -> None:
         counting.refresh(self._sessions, self._settings.lake_dir)
+
+    def _saved_analyses(self) -> None:
+        alerting.advance(self._sessions, self._settings.lake_dir)
+        with guard.client(self._settings) as client:
+            alert_news.tell(self._sessions, client)
 
     def _partitions(self) -> None:
         partitions.maintain(self._sessions, timedelta(days=self._settings.deduplication_days))

@@ -10,7 +10,7 @@ import typer
 
 from api.cli.session import AsJson, DataDir, opened, settings, show
 from app.errors import DefinitionInvalid, JourneyNotFound, MapUnreadable
-from app.journeys import catalogue, workbook
+from app.journeys import catalogue, shelf, workbook
 from app.journeys.definition import Journey
 from app.journeys.difference import difference
 from app.journeys.provenance import who_says
@@ -57,7 +57,7 @@ def start(
 
 @journey.command("export")
 def export(
-    key: Key,
+    key: Annotated[str, typer.Argument(help="The key of a journey, KEY@VERSION or KEY@whole.")],
     out: Annotated[
         Path, typer.Option("--out", help="The map: .xlsx, .json. Or its events: .xes, .xes.gz.")
     ],
@@ -77,7 +77,7 @@ def export(
     configuration = settings(data_dir)
     with opened(configuration) as sessions:
         with sessions() as session:
-            found = catalogue.find(session, key)[1]
+            found = catalogue.named(session, key)[1]
         if not out.name.endswith((".xes", ".xes.gz")):
             _write(out, found)
             return
@@ -139,6 +139,43 @@ def provenance(key: Key, data_dir: DataDir = None, as_json: AsJson = False) -> N
         ]
     rows = [asdict(each) for each in who_says(past)]
     show(rows, as_json, "path", "source", "by", "on", "n", "version")
+
+
+@journey.command("freeze")
+def freeze(
+    key: Annotated[str, typer.Argument(help="The key of a journey.")],
+    version: Annotated[int, typer.Argument(min=1, help="The version that becomes the reference.")],
+    by: Annotated[str, typer.Option("--by", help="Who says so.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Make a version the reference: nobody saves another one until it is released."""
+    with opened(settings(data_dir)) as sessions, sessions.begin() as session:
+        catalogue.hold(session, key)
+        found = catalogue.find(session, f"{key}@{version}")[1]
+        shelf.freeze(session, key, version, found, by=by)
+    typer.echo(f"{key}@{version} is the reference")
+
+
+@journey.command("release")
+def release(
+    key: Annotated[str, typer.Argument(help="The key of a journey.")], data_dir: DataDir = None
+) -> None:
+    """Let a journey that has a reference be changed again."""
+    with opened(settings(data_dir)) as sessions, sessions.begin() as session:
+        catalogue.hold(session, key)
+        shelf.release(session, key)
+    typer.echo(f"{key} may be changed")
+
+
+@journey.command("archive")
+def archive(
+    key: Annotated[str, typer.Argument(help="The key of a journey.")], data_dir: DataDir = None
+) -> None:
+    """Put a journey away: it is neither listed nor followed. A version saved later takes it out."""
+    with opened(settings(data_dir)) as sessions, sessions.begin() as session:
+        catalogue.hold(session, key)
+        shelf.put_away(session, catalogue.find(session, key)[0].key)
+    typer.echo(f"{key} is archived")
 
 
 def _write(out: Path, found: Journey) -> None:

@@ -16,6 +16,7 @@ from app.access import reads
 from app.errors import (
     AnalysesBusy,
     AnalysisNotFound,
+    AnalysisTooLarge,
     BucketInvalid,
     CursorInvalid,
     DefinitionInvalid,
@@ -54,7 +55,9 @@ ERRORS = (
     JourneyNotFound,
     DefinitionInvalid,
     AnalysesBusy,
+    AnalysisTooLarge,
 )
+OPENED = (*AUTH, PurposeNotAllowed, AnalysisNotFound, BucketInvalid, AnalysesBusy, AnalysisTooLarge)
 
 
 @router.post("/funnel", summary="Compute a funnel", responses=documented(*ERRORS, SegmentNotFound))
@@ -212,7 +215,7 @@ def compute_comparison(
 @router.get(
     "/{query_id}/profiles",
     summary="List the profiles behind a number",
-    responses=documented(*AUTH, PurposeNotAllowed, AnalysisNotFound, BucketInvalid, CursorInvalid),
+    responses=documented(*OPENED, CursorInvalid),
 )
 def list_profiles_behind(
     request: Request,
@@ -275,13 +278,7 @@ class SegmentOf(BaseModel):
     "/{query_id}/segment",
     status_code=201,
     summary="Make a segment of a number",
-    responses=documented(
-        *AUTH,
-        PurposeNotAllowed,
-        AnalysisNotFound,
-        BucketInvalid,
-        SegmentExists,
-    ),
+    responses=documented(*OPENED, SegmentExists),
 )
 def create_segment_of_number(
     session: Db,
@@ -348,19 +345,24 @@ def answer(
     """
     from app.journeys import analyses  # noqa: PLC0415  # DuckDB and Arrow: 45 MB, loaded if asked
 
-    sessions = request.app.state.sessions
-    with sessions() as session:
-        journey, called = catalogue.pinned(session, wanted.journey)
-        own = journey.purpose if journey else DEFAULT_PURPOSE
-        purpose = state_purpose(caller, wanted.purpose or own)
-    try:
-        question = wanted.model_copy(update={"journey": called}).question(journey)
-    except ValidationError as error:
-        raise DefinitionInvalid(str(error.errors()[0]["msg"])) from None
+    question, purpose = posed(request, caller, wanted)
     may_read_traits(caller, analyses.traits(kind, question))
+    sessions = request.app.state.sessions
     return analyses.ask(
         sessions, settings.lake_dir, kind, question, purpose=purpose, as_of=wanted.as_of
     )
+
+
+def posed(request: Request, caller: Caller, wanted: Asked) -> tuple[BaseModel, str]:
+    """Return the question about the journey that is named, and the purpose that it serves."""
+    with request.app.state.sessions() as session:
+        journey, called = catalogue.pinned(session, wanted.journey)
+    own = journey.purpose if journey else DEFAULT_PURPOSE
+    purpose = state_purpose(caller, wanted.purpose or own)
+    try:
+        return wanted.model_copy(update={"journey": called}).question(journey), purpose
+    except ValidationError as error:
+        raise DefinitionInvalid(str(error.errors()[0]["msg"])) from None
 
 
 def may_read_traits(caller: Caller, asked: list[str]) -> None:

@@ -12,7 +12,14 @@ from api.deps import Configuration
 from api.problems import documented
 from api.resource import Resource
 from api.routes.analyses import AUTH, Reader, may_read_traits
-from app.errors import AnalysisNotFound, AnswerNotDrawn, AnswerTableNotFound, PurposeNotAllowed
+from app.errors import (
+    AnalysesBusy,
+    AnalysisNotFound,
+    AnalysisTooLarge,
+    AnswerNotDrawn,
+    AnswerTableNotFound,
+    PurposeNotAllowed,
+)
 from app.journeys import (
     answer_book,
     answer_csv,
@@ -60,7 +67,13 @@ CONTENT = {
     responses={
         200: {"description": "The file.", "content": CONTENT},
         **documented(
-            *AUTH, PurposeNotAllowed, AnalysisNotFound, AnswerNotDrawn, AnswerTableNotFound
+            *AUTH,
+            PurposeNotAllowed,
+            AnalysisNotFound,
+            AnalysesBusy,
+            AnalysisTooLarge,
+            AnswerNotDrawn,
+            AnswerTableNotFound,
         ),
     },
 )

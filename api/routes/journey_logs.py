@@ -17,7 +17,13 @@ from api.problems import documented
 from api.resource import Resource
 from api.routes.analyses import AUTH, Reader, may_read_traits
 from app.access import reads
-from app.errors import AnalysesBusy, JourneyNotFound, PurposeNotAllowed
+from app.errors import (
+    AnalysesBusy,
+    AnalysisTooLarge,
+    DefinitionInvalid,
+    JourneyNotFound,
+    PurposeNotAllowed,
+)
 from app.journeys import catalogue, event_log
 from app.journeys.matrix_request import MatrixQuery
 from consent.errors import PurposeNotFound
@@ -39,7 +45,15 @@ CONTENT: dict[str, Any] = {
     summary="A journey as an event log",
     responses={
         200: {"description": "The log.", "content": CONTENT},
-        **documented(*AUTH, JourneyNotFound, PurposeNotAllowed, PurposeNotFound, AnalysesBusy),
+        **documented(
+            *AUTH,
+            JourneyNotFound,
+            PurposeNotAllowed,
+            PurposeNotFound,
+            AnalysesBusy,
+            AnalysisTooLarge,
+            DefinitionInvalid,
+        ),
     },
 )
 def export_log(
@@ -70,7 +84,7 @@ def export_log(
 
     if cases == "profiles" and "profiles:read" not in caller.scopes:
         raise InsufficientScope("The access token lacks the scope profiles:read.")
-    version, journey = catalogue.find(session, key)
+    version, journey = catalogue.named(session, key)
     stated = state_purpose(caller, purpose or journey.purpose)
     may_read_traits(caller, analyses.traits("matrix", MatrixQuery(journey=journey)))
     kept = cast("BinaryIO", SpooledTemporaryFile(IN_MEMORY))

@@ -135,16 +135,23 @@ def list_journeys(session: Db, caller: Reader) -> dict[str, Any]:
 @router.get(
     "/v1/journeys/{key}",
     summary="Read a journey definition",
-    responses=documented(*AUTH, JourneyNotFound),
+    responses=documented(*AUTH, JourneyNotFound, DefinitionInvalid),
 )
 def read_journey(session: Db, caller: Reader, response: Response, key: str) -> dict[str, Any]:
     """Return the newest version of a journey, or the one that `key@2` or `key@reference` names.
 
-    `reference` is the version that is frozen, if one is.
+    `reference` is the version that is frozen, if one is; `parts` are the journeys whose parent it
+    is, with the stage that each is. `key@whole` has their touchpoints at its own stages, here and
+    wherever a journey is asked for.
     """
-    version = catalogue.find(session, key)[0]
+    version = catalogue.named(session, key)[0]
     known = shelf.standing(session, version.key)
-    return out(version, response, reference=None if known is None else known.reference)
+    shown = out(version, response, reference=None if known is None else known.reference)
+    parts = [
+        {"journey": one.key, "stage": one.parent.stage if one.parent else None}
+        for one in catalogue.parts(session, version.key)
+    ]
+    return {**shown, "parts": parts}
 
 
 @router.delete(

@@ -14,7 +14,7 @@ from app.journeys.conformance_request import ConformanceQuery
 from app.journeys.definition import Frozen, Journey
 from app.journeys.findings_request import FindingsChoices, FindingsQuery
 from app.journeys.funnel_request import Duration, FunnelRequest, Instant, TimeRange
-from app.journeys.matrix_request import MatrixQuery
+from app.journeys.matrix_request import MatrixChoices, MatrixQuery
 from app.journeys.paths_request import PathsChoices, PathsRequest
 from app.journeys.readiness_request import ReadinessChoices, ReadinessQuery
 from app.journeys.switches_request import HUMAN, REPEAT_WITHIN, SwitchesQuery
@@ -68,21 +68,26 @@ class PathsIn(PathsChoices):
         return PathsRequest.model_validate({**_said(self), "journey": journey})
 
 
-class MatrixIn(Frozen):
+class MatrixIn(MatrixChoices, Asking):
     """A matrix of a saved journey."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"example": {"journey": "retail-purchase"}}
+        json_schema_extra={
+            "example": {
+                "journey": "retail-purchase",
+                "surveys": [
+                    {"instrument": "nps", "match": {"event": "Survey Answered"}, "prop": "score"}
+                ],
+                "friction": {"failure": {"event": "Payment Failed"}},
+            }
+        }
     )
 
     journey: str
-    purpose: str | None = Field(default=None, max_length=100)
-    range: TimeRange = TimeRange()
-    as_of: Instant | None = None
 
     def question(self, journey: Journey | None) -> MatrixQuery:
         """Return the matrix to compute."""
-        return MatrixQuery.model_validate({**_said(self), "journey": journey})
+        return MatrixQuery.model_validate({**self.said(), "journey": journey})
 
 
 class SwitchesIn(Frozen):

@@ -10,7 +10,10 @@ from app.journeys import due, shelf
 from app.journeys.definition import Journey, definition_hash
 from app.journeys.difference import difference
 from app.journeys.tables import JourneyStanding, JourneyVersion
+from app.journeys.whole import whole
 
+#: What a name ends with that is of a journey with all its parts.
+WHOLE = "@whole"
 #: Versions have fewer digits than this.
 LONGEST_NUMBER = 10
 #: So many places that changed are named in an error.
@@ -111,6 +114,36 @@ def find(session: Session, key: str) -> tuple[JourneyVersion, Journey]:
     return found, _read(found)
 
 
+def named(session: Session, key: str) -> tuple[JourneyVersion, Journey]:
+    """Return what `find` does, and for `key@whole` the newest version with its parts rolled up.
+
+    That is stored nowhere, and has a hash of its own. Raises JourneyNotFound, and
+    DefinitionInvalid where the parts do not fit the whole.
+    """
+    if not key.endswith(WHOLE):
+        return find(session, key)
+    version, journey = find(session, key.removesuffix(WHOLE))
+    by_parent: dict[str, list[Journey]] = {}
+    for _, one in list_all(session):
+        if one.parent is not None:
+            by_parent.setdefault(one.parent.journey, []).append(one)
+    rolled = whole(journey, by_parent)
+    shown = JourneyVersion(
+        key=version.key,
+        version=version.version,
+        definition=rolled.model_dump(mode="json", by_alias=True, exclude_none=True),
+        definition_hash=definition_hash(rolled),
+        created_at=version.created_at,
+    )
+    return shown, rolled
+
+
+def parts(session: Session, key: str) -> list[Journey]:
+    """Return the newest version of the journeys that are parts of one, by key."""
+    found = (journey for _, journey in list_all(session))
+    return [one for one in found if one.parent is not None and one.parent.journey == key]
+
+
 def versions(session: Session, key: str) -> list[JourneyVersion]:
     """Return all versions of a journey, the newest first; raises JourneyNotFound."""
     query = sa.select(JourneyVersion).where(JourneyVersion.key == key)
@@ -199,9 +232,9 @@ def _last(session: Session, key: str) -> JourneyVersion | None:
 def pinned(session: Session, key: str | None) -> tuple[Journey | None, str | None]:
     """Return the journey that a question names and that name with its version, if it names one.
 
-    Raises JourneyNotFound.
+    Raises JourneyNotFound and DefinitionInvalid.
     """
     if not key:
         return None, None
-    row, journey = find(session, key)
-    return journey, f"{row.key}@{row.version}"
+    row, journey = named(session, key)
+    return journey, key if key.endswith(WHOLE) else f"{row.key}@{row.version}"

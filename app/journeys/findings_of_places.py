@@ -8,7 +8,7 @@ from app.journeys.drop_off import DropOffResult
 from app.journeys.findings_candidate import Candidate, Found, Names, above_limit, between, fact
 from app.journeys.findings_request import FindingsQuery
 from app.journeys.friction_answer import HIGH, FrictionComponent, FrictionPoint, FrictionResult
-from app.journeys.matrix import MatrixResult
+from app.journeys.matrix_answer import MatrixResult
 from app.journeys.voice import VoiceResult
 
 DEVIATIONS = {

@@ -7,10 +7,11 @@ from pydantic import Field, model_validator
 
 from app.journeys.calendars import Zone
 from app.journeys.definition import Frozen, Journey
-from app.journeys.friction_request import Share, Survey
+from app.journeys.friction_request import Share
 from app.journeys.funnel_request import Duration, TimeRange
 from app.journeys.match import Match
 from app.journeys.moments_request import MONTH, Reading
+from app.journeys.survey import Survey
 
 Positive = Annotated[Duration, Field(gt=timedelta(0))]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import AwareDatetime
 
@@ -44,6 +44,9 @@ class FrictionSemantics(Frozen):
     )
     failure: Literal["visits during which something failed / visits"] = (
         "visits during which something failed / visits"
+    )
+    transition: Literal["neighbouring visits; judged among transitions as touchpoints are"] = (
+        "neighbouring visits; judged among transitions as touchpoints are"
     )
     voice: Literal["mean distance of scores from the best one, 0 to 1"] = (
         "mean distance of scores from the best one, 0 to 1"
@@ -103,6 +106,24 @@ class FrictionPoint(Frozen):
     bucket: str
 
 
+class FrictionMove(Frozen):
+    """A way from one touchpoint to the next: its score, null where too little was seen, and why.
+
+    The components are of what happened where it led to, and of the move itself: how long it took,
+    how often the same people made it again, whether it leads back or to more effort.
+    """
+
+    source: str
+    target: str
+    switch: bool
+    profiles: int
+    moves: int
+    score: float | None
+    components: tuple[FrictionComponent, ...]
+    absent: dict[Component, int]
+    bucket: str
+
+
 class Disagreement(Frozen):
     """A touchpoint of which people say one thing and the score another; neither is overwritten."""
 
@@ -112,11 +133,14 @@ class Disagreement(Frozen):
 
 
 class FrictionResult(Frozen):
-    """An answer about friction; touchpoints by impact, then score."""
+    """An answer about friction; touchpoints by impact, then score; the ways most people take, the
+    roughest first, where they were asked for.
+    """
 
     semantics: FrictionSemantics
     touchpoints: tuple[FrictionPoint, ...]
     disagreements: tuple[Disagreement, ...]
+    transitions: tuple[FrictionMove, ...]
     as_of: AwareDatetime
     definition_hash: str
 
@@ -136,6 +160,24 @@ class Observed:
 
 
 Seen = Mapping[int, Mapping[Component, Observed]]
+
+
+def observed(places: Iterable[int], rates: Any, dwells: Any, voices: Any) -> Seen:
+    """Return what was seen of each place, from the lists of rows that `friction_sql` counts."""
+    seen: dict[int, dict[Component, Observed]] = {number: {} for number in places}
+    for name, found in rates.items():
+        for one in found or ():
+            if one["point"] in seen:
+                seen[one["point"]][name] = Observed(
+                    one["n"], one["k"], profiles=one["profiles"], affected=one["affected"]
+                )
+    for one in dwells or ():
+        if one["n"] and one["point"] in seen:
+            seen[one["point"]]["slowness"] = Observed(n=one["n"], level=one["level"] / 1e6)
+    for one in voices or ():
+        if one["point"] in seen:
+            seen[one["point"]]["voice"] = Observed(n=one["n"], level=one["level"])
+    return seen
 
 
 def scored(query: FrictionQuery, seen: Seen) -> dict[int, list[FrictionComponent]]:

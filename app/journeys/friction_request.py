@@ -10,48 +10,17 @@ from app.journeys.funnel_request import Duration, TimeRange
 from app.journeys.map_parts import Amount
 from app.journeys.match import Match
 from app.journeys.opening_hours import OpeningHours
+from app.journeys.survey import Survey
 
 Component = Literal[
     "abandonment", "slowness", "repetition", "backtrack", "escalation", "failure", "voice"
 ]
 COMPONENTS: tuple[Component, ...] = get_args(Component)
-Instrument = Literal["nps", "csat", "ces"]
-#: The usual scales: Reichheld 2003; a five-point scale; CES 2.0 has seven points, and here more is
-#: more effort, as in the question of Dixon, Freeman and Toman 2010.
-SCALES: dict[Instrument, tuple[float, float]] = {"nps": (0, 10), "csat": (1, 5), "ces": (1, 7)}
 WITHIN = timedelta(days=7)
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, le=1000)]
-Score = Annotated[float, Field(ge=-1e9, le=1e9)]
 Level = Annotated[float, Field(ge=0, le=1e12)]
-
-
-class Survey(Frozen):
-    """Answers to a question: where the score is, on which scale, and how late it may come.
-
-    An answer belongs to the last touchpoint before it, `max_lag` earlier at most.
-    """
-
-    instrument: Instrument
-    match: Match
-    prop: str = Field(default="score", min_length=1, max_length=300)
-    scale: tuple[Score, Score] | None = None
-    max_lag: Duration = WITHIN
-
-    @model_validator(mode="after")
-    def _sound(self) -> Self:
-        low, high = self.bounds
-        if not low < high:
-            raise ValueError(f"/scale: from {low:g} to {high:g} there is nothing to score")
-        if self.instrument == "nps" and (low, high) != (0, 10):
-            raise ValueError("/scale: the Net Promoter Score is asked from 0 to 10")
-        return self
-
-    @property
-    def bounds(self) -> tuple[float, float]:
-        """The lowest and the highest score."""
-        return self.scale or SCALES[self.instrument]
 
 
 class VoiceChoices(Frozen):
@@ -61,8 +30,8 @@ class VoiceChoices(Frozen):
     surveys: tuple[Survey, ...] = Field(min_length=1, max_length=20)
 
 
-class FrictionChoices(Frozen):
-    """How much friction each touchpoint has, component by component.
+class FrictionRules(Frozen):
+    """What makes friction, and how much of it.
 
     `within` bounds repetitions and escalations. `failure` are events that say that something went
     wrong during a visit. A component is scored from its `references` (the journey's own median
@@ -71,10 +40,8 @@ class FrictionChoices(Frozen):
     count as time; all do without.
     """
 
-    range: TimeRange = TimeRange()
     within: Duration = WITHIN
     failure: Match | None = None
-    surveys: tuple[Survey, ...] = Field(default=(), max_length=20)
     weights: dict[Component, Weight] = Field(default_factory=dict)
     references: dict[Component, Level] = Field(default_factory=dict)
     worst: dict[Component, Level] = Field(default_factory=dict)
@@ -89,6 +56,18 @@ class FrictionChoices(Frozen):
         if self.weights and not any(self.weights.get(name, 1.0) for name in COMPONENTS):
             raise ValueError("/weights: a score of components that all weigh nothing")
         return self
+
+
+class FrictionChoices(FrictionRules):
+    """How much friction each touchpoint has, component by component; `surveys` are its voice.
+
+    So many `transitions` from one touchpoint to the next, those that most people make, are scored
+    as well.
+    """
+
+    range: TimeRange = TimeRange()
+    surveys: tuple[Survey, ...] = Field(default=(), max_length=20)
+    transitions: int = Field(default=0, ge=0, le=500)
 
 
 class DropOffChoices(Frozen):

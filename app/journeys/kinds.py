@@ -105,7 +105,9 @@ KINDS: dict[str, Kind] = {
     "attribution": Kind(AttributionQuery, attribution.attribution, attribution.people),
     "matrix": _of_journey(
         MatrixQuery,
-        lambda c, r, /, *, as_of: matrix.matrix(c, r.journey, as_of=as_of, range=r.range),
+        lambda c, r, /, *, as_of: matrix.matrix(
+            c, r.journey, as_of=as_of, range=r.range, surveys=r.surveys, friction=r.friction
+        ),
         matrix.people,
     ),
     "switches": _of_journey(SwitchesQuery, switches.switches, switches.people),

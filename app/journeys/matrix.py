@@ -7,159 +7,32 @@ count, never a sum of cells.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 import duckdb
 import numpy as np
-from pydantic import AwareDatetime
 
+from app.journeys import voice
 from app.journeys.buckets import bucket, parse, unknown
 from app.journeys.cells import DROPPED, IN_PROGRESS, MOVED, Steps
-from app.journeys.definition import Frozen, Journey, definition_hash
+from app.journeys.definition import Journey, definition_hash
+from app.journeys.friction_request import FrictionRules
 from app.journeys.funnel_request import TimeRange
 from app.journeys.groups import quantile
-from app.journeys.labels import Label
 from app.journeys.map_parts import Channel, Stage
+from app.journeys.matrix_answer import (
+    ChannelTotal,
+    DeclaredAt,
+    Dwell,
+    MatrixCell,
+    MatrixResult,
+    MatrixSemantics,
+    StageTotal,
+    Status,
+)
+from app.journeys.matrix_judged import Judged, judged, said
 from app.journeys.matrix_request import MatrixQuery
+from app.journeys.survey import Survey
 from app.lake.ordered import Array
-
-Status = Literal["planned+observed", "planned_not_observed", "observed_not_planned", "none"]
-
-
-class MatrixSemantics(Frozen):
-    """Every choice behind a matrix's numbers."""
-
-    unit: Literal["profile"] = "profile"
-    touchpoint: Literal["first match in written order"] = "first match in written order"
-    ties: Literal["source_order"] = "source_order"
-    stage_rule: Literal["latest", "furthest"]
-    share_of_stage: Literal["profiles of the cell / profiles of the stage"] = (
-        "profiles of the cell / profiles of the stage"
-    )
-    first_contact: Literal["cell of a profile's first event in the stage"] = (
-        "cell of a profile's first event in the stage"
-    )
-    exits: Literal["cell of a profile's last event in the stage before any later stage"] = (
-        "cell of a profile's last event in the stage before any later stage"
-    )
-    dropped: Literal["no later stage and idle for longer than the stage's idle_after"] = (
-        "no later stage and idle for longer than the stage's idle_after"
-    )
-    idle_after: Literal["p95 of gaps between a journey event at the stage and the next one"] = (
-        "p95 of gaps between a journey event at the stage and the next one"
-    )
-    visit: Literal["consecutive journey events in one cell"] = (
-        "consecutive journey events in one cell"
-    )
-    dwell: Literal["start of a visit to start of the next; the last visit has none"] = (
-        "start of a visit to start of the next; the last visit has none"
-    )
-    repeat_rate: Literal["profiles with two visits or more / profiles of the cell"] = (
-        "profiles with two visits or more / profiles of the cell"
-    )
-    channel_out: Literal["next journey event on another channel"] = (
-        "next journey event on another channel"
-    )
-    quantile: Literal["exact, type 7, to the microsecond"] = "exact, type 7, to the microsecond"
-
-
-class Dwell(Frozen):
-    """Seconds spent per finished visit; exact quantiles, null without any."""
-
-    n: int
-    p50: float | None
-    p90: float | None
-
-
-class DeclaredAt(Frozen):
-    """What people say of a touchpoint of a cell, beside what is computed of the cell."""
-
-    touchpoint: str
-    assessment: Literal["enchantment", "neutral", "irritant", "rupture"] | None
-    moment_of_truth: bool
-
-
-class MatrixCell(Frozen):
-    """One stage on one channel; `declared` are its touchpoints of which people say something.
-
-    `exits` is how many profiles left the stage, or stay in it, from this cell: those who reached a
-    later stage, plus `dropped`, plus `in_progress`, plus those of whom nothing can be said where
-    nobody's silence is known. Dropped is who had a `lost` event of the journey since, or is silent
-    for longer than `idle_after`, as in drop-off. The last three rates have no meaning at the last
-    stage and are null there, as is every rate that would divide by nobody.
-    """
-
-    stage: str
-    channel: str
-    profiles: int
-    events: int
-    share_of_stage: float | None
-    first_contact_share: float | None
-    exits: int
-    to_next_stage_rate: float | None
-    dropped: int | None
-    in_progress: int | None
-    drop_rate: float | None
-    dwell: Dwell
-    repeat_rate: float | None
-    channel_out: dict[str, int]
-    planned: bool
-    observed: bool
-    status: Status
-    declared: tuple[DeclaredAt, ...]
-    bucket: str
-
-
-class StageTotal(Frozen):
-    """A column: distinct profiles over all channels.
-
-    `current` counts the profiles whose current stage this is, by the journey's stage rule.
-    `idle_after` is H_s in seconds: silence longer than that is a drop-off; null when no event at
-    the stage was ever followed by another.
-    """
-
-    id: str
-    name: Label | None
-    order: int
-    profiles: int
-    events: int
-    current: int
-    idle_after: float | None
-
-
-class ChannelTotal(Frozen):
-    """A row: distinct profiles over all stages."""
-
-    id: str
-    name: Label | None
-    family: str | None
-    profiles: int
-    events: int
-
-
-class MatrixResult(Frozen):
-    """A matrix's answer; the same definition, as_of and events give the same bytes.
-
-    `events` counts all events in range, `unmapped` those no touchpoint claims; `profiles` the
-    people with a mapped event. `pairs` are neighbouring journey events of one person, `switches`
-    those whose channel differs.
-    """
-
-    semantics: MatrixSemantics
-    profiles: int
-    events: int
-    unmapped: int
-    unmapped_share: float | None
-    pairs: int
-    switches: int
-    switch_rate: float | None
-    stages: tuple[StageTotal, ...]
-    channels: tuple[ChannelTotal, ...]
-    cells: tuple[MatrixCell, ...]
-    range: TimeRange
-    as_of: AwareDatetime
-    definition_hash: str
-
 
 #: How people leave a stage, as numbers open to them.
 LEFT = ("moved", "dropped", "in_progress")
@@ -171,6 +44,8 @@ def matrix(
     *,
     as_of: datetime,
     range: TimeRange | None = None,
+    surveys: tuple[Survey, ...] = (),
+    friction: FrictionRules | None = None,
 ) -> MatrixResult:
     """Compute a journey's matrix over the view `event` of the connection.
 
@@ -178,7 +53,9 @@ def matrix(
     Cells come by stage order, then in the order in which the journey lists its channels, empty
     ones included. Read-only.
     """
-    query = MatrixQuery(journey=journey, range=range or TimeRange())
+    query = MatrixQuery(
+        journey=journey, range=range or TimeRange(), surveys=surveys, friction=friction
+    )
     steps = Steps(connection, query, as_of)
     stages = sorted(journey.stages, key=lambda stage: stage.order)
     width = len(journey.channels)
@@ -189,6 +66,7 @@ def matrix(
     openings, repeaters, moves = steps.openings, steps.repeaters, steps.moves
     exits = np.bincount(steps.left.cell.astype(np.int64) * 4 + steps.left.how,
                         minlength=steps.cells * 4).reshape(-1, 4)  # fmt: skip
+    judgement = judged(connection, query, as_of)
     cells = []
     for s, stage in enumerate(stages):
         for c, channel in enumerate(journey.channels):
@@ -207,7 +85,8 @@ def matrix(
                         left=exits[number].tolist(),
                         dwells=steps.dwells.get(number),
                     ),
-                    judged=s in steps.idle,
+                    judgement,
+                    known=s in steps.idle,
                     last=s == len(stages) - 1,
                     channel_out=out,
                 )
@@ -258,10 +137,13 @@ def people(
     connection: duckdb.DuckDBPyConnection, query: MatrixQuery, *, as_of: datetime, number: str
 ) -> list[int]:
     """Return the people behind a number: `cell:`, `moved:`, `dropped:`, `in_progress:` with a
-    stage and a channel; `stage:`, `current:`, `channel:` with one. Raises BucketInvalid.
+    stage and a channel; `stage:`, `current:`, `channel:` with one; `all:`, `high:`, `low:` with
+    a survey, a stage and a channel. Raises BucketInvalid.
     """
     journey = query.journey
     kind, place = parse(number)
+    if kind in voice.KINDS and query.surveys:
+        return voice.people(connection, said(query), as_of=as_of, number=number)
     stages = [stage.id for stage in sorted(journey.stages, key=lambda stage: stage.order)]
     channels = [channel.id for channel in journey.channels]
     steps = Steps(connection, query, as_of)
@@ -304,8 +186,9 @@ def _cell(
     journey: Journey,
     place: tuple[Stage, Channel],
     found: _Counts,
+    judgement: Judged,
     *,
-    judged: bool,
+    known: bool,
     last: bool,
     channel_out: dict[str, int],
 ) -> MatrixCell:
@@ -317,7 +200,7 @@ def _cell(
     exits = sum(found.left)
     moved, dropped, waiting = (found.left[how] for how in (MOVED, DROPPED, IN_PROGRESS))
     dwells = found.dwells
-    told = not last and (judged or bool(journey.lost))
+    told = not last and (known or bool(journey.lost))
     return MatrixCell(
         stage=stage.id,
         channel=channel.id,
@@ -328,8 +211,8 @@ def _cell(
         exits=exits,
         to_next_stage_rate=None if last else _rate(moved, exits),
         dropped=dropped if told else None,
-        in_progress=waiting if judged and not last else None,
-        drop_rate=_rate(dropped, exits) if judged and not last else None,
+        in_progress=waiting if known and not last else None,
+        drop_rate=_rate(dropped, exits) if known and not last else None,
         dwell=Dwell(
             n=0 if dwells is None else len(dwells),
             p50=None if dwells is None else _seconds(quantile(dwells, 0.5)),
@@ -350,6 +233,8 @@ def _cell(
             if (point.stage, point.channel) == (stage.id, channel.id)
             and (point.assessment is not None or point.moment_of_truth)
         ),
+        voice=judgement.voice.get((stage.id, channel.id), ()),
+        friction=judgement.friction.get((stage.id, channel.id)),
         bucket=bucket("cell", stage.id, channel.id),
     )
 

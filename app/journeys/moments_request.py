@@ -6,14 +6,19 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from app.journeys.definition import Frozen, Identifier, Journey
-from app.journeys.friction_request import Share, Survey
+from app.journeys.friction_request import Share
 from app.journeys.funnel_request import Duration, TimeRange
 from app.journeys.match import Match
+from app.journeys.survey import Survey
 
 MONTH = timedelta(days=30)
 #: What counts as a good answer and as a bad one, on a scale of the instrument's usual length:
-#: promoters and detractors, the two best and the two worst of five, the same thirds of seven.
-GOOD_BAD = {"nps": (9.0, 6.0), "csat": (4.0, 2.0), "ces": (2.0, 5.0)}
+#: promoters and detractors, the two best and the two worst of five, the same thirds of seven; the
+#: best and the worst two fifths of sentiment, yes and no.
+GOOD_BAD = {
+    "nps": (9.0, 6.0), "csat": (4.0, 2.0), "ces": (2.0, 5.0), "sentiment": (0.2, -0.2),
+    "fcr": (1.0, 0.0),
+}  # fmt: skip
 
 
 class Reading(Frozen):

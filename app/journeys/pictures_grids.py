@@ -9,6 +9,8 @@ from app.journeys.sentences import text as said_in
 from app.journeys.wording import Wording
 
 LEFT = 190
+#: Surveys of which a cell shows the figure; the answer has them all.
+SURVEYS = 3
 #: Of each (row, column): a share, the lines in it, what it says in words, the colour of its edge.
 Cells = Mapping[tuple[int, int], tuple[float, str, str, str | None]]
 
@@ -57,6 +59,19 @@ _SAID = {
 }
 
 
+def _judged(cell: Mapping[str, Any], say: Wording) -> list[str]:
+    """How a cell is judged: by the friction that is computed, by customers, by whoever drew it."""
+    lines = []
+    if cell.get("friction") is not None:
+        lines.append(f"friction {say.number(cell['friction'])} / 100")
+    for one in cell.get("voice", ())[:SURVEYS]:
+        figure = say.score(one["instrument"], one["value"])
+        lines.append(f"{say.instrument(one['instrument'])} {figure} ({say.number(one['n'])})")
+    said = [_SAID[one["assessment"]] for one in cell.get("declared", ())
+            if one["assessment"] in _SAID]  # fmt: skip
+    return [*lines, say.say(*said[0])] if said else lines
+
+
 def _matrix(answer: Answer, say: Wording) -> str:
     result = answer["result"]
     stages, channels = result["stages"], result["channels"]
@@ -64,15 +79,14 @@ def _matrix(answer: Answer, say: Wording) -> str:
     rows = {channel["id"]: number for number, channel in enumerate(channels)}
     most = max((cell["profiles"] for cell in result["cells"]), default=0) or 1
     edges = {"planned_not_observed": RED, "observed_not_planned": AMBER}
-    cells = {}
+    cells, most_lines = {}, 2
     for cell in result["cells"]:
         n, rate = say.number(cell["profiles"]), say.share(cell["drop_rate"])
         lines = [n if cell["observed"] else "–" if cell["planned"] else ""]
         if cell["observed"] and rate:
             lines.append(say.say(f"{rate} lost", f"{rate} perdus"))
-        if said_of := [_SAID[one["assessment"]] for one in cell.get("declared", ())
-                       if one["assessment"] in _SAID]:  # fmt: skip
-            lines += [""] * (2 - len(lines)) + [say.say(*said_of[0])]
+        lines += _judged(cell, say)
+        most_lines = max(most_lines, len(lines))
         places = (say.name("stage", cell["stage"]), say.name("channel", cell["channel"]))
         tip = f"{places[0]}, {places[1]}: {n}; {cell['status'].replace('_', ' ')}"
         cells[rows[cell["channel"]], columns[cell["stage"]]] = (
@@ -83,7 +97,7 @@ def _matrix(answer: Answer, say: Wording) -> str:
         f"{_named(channel, 'channel', say)}\n{say.number(channel['profiles'])}"
         for channel in channels
     ]
-    high = 66 if any(cell.get("declared") for cell in result["cells"]) else 54
+    high = 24 + 15 * most_lines
     below: float = 30 + high * len(channels) + 16
     key, below = canvas.legend(
         MARGIN,

@@ -150,15 +150,9 @@ def _voice(answer: Answer, say: Wording) -> str:
                 (size / n, colour, f"{said}: {say.number(size)}")
                 for size, (said, colour) in zip(sizes, colours, strict=True)
             ]
-            instrument = survey["instrument"].upper()
-            value = one["value"]
-            if survey["instrument"] == "csat":
-                figure = say.share(value)
-            elif survey["instrument"] == "nps":
-                figure = ("+" if value > 0 else "") + say.number(value)
-            else:
-                figure = say.number(value, 2)
+            figure = say.score(survey["instrument"], one["value"])
             answers = say.counted(n, "answer answers", "réponse réponses")
+            instrument = say.instrument(survey["instrument"])
             name = f"{instrument} {say.name('touchpoint', one['touchpoint'])}"
             rows.append((name, bar, f"{figure} · {answers}"))
     parts, high_ = _bars(rows, colours, say)

@@ -6,9 +6,10 @@ from typing import Annotated
 from pydantic import Field
 
 from app.journeys.definition import Frozen, Journey
-from app.journeys.friction_request import Share, Survey
+from app.journeys.friction_request import Share
 from app.journeys.funnel_request import Duration
 from app.journeys.match import Match
+from app.journeys.survey import Survey
 
 
 class ReadinessChoices(Frozen):

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
@@ -84,3 +85,54 @@ class JourneyDeviation(Base):
     to_touchpoint: Mapped[str] = mapped_column(primary_key=True)
     since: Mapped[datetime] = mapped_column(primary_key=True)
     raised_at: Mapped[datetime]
+
+
+class SavedQuestion(Base):
+    """A question that is asked again and again, and what came of it the last time.
+
+    `state` is what was looked at: the figure, the chance alerts of a year, or why there is none.
+    """
+
+    __tablename__ = "saved_analysis"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    definition: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    purpose: Mapped[str]
+    #: Whether its answers tell of people by the values of traits.
+    of_traits: Mapped[bool]
+    saved_at: Mapped[datetime]
+    due_at: Mapped[datetime] = mapped_column(index=True)
+    looked_at: Mapped[datetime | None]
+    state: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
+
+
+class AnalysisAlert(Base):
+    """What a saved analysis found that is to be told; `what` tells one from another.
+
+    It ends when that holds no longer. Told once to the destination that the analysis names.
+    """
+
+    __tablename__ = "analysis_alert"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    saved: Mapped[str] = mapped_column(
+        sa.ForeignKey("app.saved_analysis.key", ondelete="CASCADE"), index=True
+    )
+    what: Mapped[str]
+    found: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    raised_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    tries: Mapped[int] = mapped_column(server_default=sa.text("0"))
+    due_at: Mapped[datetime | None]
+    told_at: Mapped[datetime | None]
+    why_untold: Mapped[str | None]
+
+    __table_args__ = (
+        sa.Index(
+            "analysis_alert_open",
+            "saved",
+            "what",
+            unique=True,
+            postgresql_where=sa.text("ended_at IS NULL"),
+        ),
+    )

@@ -11,10 +11,12 @@ from pydantic import AwareDatetime
 
 from app.journeys.buckets import bucket, parse, unknown
 from app.journeys.definition import Frozen, definition_hash
-from app.journeys.friction_request import Instrument, Survey, VoiceQuery
+from app.journeys.friction_request import VoiceQuery
 from app.journeys.intervals import wilson, z_of
+from app.journeys.matrix_answer import SaidAt
 from app.journeys.predicate import Parameters
-from app.journeys.stays import stays
+from app.journeys.stays import channel_ids, stage_ids, stays
+from app.journeys.survey import Instrument, Survey
 from app.journeys.voice_sql import marks, spoken
 
 KINDS = ("all", "high", "low")
@@ -24,8 +26,8 @@ class VoiceSemantics(Frozen):
     """Every choice behind what customers say."""
 
     counted: Literal["answers"] = "answers"
-    link: Literal["the last touchpoint before the answer, within max_lag"] = (
-        "the last touchpoint before the answer, within max_lag"
+    link: Literal["by survey: its own touchpoint, or the last one before it, within max_lag"] = (
+        "by survey: its own touchpoint, or the last one before it, within max_lag"
     )
     nps: Literal["100 x (share of 9 and 10 - share of 0 to 6)"] = (
         "100 x (share of 9 and 10 - share of 0 to 6)"
@@ -34,8 +36,12 @@ class VoiceSemantics(Frozen):
         "share of answers in the best two fifths of the scale"
     )
     ces: Literal["mean score, more is more effort"] = "mean score, more is more effort"
-    interval: Literal["95 %: of nps and ces by their variance, of csat Wilson's"] = (
-        "95 %: of nps and ces by their variance, of csat Wilson's"
+    sentiment: Literal["mean score, as it came with the event; of -1 to 1"] = (
+        "mean score, as it came with the event; of -1 to 1"
+    )
+    fcr: Literal["share of answers that say yes"] = "share of answers that say yes"
+    interval: Literal["95 %: of csat and fcr Wilson's, of the others by their variance"] = (
+        "95 %: of csat and fcr Wilson's, of the others by their variance"
     )
 
 
@@ -88,7 +94,11 @@ class VoiceResult(Frozen):
     definition_hash: str
 
 
-Row = Mapping[str, Any]
+#: What is counted of answers, in the order of `_said`.
+_COUNTED = """count(*), count(DISTINCT person_id),
+            sum(score::DECIMAL(24, 6)), sum((score * score)::DECIMAL(30, 6)),
+            count(*) FILTER (high), count(*) FILTER (low),
+            count(DISTINCT person_id) FILTER (low)"""
 
 
 def voice(
@@ -99,10 +109,7 @@ def voice(
     text = _relations(query, as_of, parameters)
     rows = connection.execute(
         f"""{text}
-        SELECT survey, point, GROUPING(point) = 1 AS whole, count(*), count(DISTINCT person_id),
-            sum(score::DECIMAL(24, 6)), sum((score * score)::DECIMAL(30, 6)),
-            count(*) FILTER (high), count(*) FILTER (low),
-            count(DISTINCT person_id) FILTER (low)
+        SELECT survey, point, GROUPING(point) = 1 AS whole, {_COUNTED}
         FROM rated GROUP BY GROUPING SETS ((survey), (survey, point))""",
         parameters.values,
     ).fetchall()
@@ -125,20 +132,48 @@ def voice(
     )
 
 
+def of_cells(
+    connection: duckdb.DuckDBPyConnection, query: VoiceQuery, *, as_of: datetime
+) -> dict[tuple[str, str], tuple[SaidAt, ...]]:
+    """Return what is said of each stage and channel of which something is said. Read-only."""
+    parameters = Parameters()
+    rows = connection.execute(
+        f"""{_relations(query, as_of, parameters)}
+        SELECT survey, stage, channel, {_COUNTED}
+        FROM rated JOIN place USING (point) GROUP BY survey, stage, channel ORDER BY ALL""",
+        parameters.values,
+    ).fetchall()
+    stages, channels = stage_ids(query.journey), channel_ids(query.journey)
+    found: dict[tuple[str, str], list[SaidAt]] = {}
+    for row in rows:
+        survey, place = query.surveys[row[0]], (stages[row[1]], channels[row[2]])
+        told = _said(survey, row, (row[0] + 1, *place))
+        kept = {name: told[name] for name in SaidAt.model_fields if name in told}
+        found.setdefault(place, []).append(
+            SaidAt(survey=row[0] + 1, instrument=survey.instrument, **kept)
+        )
+    return {place: tuple(told) for place, told in found.items()}
+
+
 def people(
     connection: duckdb.DuckDBPyConnection, query: VoiceQuery, *, as_of: datetime, number: str
 ) -> list[int]:
     """Return the people behind a number: `all:[survey]`, `high:`, `low:`, of a touchpoint
-    `low:[survey,id]`; surveys count from 1. Raises BucketInvalid.
+    `low:[survey,id]`, of a cell `low:[survey,stage,channel]`; surveys count from 1. Raises
+    BucketInvalid.
     """
     kind, place = parse(number)
-    ids = [point.id for point in query.journey.touchpoints]
+    points = query.journey.touchpoints
+    named = {(point.id,) for point in points} | {(point.stage, point.channel) for point in points}
+    rest = tuple(place[1:])
     inside = place[0] in range(1, len(query.surveys) + 1)
-    if kind not in KINDS or not inside or len(place) > 2 or not set(place[1:]) <= set(ids):
-        raise unknown(number, "all:N, high:N, low:N, all:[N,touchpoint] …")
+    if kind not in KINDS or not inside or not (rest == () or rest in named):
+        raise unknown(number, "all:N, high:N, low:N, all:[N,touchpoint], all:[N,stage,channel] …")
     parameters = Parameters()
     where = [f"survey = {place[0] - 1}", "true" if kind == "all" else kind]
-    where += [f"point = {ids.index(name)}" for name in place[1:]]
+    if rest:
+        here = (k for k, one in enumerate(points) if rest in ((one.id,), (one.stage, one.channel)))
+        where.append(f"point IN ({', '.join(map(str, here))})")
     rows = connection.execute(
         f"{_relations(query, as_of, parameters)} SELECT DISTINCT person_id FROM rated"
         f" WHERE {' AND '.join(where)} ORDER BY person_id",
@@ -198,7 +233,7 @@ def _said(survey: Survey, row: Any, place: tuple[Any, ...]) -> dict[str, Any]:
             spread = sqrt(max((high + low) / n - share * share, 0.0))
             value = 100 * share
             interval = (value - 100 * half * spread, value + 100 * half * spread)
-        elif survey.instrument == "csat":
+        elif survey.instrument in ("csat", "fcr"):
             value, interval = high / n, wilson(high, n)
         else:
             value = mean

@@ -3,10 +3,10 @@
 
 from collections.abc import Sequence
 
-from app.journeys.friction_request import Survey
 from app.journeys.funnel_request import microseconds_of
 from app.journeys.match import Match
 from app.journeys.predicate import Parameters, json_pointer
+from app.journeys.survey import Survey
 
 
 def marks(surveys: Sequence[Survey]) -> dict[str, Match]:
@@ -19,32 +19,49 @@ def spoken(surveys: Sequence[Survey], parameters: Parameters) -> str:
 
     `answered(person_id, survey, score, pos, t, fallen, point)`: one row per answer with a score on
     the scale; `fallen` is how far below the best one it is, 0 to 1 (of effort, above the least);
-    `point` is the last touchpoint before it, NULL where there is none within the survey's lag. A
-    touchpoint that is itself the answer does not count. Scores off the scale are in `off_scale`.
+    `point` is the touchpoint that it is, where the survey says so, or the last one before it, NULL
+    where there is none within the survey's lag. An answer that is about what was before is no
+    touchpoint of other answers. Scores off the scale are in `off_scale`.
     """
     answers = []
     for number, survey in enumerate(surveys):
         low, high = survey.bounds
-        found = f"json_extract(properties, {parameters.bind(json_pointer(survey.prop))})"
         lag = f"{parameters.bind(microseconds_of(survey.max_lag))}::BIGINT"
-        score = (
-            f"CASE WHEN json_type({found}) IN ('BIGINT', 'UBIGINT', 'DOUBLE')"
-            f" THEN try_cast(json_extract_string({found}, '$') AS DOUBLE) END"
-        )
         answers.append(
-            f"SELECT person_id, {number} AS survey, pos, t, {score} AS score, {lag} AS lag,"
+            f"SELECT person_id, {number} AS survey, pos, t, {_score(survey, parameters)} AS score,"
+            f" {lag} AS lag, {'point' if survey.itself else 'NULL::BIGINT'} AS own,"
             f" {parameters.bind(low if survey.instrument == 'ces' else high)}::DOUBLE AS best,"
             f" {parameters.bind(low)}::DOUBLE AS low, {parameters.bind(high)}::DOUBLE AS high"
             f" FROM placed WHERE s{number}"
         )
-    asked = " OR ".join(f"s{number}" for number in range(len(surveys)))
+    before = [f"s{number}" for number, survey in enumerate(surveys) if not survey.itself]
     return f"""answer AS MATERIALIZED ({" UNION ALL ".join(answers)}),
-touch AS (SELECT person_id, pos, t, point FROM placed WHERE point IS NOT NULL AND NOT ({asked})),
+touch AS (
+    SELECT person_id, pos, t, point FROM placed
+    WHERE point IS NOT NULL AND NOT ({" OR ".join(before) or "false"})),
 answered AS MATERIALIZED (
     SELECT a.person_id, a.survey, a.score, a.pos, a.t, abs(best - score) / (high - low) AS fallen,
-        CASE WHEN a.t - p.t <= a.lag THEN p.point END AS point
+        coalesce(a.own, CASE WHEN a.t - p.t <= a.lag THEN p.point END) AS point
     FROM answer a ASOF LEFT JOIN touch p ON p.person_id = a.person_id AND p.pos < a.pos
     WHERE a.score BETWEEN a.low AND a.high),
 off_scale AS (
     SELECT survey, count(*) AS n FROM answer
     WHERE score IS NULL OR NOT score BETWEEN low AND high GROUP BY survey)"""
+
+
+def _score(survey: Survey, parameters: Parameters) -> str:
+    """The score of an answer: a number, or what a word stands for; else NULL."""
+    found = f"json_extract(properties, {parameters.bind(json_pointer(survey.prop))})"
+    said = f"json_extract_string({found}, '$')"
+    words = "".join(
+        f" WHEN {parameters.bind(word)} THEN {parameters.bind(score)}::DOUBLE"
+        for word, score in survey.words.items()
+    )
+    word = (
+        f" WHEN json_type({found}) IN ('VARCHAR', 'BOOLEAN')"
+        f" THEN CASE lower(trim({said})){words} END"
+    )
+    return (
+        f"CASE WHEN json_type({found}) IN ('BIGINT', 'UBIGINT', 'DOUBLE')"
+        f" THEN try_cast({said} AS DOUBLE){word if words else ''} END"
+    )

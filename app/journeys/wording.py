@@ -56,6 +56,17 @@ class Wording:
         """Return a share in per cent, nothing of nobody."""
         return "" if part is None else shown(Share(part), self.language)
 
+    def score(self, instrument: str, value: float) -> str:
+        """Return the figure of a survey as people write it: shares, a signed NPS, a mean."""
+        if instrument in ("csat", "fcr"):
+            return self.share(value)
+        sign = "+" if value > 0 and instrument in ("nps", "sentiment") else ""
+        return sign + self.number(value, 0 if instrument == "nps" else 2)
+
+    def instrument(self, name: str) -> str:
+        """Return what a survey is called."""
+        return "sentiment" if name == "sentiment" else name.upper()
+
     def amount(self, value: float) -> str:
         """Return an amount without its cents, where it has a hundred or more."""
         return self.number(value, 0 if abs(value) >= 100 or float(value).is_integer() else 2)

@@ -12,6 +12,7 @@ import pyarrow as pa
 from sqlalchemy.orm import Session
 
 from app.consents.everybody import Everybody
+from app.errors import AnalysisTooLarge
 from app.lake.basis import Basis, basis
 from app.lake.kept import in_order
 from app.lake.ordered import Ordered, attached
@@ -60,7 +61,22 @@ def open_lake(session: Session, directory: Path, purpose: str) -> Iterator[Lake]
 
 @contextmanager
 def opened(shown: Basis, purpose: str) -> Iterator[Lake]:
-    """Yield the lake that a basis shows, as `open_lake` does."""
+    """Yield the lake that a basis shows, as `open_lake` does.
+
+    Raises AnalysisTooLarge where the block needs more memory than one analysis may take.
+    """
+    try:
+        with _opened(shown, purpose) as lake:
+            yield lake
+    except duckdb.OutOfMemoryException as error:
+        raise AnalysisTooLarge(
+            "ask for a shorter range or fewer labels, or have the operator raise"
+            " PARCOURS_ANALYSES_MEMORY_BYTES"
+        ) from error
+
+
+@contextmanager
+def _opened(shown: Basis, purpose: str) -> Iterator[Lake]:
     gone = pa.table({"event_id": pa.array(shown.removed, pa.int64())})
     beside = shown.files[0].parent if shown.files else None
     with engine(beside) as config, duckdb.connect(config=config) as connection:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +11,11 @@ from fastapi.testclient import TestClient
 
 from api.routes.journeys import EXAMPLE
 from app.db import Sessions
+from app.errors import JourneyFrozen, JourneyNotFound
 from app.journeys import catalogue, counting, due, following
 from app.journeys.tables import JourneyDue
 from app.settings import Settings
+from tests.api.line import Line
 
 Token = Callable[..., dict[str, str]]
 KEY = str(EXAMPLE["key"])
@@ -119,3 +122,57 @@ def test_a_part_names_a_whole_that_is_there_and_is_no_part_of_it(
     assert of("grandchild", "part").status_code == 201
     assert of("macro", "grandchild").status_code == 422
     assert of("macro", "macro").status_code == 422
+
+
+def test_a_whole_has_the_touchpoints_of_its_parts_at_its_own_stages(
+    server: TestClient, editor: dict[str, str]
+) -> None:
+    def of(key: str, journey: str, stage: str, channel: str, place: str | None) -> Any:
+        point = {"id": "seen", "stage": stage, "channel": channel, "match": {"event": key}}
+        parent = {"journey": journey, **({"stage": place} if place else {})}
+        return saved(server, editor, key=key, parent=parent, stages=[{"id": stage, "order": 1}],
+                     channels=[channel], touchpoints=[point], target=None)  # fmt: skip
+
+    saved(server, editor, key="macro")
+    assert of("part", "macro", "basket", "kiosk", "buy").status_code == 201
+    assert of("grandchild", "part", "basket", "web", None).status_code == 201
+    url = "/v1/journeys/macro"
+    plain, rolled = (server.get(url + at, headers=editor).json() for at in ("", "@whole"))
+    assert plain["parts"] == rolled["parts"] == [{"journey": "part", "stage": "buy"}]
+    own = [(one["id"], one["stage"], one["channel"]) for one in plain["touchpoints"]]
+    found = [(one["id"], one["stage"], one["channel"]) for one in rolled["touchpoints"]]
+    assert found == [*own, ("part.seen", "buy", "kiosk"), ("part.grandchild.seen", "buy", "web")]
+    assert [one["id"] for one in rolled["channels"]] == ["web", "shop", "kiosk"]
+    assert rolled["definition_hash"] != plain["definition_hash"]
+    asked = {"journey": "macro@whole", "as_of": "2026-01-01T00:00:00Z"}
+    answer = server.post("/v1/analyses/matrix", json=asked, headers=editor).json()
+    cells = {(one["stage"], one["channel"]): one["planned"] for one in answer["result"]["cells"]}
+    assert cells["buy", "kiosk"]
+    # Parts that do not say where they are in the whole have to have its stages.
+    assert of("lost", "macro", "elsewhere", "web", None).status_code == 201
+    for refused in (
+        server.get(url + "@whole", headers=editor),
+        server.post("/v1/analyses/matrix", json=asked, headers=editor),
+    ):
+        assert (refused.status_code, refused.json()["code"]) == (422, "definition-invalid")
+    assert server.delete("/v1/journeys/lost", headers=editor).status_code == 204
+    assert server.get(url + "@whole", headers=editor).status_code == 200
+    assert server.get("/v1/journeys/nobody@whole", headers=editor).status_code == 404
+
+
+def test_a_journey_is_frozen_released_and_archived_by_command(
+    server: TestClient, editor: dict[str, str], tmp_path: Path, database_url: str
+) -> None:
+    line = Line("journey", tmp_path, database_url)
+    saved(server, editor, **FRAME)
+    line("freeze", KEY, "1", "--by", "board")
+    assert saved(server, editor, **FRAME, name="another").json()["code"] == "journey-frozen"
+    with pytest.raises(JourneyFrozen):
+        line("archive", KEY)
+    line("release", KEY)
+    with pytest.raises(JourneyNotFound):
+        line("release", KEY)
+    line("archive", KEY)
+    assert server.get(f"/v1/journeys/{KEY}", headers=editor).status_code == 404
+    with pytest.raises(JourneyNotFound):
+        line("archive", KEY)

@@ -23,7 +23,9 @@ from tests.api.oauth.operations import Call, Operation, Reply, answers, taking_t
 from tests.api.oauth.wire import Forge, Known, our_key, part, register, segment, token_of
 
 #: What is for the purpose of something that takes long to make is tested where that is made.
-ELSEWHERE = re.compile("{query_id}|{destination_id}|{key}/(personae|log.{form})")
+ELSEWHERE = re.compile(
+    "{query_id}|{destination_id}|{key}/(personae|kpis|log.{form})|/saved-analyses/{key}"
+)
 PURPOSES = tuple(purpose.key for purpose in CATALOGUE)
 
 

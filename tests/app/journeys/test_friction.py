@@ -17,11 +17,12 @@ from app.journeys.definition import Journey
 from app.journeys.drop_off import drop_off
 from app.journeys.friction import friction
 from app.journeys.friction_answer import FrictionPoint, FrictionResult
-from app.journeys.friction_request import DropOffQuery, FrictionQuery, Survey, VoiceQuery
+from app.journeys.friction_request import DropOffQuery, FrictionQuery, VoiceQuery
 from app.journeys.intervals import wilson
 from app.journeys.matrix import matrix
 from app.journeys.moments_of_truth import moments_of_truth
 from app.journeys.moments_request import MomentsQuery
+from app.journeys.survey import Survey
 from app.journeys.voice import voice
 
 Row = Mapping[str, Any]

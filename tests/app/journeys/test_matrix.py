@@ -9,7 +9,8 @@ import duckdb
 from app.journeys.definition import Journey, current_stage
 from app.journeys.funnel_request import TimeRange
 from app.journeys.match import EventView
-from app.journeys.matrix import MatrixCell, MatrixResult, matrix
+from app.journeys.matrix import matrix
+from app.journeys.matrix_answer import MatrixCell, MatrixResult
 
 History = Callable[[Sequence[Mapping[str, Any]]], duckdb.DuckDBPyConnection]
 
