@@ -45,6 +45,9 @@ def import_(
     number_column: Annotated[
         list[str] | None, typer.Option(help="A column of numbers, as CSV has none; repeatable.")
     ] = None,
+    names: Annotated[
+        str, typer.Option("--columns", help="What they are called, by commas, if no line says so.")
+    ] = "",
     time_column: Annotated[
         list[str] | None,
         typer.Option(
@@ -85,6 +88,7 @@ def import_(
     wanted = _Options(
         kind, id_column, namespace, event_column, tuple(time_column or ()), time_format, date_order,
         event_name, tuple(number_column or ()), order_column, day,
+        tuple(name.strip() for name in names.split(",")) if names else (),
     )  # fmt: skip
     if files.encoding(file) != files.UTF_8:
         err.print(f"not UTF-8: read as {files.encoding(file)}")
@@ -158,6 +162,7 @@ class _Options:
     numeric: tuple[str, ...] = ()
     order_column: str | None = None
     day: datetime | None = None
+    names: tuple[str, ...] = ()
 
 
 def _messages(file: Path, said: _Options) -> Any:
@@ -168,13 +173,13 @@ def _messages(file: Path, said: _Options) -> Any:
         return messages.journeys(file, namespace=said.namespace or "case_id")
     if files.format_of(file) == "seq":
         return sequences.messages(file, day=said.day, namespace=said.namespace or "case_id")
-    rows = files.rows(file)
+    rows = files.rows(file, said.names)
     leading = _sample(rows, file)
     if not leading:
         return iter(())
     rows = chain(leading, rows)
     named = (
-        *files.columns(file),
+        *files.columns(file, said.names),
         *(n for row in leading if isinstance(row, dict) for n in row),
     )
     names = list(dict.fromkeys(named))

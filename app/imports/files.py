@@ -6,8 +6,9 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO, cast
@@ -22,6 +23,12 @@ UTF_8 = "UTF-8"
 #: What programs of Western Europe wrote before UTF-8; Latin-1 with letters where that has controls.
 WESTERN = "Windows-1252"
 _SEPARATORS = ",;\t|"
+#: What files of these formats are called besides; tables of old are text of any name.
+_ALSO = {
+    "jsonl": "ndjson", "json": "ndjson", "tsv": "csv", "txt": "csv", "dat": "csv", "data": "csv",
+}  # fmt: skip
+#: Of which columns may be set apart by blanks.
+_TEXTS = frozenset({"txt", "dat", "data"})
 _BLOCK = 1 << 20
 #: What a file of bytes that are not those of its encoding, or of a packer, raises.
 _TORN = (UnicodeDecodeError, EOFError, gzip.BadGzipFile, BadZipFile, zlib.error)
@@ -32,16 +39,25 @@ def format_of(path: Path) -> str:
 
     Raises ImportFailed.
     """
-    inside = Path(member(path)) if path.suffix.lower() == ".zip" else path
-    suffixes = [s.lower().lstrip(".") for s in inside.suffixes if s.lower() != ".gz"]
-    name = {"jsonl": "ndjson", "json": "ndjson", "tsv": "csv"}.get(
-        suffixes[-1] if suffixes else "", suffixes[-1] if suffixes else ""
-    )
+    inside = _inside(path)
+    ending = _ending(inside)
+    name = _ALSO.get(ending, ending)
     if name not in FORMATS:
         raise ImportFailed(f"{inside.name}: the name must end in one of .{', .'.join(FORMATS)}")
     if name in ("parquet", "xlsx") and inside != path:
         raise ImportFailed(f"{path.name}: unpack it; {name} is not read from an archive")
     return name
+
+
+def _inside(path: Path) -> Path:
+    """The name of what is read: that of the only file in an archive."""
+    return Path(member(path)) if path.suffix.lower() == ".zip" else path
+
+
+def _ending(path: Path) -> str:
+    """The last part of a name, but for `.gz`."""
+    suffixes = [s.lower().lstrip(".") for s in path.suffixes if s.lower() != ".gz"]
+    return suffixes[-1] if suffixes else ""
 
 
 def member(path: Path) -> str:
@@ -77,14 +93,15 @@ def plain(path: Path) -> Iterator[BinaryIO]:
         yield stream
 
 
-def rows(path: Path) -> Iterator[Any]:
+def rows(path: Path, names: Sequence[str] = ()) -> Iterator[Any]:
     """Yield the rows of a CSV, NDJSON, Parquet or XLSX file; empty values are left out.
 
-    Of a workbook those of its first sheet. A line of NDJSON that is not an object is yielded as it
+    `names` are those of the columns of a table of text without a line of them. Of a workbook those
+    of its first sheet. A line of NDJSON that is not an object is yielded as it
     is, to be rejected alone. Raises ImportFailed for a file that is not what its name says.
     """
     readers: dict[str, Callable[[Path], Iterator[Any]]] = {
-        "csv": _csv,
+        "csv": partial(_csv, names=names),
         "ndjson": _ndjson,
         "parquet": _parquet,
         "xlsx": _xlsx,
@@ -104,12 +121,14 @@ def rows(path: Path) -> Iterator[Any]:
         raise ImportFailed(f"{path.name}: not readable as UTF-8 {kind}: {error}") from error
 
 
-def columns(path: Path) -> list[str]:
+def columns(path: Path, names: Sequence[str] = ()) -> list[str]:
     """Return the columns that a file of a table names before its rows; NDJSON names none.
 
-    Raises ImportFailed like `rows`.
+    `names` are those of a table of text that does not. Raises ImportFailed like `rows`.
     """
     kind = format_of(path)
+    if names and kind != "csv":
+        raise ImportFailed(f"{path.name}: --columns are of CSV and other text")
     if kind == "parquet":
         try:
             return list(pq.read_schema(path).names)
@@ -121,7 +140,7 @@ def columns(path: Path) -> list[str]:
         return []
     try:
         with _text(path) as handle:
-            return [name for name in _table(handle).fieldnames or () if name]
+            return [name for name in _table(handle, path, names).fieldnames or () if name]
     except (*_TORN, csv.Error) as error:
         raise ImportFailed(f"{path.name}: not readable as UTF-8 {kind}: {error}") from error
 
@@ -154,18 +173,25 @@ def _text(path: Path) -> Iterator[TextIO]:
         yield io.TextIOWrapper(stream, encoding=how[0], errors=how[1], newline="")
 
 
-def _csv(path: Path) -> Iterator[dict[str, Any]]:
+def _csv(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     with _text(path) as handle:
         try:
-            yield from _table(handle)
+            yield from _table(handle, path, names)
         except csv.Error as error:
             raise ImportFailed(f"{path.name}: not readable as CSV: {error}") from error
 
 
-def _table(handle: TextIO) -> "csv.DictReader[str]":
+def _table(handle: TextIO, path: Path, names: Sequence[str]) -> "csv.DictReader[str]":
     first = handle.readline(65_536)
     separator = max(_SEPARATORS, key=first.count)
-    return csv.DictReader(chain([first], handle) if first else handle, delimiter=separator)
+    # Blanks are a separator where nothing else is, as in CDNOW's purchases; several are one.
+    spaced = separator not in first and _ending(_inside(path)) in _TEXTS
+    return csv.DictReader(
+        chain([first], handle) if first else handle,
+        fieldnames=list(names) or None,
+        delimiter=" " if spaced else separator,
+        skipinitialspace=spaced,
+    )
 
 
 def _ndjson(path: Path) -> Iterator[Any]:

@@ -73,7 +73,9 @@ VISITS = (
 
 def imported(file: Path, **said: Any) -> tuple[load.Report, list[Any]]:
     """What `parcours import --dry-run` reports of a file, and the messages it is of."""
-    wanted = dict.fromkeys(_Options.__dataclass_fields__) | {"time_columns": (), "numeric": ()}
+    wanted = dict.fromkeys(_Options.__dataclass_fields__) | {
+        "time_columns": (), "numeric": (), "names": (),
+    }  # fmt: skip
     found = list(_messages(file, _Options(**{**wanted, **said})))
     return load.look(found), found
 
@@ -144,6 +146,31 @@ def test_three_columns_and_an_hour_are_read_as_they_are_named(
     hour = () if row.endswith("x") else ("hour",)
     report, [message] = imported(file, time_columns=columns + hour, event_name="Arrived")
     assert (report.accepted, message["timestamp"]) == (1, time)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "names"),
+    [
+        ("CDNOW_master.txt",
+         " customer_id  date number_of_cds  dollar_value\n 00001 19970101  1   11.77 \n", ()),
+        ("CDNOW_sample.txt.gz", " 00004 00001 19970101  1   11.77\n",
+         ("master", "customer_id", "date", "number_of_cds", "dollar_value")),
+        ("clicks.dat", "00001,19970101,1,11.77\n",
+         ("customer_id", "date", "number_of_cds", "dollar_value")),
+    ],
+)  # fmt: skip
+def test_tables_of_text_without_names_or_commas(
+    tmp_path: Path, name: str, content: str, names: tuple[str, ...]
+) -> None:
+    file = tmp_path / name
+    packed = content.encode()
+    file.write_bytes(gzip.compress(packed) if name.endswith(".gz") else packed)
+    said = {"names": names, "numeric": ("dollar_value",), "event_name": "Purchase"}
+    report, [message] = imported(file, **said)
+    assert (report.accepted, message["timestamp"]) == (1, "1997-01-01T00:00:00+00:00")
+    [known] = message["context"]["externalIds"]
+    assert (known["type"], known["id"]) == ("customer_id", "00001")
+    assert message["properties"]["dollar_value"] == 11.77
 
 
 def test_visits_of_msnbc_are_a_person_a_line_on_the_day_that_is_said(tmp_path: Path) -> None:
