@@ -16,6 +16,7 @@ from app.journeys.asked_over_time import (
     PredictionIn,
     RetentionIn,
     StickinessIn,
+    UpliftIn,
 )
 
 router = Resource(prefix="/v1/analyses", tags=["journeys"])
@@ -118,3 +119,19 @@ def compute_anomalies(
     `back_test` says how many alerts the same rules raise a year, and how many by chance.
     """
     return answer(request, settings, caller, "anomalies", wanted)
+
+
+@router.post(
+    "/uplift",
+    summary="Find whom a treatment changes",
+    responses=documented(*ERRORS),
+)
+def compute_uplift(
+    request: Request, settings: Configuration, caller: Reader, wanted: UpliftIn
+) -> dict[str, Any]:
+    """Say what a treatment that was drawn by lot changes, and rank people by how much it does.
+
+    Each is scored by models that have not seen them, and the ranking is judged by Qini's
+    coefficient beside that of a ranking by lot. `refused` says why nobody is ranked.
+    """
+    return answer(request, settings, caller, "uplift", wanted)

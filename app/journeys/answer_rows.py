@@ -84,6 +84,7 @@ _LISTS = {
     "drivers": "drivers",
     "prediction": "bands",
     "next-purchase": "bands",
+    "uplift": "bands",
     "anomalies": "points",
 }
 

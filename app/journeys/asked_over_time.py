@@ -9,6 +9,7 @@ from app.journeys.definition import Journey
 from app.journeys.drivers_request import DriversQuery
 from app.journeys.next_purchase_request import NextPurchaseQuery
 from app.journeys.prediction_request import PredictionQuery
+from app.journeys.uplift_request import UpliftQuery
 
 
 class RetentionIn(RetentionQuery, Asking):
@@ -138,6 +139,30 @@ class NextPurchaseIn(NextPurchaseQuery, Asking):
         return NextPurchaseQuery.model_validate(self.said())
 
 
+class UpliftIn(UpliftQuery, Asking):
+    """Uplift of a treatment, and the purpose it serves."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "entry": {"event": "Campaign Assigned"},
+                "treated": {"prop": "arm", "value": "e-mail"},
+                "control": {"prop": "arm", "value": "none"},
+                "outcome": {"event": "Order Completed"},
+                "window": "P14D",
+                "props": ["channel", "recency"],
+                "randomised": True,
+            }
+        }
+    )
+
+    journey: str | None = None
+
+    def question(self, journey: Journey | None) -> UpliftQuery:
+        """Return what to learn."""
+        return UpliftQuery.model_validate(self.said())
+
+
 AskedOverTime = (
     RetentionIn
     | LifecycleIn
@@ -146,6 +171,7 @@ AskedOverTime = (
     | PredictionIn
     | NextPurchaseIn
     | AnomaliesIn
+    | UpliftIn
 )
 
 FORMS: dict[str, type[AskedOverTime]] = {
@@ -156,4 +182,5 @@ FORMS: dict[str, type[AskedOverTime]] = {
     "prediction": PredictionIn,
     "next-purchase": NextPurchaseIn,
     "anomalies": AnomaliesIn,
+    "uplift": UpliftIn,
 }

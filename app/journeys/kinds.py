@@ -28,6 +28,7 @@ from app.journeys import (
     readiness,
     retention,
     switches,
+    uplift,
     voice,
 )
 from app.journeys.activity_request import LifecycleQuery, RetentionQuery, StickinessQuery
@@ -50,6 +51,7 @@ from app.journeys.prediction_request import PredictionQuery
 from app.journeys.readiness_request import ReadinessQuery
 from app.journeys.switches_request import SwitchesQuery
 from app.journeys.time_to_convert import time_to_convert
+from app.journeys.uplift_request import UpliftQuery
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -138,6 +140,7 @@ KINDS: dict[str, Kind] = {
         next_purchase.people,
         about=lambda c, r, at, named: next_purchase.about(c, r, at, list(named)),
     ),
+    "uplift": Kind(UpliftQuery, uplift.uplift, uplift.people),
     "anomalies": Kind(
         AnomaliesQuery,
         anomalies.anomalies,

@@ -145,8 +145,67 @@ def _next_purchase(answer: Answer, say: Wording) -> str:
     return canvas.document(answer, title, 30 * len(bands) + 6, parts, say)
 
 
+def _uplift(answer: Answer, say: Wording) -> str:
+    """A line for each tenth of the people: what the treatment changed of them, and how sure."""
+    result = answer["result"]
+    bands, left, high = result["bands"], 250, 28
+    if result["refused"]:
+        said = [canvas.text(MARGIN, 20, canvas.short(result["refused"], 130))]
+        none = say.say("Nobody is ranked", "Personne n'est classé")
+        return canvas.document(answer, none, 40, said, say)
+    ends = [abs(end) for one in bands for end in one["interval"] or (0.0,)]
+    reach = max([*ends, *(abs(one["predicted"]) for one in bands)]) or 1.0
+    half = (WIDTH - left - MARGIN - 230) / 2
+    zero = left + half
+    none = say.say("no difference", "aucun écart")
+    parts = [canvas.box(zero, 0, 1, high * len(bands), FAINT, none)]
+    for row, one in enumerate(bands):
+        y, foretold = row * high + 0.0, zero + one["predicted"] / reach * half
+        n = say.counted(one["n"], "person people", "personne personnes")
+        name = say.say(f"tenth {one['band']}: {n}", f"dixième {one['band']}\u00a0: {n}")
+        parts.append(canvas.text(left - 12, y + 18, name, anchor="end"))
+        parts.append(canvas.box(foretold - 1, y + 4, 2, 20, GREY, say.share(one["predicted"])))
+        if one["interval"] is None:
+            continue
+        low, top = (zero + end / reach * half for end in one["interval"])
+        at = zero + one["difference"] / reach * half
+        sure = one["interval"][0] > 0 or one["interval"][1] < 0
+        colour = BLUE if not sure else GREEN if one["difference"] > 0 else RED
+        sign = "+" if one["difference"] > 0 else ""
+        figure = sign + say.share(one["difference"])
+        came = say.say("with", "avec"), say.say("without", "sans")
+        shares = (say.share(one[arm]["share"]) for arm in ("treated", "control"))
+        told = ", ".join(f"{share} {how}" for share, how in zip(shares, came, strict=True))
+        parts += [
+            canvas.box(low, y + 13, top - low, 2, colour, told),
+            canvas.box(at - 4, y + 10, 8, 8, colour, told),
+            canvas.text(WIDTH - MARGIN, y + 18, f"{figure} ({told})", size=12, anchor="end"),
+        ]
+    key, below = canvas.legend(
+        MARGIN,
+        high * len(bands) + 14,
+        [
+            (say.say("changed for the better", "changés en mieux"), GREEN),
+            (say.say("for the worse", "en pire"), RED),
+            (say.say("could be chance", "peut être le hasard"), BLUE),
+            (say.say("foretold", "prédit"), GREY),
+        ],
+    )
+    effect = say.share(result["effect"]["difference"])
+    finds = say.say(
+        "the ranking finds who is changed" if result["finds"] else "the ranking finds nobody",
+        "le classement trouve qui change" if result["finds"] else "le classement ne trouve rien",
+    )
+    title = say.say(
+        f"What the treatment changes: {effect} of all; {finds}",
+        f"Ce que le traitement change\u00a0: {effect} de tous\u00a0; {finds}",
+    )
+    return canvas.document(answer, title, below + 10, [*parts, *key], say)
+
+
 DRAWINGS: dict[str, Callable[[Answer, Wording], str]] = {
     "drivers": _drivers,
     "prediction": _prediction,
     "next-purchase": _next_purchase,
+    "uplift": _uplift,
 }

@@ -111,6 +111,19 @@ def _next_purchase(result: Result) -> Chart:
     }
 
 
+def _uplift(result: Result) -> Chart:
+    curve = result["ranking"]["curve"] if result["ranking"] else ()
+    rows = [{"share": 0.0, "brought": 0.0}]
+    rows += [{"share": n / len(curve), "brought": one} for n, one in enumerate(curve, 1)]
+    return rows, {
+        "mark": {"type": "line", "tooltip": True},
+        "encoding": {
+            "x": {"field": "share", "type": "quantitative", "title": "share of the people"},
+            "y": {"field": "brought", "type": "quantitative", "title": "outcomes per treated"},
+        },
+    }
+
+
 CHARTS: dict[str, Callable[[Result], Chart]] = {
     "retention": _retention,
     "lifecycle": _lifecycle,
@@ -119,4 +132,5 @@ CHARTS: dict[str, Callable[[Result], Chart]] = {
     "prediction": _prediction,
     "next-purchase": _next_purchase,
     "anomalies": _anomalies,
+    "uplift": _uplift,
 }

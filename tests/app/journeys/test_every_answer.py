@@ -29,10 +29,11 @@ LISTS = {
     "drivers": {"drivers"},
     "drop-off": {"stages", "places", "switches"},
     "findings": {"findings", "looked"},
-    "friction": {"touchpoints", "touchpoints.components", "disagreements"},
+    "friction": {"touchpoints", "touchpoints.components", "disagreements", "transitions",
+                 "transitions.components"},
     "funnel": {"steps", "breakdown"},
     "lifecycle": {"intervals"},
-    "matrix": {"stages", "channels", "cells"},
+    "matrix": {"stages", "channels", "cells", "cells.voice"},
     "moments-of-truth": {"moments"},
     "paths": {"variants", "flow.nodes", "flow.links", "graph.nodes", "graph.edges"},
     "prediction": {"quality.calibration", "weights", "bands"},
@@ -42,6 +43,7 @@ LISTS = {
     "stickiness": {"bars"},
     "switches": {"channels"},
     "time-to-convert": {"bins"},
+    "uplift": {"bands"},
     "voice": {"surveys", "surveys.touchpoints"},
 }  # fmt: skip
 
