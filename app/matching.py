@@ -193,7 +193,7 @@ def _match_all(
         way.spill.mkdir(mode=0o700, parents=True)
     with Whole(way.spill, way.megabytes) as whole:
         with sessions() as session:
-            pinned = known.pinned(session)
+            pinned, held = known.pinned(session), models.held_on_to(session)
             for some in candidates.every(session):
                 whole.add(some)
                 way.tell(f"{whole.records:,} records read")
@@ -209,7 +209,7 @@ def _match_all(
             with sessions.begin() as session:
                 result.add(_apply(session, pairs, run_id, limits))
             way.tell(f"{result.pairs:,} pairs decided")
-        _take_back(sessions, whole, limits, result)
+        _take_back(sessions, whole, run_id, limits, result)
         _keep_keys(sessions, whole, way)
         if found is not None:
             result.leave_out(found.blocks.left_out, found.blocks.alone)
@@ -218,21 +218,31 @@ def _match_all(
                 result.model_run = pinned.run_id
             else:
                 with sessions.begin() as session:
-                    models.unpin(session)  # it knew nothing of a field that records have now
+                    models.give_way(session, held)  # it knew nothing of a field of now
                     matching.keep_model(session, found.learnt, run_id)
     return result
 
 
-def _take_back(sessions: Sessions, whole: Whole, limits: Limits, result: Result) -> None:
-    """Hold the matches of records that were compared and are likely no more; close reviews."""
+def _take_back(
+    sessions: Sessions, whole: Whole, run_id: int, limits: Limits, result: Result
+) -> None:
+    """Hold the matches of records that were compared and are likely no more; close reviews.
+
+    Of whom these joined people are asked now, where it is in doubt.
+    """
     with sessions() as session:
         gone = whole.unlikely(judged.matches(session), limits.auto)
-        matches = [i for some in gone for i in some]
+        ends = {i: (left, right) for some in gone for i, left, right in some}
         sure = whole.certain(judged.reviews(session), limits.review, limits.auto)
         asked = [i for some in sure for i in some]
+    matches = sorted(ends)
     for start in range(0, len(matches), LINKED_AT_ONCE):
         with sessions.begin() as session:
             _outscore(session, matches[start : start + LINKED_AT_ONCE], result)
+    if ends:
+        for pairs in whole.pairs(LINKED_AT_ONCE, ends.values()):
+            with sessions.begin() as session:
+                result.reviews += matching.ask(session, pairs, run_id=run_id)
     for start in range(0, len(asked), LINKED_AT_ONCE):
         with sessions.begin() as session:
             result.closed += judged.close(session, asked[start : start + LINKED_AT_ONCE])
@@ -285,7 +295,7 @@ def _match_new(sessions: Sessions, run_id: int, limits: Limits, way: Way) -> Res
             return _match_all(sessions, run_id, limits, way)
         with sessions.begin() as session:
             result.add(_apply(session, pairs, run_id, limits))
-            _judge_again(session, before, among, pairs, limits, result)
+            _judge_again(session, before, among, pairs, run_id, limits, result)
             candidates.keep_keys(session, fresh.noted())
         result.records += len(fresh)
         result.leave_out(among.left_out, among.alone)
@@ -297,6 +307,7 @@ def _judge_again(
     before: judged.Judged,
     among: candidates.Neighbours,
     pairs: matching.Pairs,
+    run_id: int,
     limits: Limits,
     result: Result,
 ) -> None:
@@ -306,13 +317,15 @@ def _judge_again(
     """
     seen = set(among.table.column("record_id").to_pylist())
     said = {(p.left, p.right): p.probability for p in pairs}
-    gone = [
-        i
+    gone = {
+        (left, right): i
         for i, left, right in before.matches
         if left in seen and right in seen and said.get((left, right), 0.0) < limits.auto
-    ]
+    }
     if gone:
-        _outscore(session, gone, result)
+        _outscore(session, gone.values(), result)
+        doubted = [p for p in pairs if (p.left, p.right) in gone]
+        result.reviews += matching.ask(session, doubted, run_id=run_id)
     sure = [i for i, left, right in before.reviews
             if not limits.review <= said.get((left, right), 0.0) < limits.auto]  # fmt: skip
     if sure:

@@ -75,16 +75,19 @@ def resolve(
         if edge.id not in local.held:
             reach.join(edge.left, edge.right)
     ranked = ranks(nodes, rules)
+    matched = [e for e in edges if e.kind == "match"]
     asserted = [e for e in edges if e.kind != "match" and e.id not in local.held]
     for edge in sorted(asserted, key=lambda e: strength(ranked, e)):
         clusters.follow(edge)
     clusters.reunite(asserted)
     group = {i: clusters.root(i) for i in nodes}
     given = {group[i] for i, n in nodes.items() if n.link_consent == "given"}
-    matched = [e for e in edges if e.kind == "match"]
+    # Before any is followed: what is not allowed is no second way either.
+    for edge in matched:
+        if group[edge.left] not in given or group[edge.right] not in given:
+            clusters.held.setdefault(edge.id, "consent:not_given")
     for edge in sorted(matched, key=lambda e: likelihood(nodes, e)):
-        allowed = group[edge.left] in given and group[edge.right] in given
-        clusters.follow(edge, None if allowed else "consent:not_given")
+        clusters.follow(edge)
     clusters.reunite(matched)
     return People(
         group,
@@ -131,16 +134,16 @@ class _Clusters(Union):
                 self.apart.setdefault(left, set()).add(right)
                 self.apart.setdefault(right, set()).add(left)
 
-    def follow(self, edge: Edge, reason: str | None = None) -> None:
-        """Unite what an edge joins, unless there is a reason against it or an obstacle."""
+    def follow(self, edge: Edge) -> None:
+        """Unite what an edge joins, unless it is held or there is an obstacle."""
         if edge.id in self.held:
             return
         a, b = self.root(edge.left), self.root(edge.right)
-        if reason is None and a != b:
-            reason = self.obstacle(edge, a, b)
-        if reason:
+        if a == b:
+            return
+        if reason := self.obstacle(edge, a, b):
             self.held[edge.id] = reason
-        elif a != b:
+        else:
             self.unite(min(a, b), max(a, b))
 
     def unite(self, a: int, b: int) -> None:
@@ -190,10 +193,13 @@ class _Clusters(Union):
 
         Not what a login was seen with, nor a certain match. Where there is a second way between the
         two, it is the second to be looked at that joins them, and the first is let go (`reunite`).
+        A match is no second way for what events show: what is asserted hangs on no likelihood.
         """
         if self._solid(a) < BIG or self._solid(b) < BIG or self._strong(edge):
             return None
         between = self._between(a, b)
+        if edge.kind != "match":
+            between = [e for e in between if e.kind != "match"]
         if len(between) == 1:
             return "bridge"
         if any(e.kind != "event" or self._strong(e) for e in between):

@@ -150,6 +150,16 @@ def learnt_at(session: Session) -> datetime | None:
     return session.scalar(sa.select(sa.func.max(LearntModel.learnt_at)))
 
 
-def redact(session: Session, values: Collection[str]) -> None:
-    """Take these values out of what is known of others."""
-    session.execute(graph.statement("redact_records"), {"values": sorted(values)})
+def redact(session: Session, values: Collection[str]) -> set[int]:
+    """Take these values out of what is known of others; return of whom they were.
+
+    The caller has them looked at again: guards look at names, and a match of who says nothing any
+    more has fallen. All records are looked through before the lock is taken.
+    """
+    wanted = {"values": sorted(values)}
+    ids = session.scalars(graph.statement("naming_records"), wanted).all()
+    if not ids:
+        return set()
+    lock(session)
+    known = {**wanted, "ids": graph.array(ids)}
+    return set(session.scalars(graph.statement("redact_records"), known))

@@ -293,7 +293,7 @@ def _reason(
     """Return why a link does not conduct, whatever its people are; decisions conduct nearly all."""
     if edge.same:
         return "undone" if edge.undone else None
-    whys = (closed.get(edge.left), closed.get(edge.right)) if edge.kind == "event" else ()
+    whys = (closed.get(edge.left), closed.get(edge.right)) if edge.kind != "manual" else ()
     if "frequency" in whys or edge.id in crowded:
         return "frequency"
     if refused(nodes, edge):

@@ -28,6 +28,7 @@ _SHORT = {
     "no": "number", "num": "number", "nbr": "number", "nr": "number", "numer": "number",
     "nm": "name", "nam": "name", "addr": "address", "add": "address", "adr": "address",
     "dt": "date", "cd": "code", "tel": "phone", "ph": "phone", "telephone": "phone",
+    "bth": "birth", "brth": "birth",
     "hse": "house", "str": "street", "bldg": "building", "yr": "year", "mon": "month",
     "mo": "month", "mth": "month", "pcode": "postcode", "pc": "postcode", "fore": "first",
     "fst": "first", "lst": "last", "sur": "last", "tn": "town",
@@ -37,12 +38,47 @@ _SHORT_END = re.compile(r"(?<=[a-z]{3})(num|nbr|nm|nam)$")
 #: What only a file calls so, where no better column is there. A place of birth is no town where
 #: somebody lives, but as one it tells people apart, and stays with them.
 _FOR_WANT_OF_BETTER: Mapping[str, tuple[str, ...]] = {
-    "birth_date": ("datebirth", "birth", "gebdat", "gebdatum", "naissance", "nacimiento"),
-    "city": (
-        "municipality", "commune", "gemeinde", "birthplace", "placeofbirth", "birthcity",
-        "cityofbirth", "birthtown", "geburtsort", "lieudenaissance", "lieunaissance",
+    "first_name": (
+        "fnam", "fnm", "fn", "gname", "1stname", "givname", "pername", "prenoms", "prenomusuel",
+        "vornamen", "rufname", "nombres", "nomi", "nomes", "fornavn", "fornamn", "etunimi", "imie",
     ),
-    "national_id": ("nhsnumber", "personnummer", "burgerservicenummer", "bsn", "cpf", "curp"),
+    "last_name": (
+        "lnam", "lnm", "ln", "lastn", "pername2", "surnames", "nomusuel", "nomdusage", "nomusage",
+        "nomdenaissance", "nomnaissance", "familienname", "zuname", "apellido1", "primerapellido",
+        "apellidopaterno", "efternamn", "efternavn", "etternavn", "sukunimi", "nazwisko",
+    ),
+    "birth_date": (
+        "datebirth", "birth", "bdate", "bthdate", "brthdate", "gebdat", "gebdatum", "geborenam",
+        "naissance", "nele", "neele", "nacimiento", "fnac", "fechanac", "nascita", "nascimento",
+        "datanascita", "datanascimento", "fodselsdato", "fodelsedatum",
+    ),
+    "email": ("emailid", "emailadd", "mailid", "mailadres", "emailadres"),
+    "phone": (
+        "telmobile", "telfixe", "telportable", "gsm", "numerotelephone", "numerodetelephone",
+        "numerotel", "telmovil", "numerodetelefono", "numeroditelefono",
+    ),
+    "address": (
+        "stname", "fulladdress", "enumcap", "voie", "nomvoie", "nomdevoie", "libellevoie",
+        "adresseligne1", "rueetnumero", "strassehausnummer", "strassehausnr", "domicilio", "via",
+        "adres", "ulica",
+    ),
+    "house_number": ("stnumber", "numerovoie", "numerodevoie", "nvoie", "ndevoie", "nodevoie"),
+    "city": (
+        "cityname", "cityortown", "citytown", "towncity", "cty", "municipality", "commune",
+        "gemeinde", "localite", "poblacion", "localidad", "municipio", "comune", "localita",
+        "miasto", "birthplace", "placeofbirth", "birthcity", "cityofbirth", "birthtown",
+        "geburtsort", "lieudenaissance", "lieunaissance",
+    ),
+    "postcode": (
+        "zip5", "zipcd", "postcd", "pstlcode", "enumpc", "cp", "cpostal", "cap", "cep",
+        "postnumber", "postnummer", "kodpocztowy",
+    ),
+    "national_id": (
+        "ssnnumber", "ssnid", "socsec", "socsecnumber", "nhsnumber", "nir",
+        "numerosecuritesociale", "numerodesecuritesociale", "sozialversicherungsnummer",
+        "sozialversicherungsnr", "codicefiscale", "dni", "nif", "nie", "pesel", "aadhaar",
+        "personnummer", "burgerservicenummer", "bsn", "cpf", "curp",
+    ),
     "name": ("firstandsurname", "firstandlastname", "firstlastname", "nomcomplet", "nomprenom"),
 }  # fmt: skip
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")

@@ -13,6 +13,9 @@ from identity.bars import Waterfall
 from identity.learnt import Learnt, read
 from identity.tables import LearntModel
 
+#: The rule of links that matching shows.
+RULE = "splink"
+
 
 @dataclass(frozen=True, slots=True)
 class ScoredPair:

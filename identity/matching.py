@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from identity import graph, judged, known, people, restricted, splink_model
+from identity import graph, judged, known, people, records, restricted, splink_model
 from identity.blocking import Table
 from identity.candidates import Fresh, Neighbours
 from identity.known import ScoredPair
@@ -106,20 +106,17 @@ def apply(session: Session, pairs: Pairs, *, auto: float, at: datetime, run_id: 
     `auto` is the match probability from which a pair is linked. A pair that a person decided on
     is not asked about again. Consent is asked once more here, link by link (`graph`), because it
     may have been withdrawn while the pairs were scored. Whoever was erased or restricted meanwhile
-    is left out.
+    is left out, and whose record says nothing any more.
     """
     lock(session)
-    here = people.people_of(session, {i for p in pairs for i in (p.left, p.right)})
-    stopped = restricted.people(session, set(here.values()))
-    here = {i: person for i, person in here.items() if person not in stopped}
-    pairs = [p for p in pairs if p.left in here and p.right in here]
+    pairs = _still_there(session, pairs)
     likely = [p for p in pairs if p.probability >= auto]
     evidence = [
         graph.Evidence(
             pair.left,
             pair.right,
             "match",
-            "splink",
+            known.RULE,
             at,
             evidence_id=run_id,
             weight=pair.weight,
@@ -130,14 +127,28 @@ def apply(session: Session, pairs: Pairs, *, auto: float, at: datetime, run_id: 
     ]
     touched = graph.observe(session, evidence)
     moved = graph.reconsider(session, touched, at=at)
-    doubtful = [p for p in pairs if p.probability < auto]
-    whose = people.people_of(session, {i for p in doubtful for i in (p.left, p.right)})
-    apart = [p for p in doubtful if whose[p.left] != whose[p.right]]
+    asked = _queue(session, [p for p in pairs if p.probability < auto], run_id)
     undone = judged.taken_back(session, [(p.left, p.right) for p in likely])
-    return Outcome(len(pairs), len(likely), _queue(session, apart, run_id), undone, moved)
+    return Outcome(len(pairs), len(likely), asked, undone, moved)
+
+
+def ask(session: Session, pairs: Pairs, *, run_id: int) -> int:
+    """Queue doubtful pairs of two people, whose match was just taken back; return how many."""
+    lock(session)
+    return _queue(session, _still_there(session, pairs), run_id)
+
+
+def _still_there(session: Session, pairs: Pairs) -> Pairs:
+    """Leave out whom no run may look at any more: erased, restricted or silent meanwhile."""
+    here = people.people_of(session, {i for p in pairs for i in (p.left, p.right)})
+    stopped = restricted.people(session, set(here.values()))
+    silent = records.silent(session, here)
+    here = {i: p for i, p in here.items() if p not in stopped and i not in silent}
+    return [p for p in pairs if p.left in here and p.right in here]
 
 
 def _queue(session: Session, pairs: Pairs, run_id: int) -> int:
+    whose = people.people_of(session, {i for p in pairs for i in (p.left, p.right)})
     rows = [
         {
             "left_id": p.left,
@@ -148,6 +159,7 @@ def _queue(session: Session, pairs: Pairs, run_id: int) -> int:
             "run_id": run_id,
         }
         for p in pairs
+        if whose[p.left] != whose[p.right]
     ]
     if not rows:
         return 0

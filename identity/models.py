@@ -79,6 +79,18 @@ def unpin(session: Session) -> None:
     session.expire_all()
 
 
+def held_on_to(session: Session) -> int | None:
+    """Return the id of the version that is held on to, whether or not it can be read."""
+    return session.scalar(sa.select(LearntModel.id).where(LearntModel.pinned_at.is_not(None)))
+
+
+def give_way(session: Session, held: int | None) -> None:
+    """Hold on to this version no more; to another, which somebody has chosen since, still."""
+    if held is not None:
+        _clear(session, LearntModel.id == held)
+        session.expire_all()
+
+
 def weights(version: Learnt) -> dict[str, dict[str, float]]:
     """Return, by comparison and degree of agreement, how many bits it speaks for one person.
 
@@ -153,6 +165,6 @@ def _before(session: Session) -> int:
     return found
 
 
-def _clear(session: Session) -> None:
-    held = sa.update(LearntModel).where(LearntModel.pinned_at.is_not(None))
+def _clear(session: Session, *which: sa.ColumnElement[bool]) -> None:
+    held = sa.update(LearntModel).where(LearntModel.pinned_at.is_not(None), *which)
     session.execute(held.values(pinned_at=None, pinned_by=None))

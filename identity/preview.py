@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from identity import graph, known, namespaces, people, recalibration
+from identity import graph, known, namespaces, people, recalibration, restricted
 from identity.errors import ModelNotFound, PreviewTooLarge
 from identity.guards import Edge
 from identity.known import ScoredPair
 from identity.namespaces import Setting, blocked_form
-from identity.tables import Link, Review
+from identity.tables import Link, Review, Suspension
 
 #: Identifiers that are computed at once.
 PORTION = 10_000
 BIGGEST = 10
-#: Why a link is held whose run was taken back: no model brings it back.
+#: Why a link is held whose run or rule was taken back: no model brings it back.
 UNDONE = "undone"
 
 
@@ -156,31 +156,33 @@ def _matches(
     if bounds.identifiers is not None and (proposal.merge or proposal.model_run):
         counted = "SELECT count(*) FROM (SELECT FROM identity.link WHERE kind = 'match' LIMIT :n) m"
         bounds.demand(session.scalar(sa.text(counted), {"n": bounds.identifiers + 1}) or 0)
+    if proposal.merge is None and proposal.model_run is None:
+        return set(), []
     least = recalibration.curve(session).least(merge if proposal.merge is None else proposal.merge)
-    standing = {
+    matches = {
         (link.left_id, link.right_id): link
-        for link in session.scalars(
-            sa.select(Link).where(
-                Link.kind == "match",
-                Link.revoked_at.is_(None),
-                (Link.probability > 0) | (Link.held == UNDONE),
-            )
-        )
-    } if proposal.merge is not None or proposal.model_run is not None else {}  # fmt: skip
+        for link in session.scalars(sa.select(Link).where(Link.kind == "match"))
+    }
+    fixed = {pair for pair, link in matches.items() if link.revoked_at or link.held == UNDONE}
+    stopped = restricted.identifiers(session)
+    standing = {
+        pair: link
+        for pair, link in matches.items()
+        if pair not in fixed and stopped.isdisjoint(pair) and (link.probability or 0.0) > 0
+    }
     if proposal.model_run is not None:
         scored = _scored(session, proposal.model_run, least, bounds.records)
-        pairs = {(p.left, p.right): p.probability for p in scored}
-        same = {pair for pair, link in standing.items()
-                if link.probability == pairs.get(pair) or link.held == UNDONE}  # fmt: skip
-        pairs = {pair: p for pair, p in pairs.items() if pair not in same}
-        kept = {(p.left, p.right) for p in scored}
-        gone = {link.id for pair, link in standing.items() if pair not in kept or pair in pairs}
-        return gone, _edges(pairs)
-    if proposal.merge is None:
-        return set(), []
-    gone = {link.id for link in standing.values() if (link.probability or 0.0) < least}
-    doubted = sa.select(Review).where(Review.decision.is_(None), Review.probability >= least)
-    return gone, _edges({(r.left_id, r.right_id): r.probability for r in session.scalars(doubted)})
+        new = {(p.left, p.right): p.probability for p in scored}
+        gone = {pair for pair, link in standing.items() if link.probability != new.get(pair)}
+        fixed |= standing.keys() - gone
+    else:
+        gone = {pair for pair, link in standing.items() if (link.probability or 0.0) < least}
+        doubted = sa.select(Review).where(Review.decision.is_(None), Review.probability >= least)
+        new = {(r.left_id, r.right_id): r.probability for r in session.scalars(doubted)}
+    new = {pair: p for pair, p in new.items() if pair not in fixed and stopped.isdisjoint(pair)}
+    undone = sa.select(Suspension.id).where(Suspension.rule == known.RULE)
+    more = _edges(new, undone=session.scalar(undone) is not None)
+    return {standing[pair].id for pair in gone}, more
 
 
 def _scored(session: Session, run_id: int, least: float, most: int | None) -> list[ScoredPair]:
@@ -201,10 +203,10 @@ def _scored(session: Session, run_id: int, least: float, most: int | None) -> li
     return waterfall.likely(candidates.every(session), model.learnt, least)
 
 
-def _edges(pairs: dict[tuple[int, int], float]) -> list[Edge]:
+def _edges(pairs: dict[tuple[int, int], float], *, undone: bool) -> list[Edge]:
     """Return links as they would be made; they have no ids yet."""
     return [
-        Edge(-number, left, right, "match", 0.0, probability)
+        Edge(-number, left, right, "match", 0.0, probability, undone=undone)
         for number, ((left, right), probability) in enumerate(sorted(pairs.items()), 1)
     ]
 

@@ -1,12 +1,14 @@
 """What identifiers' events say about people: the attributes that matching compares."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from identity import graph
+from identity.tables import Record
 
 _SINCE = datetime(1970, 1, 1, tzinfo=UTC)
 _UNIT = timedelta(microseconds=1)
@@ -41,6 +43,17 @@ def fold(session: Session, told: Mapping[int, Mapping[str, Said]]) -> set[int]:
         return set()
     changed = session.execute(graph.statement("keep_records"), {"rows": graph.rows_of(rows)})
     return {row.identifier_id for row in changed}
+
+
+def silent(session: Session, identifiers: Collection[int]) -> set[int]:
+    """Return those of whom nothing is known any more: all that was has been erased with somebody.
+
+    Who never said anything is none of them.
+    """
+    query = sa.select(Record.identifier_id).where(
+        graph.among(Record.identifier_id, identifiers), Record.fields == {}
+    )
+    return set(session.scalars(query))
 
 
 def keep(

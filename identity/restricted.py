@@ -28,3 +28,9 @@ def people(session: Session, persons: Collection[int]) -> set[int]:
         among(Identifier.person_id, persons), Identifier.restricted
     )
     return set(session.scalars(query))
+
+
+def identifiers(session: Session) -> set[int]:
+    """Return the identifiers of people of whom one is restricted: no matching looks at them."""
+    theirs = sa.select(Identifier.person_id).where(Identifier.restricted)
+    return set(session.scalars(sa.select(Identifier.id).where(Identifier.person_id.in_(theirs))))

@@ -37,9 +37,12 @@ def weigh(con: duckdb.DuckDBPyConnection, model: Model, threshold: float) -> Ite
     return scored(con, model)
 
 
-def scored(con: duckdb.DuckDBPyConnection, model: Model) -> Iterator[ScoredPair]:
-    """Yield what `weigh` wrote, in the order of record ids."""
-    rows = con.cursor().execute("from scored order by record_id_l, record_id_r")
+def scored(
+    con: duckdb.DuckDBPyConnection, model: Model, among: str | None = None
+) -> Iterator[ScoredPair]:
+    """Yield what `weigh` wrote, in the order of record ids; or those `among` a table of (l, r)."""
+    wanted = f" semi join {among} on l = record_id_l and r = record_id_r" if among else ""
+    rows = con.cursor().execute(f"from scored{wanted} order by record_id_l, record_id_r")
     names = [column[0] for column in rows.description]
     while batch := rows.fetchmany(10_000):
         for row in batch:

@@ -5,7 +5,7 @@ Records come in by portions and links go out by portions: what is in memory at o
 what DuckDB may take, and not by how many people there are.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +25,7 @@ from identity.weighing import scored
 MEGABYTES = 2_000
 #: Pairs that are looked up at once.
 _LOOKED_UP = 50_000
-#: An id, and two records.
+#: An id, and its left and right record.
 Pair = tuple[int, int, int]
 
 
@@ -85,9 +85,22 @@ class Whole:
         )
         return self._found
 
-    def pairs(self, at_once: int) -> Iterator[list[ScoredPair]]:
-        """Yield the pairs that reach the threshold, so many at once, by record ids."""
-        every = scored(self._con, self._found.model) if self._found else iter(())
+    def pairs(
+        self, at_once: int, among: Collection[tuple[int, int]] | None = None
+    ) -> Iterator[list[ScoredPair]]:
+        """Yield the pairs that reach the threshold, so many at once, by record ids.
+
+        All, or those `among` some, as (left, right).
+        """
+        if self._found is None:
+            return
+        if among is not None:
+            ends = zip(("l", "r"), zip(*sorted(among), strict=True), strict=True)
+            given = pa.table({side: pa.array(i, pa.int64()) for side, i in ends})
+            self._con.register("given", given)
+            self._con.execute("create or replace table wanted as from given")
+            self._con.unregister("given")
+        every = scored(self._con, self._found.model, "wanted" if among is not None else None)
         while some := list(islice(every, at_once)):
             yield some
 
@@ -108,18 +121,19 @@ class Whole:
                 for i, at, keys, is_new in some
             ]
 
-    def unlikely(self, matches: Iterable[Pair], probability: float) -> Iterator[list[int]]:
-        """Yield ids of matches (id, left, right) that were compared and are not so likely now."""
+    def unlikely(self, matches: Iterable[Pair], probability: float) -> Iterator[list[Pair]]:
+        """Yield those of these matches that were compared and are not so likely now."""
         seen = " semi join seen a on a.record_id = l semi join seen b on b.record_id = r"
         return self._outside(matches, seen, probability, 1.0)
 
     def certain(self, reviews: Iterable[Pair], low: float, high: float) -> Iterator[list[int]]:
         """Yield ids of pairs that are not in doubt, from `low` to below `high`, or not compared."""
-        return self._outside(reviews, "", low, high)
+        for some in self._outside(reviews, "", low, high):
+            yield [i for i, _, _ in some]
 
     def _outside(
         self, pairs: Iterable[Pair], among: str, low: float, high: float
-    ) -> Iterator[list[int]]:
+    ) -> Iterator[list[Pair]]:
         if self._found is None:
             self._con.execute(
                 "create table if not exists scored"
@@ -131,7 +145,7 @@ class Whole:
             table = pa.table({name: pa.array(values, pa.int64()) for name, values in columns})
             self._con.register("judged", table)
             gone = self._con.execute(
-                f"select id from judged{among} anti join (select"
+                f"select id, l, r from judged{among} anti join (select"
                 " least(record_id_l, record_id_r) as one, greatest(record_id_l, record_id_r)"
                 " as other, 1 / (1 + pow(2, -total)) as p from scored"
                 " where p >= $1 and (p < $2 or $2 = 1))"
@@ -139,4 +153,4 @@ class Whole:
                 [low, high],
             ).fetchall()
             self._con.unregister("judged")
-            yield [i for (i,) in gone]
+            yield gone

@@ -49,8 +49,9 @@ class Labelled:
         }
 
     def labels(self) -> dict[Key, object]:
-        """Return the true cluster of every record."""
-        return {(RECORD, n): row[self.truth] for n, row in self._named() if self.truth in row}
+        """Return the true cluster of every record that has one."""
+        labels = ((n, _label(row.get(self.truth))) for n, row in self._named())
+        return {(RECORD, n): label for n, label in labels if label}
 
     def known(self) -> dict[Key, object]:
         """Return the true cluster of every identifier all of whose records are of one cluster.
@@ -60,9 +61,9 @@ class Labelled:
         """
         found: dict[Key, set[object]] = {}
         for name, row in self._named():
-            if self.truth in row:
+            if label := _label(row.get(self.truth)):
                 for key in [(RECORD, name), *self._identifiers(row)]:
-                    found.setdefault(key, set()).add(row[self.truth])
+                    found.setdefault(key, set()).add(label)
         return {key: clusters.pop() for key, clusters in found.items() if len(clusters) == 1}
 
     def calls(self) -> Iterator[dict[str, Any]]:
@@ -115,7 +116,9 @@ def read(file: Path, truth: str, column: str | None, mapped: Iterable[str]) -> L
     names = [f"r-{row[named] if named else n}".strip() for n, row in enumerate(rows)]
     others = [c for c in columns if c not in (named, column, truth)]
     told = dict(_split(entry, others) for entry in mapped)
-    guessed = {**guess_columns(others), **guess_identifiers(others)}
+    # Logins of which each record has its own show nothing but that all are different people.
+    logins = {k: v for k, v in guess_identifiers(others).items() if not _all_differ(rows, k)}
+    guessed = {**guess_columns(others), **logins}
     meaning = {k: v for k, v in guessed.items() if v not in told.values()} | told
     if not meaning:
         raise ImportFailed(
@@ -129,6 +132,16 @@ def read(file: Path, truth: str, column: str | None, mapped: Iterable[str]) -> L
 def _names_rows(rows: Iterable[Mapping[str, Any]], column: str) -> bool:
     values = [str(row.get(column, "")).strip() for row in rows]
     return "" not in values and len(set(values)) == len(values)
+
+
+def _all_differ(rows: Iterable[Mapping[str, Any]], column: str) -> bool:
+    values = [str(row[column]).strip() for row in rows if column in row]
+    return len(values) == len(set(values)) > 1
+
+
+def _label(value: object) -> str:
+    """Write a true cluster as text; empty where there is none, as NaN in a column of numbers."""
+    return "" if value is None or value != value else str(value).strip()
 
 
 def _split(entry: str, columns: Iterable[str]) -> tuple[str, str]:

@@ -5,6 +5,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,11 @@ FORMATS = ("csv", "ndjson", "parquet", "seq", "xes", "xlsx")
 UTF_8 = "UTF-8"
 #: What programs of Western Europe wrote before UTF-8; Latin-1 with letters where that has controls.
 WESTERN = "Windows-1252"
+#: What Excel writes as "Unicode text", with a mark at its beginning that says the order of bytes.
+UTF_16 = "UTF-16"
 _SEPARATORS = ",;\t|"
+#: Excel's word on the separator, before the headings.
+_TOLD = re.compile(r"sep=(.)\s*")
 #: What files of these formats are called besides; tables of old are text of any name.
 _ALSO = {
     "jsonl": "ndjson", "json": "ndjson", "tsv": "csv", "txt": "csv", "dat": "csv", "data": "csv",
@@ -30,6 +35,7 @@ _ALSO = {
 #: Of which columns may be set apart by blanks.
 _TEXTS = frozenset({"txt", "dat", "data"})
 _BLOCK = 1 << 20
+_LONGEST = 65_536
 #: What a file of bytes that are not those of its encoding, or of a packer, raises.
 _TORN = (UnicodeDecodeError, EOFError, gzip.BadGzipFile, BadZipFile, zlib.error)
 
@@ -118,7 +124,7 @@ def rows(path: Path, names: Sequence[str] = ()) -> Iterator[Any]:
             else:
                 yield row
     except _TORN as error:
-        raise ImportFailed(f"{path.name}: not readable as UTF-8 {kind}: {error}") from error
+        raise ImportFailed(f"{path.name}: not readable as {_coded(path)}: {error}") from error
 
 
 def columns(path: Path, names: Sequence[str] = ()) -> list[str]:
@@ -142,11 +148,19 @@ def columns(path: Path, names: Sequence[str] = ()) -> list[str]:
         with _text(path) as handle:
             return [name for name in _table(handle, path, names).fieldnames or () if name]
     except (*_TORN, csv.Error) as error:
-        raise ImportFailed(f"{path.name}: not readable as UTF-8 {kind}: {error}") from error
+        raise ImportFailed(f"{path.name}: not readable as {_coded(path)}: {error}") from error
+
+
+def _coded(path: Path) -> str:
+    """Say what a file was read as; what is packed and torn has no encoding yet."""
+    try:
+        return f"{encoding(path)} {format_of(path)}"
+    except _TORN:
+        return format_of(path)
 
 
 def encoding(path: Path) -> str:
-    """Return the encoding of a file: UTF-8, or of a CSV file that cannot be that Windows-1252.
+    """Return the encoding of a file: UTF-8, or of a CSV file that is not UTF-16 or Windows-1252.
 
     UTF-8 in which some bytes are damaged is no other encoding, and stays an error of `rows`: it has
     more letters beyond ASCII that are right than bytes that are wrong. Reads all of a CSV file.
@@ -156,21 +170,25 @@ def encoding(path: Path) -> str:
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     right = wrong = 0
     with plain(path) as handle:
-        while block := handle.read(_BLOCK):
+        block = handle.read(_BLOCK)
+        if block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return UTF_16
+        while block:
             if not (told := decoder.decode(block)).isascii():
                 replaced = told.count("\ufffd")
                 wrong += replaced
                 right += len(told) - replaced - len(told.encode("ascii", "ignore"))
+            block = handle.read(_BLOCK)
     return WESTERN if wrong > right else UTF_8
 
 
 @contextmanager
 def _text(path: Path) -> Iterator[TextIO]:
-    western = encoding(path) == WESTERN
     # Of Windows-1252 five bytes are no character: they are read as what no name is made of.
-    how = ("cp1252", "replace") if western else ("utf-8-sig", "strict")
+    how = {WESTERN: ("cp1252", "replace"), UTF_16: ("utf-16", "strict")}
+    codec, errors = how.get(encoding(path), ("utf-8-sig", "strict"))
     with plain(path) as stream:
-        yield io.TextIOWrapper(stream, encoding=how[0], errors=how[1], newline="")
+        yield io.TextIOWrapper(stream, encoding=codec, errors=errors, newline="")
 
 
 def _csv(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -182,8 +200,13 @@ def _csv(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 
 def _table(handle: TextIO, path: Path, names: Sequence[str]) -> "csv.DictReader[str]":
-    first = handle.readline(65_536)
-    separator = max(_SEPARATORS, key=first.count)
+    first = handle.readline(_LONGEST)
+    while first.isspace():
+        first = handle.readline(_LONGEST)
+    if told := _TOLD.fullmatch(first):
+        first, separator = handle.readline(_LONGEST), told[1]
+    else:
+        separator = max(_SEPARATORS, key=first.count)
     # Blanks are a separator where nothing else is, as in CDNOW's purchases; several are one.
     spaced = separator not in first and _ending(_inside(path)) in _TEXTS
     return csv.DictReader(
@@ -214,7 +237,8 @@ def _xlsx(path: Path) -> Iterator[dict[str, Any]]:
         raise ImportFailed(f"{path.name}: not readable as XLSX: {error}") from error
     try:
         lines = book.worksheets[0].iter_rows(values_only=True)
-        names = ["" if name is None else str(name) for name in next(lines, ())]
+        first = next((line for line in lines if any(cell is not None for cell in line)), ())
+        names = ["" if name is None else str(name) for name in first]
         for line in lines:
             yield dict(zip(names, line, strict=False))
     finally:

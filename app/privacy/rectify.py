@@ -21,6 +21,7 @@ from app.privacy.step import DONE, NOT_PRESENT, Outcome, Work
 from app.privacy.tables import PrivacyTask
 from app.profiles import rewritten
 from app.profiles.changes import News, publish
+from app.resolve import ask_again
 from app.suppression import gate
 from consent import carrying, suppression
 from consent import erasure as consents
@@ -73,7 +74,8 @@ def rectify(work: Work) -> Outcome:
         events, old = _events(session, work, trait, value)
         old |= _traits(session, work, trait, value)
         right = attributes.from_traits({trait: value})
-        records.keep(session, dict.fromkeys(_with_records(session, work), right), at=work.now)
+        said = dict.fromkeys(_with_records(session, work), right)
+        ask_again(session, records.keep(session, said, at=work.now))  # guards look at names
         ids, others = set(work.subject.ids), 0
         if trait in ADDRESSES and old:
             these, others = _change_address(session, work, own, said_of, old, new)

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from app.db import Sessions, statement
 from app.privacy.subject import Subject
 from app.profiles import rewritten
+from app.resolve import ask_again
 from app.suppression import mentions
 from identity import erasure, graph
 
@@ -77,7 +78,8 @@ def others(sessions: Sessions, subject: Subject) -> int:
     events = sum(_partition(sessions, part, subject, redaction) for part in parts)
     with sessions.begin() as session:
         _traits(session, redaction)
-        erasure.redact(session, [*subject.patterns, *subject.digests])
+    with sessions.begin() as session:
+        ask_again(session, erasure.redact(session, [*subject.patterns, *subject.digests]))
     return events
 
 

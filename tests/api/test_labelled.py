@@ -73,6 +73,29 @@ def test_the_column_that_names_records_is_one_that_tells_them_apart(tmp_path: Pa
     assert (numbered.names, numbered.meaning) == (["r-0", "r-1"], {"name": "name"})
 
 
+def test_a_login_that_no_two_records_have_is_no_evidence_unless_it_is_said_to_be(
+    tmp_path: Path,
+) -> None:
+    rows = ("1,ada,Ada,a", "2,ada2,Ada,a")
+    headings = "id,username,first_name,cluster"
+    file = labelled(tmp_path, *rows, columns=headings)
+    assert (file.meaning, file.ignored) == ({"first_name": "first_name"}, ["username"])
+    told = labelled(tmp_path, *rows, columns=headings, mapped=("username=user_id",))
+    assert told.meaning == {"first_name": "first_name", "username": "user_id"}
+    again = labelled(tmp_path, *rows, "3,ada2,Ada,a", columns=headings)
+    assert again.meaning == {"first_name": "first_name", "username": "user_id"}
+
+
+def test_labels_are_compared_as_text_and_none_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "people.ndjson"
+    labels = ["7", "7", "[1, 2]", "NaN", '" b "', '""', "null"]
+    lines = [f'{{"id": {n}, "name": "Ada", "cluster": {one}}}' for n, one in enumerate(labels)]
+    file.write_text("\n".join(lines), encoding="utf-8")
+    found = read(file, "cluster", None, [])
+    assert list(found.labels().values()) == ["7", "7", "[1, 2]", "b"]
+    assert found.known().keys() == found.labels().keys()
+
+
 def test_columns_that_are_not_there_are_named_with_those_that_are(tmp_path: Path) -> None:
     with pytest.raises(ImportFailed, match="unique_id, first_name"):
         labelled(tmp_path, column="rec_id")

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 import pytest
 import sqlalchemy as sa
 
+from app import matching as app_matching
 from app.db import Sessions
 from identity import graph, judged, matching, people, records, reviews, suspensions
-from tests.app.test_matching import add, numbered, run, strangers
+from tests.app.test_matching import REVIEW, add, numbered, run, strangers
 from tests.app.test_matching import people as population
 
 pytestmark = pytest.mark.usefixtures("few_suffice")
@@ -202,6 +203,22 @@ def test_reviews_that_are_in_doubt_no_more_are_closed(sessions: Sessions, scope:
     with sessions() as session:
         decided = sa.text("SELECT count(*) FROM identity.review WHERE decision = 'no_match'")
         assert session.scalar(decided) == 1
+
+
+@pytest.mark.parametrize("scope", [reviews.NEW, reviews.ALL])
+def test_who_is_parted_and_may_be_one_all_the_same_is_asked_about_in_the_same_run(
+    sessions: Sessions, scope: str
+) -> None:
+    ids = add(sessions, {"ada": {**ADA, **MAIL}, "also ada": {**ADA, **MAIL},
+                         **numbered(population(200, 7))})  # fmt: skip
+    run(sessions, reviews.ALL)
+    assert joined(sessions, ids, "ada", "also ada")
+    say(sessions, ids, "ada", city="london")
+    with sessions.begin() as session:
+        reviews.request_run(session, {"asked_by": "test"}, scope=scope)
+    app_matching.run_waiting(sessions, auto=1.0, review=REVIEW)
+    assert not joined(sessions, ids, "ada", "also ada")
+    assert frozenset(("ada", "also ada")) in waiting(sessions, ids)
 
 
 def test_a_review_of_who_vanished_is_closed(sessions: Sessions) -> None:

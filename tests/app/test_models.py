@@ -113,6 +113,27 @@ def test_a_pinned_version_that_knows_nothing_of_a_field_gives_way(sessions: Sess
     assert (newest.run_id, newest.in_force, newest.pinned_at) == (second, True, None)
 
 
+def test_a_version_that_somebody_goes_back_to_while_a_run_learns_is_held_on_to(
+    sessions: Sessions,
+) -> None:
+    add(sessions, numbered(people(60, 1)))
+    first = run(sessions, reviews.ALL)["model_run"]
+
+    def go_back(message: str) -> None:
+        if message == "weighing":
+            with sessions.begin() as session:
+                models.pin(session, first, by="ada")
+
+    with sessions.begin() as session:
+        reviews.request_run(session, {"asked_by": "test"})
+    second = matching.run_waiting(
+        sessions, auto=AUTO, review=REVIEW, way=matching.Way(tell=go_back)
+    )
+    with sessions() as session:
+        kept = [(v.run_id, v.in_force) for v in models.list_all(session)]
+    assert kept == [(second, False), (first, True)]
+
+
 def test_a_pinned_version_is_not_scored_by_over_and_over(sessions: Sessions) -> None:
     """What was learnt is old, and stays so: the last whole run counts."""
     add(sessions, numbered(people(60, 1)))

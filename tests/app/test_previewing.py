@@ -55,13 +55,17 @@ def partition(session: Session) -> dict[int, int]:
 
 
 def world(session: Session, seed: int) -> None:
-    """Logins with devices that some share, e-mail addresses, cards, a kiosk and doubtful pairs."""
+    """Logins with devices that some share, e-mail addresses, cards, a kiosk and doubtful pairs.
+
+    Forms bear what is matched: of what two logins share nobody is made by a match.
+    """
     dice = random.Random(seed)  # noqa: S311 -- a seeded world, no secret
     logins = [("user_id", f"p{seed}-{n}") for n in range(25)]
     devices = [("device_id", f"p{seed}-{n}") for n in range(30)]
-    mails = [("email", f"p{seed}-{n}@mail.net") for n in range(12)]
+    mails = [("email", f"p{seed}-{n}@mail.net") for n in range(20)]
     cards = [("crm_id", f"p{seed}-{n}") for n in range(25)]
-    ids = graph.identify(session, [*logins, *devices, *mails, *cards])
+    forms = [("form_id", f"p{seed}-{n}") for n in range(25)]
+    ids = graph.identify(session, [*logins, *devices, *mails, *cards, *forms])
     graph.settle(session, list(ids.values()))
     graph.set_link_consent(session, dict.fromkeys(ids.values(), "given"))
     seen = []
@@ -69,13 +73,15 @@ def world(session: Session, seed: int) -> None:
         one, other = ids[dice.choice(logins)], ids[dice.choice([*devices, *mails, *cards])]
         at = NOW - timedelta(days=dice.randrange(800))
         seen.append(graph.Evidence(one, other, "event", "identify", at, last_at=at))
-    for _ in range(20):
-        one, other = sorted((ids[dice.choice(cards)], ids[dice.choice(mails)]))
+    for _ in range(30):
+        form, another = dice.sample(forms, 2)
+        one, other = sorted((ids[form], ids[dice.choice((another, dice.choice(mails)))]))
         p = dice.choice((0.951, 0.97, 0.99))
         seen.append(graph.Evidence(one, other, "match", "splink", NOW, evidence_id=1, weight=5.0,
                                    probability=p, details={"prior": 5.0}))  # fmt: skip
     graph.reconsider(session, graph.observe(session, seen) | set(ids.values()), at=NOW)
-    pairs = {tuple(sorted((ids[dice.choice(cards)], ids[dice.choice(cards)]))) for _ in range(15)}
+    pairs = {tuple(sorted((ids[dice.choice(forms)], ids[dice.choice(cards)]))) for _ in range(8)}
+    pairs |= {tuple(sorted((ids[dice.choice(forms)], ids[dice.choice(forms)]))) for _ in range(8)}
     rows = [
         {"left_id": a, "right_id": b, "weight": 2.0, "probability": dice.uniform(0.6, 0.94),
          "evidence": {}, "run_id": 1}
@@ -173,6 +179,56 @@ def test_no_model_brings_back_what_was_undone(matched: Session) -> None:
     matched.execute(sa.text("UPDATE identity.link SET probability = 0 WHERE id % 2 = 0"))
     found = preview.preview(matched, Proposal(model_run=run), merge=AUTO)
     assert found.merges == found.splits == {}
+
+
+def test_a_preview_joins_nobody_by_what_is_taken_back_revoked_or_restricted(
+    matched: Session,
+) -> None:
+    """As a run does not: new pairs of a rule that was undone are undone, and so on."""
+    run = matched.scalar(sa.text("SELECT run_id FROM identity.model"))
+    wider = Proposal(model_run=run, merge=0.02)
+    waiting = Proposal(merge=0.02)
+    assert preview.preview(matched, wider, merge=AUTO).merges
+    doubted = matched.execute(sa.text("SELECT left_id, right_id FROM identity.review")).all()
+    row = {"left_id": min(doubted[0]), "right_id": max(doubted[0])}
+    told = preview.preview(matched, waiting, merge=AUTO)
+    assert told.merges
+
+    def joins(proposal: Proposal) -> bool:
+        found = preview.preview(matched, proposal, merge=AUTO)
+        who = {i: person for person, members in found.after.items() for i in members}
+        return who.get(row["left_id"], 0) == who.get(row["right_id"], 1)
+
+    assert joins(wider)
+    assert joins(waiting)
+    with matched.begin_nested() as point:
+        suspensions.suspend(matched, rule="splink", by="ada")
+        before = partition(matched)
+        for some in suspensions.touched(matched, rule="splink"):
+            graph.reconsider(matched, some, at=NOW)
+        assert partition(matched) != before
+        for proposal in (wider, waiting):
+            found = preview.preview(matched, proposal, merge=AUTO)
+            assert found.merges == found.splits == {}
+        point.rollback()
+    with matched.begin_nested() as point:
+        revoked = ("INSERT INTO identity.link (kind, left_id, right_id, rule, first_at, last_week,"
+                   " evidence, revoked_at) VALUES ('match', :left_id, :right_id, 'splink', now(),"
+                   " 0, '{}', now())")  # fmt: skip
+        matched.execute(sa.text(revoked), row)
+        assert not joins(wider)
+        assert not joins(waiting)
+        point.rollback()
+    ada = "SELECT right_id FROM identity.link WHERE kind = 'match' AND held IS NULL LIMIT 1"
+    matched.execute(sa.text("UPDATE identity.identifier SET restricted = true WHERE id = :i"),
+                    {"i": matched.scalar(sa.text(ada))})  # fmt: skip
+    matched.execute(sa.text("UPDATE identity.identifier SET restricted = true WHERE id = :i"),
+                    {"i": row["left_id"]})  # fmt: skip
+    assert not joins(wider)
+    assert not joins(waiting)
+    stricter = preview.preview(matched, Proposal(model_run=run, merge=0.999999), merge=AUTO)
+    kept = partition(matched)[matched.scalar(sa.text(ada)) or 0]
+    assert kept not in stricter.splits
 
 
 def test_rules_that_cannot_be_are_refused(session: Session) -> None:

@@ -158,6 +158,11 @@ def invariants(world: World) -> None:
                           "AND link_consent = 'refused'")  # fmt: skip
     members = list(person.values())
     assert all(members.count(person[int(str(i))]) == 1 for (i,) in refused)
+    assert not world.table(
+        "SELECT l.id FROM identity.link l JOIN identity.identifier i ON i.id IN (left_id, right_id)"
+        " WHERE left_id = ANY(:ids) AND kind = 'match' AND revoked_at IS NULL AND held IS NULL"
+        " AND closed IS NOT NULL"
+    ), "what is nobody's is made somebody's by a match"
 
 
 @pytest.mark.parametrize("seed", range(4 * LONG))

@@ -4,6 +4,7 @@ import random
 from collections import defaultdict
 from dataclasses import replace
 from itertools import combinations
+from unittest import mock
 
 import msgspec
 import pytest
@@ -213,6 +214,27 @@ def test_a_family_device_does_not_join_the_family() -> None:
     assert set(people.held.values()) == {"shared"}
 
 
+def test_what_is_nobodys_is_not_made_somebodys_by_a_match() -> None:
+    """What an address of two logins says of itself is said by whoever of the family used it."""
+    family = nodes(*(node(i, "user_id") for i in (1, 2)), node(3, "email"),
+                   *(node(i, "crm_id") for i in (4, 5)))  # fmt: skip
+    links = [Edge(0, 1, 3, "event"), Edge(1, 2, 3, "event")]
+    matches = [Edge(2, 3, 4, "match", probability=0.999), Edge(3, 3, 5, "match", probability=0.97)]
+    people = resolve(family, [*links, *matches])
+    assert sides(people.person) == [[1], [2], [3], [4], [5]]
+    assert set(people.held.values()) == {"shared"}
+    decided = resolve(family, [*links, *matches, Edge(4, 1, 2, "manual")])
+    assert sides(decided.person) == [[1, 2, 3, 4, 5]]
+
+
+@many
+@given(graphs)
+def test_no_match_joins_what_is_nobodys(graph: Graph) -> None:
+    people = graph.people
+    followed = [e for e in graph.edges if e.kind == "match" and e.id not in people.held]
+    assert not [e for e in followed if {e.left, e.right} & people.closed.keys()]
+
+
 def test_a_device_of_two_logins_that_somebody_decided_to_be_one_is_that_persons() -> None:
     family = nodes(node(1, "user_id"), node(2, "user_id"), node(3), node(4, "email"), node(5))
     links = [Edge(0, 1, 2, "manual")]
@@ -275,6 +297,28 @@ def test_one_weak_link_does_not_join_two_big_groups(shared: str) -> None:
     links += [Edge(103, 2, other, "event", 4.0), Edge(104, BIG + 3, other, "event", 5.0)]
     people = resolve(found, links)
     assert (sides(people.person), people.held) == ([sorted(found)], {})
+
+
+@many
+@given(graphs)
+def test_what_events_show_hangs_on_no_match_and_people_on_none_that_is_not_allowed(
+    graph: Graph,
+) -> None:
+    with mock.patch("identity.components.BIG", 1):
+        people = graph.people
+        asserted = [e for e in graph.edges if e.kind != "match"]
+        assert resolve(graph.nodes, asserted, graph.cannot).group == people.group
+        allowed = [e for e in graph.edges if people.held.get(e.id) != "consent:not_given"]
+        assert resolve(graph.nodes, allowed, graph.cannot).person == people.person
+
+
+def test_a_match_is_no_second_way_for_what_events_show() -> None:
+    found, knit = groups(BIG, "crm_id", "phone")
+    phone = 2 * BIG + 1
+    ends = [Edge(100, 1, phone, "event"), Edge(101, BIG + 1, phone, "event", 1.0)]
+    people = resolve(found, [*knit, *ends, Edge(102, 2, BIG + 2, "match", probability=0.97)])
+    assert len(set(people.person.values())) == 1, "it is one for the match"
+    assert len(set(people.group.values())) == 2
 
 
 def test_what_joins_small_groups_logins_or_is_certain_is_no_bridge() -> None:

@@ -103,6 +103,27 @@ PUBLISHED: dict[str, dict[str, str | None]] = {
         "DOB_YEAR": "birth_year", "HSE_NUM": "house_number", "STR_NAM": "address",
         "POST_CODE": "postcode",
     },
+    "ESSnet, census": {
+        "PERNAME1": "first_name", "PERNAME2": "last_name", "MSTAT": None, "COB": None, "HH": None,
+        "DOB_DAY": "birth_day", "DOB_MON": "birth_month", "DOB_YEAR": "birth_year",
+        "ENUMCAP": "address", "ENUMPC": "postcode",
+    },
+    "a mainframe": {
+        "REC_NO": None, "FNAM": "first_name", "LNAM": "last_name", "MNAM": None,
+        "BTH_DT": "birth_date", "ST_NO": "house_number", "ST_NM": "address", "CTY": "city",
+        "ST": None, "ZIP5": "postcode", "SSN_NBR": "national_id", "CUST_TEL_NO": "phone",
+    },
+    "a French register": {
+        "Civilité": None, "Prénom usuel": "first_name", "Nom de naissance": "last_name",
+        "Né(e) le": "birth_date", "N° de voie": "house_number", "Libellé voie": "address",
+        "Type de voie": None, "C.P.": "postcode", "Commune": "city", "NIR": "national_id",
+        "Tél. portable": "phone", "Nom d'entreprise": None,
+    },
+    "a Spanish shop": {
+        "Nombre": "first_name", "Apellido 1": "last_name", "Apellido 2": None, "DNI": "national_id",
+        "Fecha nac.": "birth_date", "Población": "city", "Provincia": None, "Email id": "email",
+    },
+    "two names of one thing": {"Town/City": "city", "Country/State": None},
     "restaurants": {"name": "name", "addr": "address", "city": "city", "phone": "phone",
                     "type": None, "class": None},
     "a shop": {

@@ -35,6 +35,28 @@ def test_what_cannot_be_utf_8_is_read_as_western_and_says_so(
     assert list(files.rows(file)) == ROWS
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_unicode_text_of_excel_is_read_and_says_so(tmp_path: Path, encoding: str) -> None:
+    mark = "" if encoding == "utf-16" else "\ufeff"
+    file = written(tmp_path, (mark + TEXT.replace(",", "\t")).encode(encoding))
+    assert files.encoding(file) == files.UTF_16
+    assert list(files.rows(file)) == ROWS
+    assert files.columns(file) == ["name", "city"]
+    torn = written(tmp_path, (mark + TEXT).encode(encoding) + b"\x00")
+    with pytest.raises(ImportFailed, match="UTF-16"):
+        list(files.rows(torn))
+
+
+@pytest.mark.parametrize("before", ["sep=,\r\n", "\n", " \n\n", "sep=;\n"])
+def test_headings_are_found_behind_empty_lines_and_excels_word_on_the_separator(
+    tmp_path: Path, before: str
+) -> None:
+    text = TEXT.replace(",", ";") if ";" in before else TEXT
+    file = written(tmp_path, (before + text).encode())
+    assert list(files.rows(file)) == ROWS
+    assert files.columns(file) == ["name", "city"]
+
+
 def test_letters_of_windows_are_letters(tmp_path: Path) -> None:
     file = written(tmp_path, "name\nŠárka Œuvray\n".encode("cp1252"))
     assert list(files.rows(file)) == [{"name": "Šárka Œuvray"}]
