@@ -1,6 +1,6 @@
 """What the consent stamps of events say, put on record: one record per change of mind."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -9,15 +9,13 @@ from sqlalchemy.orm import Session
 
 import consent
 from app.consents import in_use
+from app.events import overtaken
 from app.events.alike import Alike
 from app.events.item import Item, Speaker
 from app.events.memory import NEVER, Heard, Memory
 from app.events.times import SKEW_BELIEVED
 from consent.reach import universal
 from consent.signals.stamp import Stamp
-
-#: A yes that a browser goes on stamping and that comes later than this is late: see record.sql.
-LATE = timedelta(minutes=1)
 
 
 class Recorded(NamedTuple):
@@ -62,7 +60,8 @@ def record(
     ]
     changes = _changes(session, said)
     given = _given(session, {one.speaker for one in said if one.stamp.whole}, now)
-    choices = _choices(said, given, changes, memory)
+    later = overtaken.refused_since(session, said, changes.keys(), memory, now)
+    choices, unheard = _choices(said, given, changes, memory, later)
     if any(choice.state != "given" for choice in choices):
         choices += _added_meanwhile(session, choices, memory, now)
     strings = {one.speaker: (one.stamp.tc, _at(one)) for one in said if one.stamp.tc}
@@ -74,7 +73,7 @@ def record(
     written = consent.record(session, choices, received_at=now, repeat=False, changes=changes)
     consent.vendors.keep(session, strings, doubtful)
     memory.wrote(session, written)
-    _remember(session, said, written, changes.keys(), memory, now)
+    _remember(session, said, written, changes.keys(), memory, now, unheard)
     return Recorded(written, other)
 
 
@@ -125,9 +124,14 @@ def _choices(
     given: dict[Speaker, set[str]],
     changes: consent.Moments,
     memory: Memory,
-) -> list[consent.Choice]:
-    """Return what the stamps say; a repetition only where it may say something new."""
-    choices = []
+    later: Mapping[tuple[Speaker, datetime], frozenset[str]],
+) -> tuple[list[consent.Choice], set[Speaker]]:
+    """Return what the stamps say; a repetition only where it may say something new.
+
+    And of whom a yes is left out, which a no came before that was said `later`.
+    """
+    choices: list[consent.Choice] = []
+    unheard: set[Speaker] = set()
     before_it: dict[
         tuple[Speaker, str], tuple[tuple[str, bool, bool, datetime | None], datetime]
     ] = {}
@@ -143,7 +147,12 @@ def _choices(
         given[speaker] = before | yes
         for key, state in states.items():
             # What came out of order is not the last word, though nothing is on record of that.
-            if state == "given" and not stamp.answer and memory.refused_since(speaker, key, at):
+            if (
+                state == "given"
+                and not stamp.answer
+                and (memory.refused_since(speaker, key, at) or key in later.get((speaker, at), ()))
+            ):
+                unheard.add(speaker)
                 continue
             # What was agreed to is what was asked then, whenever we hear of it.
             answered_at = _answered(stamp, key, at) if state == "given" else None
@@ -159,7 +168,7 @@ def _choices(
             ):
                 before_it[speaker, key] = says, at
                 choices.append(_choice(item, speaker, purpose, state, stamp, answered_at))
-    return choices
+    return choices, unheard
 
 
 def _answered(stamp: Stamp, key: str, at: datetime) -> datetime | None:
@@ -289,15 +298,16 @@ def _remember(
     recorded: Collection[Speaker],
     memory: Memory,
     now: datetime,
+    unheard: Collection[Speaker],
 ) -> None:
     """Remember who has said one thing only and has nothing newer on record.
 
-    Not who said two things in this batch, or something older than what is on record: for these
-    the next event is compared again. What is remembered holds between the two moments at which
-    their records change.
+    Not who said two things in this batch, or something older than what is on record, or what is
+    left `unheard`: for these the next event is compared again. What is remembered holds between
+    the two moments at which their records change.
     """
     last: dict[Speaker, tuple[Stamp, datetime]] = {}
-    several: set[Speaker] = set()
+    several = set(unheard)
     for item, stamp, speaker in said:
         before = last.get(speaker)
         if stamp.answer or (before is not None and before[0] != stamp):
@@ -307,7 +317,7 @@ def _remember(
     several |= {
         one.speaker
         for one in said
-        if one.speaker in recorded and now - one.item.envelope.occurred_at > LATE
+        if one.speaker in recorded and now - one.item.envelope.occurred_at > overtaken.LATE
     }
     wanted = {speaker: at for speaker, (_, at) in last.items() if speaker not in several}
     if not wanted:
