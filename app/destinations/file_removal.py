@@ -52,15 +52,35 @@ def clear(session: Session, *, now: datetime) -> int:
     removed = sa.select(Destination).where(*_kept, Destination.removed_at.is_not(None))
     deleted = 0
     for one in session.scalars(removed.with_for_update(skip_locked=True)):
-        shared = sa.select(Destination.id).where(
-            *_kept, _directory == one.settings["directory"], Destination.removed_at.is_(None)
+        over = one.removed_at is not None and one.removed_at < now - UNDER_WAY
+        directory = one.settings["directory"]
+        others = sa.select(Destination.id).where(
+            *_kept, _directory == directory, Destination.removed_at.is_(None)
         )
-        if session.scalar(shared.limit(1)) is not None:  # of before that was refused
+        sharing = session.scalars(others).all()  # of before that was refused
+        if sharing and not over:
             continue
-        deleted += _delete(file.folder(one.settings["directory"]))
-        if one.removed_at is not None and one.removed_at < now - UNDER_WAY:
+        deleted += _delete(file.folder(directory))
+        for other in sharing:
+            _write_anew(session, other, now=now)
+        if over:
             one.settings = {**one.settings, "directory": None}
     return deleted
+
+
+def _write_anew(
+    session: Session, destination: int, *, now: datetime, among: Collection[UUID] | None = None
+) -> None:
+    """Have rows that were deleted be written again: of all profiles, or of `among` these."""
+    mine = HeldRecord.destination_id == destination
+    records = session.execute(
+        sa.select(HeldRecord.id, HeldRecord.person_id, HeldRecord.profile_id).where(
+            mine if among is None else mine & HeldRecord.profile_id.in_(among)
+        )
+    ).all()
+    held.forget_what_was_sent(session, [one.id for one in records])
+    again = [(destination, one.person_id, one.profile_id) for one in records]
+    outbox.look_again(session, again, now=now)
 
 
 def _delete(folder: Path) -> int:
@@ -96,12 +116,5 @@ def forget(
     if destination.enabled or destination.not_before > now:
         return None
     file.forget(destination.settings, {str(one) for one in (*gone, *told_as)})
-    records = session.execute(
-        sa.select(HeldRecord.id, HeldRecord.person_id, HeldRecord.profile_id).where(
-            HeldRecord.destination_id == destination.id, HeldRecord.profile_id.in_(told_as)
-        )
-    ).all()
-    held.forget_what_was_sent(session, [one.id for one in records])
-    again = [(destination.id, one.person_id, one.profile_id) for one in records]
-    outbox.look_again(session, again, now=now)
+    _write_anew(session, destination.id, now=now, among=told_as)
     return True

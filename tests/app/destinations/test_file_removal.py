@@ -75,6 +75,30 @@ def test_files_go_with_their_destination_and_then_the_directory_is_free(
     assert names(folder) == {"ada", "bob"}
 
 
+def test_of_a_directory_that_two_had_only_what_the_other_wrote_is_left(
+    people: World, folder: Path
+) -> None:
+    """As it could be before that was refused."""
+    made = write(people)
+    people.identify("bob", plan="pro", town="Nice")
+    people.segment("nice", {"trait": "town", "op": "eq", "value": "Nice"})
+    people.destination(
+        name="other", kind="file", settings={"directory": "other", "parts": 1}, segments=["nice"],
+        mapping={"email": {"identifier": "email"}},
+    )  # fmt: skip
+    people.settle()
+    with people.sessions.begin() as session:
+        move = "UPDATE app.destination SET settings = jsonb_set(settings, '{directory}', '\"crm\"')"
+        session.execute(sa.text(move))
+    path = f"/v1/destinations/{made['id']}"
+    assert people.server.delete(path, headers=people.header).status_code == 204
+    assert clear(people) == 0
+    assert clear(people, 2 * file_removal.UNDER_WAY) == 1
+    people.now()
+    people.settle()
+    assert names(folder) == {"bob"}
+
+
 def test_no_destination_moves_to_the_directory_of_another(people: World) -> None:
     write(people)
     assert again(people, directory="other") == 201
