@@ -188,9 +188,15 @@ FUNNEL: dict[str, Any] = {
     "entry": "best",
 }
 
+FAILURE = {"event": "Payment Failed"}
+SURVEYS = [{"instrument": "csat", "match": {"event": "Ticket Closed"}, "prop": "satisfaction"}]
+
 #: The questions that the demonstration draws, by the name of the picture.
 PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
-    "matrix": ("matrix", {"journey": "retail-purchase"}),
+    "matrix": (
+        "matrix",
+        {"journey": "retail-purchase", "surveys": SURVEYS, "friction": {"failure": FAILURE}},
+    ),
     "funnel": ("funnel", FUNNEL),
     "sankey": (
         "paths",
@@ -214,10 +220,8 @@ PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
         "friction",
         {
             "journey": "retail-purchase",
-            "failure": {"event": "Payment Failed"},
-            "surveys": [
-                {"instrument": "csat", "match": {"event": "Ticket Closed"}, "prop": "satisfaction"}
-            ],
+            "failure": FAILURE,
+            "surveys": SURVEYS,
         },
     ),
     "target": ("conformance", {"journey": "retail-purchase"}),

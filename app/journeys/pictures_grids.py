@@ -114,6 +114,15 @@ def _matrix(answer: Answer, say: Wording) -> str:
         " Perdus\u00a0: aucune étape ensuite, et un long silence.",
     )
     key.append(text(MARGIN, below + 16, said, size=11, fill=canvas.SMALL))
+    if any(_judged(cell, say) for cell in result["cells"]):
+        said = say.say(
+            "Friction is computed, 100 is the worst. In brackets: answers of customers. Said: by"
+            " whoever drew the map.",
+            "La friction est calculée, 100 est le pire. Entre parenthèses\u00a0: réponses de"
+            " clients. Dit\u00a0: par les auteurs de la carte.",
+        )
+        below += 16
+        key.append(text(MARGIN, below + 16, said, size=11, fill=canvas.SMALL))
     n = say.number(result["profiles"])
     title = say.say(
         f"People by stage and channel: {n} in all",

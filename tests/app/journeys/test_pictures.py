@@ -104,6 +104,13 @@ def test_cells_that_the_plan_has_otherwise_are_marked_and_explained() -> None:
     unseen = {**seen, "channel": "shop", "profiles": 0, "observed": False, "planned": True,
               "status": "planned_not_observed"}  # fmt: skip
     seen["declared"] = [{"touchpoint": "t", "assessment": "irritant", "moment_of_truth": False}]
+    seen["friction"], seen["voice"] = (
+        61.7,
+        [
+            {"instrument": name, "value": value, "n": 9}
+            for name, value in (("nps", 12.4), ("sentiment", -0.25), ("fcr", 0.5))
+        ],
+    )
     result = {"stages": stages, "channels": channels, "cells": [seen, unseen], "profiles": 3}
     drawn = pictures.draw(_answer("matrix", result))
     assert f'stroke="{canvas.AMBER}"' in drawn
@@ -111,7 +118,9 @@ def test_cells_that_the_plan_has_otherwise_are_marked_and_explained() -> None:
     texts = _texts(drawn)
     assert "happens, and is not on the map" in texts
     assert "on the map, and never happens" in texts
-    assert "said: irritant" in texts
+    judged = ("friction 62 / 100", "NPS +12 (9)", "sentiment −0.25 (9)", "FCR 50.0% (9)")
+    for said in (*judged, "said: irritant"):
+        assert said in texts, said
     assert "Left out: refused 7" in texts
 
 
