@@ -52,13 +52,15 @@ HERE: dict[str, str] = {
     "app.lake_removal": "ids of events, until the files are written anew",
     **dict.fromkeys(
         (
-            "app.analysis", "app.analysis_alert", "app.client", "app.client_assertion", "app.client_credential",
+            "app.analysis", "app.analysis_alert", "app.client", "app.client_assertion",
+            "app.client_credential",
             "app.computed_trait", "app.destination",
             "app.event_partition", "app.heartbeat", "app.held_room", "app.journey",
             "app.journey_flow", "app.journey_standing",
             "app.people_list", "app.processor", "app.progress", "app.rejected_count",
             "app.rejected_room", "app.retention_rule", "app.revoked_token", "app.segment",
-            "app.saved_analysis", "app.segment_version", "app.signing_key", "app.source", "app.tally",
+            "app.saved_analysis", "app.segment_version", "app.signing_key", "app.source",
+            "app.tally",
             "app.tracking_plan",
             "app.tracking_plan_source", "app.tracking_plan_version", "app.trait_rule",
             "app.write_key",
