@@ -5,7 +5,7 @@
 -- to which an unproved link leads as well, for nobody but who holds a device knows how it is called;
 -- no name is taken from it. 0: an address of which such a link says that it is that of somebody whose
 -- login or other name was shown; nothing is taken from it. It is `doubtful` where anything of its own
--- speaks of it (somebody else's link, an event, a trait, what matching knows, a send without the
+-- speaks of it (somebody else's link, an event of its own, a trait, what matching knows, a send without the
 -- others, an address that it took the place of), or no event is left that shows how it came to be
 -- theirs: events go by retention, and the rest outlives them.
 -- Not across links that a guard or consent holds, nor what somebody or matching thought likely.
@@ -53,7 +53,9 @@ SELECT i.id, i.namespace, i.value, i.person_id, i.profile_id, t.reach > 0 AS pro
              AND ends.id <> ALL(ARRAY(SELECT o.id FROM theirs o)))
          OR EXISTS (
            SELECT FROM app.event e
-           WHERE e.identifier_id = t.id AND cardinality(e.identifier_ids) = 1)
+           WHERE e.identifier_id = t.id
+             AND (cardinality(e.identifier_ids) = 1
+                  OR NOT e.identifier_ids <@ ARRAY(SELECT o.id FROM theirs o)))
          OR EXISTS (SELECT FROM app.trait h WHERE h.identifier_id = t.id)
          OR EXISTS (SELECT FROM app.account_trait h WHERE h.identifier_id = t.id)
          OR EXISTS (SELECT FROM app.account_member h WHERE h.identifier_id = t.id)

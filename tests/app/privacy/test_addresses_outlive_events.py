@@ -83,6 +83,19 @@ def test_who_read_of_an_address_alone_is_not_shown_to_who_claims_it(world: World
         assert len(facts["reads"]) + len(facts["denials"]) == count
 
 
+def test_what_it_did_with_another_whose_link_was_taken_back_is_not_theirs(world: World) -> None:
+    tablet = {"id": "9f86d081884c7d65-tablet"}
+    send(world, None, {"type": "track", "event": "marker-secret",
+                       "context": {"externalIds": [NAMED], "device": tablet}})  # fmt: skip
+    with world.sessions.begin() as session:
+        session.execute(sa.text("UPDATE identity.link SET revoked_at = now()"))
+    claims(world)
+    assert found(world, EVE) == {EVE}
+    assert "marker-secret" not in str(packed(world, world.ask("access", EVE)))
+    world.ask("erasure", EVE)
+    assert "app.event" in world.where("marker-secret")
+
+
 def left(world: World) -> tuple[int, int]:
     with world.sessions() as session:
         return tuple(session.execute(sa.text(
