@@ -35,6 +35,8 @@ from app.journeys.uplift_request import UpliftQuery
 
 #: Parts of the people, each scored by models of the others; bands; values of a text that count.
 FOLDS, BANDS, MOST_VALUES = 5, 10, 12
+#: Larger numbers are names: their squares would be no numbers.
+LARGEST = 1e15
 #: People who are read at most: some 300 bytes of memory each.
 MOST_PEOPLE = 1_000_000
 Connection = duckdb.DuckDBPyConnection
@@ -217,7 +219,7 @@ def _number(text: str | None) -> float | None:
         value = float(text) if text is not None else None
     except ValueError:
         return None
-    return value if value is not None and np.isfinite(value) else None
+    return value if value is not None and abs(value) <= LARGEST else None
 
 
 def _drawn(query: UpliftQuery, as_of: datetime, parameters: Parameters) -> str:

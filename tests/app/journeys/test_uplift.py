@@ -89,6 +89,16 @@ def test_where_a_treatment_changes_all_alike_the_ranking_finds_nobody(history: H
     assert result.effect.p < 1e-6
 
 
+def test_numbers_beyond_all_bounds_are_names(history: History) -> None:
+    rows = drawn(lambda segment, treated: 0.6 if treated and segment == "a" else 0.2)
+    for row in rows:
+        if row.get("properties"):
+            row["properties"] = row["properties"].replace('"a"', "1e300").replace('"b"', '"nan"')
+    result = ask(history(rows))
+    assert set(result.features) == {"segment = 1e300", "segment = nan", "age"}
+    assert result.finds
+
+
 def test_thin_or_unfinished_draws_are_refused_and_say_why(history: History) -> None:
     few = ask(history(drawn(lambda _, treated: 0.02)))
     assert few.refused is not None
