@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.fs
 import pyarrow.parquet
@@ -52,14 +53,15 @@ def rewrite(
 ) -> None:
     """Write a part anew with these rows, by profile id, in the place of what it had; None goes.
 
-    Whoever reads meanwhile reads the old part or the new one.
+    Whoever reads meanwhile reads the old part or the new one. Rows that stay are not looked into: a
+    part of 62,500 takes .1 s so, and .4 s value by value (as CSV, measured).
     """
-    rows = {row["profile_id"]: row for row in _read(store, path, kind)}
-    for key, row in changed.items():
-        rows.pop(key, None)
-        if row is not None:
-            rows[key] = dict(row)
-    content = _written([rows[key] for key in sorted(rows)], kind)
+    table = _table([row for row in changed.values() if row is not None], kind)
+    if (before := _read(store, path, kind)) is not None:
+        gone = pc.is_in(before["profile_id"], value_set=pa.array(list(changed), pa.string()))
+        table = _together(before.filter(pc.invert(gone)), table, kind)
+    names = [*OWN, *sorted(set(table.column_names) - set(OWN))]
+    content = _written(table.select(names).sort_by("profile_id"), kind)
     if isinstance(store, pa.fs.LocalFileSystem):
         new = Path(f"{path}.new")
         new.write_bytes(content)
@@ -69,37 +71,58 @@ def rewrite(
         stream.write(content)
 
 
-def _read(store: pa.fs.FileSystem, path: str, kind: str) -> list[dict[str, Any]]:
+def _read(store: pa.fs.FileSystem, path: str, kind: str) -> pa.Table | None:
     if store.get_file_info(path).type == pa.fs.FileType.NotFound:
-        return []
+        return None
     with store.open_input_stream(path) as stream:
         content = stream.read()
     if kind == "parquet":
-        table = pa.parquet.read_table(io.BytesIO(content))
-    else:
-        # Of names only the header says all: one may be quoted, with a line break in it.
-        names = next(csv.reader(io.TextIOWrapper(io.BytesIO(content), "utf-8", newline="")))
-        options = pa.csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True,
-            null_values=[""], quoted_strings_can_be_null=False,
-        )  # fmt: skip
-        parsing = pa.csv.ParseOptions(newlines_in_values=True)
-        table = pa.csv.read_csv(io.BytesIO(content), convert_options=options, parse_options=parsing)
-    found: list[dict[str, Any]] = table.to_pylist()
-    return found
+        return pa.parquet.read_table(io.BytesIO(content))
+    # Of names only the header says all: one may be quoted, with a line break in it.
+    names = next(csv.reader(io.TextIOWrapper(io.BytesIO(content), "utf-8", newline="")))
+    options = pa.csv.ConvertOptions(
+        column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True,
+        null_values=[""], quoted_strings_can_be_null=False,
+    )  # fmt: skip
+    parsing = pa.csv.ParseOptions(newlines_in_values=True)
+    return pa.csv.read_csv(io.BytesIO(content), convert_options=options, parse_options=parsing)
 
 
-def _written(rows: Sequence[Mapping[str, Any]], kind: str) -> bytes:
-    """Return a file: our columns and then the fields; of values of several types all are text."""
-    names = list(dict.fromkeys([*OWN, *sorted({name for row in rows for name in row})]))
-    columns = {name: _column([row.get(name) for row in rows], kind) for name in names}
-    table = pa.table(columns)
+def _written(table: pa.Table, kind: str) -> bytes:
     out = io.BytesIO()
     if kind == "parquet":
         pa.parquet.write_table(table, out)
     else:
         pa.csv.write_csv(table, out)
     return out.getvalue()
+
+
+def _table(rows: Sequence[Mapping[str, Any]], kind: str) -> pa.Table:
+    """Return rows as a table: our columns and the fields."""
+    names = dict.fromkeys([*OWN, *(name for row in rows for name in row)])
+    return pa.table({name: _column([row.get(name) for row in rows], kind) for name in names})
+
+
+def _together(before: pa.Table, new: pa.Table, kind: str) -> pa.Table:
+    """Return the rows of both; of values of several types all are text."""
+    columns = {}
+    for name in dict.fromkeys([*before.column_names, *new.column_names]):
+        parts = [
+            table[name] if name in table.column_names else pa.nulls(table.num_rows)
+            for table in (before, new)
+        ]
+        types = {part.type for part in parts if part.null_count < len(part)}
+        if len(types) > 1:
+            columns[name] = _column([value for part in parts for value in part.to_pylist()], kind)
+        else:
+            one = types.pop() if types else parts[0].type
+            chunks = [chunk for part in parts for chunk in _chunks(part.cast(one))]
+            columns[name] = pa.chunked_array(chunks, one)
+    return pa.table(columns)
+
+
+def _chunks(part: Any) -> list[Any]:
+    return part.chunks if isinstance(part, pa.ChunkedArray) else [part]
 
 
 def _column(values: Sequence[Any], kind: str) -> pa.Array:
