@@ -8,6 +8,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session
 
 from app import pipeline
+from app.consents.permission import permissions
 from app.db import Sessions
 from app.profiles import accounts
 from identity import people as persons
@@ -126,3 +127,52 @@ def test_a_large_account_is_left_to_a_look_and_other_segments_are_not_asked_abou
     assert size() == 0
     say("teller", plan="silver")  # who speaks is asked about, of whomever else it is the account
     assert {count for _, count in asked} == {1}
+
+
+def test_of_many_who_tell_a_trait_the_latest_are_decided_about_while_one_of_them_may_be_used(
+    server: TestClient,
+    sessions: Sessions,
+    write_key: str,
+    token: Callable[..., dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(accounts, "LATEST_TELLERS", 1)
+    monkeypatch.setattr(accounts, "LATEST_READ", 2)
+    asked: list[int] = []
+
+    def counted(session: Session, purpose: Any, subjects: Any) -> Any:
+        asked.append(len(subjects))
+        return permissions(session, purpose, subjects)
+
+    monkeypatch.setattr(accounts, "permissions", counted)
+    agrees = {"consent": {"categoryPreferences": {EMAIL: True}}}
+    for n in range(6):
+        body = {
+            "userId": f"u{n}", "groupId": "acme", "traits": {"plan": f"p{n}"},
+            "writeKey": write_key, "context": agrees,
+        }  # fmt: skip
+        server.post("/v1/group", json=body).raise_for_status()
+    with sessions.begin() as session:
+        pipeline.step(session)
+        people = [persons.find(session, "user_id", f"u{n}") or 0 for n in range(6)]
+
+    def tellers() -> set[int]:
+        with sessions.begin() as session:
+            return accounts.tellers(session, people[:1], {"plan"}, EMAIL)
+
+    def plan() -> str:
+        asked.clear()
+        path = f"/v1/accounts/account:acme?purpose={EMAIL}"
+        read = server.get(path, headers=token(purposes=(EMAIL,)))
+        return str(read.json()["traits"]["plan"])
+
+    assert tellers() == {people[5]}
+    assert (plan(), asked) == ("p5", [2])
+    for user in ("u5", "u4"):  # said of them alone, by no stamp of theirs
+        said = {
+            "subject": {"namespace": "user_id", "value": user},
+            "decisions": [{"purpose": EMAIL, "state": "withdrawn"}],
+        }
+        server.post("/v1/consents", json=said, headers=token(purposes=(EMAIL,))).raise_for_status()
+    assert tellers() == set(people)
+    assert (plan(), asked) == ("p3", [2, 6])
