@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from tests.end_to_end.conftest import Receiver
 from tests.end_to_end.product import Product, free_port, wait_until
 from tests.end_to_end.sdk.install import python_package
+from tests.end_to_end.sdk.proxy import faulty
 from tests.test_docs import ROOT, blocks
 
 pytestmark = pytest.mark.long
@@ -34,14 +36,42 @@ def person(user: str, *, context: Any = AGREES, **traits: Any) -> dict[str, Any]
     return {"type": "identify", "userId": user, "traits": traits, "context": context}
 
 
+def client(product: Product) -> dict[str, str]:
+    scopes = [f"--scope={one}" for one in ("profiles:read", "segments:read", "segments:write")]
+    made: dict[str, str] = product.cli("client", "add", "dlt", *scopes, f"--purpose={EMAIL}")
+    return made
+
+
+def load(recipe: str, home: Path, url: str, made: dict[str, str]) -> dict[str, int]:
+    """Run the recipe for dlt, and return how many rows came of each table."""
+    script = home / "recipe.py"
+    script.write_text(recipe, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, script],
+        env={
+            "PATH": os.environ["PATH"], "DLT_DATA_DIR": str(home),
+            "PYTHONPATH": str(python_package("dlt-1.31.0.txt")), "CDP_URL": url,
+            "CLIENT_ID": made["client_id"], "CLIENT_SECRET": made["client_secret"],
+            "RUNTIME__DLTHUB_TELEMETRY": "false",
+        },
+        cwd=home, capture_output=True, text=True, timeout=180, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    counts: dict[str, int] = ast.literal_eval(done.stdout.strip().splitlines()[-1])
+    return counts
+
+
+def loaded(home: Path, query: str) -> list[Any]:
+    """Ask what the recipe has loaded."""
+    with duckdb.connect(str(home / "parcours.duckdb"), read_only=True) as copy:
+        return copy.execute(query).fetchall()
+
+
 def test_dlt_loads_everything_and_then_only_what_changed(
     product: Product, tmp_path: Path, record_property: Any
 ) -> None:
-    packages = python_package("dlt-1.31.0.txt")
-    recipe = tmp_path / "recipe.py"
-    recipe.write_text(blocks(PAGE, "python")[0], encoding="utf-8")
-    scopes = [f"--scope={one}" for one in ("profiles:read", "segments:read", "segments:write")]
-    made = product.cli("client", "add", "dlt", *scopes, f"--purpose={EMAIL}")
+    recipe = blocks(PAGE, "python")[0]
+    made = client(product)
     answer = httpx.post(f"{product.url}/oauth/token", data={"grant_type": "client_credentials"},
                         auth=(made["client_id"], made["client_secret"]))  # fmt: skip
     header = {"Authorization": f"Bearer {answer.json()['access_token']}"}
@@ -51,23 +81,10 @@ def test_dlt_loads_everything_and_then_only_what_changed(
         return httpx.get(f"{product.url}/v1/{path}", params=asked, headers=header).json()
 
     def run() -> dict[str, int]:
-        done = subprocess.run(
-            [sys.executable, recipe],
-            env={
-                "PATH": os.environ["PATH"], "DLT_DATA_DIR": str(tmp_path),
-                "PYTHONPATH": str(packages),
-                "CDP_URL": product.url, "CLIENT_ID": made["client_id"],
-                "CLIENT_SECRET": made["client_secret"], "RUNTIME__DLTHUB_TELEMETRY": "false",
-            },
-            cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr[-3000:]
-        counts: dict[str, int] = ast.literal_eval(done.stdout.strip().splitlines()[-1])
-        return counts
+        return load(recipe, tmp_path, product.url, made)
 
     def table(query: str) -> list[Any]:
-        with duckdb.connect(str(tmp_path / "parcours.duckdb"), read_only=True) as loaded:
-            return loaded.execute(query).fetchall()
+        return loaded(tmp_path, query)
 
     body = {"key": "buyers", "name": "Buyers", "purpose": EMAIL, "rule": {"event": "Bought"}}
     httpx.post(f"{product.url}/v1/segments", json=body, headers=header).raise_for_status()
@@ -87,7 +104,8 @@ def test_dlt_loads_everything_and_then_only_what_changed(
     again = run()
     assert {again.get(name, 0) for name in ("profiles", "members", "changes", "segments")} == {0}
 
-    httpx.post(f"{product.url}/v1/segments", json={**body, "key": "more"}, headers=header)
+    nobody = {**body, "key": "more", "rule": {"event": "Sold"}}  # whoever enters has changed, too
+    httpx.post(f"{product.url}/v1/segments", json=nobody, headers=header).raise_for_status()
     send(product, key, person("u1", city="Lyon"), person("u2", context=REFUSES), person("u30", x=1))
     send(product, key, {"type": "track", "event": "Bought", "userId": "u20"})
     send(
@@ -108,6 +126,38 @@ def test_dlt_loads_everything_and_then_only_what_changed(
     assert table(held.format("u2")) == []  # withheld: the row is empty
     assert table("SELECT count(*) FROM customers.profiles") == [(31,)]  # one came, one was merged
     assert {row[0] for row in table("SELECT subject FROM customers.members")} == members
+
+
+def test_dlt_asks_for_another_token_when_one_expires_within_a_load(
+    own_product: Product, tmp_path: Path, record_property: Any
+) -> None:
+    """A token lives for a minute, the shortest there is, and the load takes longer."""
+    recipe = blocks(PAGE, "python")[0].replace('"limit": 1000', '"limit": 10')
+    product = own_product
+    product.environment["PARCOURS_TOKEN_LIFETIME_SECONDS"] = "60"
+    with faulty(product.port, ()) as slow:
+        product.start()
+        made, key = client(product), product.add_source()
+        send(product, key, *(person(f"u{n}", city=f"city {n}") for n in range(20)))
+        answer = httpx.post(f"{product.url}/oauth/token", data={"grant_type": "client_credentials"},
+                            auth=(made["client_id"], made["client_secret"]))  # fmt: skip
+        header = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+        asked = {"purpose": EMAIL}
+
+        def get(path: str) -> httpx.Response:
+            return httpx.get(f"{product.url}/v1/{path}", params=asked, headers=header)
+
+        wait_until(lambda: get("profiles/user_id:u19").json().get("traits"), 30)
+        slow.pauses = [0.0, 24.0, 24.0, 24.0]
+        started = time.monotonic()
+        load(recipe, tmp_path, slow.url, made)
+        took = time.monotonic() - started
+        assert get("segments").status_code == 401, "it was not long enough for a token to expire"
+    assert loaded(tmp_path, "SELECT count(*) FROM customers.profiles") == [(20,)]
+    used = [headers["Authorization"] for method, _, headers in slow.seen if method == "GET"]
+    assert len(set(used)) > 1
+    assert used[0] != used[-1]
+    record_property("seconds, requests and tokens", json.dumps([took, len(used), len(set(used))]))
 
 
 def test_a_webhook_receiver_verifies_and_drops_what_it_has_seen(

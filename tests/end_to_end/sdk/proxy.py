@@ -2,6 +2,7 @@
 
 import http.client
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,10 +21,14 @@ HOP = {"connection", "transfer-encoding", "content-length", "keep-alive"}
 
 @dataclass(slots=True)
 class Proxy:
-    """A proxy; the next POSTs meet `faults`, one each, and those after them none."""
+    """A proxy; the next POSTs meet `faults`, one each, and those after them none.
+
+    The answers to the next GETs are kept back for `pauses`, in seconds.
+    """
 
     url: str
     faults: list[str]
+    pauses: list[float] = field(default_factory=list)
     met: list[str] = field(default_factory=list)
     #: Method, path and headers of every request, in order.
     seen: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
@@ -45,6 +50,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(int(fault), [("Retry-After", "1"), *OURS], PROBLEM)
         else:
             answer = self._pass_on(body)
+            pauses = self.server.proxy.pauses
+            time.sleep(pauses.pop(0) if self.command == "GET" and pauses else 0.0)
             self._answer(*(answer if fault != STORED_THEN_500 else (500, OURS, PROBLEM)))
 
     def _pass_on(self, body: bytes) -> tuple[int, Headers, bytes]:
