@@ -18,7 +18,8 @@ def of_all(session: Session, *, latest: int | None = LATEST) -> list[tuple[str, 
 
     Switched off by its receiver, more than an hour late, or with people who left or were erased
     and whom it could not be told to forget, among its `latest` messages (all when None), or of a
-    segment whose key serves another purpose now. One that was switched off on purpose is none.
+    segment whose key serves another purpose now, or whose sync fails. One that was switched off on
+    purpose is none.
     """
     rows = session.execute(statement("app.destinations", "trouble"), {"latest": latest}).all()
     now: datetime = session.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
@@ -32,6 +33,8 @@ def of_all(session: Session, *, latest: int | None = LATEST) -> list[tuple[str, 
         if row.kept:
             people = "1 person" if row.kept == 1 else f"{row.kept} people"
             found.append((row.name, f"failed to take back {people}, who may be held there still"))
+        if row.sync_error is not None:
+            found.append((row.name, f"cannot be synced: {row.sync_error}"))
         if row.anothers:
             keys = ", ".join(row.anothers)
             found.append((row.name, f"is sent nobody of {keys}: made anew for another purpose"))

@@ -1,10 +1,13 @@
 -- What somebody should look at, per destination that was not switched off on purpose: why it was
 -- switched off, since when messages wait (of the first to be sent), how many who left or were erased
--- could not be taken back, of its latest messages, and which of its segments serve another purpose
--- now. A later message about the same person and segment makes good for one that failed (replay.sql).
+-- could not be taken back, of its latest messages, which of its segments serve another purpose now,
+-- and why a portion of its sync failed. A later message about the same person and segment makes good for one that failed (replay.sql).
 SELECT t.name, t.why_disabled, w.since, w.status, coalesce(f.kept, 0) AS kept,
        ARRAY(SELECT s.key FROM app.segment s
-             WHERE s.key = ANY(t.segments) AND s.purpose <> t.purpose ORDER BY s.key) AS anothers
+             WHERE s.key = ANY(t.segments) AND s.purpose <> t.purpose ORDER BY s.key) AS anothers,
+       (SELECT y.error FROM app.destination_sync y
+        WHERE y.destination_id = t.id AND y.ended_at IS NULL AND y.error IS NOT NULL
+        ORDER BY y.id LIMIT 1) AS sync_error
 FROM app.destination t
 LEFT JOIN LATERAL (
   SELECT min(d.created_at) AS since, max(d.last_status) AS status

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from app import pipeline
-from app.destinations import outbox, portions, syncing
+from app.destinations import outbox, portions, syncing, trouble
 from app.destinations.tables import Delivery, Destination, Sync
 from tests.app.destinations.world import World
 from tests.end_to_end.conftest import Receiver
@@ -163,7 +163,9 @@ def test_a_sync_that_cannot_be_done_rests_and_says_why_and_holds_up_no_other(
         [(error, ended)] = session.execute(
             sa.select(Sync.error, Sync.ended_at).where(Sync.destination_id == number)
         )
+        said = trouble.of_all(session)
     assert (error, ended) == ("PurposeNotFound", None)
+    assert ("there", "cannot be synced: PurposeNotFound") in said
 
 
 def test_one_that_is_removed_has_no_sync(people: World, receiver: Receiver) -> None:

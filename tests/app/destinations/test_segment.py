@@ -2,8 +2,9 @@
 
 import json
 from base64 import b64decode
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, cast
+from uuid import uuid4
 
 import httpx
 import sqlalchemy as sa
@@ -12,6 +13,9 @@ from segment.analytics.client import Client
 
 from app.access import sources
 from app.destinations.deliver import deliver
+from app.destinations.kind import Record, Setup
+from app.destinations.segment import Segment
+from app.destinations.wire import Wire
 from tests.app.destinations.world import World
 from tests.end_to_end.conftest import Received, Receiver
 
@@ -117,6 +121,33 @@ def test_segments_own_sdk_shows_the_same_calls(people: World, receiver: Receiver
         )
         for name in mine["context"].keys() - {"library"}:  # which names the library itself
             assert sdks["context"][name] == mine["context"][name]
+
+
+def test_a_name_that_is_anothers_and_could_not_be_emptied_is_not_told_to_be() -> None:
+    """Of an endpoint that says which calls it does not take."""
+    refused: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        first = json.loads(request.content)["batch"][0]
+        refused.append(first["userId"])
+        said = {"rejected": [{"message_id": first["messageId"], "code": "too_large"}]}
+        return httpx.Response(200, json=said)
+
+    kind, url = Segment(), "https://there.example/v1/batch"
+    setup = Setup(
+        1, "there", url, "marketing.email", ("pros",), kind.settings.model_validate({"url": url}),
+        kind.secrets.model_validate({"write_key": "wk"}),
+    )  # fmt: skip
+    record = Record(
+        str(uuid4()), "profile.updated", datetime.now(UTC), str(uuid4()), "hold",
+        identifiers={"user_id": ["new"]}, segments=frozenset({"pros"}), remote="userId:old",
+    )  # fmt: skip
+    with httpx.Client(transport=httpx.MockTransport(answer)) as client:
+        [outcome] = kind.send(setup, [record], Wire(client))
+    assert refused == ["old"]
+    assert (outcome.state, outcome.reason) == (
+        "refused", "the endpoint did not take it: too_large",
+    )  # fmt: skip
 
 
 def _again(sdk: Client, call: dict[str, Any]) -> None:
