@@ -167,11 +167,13 @@ class _Options:
 
 def _messages(file: Path, said: _Options) -> Any:
     """Return the messages of a file, of people or of events."""
-    if files.format_of(file) == "xes":
+    form = files.format_of(file)
+    _check(file, form, said)
+    if form == "xes":
         if not file.is_file():
             raise ImportFailed(f"{file}: no such file")
         return messages.journeys(file, namespace=said.namespace or "case_id")
-    if files.format_of(file) == "seq":
+    if form == "seq":
         return sequences.messages(file, day=said.day, namespace=said.namespace or "case_id")
     rows = files.rows(file, said.names)
     leading = _sample(rows, file)
@@ -212,6 +214,14 @@ def _messages(file: Path, said: _Options) -> Any:
         raise ImportFailed(f"{file.name}: name the column of the record with --id-column")
     space = said.namespace or ("user_id" if column in ("user_id", "userId") else "crm_id")
     return messages.people(rows, column=column, namespace=space, now=datetime.now(UTC))
+
+
+def _check(file: Path, form: str, said: _Options) -> None:
+    """Refuse what is said of a file of another format, where it would mean nothing."""
+    if said.day is not None and form != "seq":
+        raise ImportFailed(f"{file.name}: --on is of sequences; other files say when it happened")
+    if said.names and form != "csv":
+        raise ImportFailed(f"{file.name}: --columns are of CSV and other text")
 
 
 def _sample(rows: Iterator[Any], file: Path) -> list[Any]:

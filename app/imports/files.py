@@ -133,8 +133,6 @@ def columns(path: Path, names: Sequence[str] = ()) -> list[str]:
     `names` are those of a table of text that does not. Raises ImportFailed like `rows`.
     """
     kind = format_of(path)
-    if names and kind != "csv":
-        raise ImportFailed(f"{path.name}: --columns are of CSV and other text")
     if kind == "parquet":
         try:
             return list(pq.read_schema(path).names)

@@ -193,6 +193,11 @@ def test_visits_of_msnbc_are_a_person_a_line_on_the_day_that_is_said(tmp_path: P
     assert len({one["messageId"] for one in found if isinstance(one, dict)}) == 8
     with pytest.raises(ImportFailed, match="say the day with --on"):
         imported(file)
+    with pytest.raises(ImportFailed, match="--columns are of CSV"):
+        imported(file, day=day, names=("a", "b"))
+    (tmp_path / "log.csv").write_text("event,timestamp\nx,2020-01-01\n", "utf-8")
+    with pytest.raises(ImportFailed, match="--on is of sequences"):
+        imported(tmp_path / "log.csv", day=day)
     file.write_bytes(b"\xff\xfe1 2")
     with pytest.raises(ImportFailed, match="not readable as sequences"):
         imported(file, day=day)
