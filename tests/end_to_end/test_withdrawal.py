@@ -150,7 +150,9 @@ def test_a_receiver_that_is_gone_is_not_asked_again(
     assert row["why_disabled"] == "the receiver answered 410 Gone"
     sender.consent("user_id:cyd", marketing__email="withdrawn")
     wait_until(lambda: not members(client, key), 10)
-    [delivery] = client.get(f"/v1/destinations/{destination}/deliveries").json()["data"]
+    queued = client.get(f"/v1/destinations/{destination}/deliveries").json()["data"]
+    # Another may wait beside it: the look of the first sync, if that came by after the person did.
+    [delivery] = [one for one in queued if one["last_status"] is not None]
     assert (delivery["state"], delivery["last_status"]) == ("waiting", 410)
     assert len(receiver.received) == 1
 
