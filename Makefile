@@ -1,5 +1,6 @@
 # One verb, one target. CI runs the same targets.
 PYTHON ?= python3
+LONG ?= long
 BIN := .venv/bin
 LOCK := requirements.lock
 SPARK_LOCK := requirements-spark.lock
@@ -40,7 +41,7 @@ test: setup chromium ## Run the everyday tests.
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long"
 
 test-long: setup chromium ## Run the tests that take long: kills, floods, full disks, a bank's log.
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m long
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "$(LONG)"
 	@PARCOURS_HISTORIES=10000 $(BIN)/python -m pytest -n 2 --dist load \
 	  tests/consent/test_resolve.py tests/consent/test_resolve_proof.py tests/consent/test_decide.py
 

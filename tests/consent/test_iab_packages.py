@@ -61,6 +61,7 @@ def test_one_changed_bit_makes_an_error_or_what_the_other_decoder_reads() -> Non
 
 
 @pytest.mark.long
+@pytest.mark.exhaustive
 def test_one_changed_bit_of_any_string_makes_an_error_or_what_the_other_decoder_reads(
     record_property: Measure,
 ) -> None:

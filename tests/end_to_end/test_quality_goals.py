@@ -7,9 +7,14 @@ from benchmarks.quality_page import GOALS, judged
 from tests.real_data import need
 
 pytestmark = pytest.mark.long
+#: A minute or two each, as quiet as it may be.
+BIG = {"pseudopeople", "cdp_graph"}
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.exhaustive if n in BIG else ()) for n in SETS],
+)
 def test_the_goals_of_a_labelled_set_are_met(name: str) -> None:
     found = product(name, need("data", "er", name, "records.parquet"))
     goals = list(judged(found))

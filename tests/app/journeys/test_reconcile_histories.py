@@ -368,7 +368,9 @@ def test_all_numbers_of_a_random_history_are_those_of_a_plain_reference(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", range(3, 13))
+@pytest.mark.parametrize(
+    "seed", [3, 4, *(pytest.param(n, marks=pytest.mark.exhaustive) for n in range(5, 13))]
+)
 def test_all_numbers_of_longer_histories_are_those_of_a_plain_reference(
     sessions: Sessions, tmp_path: Path, seed: int
 ) -> None:
