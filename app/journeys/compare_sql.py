@@ -8,7 +8,16 @@ from app.journeys.attributes import label
 from app.journeys.compare_request import Align, CompareQuery, Variant
 from app.journeys.funnel_request import microseconds_of
 from app.journeys.match import Match
-from app.journeys.predicate import POSITION, SAID, Parameters, known, microseconds, number_at, sql
+from app.journeys.predicate import (
+    POSITION,
+    SAID,
+    Parameters,
+    during,
+    known,
+    microseconds,
+    number_at,
+    sql,
+)
 
 Bind = Callable[[int], str]
 
@@ -27,12 +36,7 @@ def compared(query: CompareQuery, align: Align, as_of: datetime, parameters: Par
         f"CASE WHEN v{k} THEN {number_at(one.prop, parameters, said='said')} END AS n{k}"
         for k, one in enumerate(query.amounts)
     ]
-    bounds = []
-    if query.range.start is not None:
-        bounds.append(f"t >= {bind(microseconds(query.range.start))}")
-    if query.range.end is not None:
-        bounds.append(f"t < {bind(microseconds(query.range.end))}")
-    entered = " AND ".join(bounds) or "true"
+    entered = during(query.range.start, query.range.end, parameters)
     kept = " OR ".join(f for f in flags if not f.startswith("i"))
     marks = [f for f in flags if f.startswith("i")]
     began = "".join(f", arg_min({mark}, pos) AS {mark}" for mark in marks)
@@ -70,7 +74,7 @@ def compared(query: CompareQuery, align: Align, as_of: datetime, parameters: Par
         ]
     gone = "coalesce(bool_or(p.l AND NOT ({after})), false)" if query.lost else "false"
     lost_t = f"min(p.t) FILTER (p.l AND {after}) - z.zero_t" if query.lost else "NULL::BIGINT"
-    joins, cases = _cases(query, parameters, bind)
+    joins, cases = _cases(query, parameters)
     return f"""WITH flagged AS (
     SELECT person_id, occurred_at, source, source_seq, received_at, event_id,
         {SAID} AS said, {", ".join(f"{condition} AS {name}" for name, condition in flags.items())}
@@ -127,12 +131,12 @@ def _over(window: timedelta | None, now: str, bind: Bind) -> str:
     return f"(z.zero_t + {bind(microseconds_of(window))} <= {now})"
 
 
-def _cases(query: CompareQuery, parameters: Parameters, bind: Bind) -> tuple[list[str], list[str]]:
+def _cases(query: CompareQuery, parameters: Parameters) -> tuple[list[str], list[str]]:
     joins, cases = [], []
     for k, one in enumerate(query.variants):
         if one.segment is not None or one.trait is not None:
             joins.append(_joined(k, one, parameters))
-        cases.append(f"WHEN {_fits(k, one, bind)} THEN {k}")
+        cases.append(f"WHEN {_fits(k, one, parameters)} THEN {k}")
     return joins, cases
 
 
@@ -145,16 +149,11 @@ def _joined(k: int, one: Variant, parameters: Parameters) -> str:
     )
 
 
-def _fits(k: int, one: Variant, bind: Bind) -> str:
+def _fits(k: int, one: Variant, parameters: Parameters) -> str:
     if one.exposed is not None:
         return f"x{k}"
     if one.entry is not None:
         return f"i{k}"
     if one.range is not None:
-        bounds = ["true"]
-        if one.range.start is not None:
-            bounds.append(f"entry_t >= {bind(microseconds(one.range.start))}")
-        if one.range.end is not None:
-            bounds.append(f"entry_t < {bind(microseconds(one.range.end))}")
-        return f"({' AND '.join(bounds)})"
+        return f"({during(one.range.start, one.range.end, parameters, at='entry_t')})"
     return "true" if one.rest else f"g{k}.label IS NOT NULL"

@@ -17,6 +17,7 @@ from app.journeys.predicate import (
     POSITION,
     SAID,
     Parameters,
+    during,
     json_pointer,
     known,
     microseconds,
@@ -188,11 +189,7 @@ def _watched(query: DriversQuery, as_of: datetime, parameters: Parameters) -> st
     observe = f"{parameters.bind(microseconds_of(query.observe))}::BIGINT"
     window = f"{parameters.bind(microseconds_of(query.window))}::BIGINT"
     now = f"{parameters.bind(microseconds(as_of))}::BIGINT"
-    inside = ["enters"]
-    if query.range.start is not None:
-        inside.append(f"t >= {parameters.bind(microseconds(query.range.start))}::BIGINT")
-    if query.range.end is not None:
-        inside.append(f"t < {parameters.bind(microseconds(query.range.end))}::BIGINT")
+    entered = during(query.range.start, query.range.end, parameters)
     enters = sql(query.entry, parameters)
     values = []
     for path in query.props:
@@ -214,7 +211,7 @@ WITH placed AS MATERIALIZED (
     FROM event WHERE {known(as_of, parameters)}),
 entry AS (
     SELECT person_id, min(pos) AS pos, arg_min(t, pos) AS t, arg_min(told, pos) AS told
-    FROM placed WHERE {" AND ".join(inside)} GROUP BY person_id),
+    FROM placed WHERE enters AND {entered} GROUP BY person_id),
 outcome AS (
     SELECT e.person_id, min(p.t) AS t FROM entry e
     JOIN placed p ON p.person_id = e.person_id AND p.wins AND p.pos > e.pos

@@ -158,6 +158,18 @@ def known(as_of: datetime, parameters: Parameters) -> str:
     return f"(occurred_at <= {instant} AND received_at <= {instant})"
 
 
+def during(
+    start: datetime | None, end: datetime | None, parameters: Parameters, *, at: str = "t"
+) -> str:
+    """Return the condition that `at`, in microseconds, is from `start` on and before `end`."""
+    tests = [
+        f"{at} {than} {parameters.bind(microseconds(bound))}::BIGINT"
+        for than, bound in ((">=", start), ("<", end))
+        if bound is not None
+    ]
+    return " AND ".join(tests) or "true"
+
+
 POSITION = """row_number() OVER (
     PARTITION BY person_id
     ORDER BY occurred_at, source NULLS LAST, source_seq NULLS LAST, received_at, event_id

@@ -11,6 +11,7 @@ from app.journeys.predicate import (
     POSITION,
     SAID,
     Parameters,
+    during,
     known,
     microseconds,
     number_at,
@@ -39,7 +40,7 @@ def touches(query: AttributionQuery, as_of: datetime, parameters: Parameters) ->
     value = "NULL::DOUBLE"
     if query.value is not None:
         value = number_at(query.value, parameters, said=SAID)
-    inside = _inside(query, parameters)
+    ends = "CASE WHEN bool_or(near) THEN max(conv_t) ELSE max(t) END"
     half = f"{parameters.bind(float(microseconds_of(query.half_life)))}::DOUBLE"
     direct = f"{parameters.bind(list(query.direct))}::VARCHAR[]"
     return f"""
@@ -53,7 +54,7 @@ placed AS MATERIALIZED (
     FROM touched WHERE won OR label IS NOT NULL),
 conversion AS MATERIALIZED (
     SELECT person_id, pos AS conv_pos, t AS conv_t, value FROM placed
-    WHERE won AND {inside.format(at="t")}),
+    WHERE won AND {during(query.range.start, query.range.end, parameters)}),
 ahead AS (
     SELECT *, coalesce(min(pos) FILTER (won) OVER later, 0) AS segment,
         min(t) FILTER (won) OVER later AS conv_t
@@ -73,7 +74,7 @@ path AS MATERIALIZED (
             ELSE 'lost' END AS ended,
         count(*) FILTER (NOT near) AS far
     FROM running GROUP BY person_id, segment, run
-    HAVING {inside.format(at="CASE WHEN bool_or(near) THEN max(conv_t) ELSE max(t) END")}),
+    HAVING {during(query.range.start, query.range.end, parameters, at=ends)}),
 kept AS MATERIALIZED (
     SELECT p.path, r.person_id, r.label, r.t, r.pos, r.conv_t, c.value, p.ended
     FROM running r JOIN path p USING (person_id, segment, run)
@@ -120,16 +121,6 @@ coalition AS (
         GROUP BY path, ended)
     GROUP BY members)
 """
-
-
-def _inside(query: AttributionQuery, parameters: Parameters) -> str:
-    """The test that a moment is in the range; `{at}` is the moment."""
-    tests = []
-    if query.range.start is not None:
-        tests.append(f"{{at}} >= {parameters.bind(microseconds(query.range.start))}::BIGINT")
-    if query.range.end is not None:
-        tests.append(f"{{at}} < {parameters.bind(microseconds(query.range.end))}::BIGINT")
-    return " AND ".join(tests) or "true"
 
 
 def _positions() -> str:

@@ -19,7 +19,15 @@ from app.journeys.compare_answer import SampleRatio
 from app.journeys.definition import definition_hash
 from app.journeys.funnel_request import microseconds_of
 from app.journeys.intervals import newcombe
-from app.journeys.predicate import POSITION, SAID, Parameters, json_pointer, known, microseconds
+from app.journeys.predicate import (
+    POSITION,
+    SAID,
+    Parameters,
+    during,
+    json_pointer,
+    known,
+    microseconds,
+)
 from app.journeys.predicate import sql as said_in_sql
 from app.journeys.significance import sample_ratio, shares
 from app.journeys.uplift_answer import (
@@ -226,11 +234,7 @@ def _drawn(query: UpliftQuery, as_of: datetime, parameters: Parameters) -> str:
     """SQL of everybody who was drawn: person, treated, over, came, and each property as text."""
     window = f"{parameters.bind(microseconds_of(query.window))}::BIGINT"
     now = f"{parameters.bind(microseconds(as_of))}::BIGINT"
-    inside = ["enters"]
-    if query.range.start is not None:
-        inside.append(f"t >= {parameters.bind(microseconds(query.range.start))}::BIGINT")
-    if query.range.end is not None:
-        inside.append(f"t < {parameters.bind(microseconds(query.range.end))}::BIGINT")
+    entered = during(query.range.start, query.range.end, parameters)
     values = [
         f"json_extract_string(told, {parameters.bind(json_pointer(path))})" for path in query.props
     ]
@@ -246,7 +250,7 @@ WITH placed AS MATERIALIZED (
 first_entry AS (
     SELECT person_id, min(pos) AS pos, arg_min(t, pos) AS t, arg_min(told, pos) AS told,
         arg_min(treated, pos) AS treated, arg_min(control, pos) AS control
-    FROM placed WHERE {" AND ".join(inside)} GROUP BY person_id),
+    FROM placed WHERE enters AND {entered} GROUP BY person_id),
 won AS (
     SELECT DISTINCT e.person_id FROM first_entry e
     JOIN placed p ON p.person_id = e.person_id AND p.wins AND p.pos > e.pos
