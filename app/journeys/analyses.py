@@ -1,7 +1,6 @@
 """Answers a question over the lake: as of when, over whom, without whom; and who is behind it."""
 
-from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,70 +41,94 @@ def ask(
     DefinitionInvalid for a mistyped name of an event below a `not`, and for traits of a purpose
     that must not know people; AnalysesBusy where too many compute already.
     """
-    analysis, now = KINDS[kind], datetime.now(UTC)
+    now = datetime.now(UTC)
     at = None if as_of is None or as_of >= now else as_of
     copy_new(sessions, directory)
+    asked = _Asked(directory, kind, request, purpose, at, now)
+    with turns.free() as mine:
+        # What is remembered needs no turn. It is not looked for where one is free: to look what an
+        # answer rests on is the larger part of giving it again.
+        if mine or _known(sessions, asked):
+            return _answer(sessions, asked)
+    with turns.turn():  # who waits for one holds no session
+        return _answer(sessions, asked)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question: over which lake, of what moment (None: now), and when it was asked."""
+
+    directory: Path
+    kind: str
+    request: BaseModel
+    purpose: str
+    as_of: datetime | None
+    now: datetime
+
+    @property
+    def key(self) -> remembered.Key:
+        """What tells it from others."""
+        return remembered.key(self.kind, self.request, self.purpose, self.as_of)
+
+    @property
+    def plain(self) -> bool:
+        """Whether its answer rests on the lake alone; what traits say is not remembered."""
+        return not KINDS[self.kind].attributes(self.request)
+
+
+def _known(sessions: Sessions, asked: _Asked) -> bool:
+    """Say whether the answer is remembered; raises as `ask` does."""
     with sessions() as session:
+        attributes.check(session, asked.purpose, asked.request)
+        shown = basis(session, asked.directory, asked.purpose)
+        return asked.plain and bool(remembered.find(session, asked.key, shown, now=asked.now))
+
+
+def _answer(sessions: Sessions, asked: _Asked) -> dict[str, Any]:
+    """Answer in a transaction of its own, and keep the question."""
+    purpose, request = asked.purpose, asked.request
+    with sessions.begin() as session:
         attributes.check(session, purpose, request)
-        shown = basis(session, directory, purpose)
-        asked = remembered.key(kind, request, purpose, at)
-        known = None if analysis.attributes(request) else remembered.find(
-            session, asked, shown, now=now
-        )  # fmt: skip
-    # What is remembered needs no turn; who waits for one holds no session.
-    with nullcontext() if known else turns.turn(), sessions.begin() as session:
-        attributes.check(session, purpose, request)
-        found = _answered(session, directory, kind, request, purpose=purpose, as_of=at, now=now)
+        found = _answered(session, asked)
         seen, moment = found.seen, found.as_of
         answer = envelope.wrap(
             session,
             found.basis.people.excluded,
             seen,
-            kind,
+            asked.kind,
             found.result,
             purpose=purpose,
             as_of=moment,
-            warnings=[*analysis.caveats(request), *found.warnings],
+            warnings=[*KINDS[asked.kind].caveats(request), *found.warnings],
         )
         questions.keep(
             session,
             query_id=answer["query_id"],
-            kind=kind,
+            kind=asked.kind,
             definition=request.model_dump(mode="json", by_alias=True, exclude_unset=True),
             purpose=purpose,
             as_of=moment,
             fingerprint=seen.fingerprint,
-            now=now,
+            now=asked.now,
         )
         return answer
 
 
-def _answered(
-    session: Session,
-    directory: Path,
-    kind: str,
-    request: BaseModel,
-    *,
-    purpose: str,
-    as_of: datetime | None,
-    now: datetime,
-) -> remembered.Answer:
-    """Return the answer that is remembered, or compute it; what traits say is not remembered."""
-    analysis = KINDS[kind]
-    shown = basis(session, directory, purpose)
-    asked = remembered.key(kind, request, purpose, as_of)
-    plain = not analysis.attributes(request)
-    known = remembered.find(session, asked, shown, now=now) if plain else None
+def _answered(session: Session, asked: _Asked) -> remembered.Answer:
+    """Return the answer that is remembered, or compute it."""
+    analysis, request, purpose = KINDS[asked.kind], asked.request, asked.purpose
+    shown = basis(session, asked.directory, purpose)
+    known = remembered.find(session, asked.key, shown, now=asked.now) if asked.plain else None
     if known is not None:
         return known
-    moment = as_of or now
+    moment = asked.as_of or asked.now
     with opened(shown, purpose) as lake:
         seen = _look(session, lake, analysis, request, purpose, moment)
         warnings = envelope.check(lake, request, moment) if analysis.spelling else []
         result = analysis.compute(lake.connection, request, as_of=moment)
     answer = remembered.Answer(shown, moment, seen, result, warnings)
-    if plain:
-        remembered.keep(session, asked, answer)
+    if asked.plain:
+        remembered.keep(session, asked.key, answer)
     return answer
 
 

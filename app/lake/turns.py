@@ -58,6 +58,19 @@ class Turns:
                 self._running -= 1
                 self._changed.notify_all()
 
+    @contextmanager
+    def free(self) -> Iterator[bool]:
+        """Hold a turn while the block runs if one is free and nobody waits; yield whether."""
+        with self._changed:
+            mine = not self._queue and self._running < self.bounds.at_once
+            self._running += mine
+        try:
+            yield mine
+        finally:
+            with self._changed:
+                self._running -= mine
+                self._changed.notify_all()
+
     def _wait(self) -> None:
         bounds, mine = self.bounds, object()
         until = time.monotonic() + bounds.seconds
@@ -105,6 +118,13 @@ def turn() -> Iterator[None]:
     """Wait for a turn of this process, and hold it while the block runs; raises AnalysesBusy."""
     with _turns.turn():
         yield
+
+
+@contextmanager
+def free() -> Iterator[bool]:
+    """Hold a turn of this process while the block runs if one is free; yield whether."""
+    with _turns.free() as mine:
+        yield mine
 
 
 @contextmanager

@@ -59,6 +59,19 @@ def test_who_comes_when_enough_wait_is_told_at_once_and_who_waits_too_long_too()
         pass
 
 
+def test_a_free_turn_is_held_and_one_that_is_not_free_is_not_waited_for() -> None:
+    gate = Turns(Bounds(at_once=1, waiting=0))
+    with gate.free() as mine:
+        assert mine
+        with gate.free() as another, pytest.raises(AnalysesBusy), gate.turn():
+            pass
+        assert not another
+    with gate.turn(), gate.free() as taken:
+        assert not taken
+    with gate.free() as again:
+        assert again
+
+
 def test_an_analysis_that_fails_gives_its_turn_back() -> None:
     gate = Turns(Bounds(at_once=1, waiting=0))
     with pytest.raises(ValueError, match="wrong"), gate.turn():
