@@ -6,7 +6,6 @@ whom it has, less who may not be in it any more, says so, and is tried again.
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -16,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import consent
-from app.consents.permission import decision, parameters, permissions
+from app.consents.permission import decision, kept_out, parameters, permissions
 from app.db import statement
 from app.segments import asking, uses
 from app.segments import compile as compiled
@@ -261,7 +260,7 @@ class _Refresh:
 def count_denied(session: Session, new: Sequence[Segment], *, now: datetime) -> None:
     """Count, when segments are computed first, the people whom consent keeps out of them."""
     for purpose, group in _by_purpose(session, new):
-        reasons = Counter(denials(session, purpose, None).values())
+        reasons = kept_out(session, purpose)
         consent.count_denials(
             session,
             use="segment",
@@ -276,11 +275,9 @@ def _because(segment: Segment) -> str:
     return "definition_changed" if before and segment.refreshed_at is None else NOT_MET
 
 
-def denials(
-    session: Session, purpose: consent.Purpose, people: Collection[int] | None
-) -> dict[int, str]:
-    """Return who of these people (or of everybody) may not be in a segment, and why."""
-    if people is not None and not people:
+def denials(session: Session, purpose: consent.Purpose, people: Collection[int]) -> dict[int, str]:
+    """Return who of these people may not be in a segment, and why."""
+    if not people:
         return {}
     rows: Sequence[Any]
     if purpose.link_confidence == "deterministic":

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 import consent
 from app import analysts
-from app.consents.permission import decision, parameters, permissions
+from app.consents.permission import decision, kept_out, parameters, permissions
 from consent import Choice, Purpose, Voice, decide
 
 STATES = ("given", "given", "refused", "withdrawn")
@@ -276,6 +276,22 @@ def _of_analysts(session: Session, purpose: str, ids: set[int]) -> dict[int, tup
     read = " SELECT identifier_id, allowed, reason FROM permission"
     rows = session.connection().exec_driver_sql(analysts.decided(purpose) + read)
     return {id_: (allowed, reason) for id_, allowed, reason in rows if id_ in ids}
+
+
+def test_whom_a_purpose_keeps_out_is_counted_as_one_by_one(session: Session) -> None:
+    Population(session, 11, 150)
+    sure = replace(PURPOSES[0], key="test.sure", link_confidence="deterministic")
+    consent.catalogue.add_purpose(session, sure)
+    kinds = set()
+    for purpose in (*PURPOSES, sure):
+        found = consent.catalogue.purpose(session, purpose.key)
+        reasons: dict[int, set[str]] = defaultdict(set)
+        for one in permissions(session, found):
+            reasons[one.person_id].add("" if one.allowed else one.reason)
+        counted = Counter(max(why) for why in reasons.values() if "" not in why)
+        assert kept_out(session, found) == dict(counted)
+        kinds |= counted.keys()
+    assert len(kinds) > 5
 
 
 def test_asking_for_some_people_answers_for_all_their_identifiers_and_nobody_else(
