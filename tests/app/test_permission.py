@@ -282,7 +282,7 @@ def test_whom_a_purpose_keeps_out_is_counted_as_one_by_one(session: Session) -> 
     Population(session, 11, 150)
     sure = replace(PURPOSES[0], key="test.sure", link_confidence="deterministic")
     consent.catalogue.add_purpose(session, sure)
-    kinds = set()
+    kinds: set[str] = set()
     for purpose in (*PURPOSES, sure):
         found = consent.catalogue.purpose(session, purpose.key)
         reasons: dict[int, set[str]] = defaultdict(set)
