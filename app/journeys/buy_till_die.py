@@ -3,15 +3,16 @@
 Source: Fader, Hardie and Lee, "Counting Your Customers the Easy Way: An Alternative to the
 Pareto/NBD Model", Marketing Science 24 (2005). While a customer is alive, purchases come at a rate
 that differs between customers (gamma: r, alpha); after each purchase one is gone for good with a
-probability that differs too (beta: a, b). SciPy is loaded with this module, when it is asked for.
+probability that differs too (beta: a, b). No part of SciPy is loaded before it is
+used: `scipy.optimize` took two thirds of the time that a server's first question, of any kind,
+took to load libraries.
 """
 
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import betaln, gammaln, hyp2f1
+import scipy
 
 Floats = Any  # a NumPy array of doubles
 #: Where the search begins: as many places as find one maximum on all data that have been tried.
@@ -61,7 +62,8 @@ class BgNbd:
         """Return how many purchases each is to make within a horizon from now (equation 10)."""
         r, b, total = self.r + of.repeats, self.b + of.repeats, self.a + self.b + of.repeats - 1
         later = self.alpha + of.age + horizon
-        powers = ((self.alpha + of.age) / later) ** r * hyp2f1(r, b, total, horizon / later)
+        series = scipy.special.hyp2f1(r, b, total, horizon / later)
+        powers = ((self.alpha + of.age) / later) ** r * series
         return total / (self.a - 1) * (1 - powers) * self.alive(of)
 
     def _gone(self, of: Customers) -> Floats:
@@ -92,8 +94,13 @@ def fit(customers: Customers) -> BgNbd | None:
     found = []
     for r, alpha, a, b in _STARTS:
         begin = np.log([r, alpha / scale, a, b])
-        done = minimize(lost, begin, method="L-BFGS-B", bounds=[_BOUNDS] * 4,
-                        options={"ftol": 1e-12, "gtol": 1e-7})  # fmt: skip
+        done = scipy.optimize.minimize(
+            lost,
+            begin,
+            method="L-BFGS-B",
+            bounds=[_BOUNDS] * 4,
+            options={"ftol": 1e-12, "gtol": 1e-7},
+        )
         if np.isfinite(done.fun):
             found.append(done)
     if not found:
@@ -111,13 +118,13 @@ def fit(customers: Customers) -> BgNbd | None:
 def _log_likelihood(parameters: Floats, of: Customers) -> float:
     """The logarithm of equation 6, over all customers."""
     r, alpha, a, b = parameters
-    x = of.repeats
-    rate = gammaln(r + x) - gammaln(r) + r * np.log(alpha)
-    alive = betaln(a, b + x) - betaln(a, b) - (r + x) * np.log(alpha + of.age)
+    x, special = of.repeats, scipy.special
+    rate = special.gammaln(r + x) - special.gammaln(r) + r * np.log(alpha)
+    alive = special.betaln(a, b + x) - special.betaln(a, b) - (r + x) * np.log(alpha + of.age)
     dead = np.where(
         x > 0,
-        betaln(a + 1, b + np.where(x > 0, x, 1) - 1)
-        - betaln(a, b)
+        special.betaln(a + 1, b + np.where(x > 0, x, 1) - 1)
+        - special.betaln(a, b)
         - (r + x) * np.log(alpha + of.recency),
         -np.inf,
     )
