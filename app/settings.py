@@ -4,8 +4,10 @@ from datetime import date
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from app.logs import Level
 
@@ -230,11 +232,34 @@ class Settings(BaseSettings):
         default=15.0, gt=0, le=60, description="How long a webhook receiver may take to answer."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_not_set(cls, said: dict[str, object]) -> dict[str, object]:
+        """Leave out what is empty, as compose files write what nobody gave.
+
+        But for the proxies: none to believe is another thing than those of this machine.
+        """
+        return {k: v for k, v in said.items() if v != "" or k == "trusted_proxies"}
+
+    @field_validator("database_url", "keystore_url")
+    @classmethod
+    def _is_postgresql(cls, url: str | None) -> str | None:
+        try:
+            if url is not None and not make_url(url).drivername.startswith("postgres"):
+                raise ValueError
+        except (ArgumentError, ValueError) as error:
+            example = "postgresql://user:password@host/database"
+            raise ValueError(f"it is no address of a PostgreSQL, such as {example}") from error
+        return url
+
     @field_validator("holidays")
     @classmethod
     def _are_dates(cls, text: str) -> str:
         for day in filter(None, map(str.strip, text.split(","))):
-            date.fromisoformat(day)
+            try:
+                date.fromisoformat(day)
+            except ValueError as error:
+                raise ValueError("dates, as 2026-12-25, separated by commas") from error
         return text
 
     @field_validator("privacy_time_zone")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import tomllib
 from base64 import b64encode
 from collections.abc import Iterator
@@ -80,6 +81,13 @@ def test_every_setting_is_in_the_operations_page_with_its_default() -> None:
             assert float(shown.strip("`")) == field.default, name
 
 
+def test_the_jobs_that_readiness_names_are_documented() -> None:
+    source = (ROOT / "app" / "jobs.py").read_text(encoding="utf-8")
+    jobs = re.findall(r'^ {12}\("([a-z ]+)", ', source, re.MULTILINE)
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert f"The worker's jobs: {', '.join(jobs)}. " in page
+
+
 def test_no_page_names_a_setting_that_does_not_exist() -> None:
     known = {f"PARCOURS_{name.upper()}" for name in Settings.model_fields}
     assert set(re.findall(r"PARCOURS_[A-Z_]*[A-Z]", TEXT)) <= known
@@ -101,6 +109,29 @@ def test_no_page_names_a_command_that_does_not_exist() -> None:
             assert {" ".join(words[:3]), " ".join(words[:4])} & known, name
         else:
             assert first in known, name
+
+
+def typed(page: Path) -> list[list[str]]:
+    """Return the words of every line of a page that calls `parcours`, without what a shell does."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    text = text.replace('"$MAPS"/', "")
+    lines = re.findall(r"^(?:\$ )?(?:\S*/)?parcours (.+)$", text, re.MULTILINE)
+    return [shlex.split(re.split(r" > | \| ", line)[0], comments=True) for line in lines]
+
+
+@pytest.mark.parametrize("page", [README, *PAGES], ids=lambda page: page.name)
+def test_every_command_line_that_is_shown_is_one_that_the_command_takes(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for words in typed(page):
+        for word in words:
+            if re.fullmatch(r"[\w-]+\.(json|jwk|csv|ndjson|xlsx)", word):
+                Path(word).touch()
+        command: Any = typer.main.get_command(command_line)
+        while hasattr(command, "list_commands"):
+            command = command.get_command(None, words.pop(0))
+        command.make_context(command.name, words)
 
 
 def test_every_scope_is_documented_and_none_is_invented() -> None:

@@ -8,6 +8,7 @@ import typer
 
 from api.cli import json_file
 from api.cli.session import AsJson, DataDir, err, opened, settings, show
+from app.errors import AnswerTableNotFound
 from app.journeys import catalogue
 from app.journeys.answer_rows import rows
 from app.journeys.answer_tables import MAIN, tables
@@ -62,13 +63,13 @@ def analyse(
     from app.journeys import analyses  # noqa: PLC0415  # DuckDB and Arrow: loaded when it is asked
 
     if kind not in FORMS:
-        raise ValueError(f"there is no analysis {kind!r}; there are {', '.join(FORMS)}")
+        raise typer.BadParameter(f"there is no analysis {kind!r}; there are {', '.join(FORMS)}")
     if out is not None and out.suffix not in SUFFIXES:
-        raise ValueError(f"{out}: what is written ends with one of {', '.join(SUFFIXES)}")
+        raise typer.BadParameter(f"{out}: it must end with one of {', '.join(SUFFIXES)}")
     said = json_file.read(question) if question else {}
     options = {"journey": journey, "purpose": purpose}
     said |= {name: value for name, value in options.items() if value is not None}
-    asked = FORMS[kind].model_validate(said)
+    asked = json_file.model(FORMS[kind], said)
     configuration = settings(data_dir)
     with opened(configuration) as sessions:
         with sessions() as session:
@@ -111,7 +112,7 @@ def _write(answer: dict[str, Any], out: Path, table: str, say: Wording) -> None:
     else:
         found = tables(answer)
         if table not in found:
-            raise ValueError(f"the answer has no table {table!r}; it has {', '.join(found)}")
+            raise AnswerTableNotFound(f"no table {table!r}; there are {', '.join(found)}")
         write = answer_csv.write if out.suffix == ".csv" else answer_parquet.write
         out.write_bytes(write(found[table]))
 

@@ -7,9 +7,8 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 import typer
-from pydantic import ValidationError
 
-from api.cli.json_file import read
+from api.cli import json_file
 from api.cli.session import AsJson, DataDir, opened, settings, show
 from app.accountability import breach as breaches
 from app.accountability import breach_draft
@@ -47,19 +46,18 @@ def open_breach(
 ) -> None:
     """Put a breach on record, count whom it concerns, and start its 72 hours."""
     now = _now()
+    scope = json_file.model(
+        breaches.Scope,
+        {"since": since, "until": until, "sources": source or [], "clients": client or [],
+         "destinations": destination or [], "stores": store or []},
+    )  # fmt: skip
     try:
-        scope = breaches.Scope.model_validate(
-            {"since": since, "until": until, "sources": source or [], "clients": client or [],
-             "destinations": destination or [], "stores": store or []}
-        )  # fmt: skip
         noticed = datetime.fromisoformat(noticed_at) if noticed_at else now
         if noticed.tzinfo is None:
             raise ValueError("a time needs its offset")
-    except ValidationError as error:
-        raise DefinitionInvalid(error.errors()[0]["msg"]) from error
     except ValueError as error:
         raise DefinitionInvalid(str(error)) from error
-    told = breaches.Told(nature=nature)
+    told = json_file.model(breaches.Told, {"nature": nature})
     with opened(settings(data_dir)) as sessions, sessions.begin() as session:
         made = breaches.open_(session, scope, told, noticed_at=noticed, by=OPERATOR, now=now)
         shown = breaches.describe(session, made, now=now)
@@ -93,12 +91,9 @@ def assess_breach(
     data_dir: DataDir = None,
 ) -> None:
     """Count anew whom a breach concerns; what was known before stays on record."""
-    try:
-        said = read(file) if file is not None else {}
-        scope = breaches.Scope.model_validate(said["scope"]) if "scope" in said else None
-        told = breaches.Told.model_validate(said["told"]) if "told" in said else None
-    except ValueError as error:
-        raise DefinitionInvalid(str(error)) from error
+    said = json_file.read(file) if file is not None else {}
+    scope = json_file.model(breaches.Scope, said["scope"]) if "scope" in said else None
+    told = json_file.model(breaches.Told, said["told"]) if "told" in said else None
     with opened(settings(data_dir)) as sessions, sessions.begin() as session:
         found = breaches.assess_again(
             session, breach_id, scope=scope, told=told, by=OPERATOR, now=_now()

@@ -39,10 +39,7 @@ def set_trait(
     as_json: AsJson = False,
 ) -> None:
     """Define a computed trait, or change it; the running server's worker computes it."""
-    try:
-        wanted = json_file.read(file)
-    except ValueError as error:
-        raise DefinitionInvalid(str(error)) from error
+    wanted = json_file.read(file)
     if set(wanted) != MEMBERS:
         raise DefinitionInvalid(f"{file} must have exactly {', '.join(sorted(MEMBERS))}")
     with opened(settings(data_dir)) as sessions, sessions.begin() as session:

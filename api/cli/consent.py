@@ -5,13 +5,12 @@ from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 from uuid import UUID
 
 import typer
-from pydantic import BaseModel, ValidationError
 
-from api.cli.json_file import read
+from api.cli import json_file
 from api.cli.options import AlwaysJson
 from api.cli.session import AsJson, DataDir, err, opened, settings, show
 from app.accountability import bundle as bundles
@@ -24,7 +23,6 @@ from app.accountability.receipt import Format
 from app.accountability.receipt import receipt as made_of
 from app.accountability.simulate import simulate as answer
 from app.db import snapshot
-from app.errors import DefinitionInvalid
 from app.ledger.anchor import notes
 from app.ledger.job import LedgerJob
 from consent import party
@@ -37,21 +35,6 @@ consent = typer.Typer(
 )
 
 
-T = TypeVar("T", bound=BaseModel)
-
-
-def _read(kind: type[T], file: Path) -> T:
-    """Return what a file of JSON says; raises DefinitionInvalid."""
-    try:
-        return kind.model_validate(read(file))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = "/".join(str(part) for part in first["loc"])
-        raise DefinitionInvalid(f"#/{place}: {first['msg']}") from error
-    except ValueError as error:
-        raise DefinitionInvalid(str(error)) from error
-
-
 @consent.command()
 def simulate(
     file: Annotated[Path, typer.Argument(help="JSON with one of: purpose, notice, destination.")],
@@ -62,7 +45,7 @@ def simulate(
 
     The file is what `POST /v1/consents/simulate` takes.
     """
-    change = _read(Change, file)
+    change = json_file.model(Change, json_file.read(file))
     with opened(settings(data_dir)) as sessions, sessions() as session:
         show(answer(session, change, at=datetime.now(UTC)), as_json=True)
 
@@ -90,7 +73,7 @@ def controller(
     as_json: AlwaysJson = True,
 ) -> None:
     """Print who the controller is; with a file, say so."""
-    wanted = _read(Controller, file) if file else None
+    wanted = json_file.model(Controller, json_file.read(file)) if file else None
     with opened(settings(data_dir)) as sessions, sessions.begin() as session:
         if wanted is not None:
             controllers.set_controller(session, wanted)

@@ -43,7 +43,9 @@ class _Stopped(SystemExit):
 def demo(
     people: Annotated[int, typer.Option(help="People in the demonstration.", min=50)] = 5000,
     seed: Annotated[int, typer.Option(help="Another seed, another year.")] = 7,
-    port: Annotated[int, typer.Option(help="Port; another if it is taken.")] = 8000,
+    port: Annotated[
+        int, typer.Option(help="Port; another if it is taken.", min=0, max=65_535)
+    ] = 8000,
     stay: Annotated[bool, typer.Option(help="Go on serving until Ctrl-C.")] = True,
     data_dir: Annotated[
         Path | None,

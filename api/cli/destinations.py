@@ -43,7 +43,7 @@ def list_all(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 @destination.command("add")
 def add(file: File, data_dir: DataDir = None, as_json: AlwaysJson = True) -> None:
     """Register a destination; a webhook's `secret` is shown only this once."""
-    wanted = DestinationIn.model_validate(json_file.read(file))
+    wanted = json_file.model(DestinationIn, json_file.read(file))
     with opened(settings(data_dir)) as sessions, sessions.begin() as session:
         made = registry.create(
             session,

@@ -10,7 +10,7 @@ from msgspec import Raw
 from api.cli import json_file
 from api.cli.options import GREATEST, AlwaysJson
 from api.cli.session import AsJson, DataDir, opened, settings, show
-from app.errors import BodyUnreadable, DefinitionInvalid
+from app.errors import BodyUnreadable
 from app.events import body, envelope, planned
 from app.events.kept import UNREADABLE
 from app.plans import arrivals, definition, versions, violations
@@ -68,7 +68,7 @@ def create_plan(
     as_json: AsJson = False,
 ) -> None:
     """Create a plan with a draft from a file."""
-    wanted = _definition(file)
+    wanted = json_file.read(file)
     with opened(settings(data_dir)) as sessions, sessions.begin() as session:
         versions.create(session, key=key, title=title or key, definition=wanted)
     _done(as_json, key=key, draft=1)
@@ -83,7 +83,7 @@ def update_plan(
     as_json: AsJson = False,
 ) -> None:
     """Write the draft of a plan from a file."""
-    wanted = _definition(file)
+    wanted = json_file.read(file)
     with opened(settings(data_dir)) as sessions, sessions.begin() as session:
         old = versions.find(session, key).title
         made = versions.edit(session, key, title=title or old, definition=wanted)
@@ -184,7 +184,7 @@ def check_plan(
 
     The exit status is 1 when the definition is wrong, or an event is not as planned.
     """
-    made = Plan(definition.parse(_definition(file)), key=file.stem, number=0, version_id=0)
+    made = Plan(definition.parse(json_file.read(file)), key=file.stem, number=0, version_id=0)
     rows = _put_to(made, events) if events else []
     if as_json or rows:
         show(rows, as_json, "line", "outcome", "pointer", "keyword")
@@ -214,14 +214,6 @@ def _put_to(made: Plan, events: Path) -> list[dict[str, Any]]:
             for v in found
         ]
     return rows
-
-
-def _definition(file: Path) -> dict[str, Any]:
-    """Read a definition; raises DefinitionInvalid when the file holds no JSON object."""
-    try:
-        return json_file.read(file)
-    except ValueError as error:
-        raise DefinitionInvalid(str(error)) from error
 
 
 def _done(as_json: bool, **answer: Any) -> None:

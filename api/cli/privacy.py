@@ -78,7 +78,7 @@ def erase(
 @privacy.command("export")
 def export(
     subject: Subject,
-    to: Annotated[Path, typer.Option(help="The ZIP file to write.")],
+    to: Annotated[Path, typer.Option(help="The ZIP file to write.", dir_okay=False)],
     kind: Annotated[str, typer.Option(help="access, portability or explain.")] = "access",
     attested: Attested = "at the command line",
     data_dir: DataDir = None,

@@ -16,6 +16,7 @@ from api.cli.options import GREATEST, AlwaysJson
 from api.cli.session import AsJson, DataDir, err, opened, settings, show
 from app.access import sources
 from app.db import Sessions
+from app.errors import DefinitionInvalid
 from app.events import rejected as verbs
 from app.events.replay import Replayed, replay, replay_many
 from app.settings import Settings
@@ -147,7 +148,7 @@ def replay_rejected(
         raise typer.BadParameter("--file corrects one event: name its ID")
     try:
         event = json_file.read(file) if file else None
-    except ValueError as error:
+    except DefinitionInvalid as error:
         raise typer.BadParameter(str(error)) from error
     configuration = settings(data_dir)
     with opened(configuration) as sessions:

@@ -6,6 +6,7 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
@@ -77,12 +78,19 @@ def parcours() -> None:
 
 
 def main() -> None:
-    """Run a command; an error that we foresaw is one line on standard error and status 1."""
+    """Run a command; an error that we foresaw is one line on standard error and status 1.
+
+    With --json it is an object on standard output too.
+    """
     try:
         app()
     except Exception as error:
-        said = import_module("api.cli.failures").line(error)
+        failures = import_module("api.cli.failures")
+        said = failures.line(error)
         if said is None:
             raise
-        Console(stderr=True).print(said, highlight=False, soft_wrap=True)
+        line = Text.assemble(("error:", "red"), " ", said)
+        Console(stderr=True).print(line, highlight=False, soft_wrap=True)
+        if "--json" in sys.argv:
+            sys.stdout.write(failures.document(error, said))
         sys.exit(1)

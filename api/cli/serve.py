@@ -42,7 +42,7 @@ def _leave(number: int, _frame: FrameType | None) -> None:
 
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65_535)] = 8000,
     data_dir: DataDir = None,
     workers: Annotated[int, typer.Option(help="Server processes.", min=1)] = 1,
     worker: Annotated[bool, typer.Option(help="Run the background jobs too.")] = True,
