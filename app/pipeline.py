@@ -27,7 +27,7 @@ from app.journeys import due
 from app.profiles import account_calls, accounts, computing, history
 from app.profiles.changes import News, publish
 from app.profiles.project import project
-from app.resolve import AGAIN, SPELLED, resolve
+from app.resolve import SPELLED, resolve
 from app.segments import concerns, looking, refreshing
 from app.segments import members as segments
 from app.segments.tables import Segment
@@ -68,7 +68,7 @@ def step(session: Session, *, limit: int = BATCH) -> Step:
             return Step()
         now = datetime.now(UTC)
         consents = {t.identifier_id for t in touched if t.why in ("consent", SPELLED)}
-        again = {t.identifier_id for t in touched if t.why == AGAIN}
+        again = {t.identifier_id for t in touched if t.why == work.AGAIN}
         moved = resolve(session, events, consents, now=now, again=again)
         changed = project(session, events)
         grouped = account_calls.project(session, events, most=MOST_BESIDE)

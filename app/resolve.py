@@ -16,8 +16,8 @@ from app.events.stream import Outline
 from identity import attributes, graph, records, respelling, restricted
 from identity.lock import lock
 
-#: Why an identifier is looked at again: its rules changed; it has another spelling now.
-AGAIN, SPELLED = "identity", "spelling"
+#: Why an identifier is looked at again: it has another spelling now.
+SPELLED = "spelling"
 
 
 def resolve(
@@ -48,18 +48,9 @@ def resolve(
     return replace(moved, created=(*moved.created, *alone))
 
 
-def ask_again(session: Session, identifiers: Collection[int]) -> None:
-    """Have the worker compute these people anew; who waits for it already is noted once.
-
-    For changes that may concern everybody: the pipeline takes them in small steps, between events,
-    so that news, segments and destinations follow as they do for events.
-    """
-    work.touch(session, ((i, AGAIN, {}) for i in sorted(identifiers)))
-
-
 def waiting(session: Session) -> int:
     """Return how many identifiers wait to be computed anew."""
-    query = sa.select(sa.func.count()).where(work.Touched.why == AGAIN)
+    query = sa.select(sa.func.count()).where(work.Touched.why == work.AGAIN)
     return session.scalar(query) or 0
 
 

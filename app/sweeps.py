@@ -23,7 +23,7 @@ def advance(sessions: Sessions) -> bool:
             return False
         if found.what == respelling.SPELLING:
             work.touch(session, ((i, resolve.SPELLED, {}) for i in found.touched))
-        resolve.ask_again(session, found.touched)
+        work.ask_again(session, found.touched)
         return True
 
 

@@ -13,6 +13,8 @@ from app.db import Base, statement
 
 #: The channel on which the worker hears that there is something to do.
 CHANNEL = "parcours_work"
+#: Why an identifier is looked at again whose people must be computed anew.
+AGAIN = "identity"
 
 
 class Touched(Base):
@@ -78,6 +80,15 @@ def touch(session: Session, touched: Iterable[tuple[int, str, Mapping[str, Any]]
     if rows:
         encoded = msgspec.json.encode(rows).decode()
         session.execute(statement("app", "touch"), {"rows": encoded, "channel": CHANNEL})
+
+
+def ask_again(session: Session, identifiers: Iterable[int]) -> None:
+    """Have the worker compute these people anew; who waits for it already is noted once.
+
+    For changes that may concern everybody: the pipeline takes them in small steps, between events,
+    so that news, segments and destinations follow as they do for events.
+    """
+    touch(session, ((i, AGAIN, {}) for i in sorted(identifiers)))
 
 
 def take(session: Session, limit: int) -> list[sa.Row[Any]]:

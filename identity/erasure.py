@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
-from identity import graph
+from identity import graph, records
 from identity.lock import lock
 from identity.tables import Identifier, LearntModel, Link
 
@@ -162,4 +162,6 @@ def redact(session: Session, values: Collection[str]) -> set[int]:
         return set()
     lock(session)
     known = {**wanted, "ids": graph.array(ids)}
-    return set(session.scalars(graph.statement("redact_records"), known))
+    redacted = session.execute(graph.statement("redact_records"), known).all()
+    records.unmatch(session, [row.identifier_id for row in redacted if row.silent])
+    return {row.identifier_id for row in redacted}

@@ -52,6 +52,12 @@ def find_identifiers(
     return {(row.namespace, row.value): row.id for row in session.execute(query)}
 
 
+def has_any(session: Session, namespace: str) -> bool:
+    """Say whether anybody is known by an identifier of this namespace."""
+    query = sa.select(sa.exists().where(Identifier.namespace == namespace))
+    return bool(session.scalar(query))
+
+
 def find_profile(session: Session, profile_id: UUID) -> int | None:
     """Return the person a profile id stands for now: ids of merged people keep answering."""
     return session.scalar(

@@ -56,6 +56,33 @@ def silent(session: Session, identifiers: Collection[int]) -> set[int]:
     return set(session.scalars(query))
 
 
+def unmatch(session: Session, identifiers: Collection[int]) -> None:
+    """Take back what records were matched by that say nothing any more; for who reconsiders them.
+
+    No run would: it compares nobody with who says nothing. The caller holds the lock of identity.
+    """
+    if identifiers:
+        session.execute(graph.statement("unmatch"), {"ids": graph.array(identifiers)})
+
+
+def forget(session: Session, identifiers: Collection[int]) -> set[int]:
+    """Forget all that is known of identifiers; return of whom something was.
+
+    Their matches fall. What their names kept apart stays apart: evidence that these alone kept from
+    being followed goes with them, or two people would become one because we deleted what told them
+    apart. The caller holds the lock of identity, and has those returned computed again.
+    """
+    gone = set(
+        session.scalars(graph.statement("forget_records"), {"ids": graph.array(identifiers)})
+    )
+    unmatch(session, gone)
+    while gone:
+        joined = {"ids": graph.array(graph.followed(session, gone))}
+        if not session.scalars(graph.statement("forget_conflicts"), joined).all():
+            break
+    return gone
+
+
 def keep(
     session: Session, records: Mapping[int, Mapping[str, str]], *, at: datetime | None = None
 ) -> set[int]:

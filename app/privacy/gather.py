@@ -158,7 +158,7 @@ def _records(session: Session, subject: Subject) -> list[Facts]:
     query = sa.text(
         "SELECT i.namespace || ':' || i.value AS identifier, k.fields FROM identity.record k "
         "JOIN identity.identifier i ON i.id = k.identifier_id "
-        "WHERE k.identifier_id = ANY(CAST(:ids AS bigint[])) ORDER BY i.id"
+        "WHERE k.identifier_id = ANY(CAST(:ids AS bigint[])) AND k.fields <> '{}' ORDER BY i.id"
     )
     rows = session.execute(query, {"ids": graph.array(subject.ids)}).mappings()
     return [dict(row) for row in rows]

@@ -21,7 +21,6 @@ from app.privacy.step import DONE, NOT_PRESENT, Outcome, Work
 from app.privacy.tables import PrivacyTask
 from app.profiles import rewritten
 from app.profiles.changes import News, publish
-from app.resolve import ask_again
 from app.suppression import gate
 from consent import carrying, suppression
 from consent import erasure as consents
@@ -75,7 +74,8 @@ def rectify(work: Work) -> Outcome:
         old |= _traits(session, work, trait, value)
         right = attributes.from_traits({trait: value})
         said = dict.fromkeys(_with_records(session, work), right)
-        ask_again(session, records.keep(session, said, at=work.now))  # guards look at names
+        # Guards look at names.
+        touched_by.ask_again(session, records.keep(session, said, at=work.now))
         ids, others = set(work.subject.ids), 0
         if trait in ADDRESSES and old:
             these, others = _change_address(session, work, own, said_of, old, new)

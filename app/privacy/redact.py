@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 from app.db import Sessions, statement
 from app.privacy.subject import Subject
 from app.profiles import rewritten
-from app.resolve import ask_again
 from app.suppression import mentions
+from app.work import ask_again
 from identity import erasure, graph
 
 #: What stands where an identifier stood.

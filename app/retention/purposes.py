@@ -25,7 +25,8 @@ from app.events.alone import bars
 from app.retention import lasting, parts
 from consent import suppression
 from consent.resolve import UNCONDITIONAL
-from identity import graph, people
+from identity import graph, people, records
+from identity.lock import lock
 
 DECLARED = "retention_days"
 #: Events, or identifiers, that are looked at together, and that are deleted together: so long
@@ -49,7 +50,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class ByPurpose:
-    """What no purpose keeps any more: events, and identifiers whose traits went."""
+    """What no purpose keeps any more: events, and identifiers of which all that was known went."""
 
     events: int = 0
     profiles: int = 0
@@ -162,7 +163,7 @@ def _due(
 def _profiles(
     sessions: Sessions, told: Terms, before: datetime, now: datetime, dry_run: bool
 ) -> int:
-    """Delete the traits of identifiers of which nothing was heard for longer than is kept."""
+    """Delete what is known of identifiers of which nothing was heard for longer than is kept."""
     gone, after = 0, 0
     while True:
         with sessions() as session:
@@ -179,8 +180,12 @@ def _profiles(
 
 
 def _forget(sessions: Sessions, known: Terms, due: Sequence[int], now: datetime) -> int:
-    """Delete the traits of those of whom still nothing was heard and nobody keeps anything."""
+    """Delete what is known of whom still nothing was heard and nobody keeps anything.
+
+    Traits, what they say of accounts, and what matching compares them by.
+    """
     with sessions.begin() as session:
+        lock(session)
         told = _held_terms(session, known.page_days)
         if told is None:
             return 0
@@ -192,6 +197,7 @@ def _forget(sessions: Sessions, known: Terms, due: Sequence[int], now: datetime)
             session.execute(
                 statement("app.retention", "delete_traits"), {"ids": graph.array(still)}
             )
+            work.ask_again(session, records.forget(session, still))
             work.touch(session, ((one, "consent", {"all": "retained"}) for one in still))
     return len(still)
 

@@ -59,7 +59,7 @@ SELECT i.id, i.namespace, i.value, i.person_id, i.profile_id, t.reach > 0 AS pro
          OR EXISTS (SELECT FROM app.trait h WHERE h.identifier_id = t.id)
          OR EXISTS (SELECT FROM app.account_trait h WHERE h.identifier_id = t.id)
          OR EXISTS (SELECT FROM app.account_member h WHERE h.identifier_id = t.id)
-         OR EXISTS (SELECT FROM identity.record h WHERE h.identifier_id = t.id)
+         OR EXISTS (SELECT FROM identity.record h WHERE h.identifier_id = t.id AND h.fields <> '{}')
          OR EXISTS (
            SELECT FROM app.disclosure h
            WHERE h.identifier_ids @> ARRAY[t.id]
