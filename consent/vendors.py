@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from consent.errors import VendorListInvalid
 from consent.signals import acceptance, tcf, vendor
+from consent.signals.bits import Undecodable
 from consent.signals.vendor import Declared, VendorList
 from consent.tables import CarriedTcString, TcStringRow, VendorListVersion
 
@@ -170,10 +171,21 @@ def _strings(
     table: type[TcStringRow | CarriedTcString],
     identifiers: Collection[Identifier],
 ) -> Iterator[tuple[Identifier, tcf.TcString | None]]:
-    """Yield the strings of those identifiers that have one; None for what could not be kept."""
+    """Yield the strings of those identifiers that have one; None for what could not be kept.
+
+    Or not be read: what an earlier version kept and this one refuses allows nothing, and is no
+    reason to tell nobody else.
+    """
     for namespace, value, string, _ in session.execute(_of(table, identifiers)):
         for one in string.split() or [""]:
-            yield (namespace, value), tcf.decode(one) if one else None
+            yield (namespace, value), _read(one)
+
+
+def _read(string: str) -> tcf.TcString | None:
+    try:
+        return tcf.decode(string)
+    except Undecodable:
+        return None
 
 
 def _lists(session: Session, versions: set[int], vendor_id: int) -> dict[int, VendorList]:

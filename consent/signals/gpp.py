@@ -23,9 +23,13 @@ TCF_EU, US_PRIVACY = 2, 6
 
 @dataclass(frozen=True, slots=True)
 class Gpp:
-    """A decoded GPP string. `unread` are sections that are not known, and say nothing."""
+    """A decoded GPP string. `unread` are sections that are not known, and say nothing.
+
+    `tc` is the text of the section that `tcf` was read from.
+    """
 
     tcf: TcString | None = None
+    tc: str = ""
     us_privacy: UsPrivacy | None = None
     states: Mapping[int, Values] | None = None
     unread: frozenset[int] = frozenset()
@@ -53,6 +57,7 @@ def _decode(text: str) -> Gpp:
     found = dict(zip(ids, sections, strict=True))
     return Gpp(
         tcf=tcf.decode(found[TCF_EU]) if TCF_EU in found else None,
+        tc=found.get(TCF_EU, ""),
         us_privacy=us_privacy.decode(found[US_PRIVACY]) if US_PRIVACY in found else None,
         states={
             i: us_sections.decode(SECTIONS[i], text) for i, text in found.items() if i in SECTIONS

@@ -58,8 +58,7 @@ def read_gpp(
         return [Signal("gpp", problem="section_missing")]
     said = []
     if found.tcf and gpp.TCF_EU in wanted:
-        string = text.split("~")[1]  # it has the lowest id that there is
-        said.append(_accepted(found.tcf, string, meanings, rules, now))
+        said.append(_accepted(found.tcf, found.tc, meanings, rules, now))
     out = any(us_sections.opted_out(v) for i, v in (found.states or {}).items() if i in wanted)
     if found.us_privacy and gpp.US_PRIVACY in wanted and found.us_privacy.opted_out:
         out = True

@@ -14,7 +14,7 @@ _XDM: dict[str, bool | None] = {
     "dn": False,
 }
 #: Members of `consents` that are no choices themselves.
-_XDM_GROUPS = frozenset({"personalize", "marketing", "metadata"})
+_XDM_GROUPS = frozenset({"personalize", "marketing", "metadata", "idSpecific"})
 #: Snowplow's event types; those that are no choice say nothing.
 _SNOWPLOW_SILENT = frozenset({"pending", "implicit_consent"})
 _SNOWPLOW_GIVES = frozenset({"allow_all", "allow_selected"})
@@ -27,15 +27,22 @@ def read_google(value: object, meanings: Meanings) -> Signal | None:
         return None
     if not isinstance(value, Mapping):
         return Signal("google", problem="malformed")
+    # A command of its own, or what holds in some places alone, is not how it stands for the person.
+    if any(isinstance(said, Mapping) for said in value.values()) or value.get("region"):
+        return Signal("google", problem="malformed")
     known = {f"google:{name}": name for name in value if isinstance(name, str)}
     answers = {
         name: value[name]
         for full, name in known.items()
-        if full in SIGNALS or full in meanings.categories or value[name] == "denied"
+        if full in SIGNALS or full in meanings.categories or _denies(value[name])
     }
     if not all(answer in ("granted", "denied") for answer in answers.values()):
         return Signal("google", problem="malformed")
     return _said("google", answers, "granted", meanings)
+
+
+def _denies(answer: object) -> bool:
+    return isinstance(answer, str) and answer.strip().casefold() == "denied"
 
 
 def read_rudderstack(value: object, meanings: Meanings) -> Signal | None:
@@ -58,13 +65,24 @@ def read_xdm(value: object, meanings: Meanings) -> Signal | None:
         return None
     if not isinstance(value, Mapping):
         return Signal("xdm", problem="malformed")
+    said, blocks = _xdm_said(value, meanings), _xdm_blocks(value.get("idSpecific"))
+    of_ids = [_xdm_said(block, meanings) for block in blocks or ()]
+    if said is None or blocks is None or None in of_ids:
+        return Signal("xdm", problem="malformed")
+    for one in of_ids:  # a yes of one id is none of the person; a no is
+        said |= {name: False for name, yes in (one or {}).items() if not yes}
+    return _said("xdm", said, True, meanings)
+
+
+def _xdm_said(value: Mapping[str, object], meanings: Meanings) -> dict[str, bool] | None:
+    """Return the choices of a block of XDM by name, or None where one cannot be understood."""
     answers = {name: choice for name, choice in value.items() if name not in _XDM_GROUPS}
     for group in ("personalize", "marketing"):
         inner = {} if value.get(group) is None else value[group]
         if not isinstance(inner, Mapping):
-            return Signal("xdm", problem="malformed")
+            return None
         answers |= {f"{group}.{name}": choice for name, choice in inner.items()}
-    said = {}
+    said: dict[str, bool] = {}
     for name, choice in answers.items():
         full = f"xdm:{name}"
         val = str(choice.get("val")) if isinstance(choice, Mapping) else ""
@@ -72,10 +90,24 @@ def read_xdm(value: object, meanings: Meanings) -> Signal | None:
             if _XDM.get(val) is not False:
                 continue  # a no to what nobody has a name for is a no all the same
         elif val not in _XDM:
-            return Signal("xdm", problem="malformed")
-        if _XDM[val] is not None:
-            said[name] = _XDM[val]
-    return _said("xdm", said, True, meanings)
+            return None
+        if (yes := _XDM[val]) is not None:
+            said[name] = yes
+    return said
+
+
+def _xdm_blocks(value: object) -> list[Mapping[str, object]] | None:
+    """Return what single ids say, `{namespace: {id: {"collect": …}}}`; None of another form."""
+    spaces = {} if value is None else value
+    if not isinstance(spaces, Mapping):
+        return None
+    found: list[Mapping[str, object]] = []
+    for ids in spaces.values():
+        for block in ids.values() if isinstance(ids, Mapping) else (None,):
+            if not isinstance(block, Mapping):
+                return None
+            found.append(block)
+    return found
 
 
 def read_snowplow(value: object, meanings: Meanings) -> tuple[Signal, bool] | None:

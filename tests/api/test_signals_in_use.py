@@ -16,6 +16,7 @@ from app.destinations import google
 from app.destinations.outbox import allowed_people
 from consent.errors import VendorListInvalid
 from consent.signals.stamp import UNIVERSAL
+from identity import people
 from tests.api.site import OFFICER, PREFERENCE, Site, Token
 from tests.consent.build import tc
 
@@ -67,6 +68,24 @@ def test_13_and_14_a_destination_that_is_a_vendor_needs_the_string_to_allow_it(
         for wrong in (b"", b"[]", b'{"vendorListVersion": 0, "vendors": {}}', b"{", b"[" * 9999):
             with pytest.raises(VendorListInvalid):
                 consent.vendors.add_list(session, wrong)
+
+
+def test_a_string_that_cannot_be_read_any_more_allows_nothing_and_stops_nobody_else(
+    site: Site,
+) -> None:
+    """One was kept of the wrong section of a GPP string: no destination of a vendor could go on."""
+    good = tc(purposes=[4], vendors=[10], disclosed=[10], publisher=[4])
+    for user in ("one", "other"):
+        site.send({"consent": {"tcf": good}}, userId=user)
+    with site.sessions.begin() as session:
+        entry = {"purposes": [4], "legIntPurposes": [], "flexiblePurposes": []}
+        document = {"vendorListVersion": 51, "vendors": {"10": entry}}
+        consent.vendors.add_list(session, msgspec.json.encode(document))
+        session.execute(sa.text("UPDATE consent.tc_string SET string = 'x y' WHERE value = 'one'"))
+        who = {name: people.find(session, "user_id", name) for name in ("one", "other")}
+        told = allowed_people(session, "ads.personalised", [p for p in who.values() if p],
+                              now=datetime.now(UTC), tcf_vendor=10)  # fmt: skip
+    assert told == {who["other"]}
 
 
 def test_23_google_is_told_of_each_persons_consent_in_a_message_of_its_own(site: Site) -> None:
