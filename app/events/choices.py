@@ -8,6 +8,7 @@ from typing import NamedTuple
 from sqlalchemy.orm import Session
 
 import consent
+from app.access.sources import SourceSettings
 from app.consents import in_use
 from app.events import overtaken
 from app.events.alike import Alike
@@ -42,7 +43,8 @@ def record(
     """
     told = [group for group in groups if _tells(group)]
     news = {speaker for group in told for speaker in _news(items, group, memory)}
-    if not news:
+    again = memory.contradicted(session)
+    if not news and not again:
         return NOTHING
     # In the order of their times, so that a banner's answer also withdraws what an event of the
     # same batch gave.
@@ -58,10 +60,11 @@ def record(
         for speaker in group.speakers
         if speaker in news
     ]
-    changes = _changes(session, said)
+    changes = _changes(session, said, again)
     given = _given(session, {one.speaker for one in said if one.stamp.whole}, now)
     later = overtaken.refused_since(session, said, changes.keys(), memory, now)
     choices, unheard = _choices(said, given, changes, memory, later)
+    choices += _said_again(again, memory)
     if any(choice.state != "given" for choice in choices):
         choices += _added_meanwhile(session, choices, memory, now)
     strings = {one.speaker: (one.stamp.tc, _at(one)) for one in said if one.stamp.tc}
@@ -116,7 +119,7 @@ def _news(items: Sequence[Item], group: Alike, memory: Memory) -> Iterator[Speak
         ):
             yield speaker
         else:
-            memory.repeated(speaker, last)
+            memory.repeated(speaker, heard, last, items[group.numbers[-1]].received_at)
 
 
 def _choices(
@@ -141,7 +144,7 @@ def _choices(
         silent = before - stamp.given if stamp.whole else set()
         evident = item.source.stamp_is_evidence or stamp.answer
         yes = stamp.given if evident else stamp.given & stamp.registered
-        no = stamp.refused if evident else stamp.refused & stamp.registered
+        no = _no(stamp, item.source)
         states = dict.fromkeys(no | silent | stamp.opt_out, "refused") | dict.fromkeys(yes, "given")
         # Nothing is taken away: what a late event refuses may have been given again since.
         given[speaker] = before | yes
@@ -167,7 +170,9 @@ def _choices(
                 or consent.changes_within(changes.get(speaker, ()), last[1], at)
             ):
                 before_it[speaker, key] = says, at
-                choices.append(_choice(item, speaker, purpose, state, stamp, answered_at))
+                source, name = item.source, item.envelope.message_id
+                one = _choice(source, name, _since(item, state), speaker, purpose, state, stamp)
+                choices.append(replace(one, answered_at=answered_at))
     return choices, unheard
 
 
@@ -215,43 +220,73 @@ def _added_meanwhile(
     return list(found.values())
 
 
-def _changes(session: Session, said: Sequence[Said]) -> consent.Moments:
+def _said_again(again: Mapping[Speaker, Heard], memory: Memory) -> Iterator[consent.Choice]:
+    """Yield what was refused again before others recorded what may have been said earlier.
+
+    Where that gives what was refused, the no came last: only then is this written.
+    """
+    for speaker, heard in again.items():
+        source, stamp, at = heard.source, heard.stamp, _earliest(heard)
+        if at is None:
+            continue
+        for key in sorted(_no(stamp, source) | stamp.opt_out):
+            purpose = memory.versions.at(key, at)
+            yield _choice(source, None, at, speaker, purpose, "refused", stamp)
+
+
+def _earliest(heard: Heard) -> datetime | None:
+    """Return when it was said again; no clock that is ahead outranks what is said later."""
+    if heard.again is None or heard.received is None:
+        return None
+    return min(heard.again, heard.received)
+
+
+def _no(stamp: Stamp, source: SourceSettings) -> frozenset[str]:
+    """Return what a stamp refuses that goes on record, universal opt-outs aside."""
+    evident = source.stamp_is_evidence or stamp.answer
+    return stamp.refused if evident else stamp.refused & stamp.registered
+
+
+def _changes(
+    session: Session, said: Sequence[Said], again: Mapping[Speaker, Heard]
+) -> consent.Moments:
     """Return when what is on record of each changes after the first thing said in their name.
 
     Whoever has nothing on record is not in it.
     """
-    first: dict[Speaker, datetime] = {}
+    first = {who: at for who, heard in again.items() if (at := _earliest(heard)) is not None}
     for item, _, speaker in said:
-        first.setdefault(speaker, item.envelope.occurred_at)
+        at = item.envelope.occurred_at
+        first[speaker] = min(at, first.get(speaker, at))
     return consent.moments(session, first)
 
 
 def _choice(
-    item: Item,
+    source: SourceSettings,
+    message_id: str | None,
+    since: datetime,
     speaker: Speaker,
     purpose: consent.Purpose,
     state: str,
     stamp: Stamp,
-    answered_at: datetime | None,
 ) -> consent.Choice:
     return consent.Choice(
         *speaker,
         purpose.key,
         state,
-        _since(item, state),
-        collected_by=f"source:{item.source.name}",
+        since,
+        collected_by=f"source:{source.name}",
         purpose_version=purpose.version,
         valid_days=purpose.valid_days,
         evidence={
             "signal": ",".join(stamp.kinds),
-            "message_id": item.envelope.message_id,
+            **({"message_id": message_id} if message_id else {}),
             **({} if stamp.answer else {"event_stamp": True}),
-            **({"server_side": True} if item.source.server_side else {}),
+            **({"server_side": True} if source.server_side else {}),
             **({"signals": stamp.raw} if stamp.raw else {}),
             **({"signal_conflict": True} if purpose.key in stamp.conflicts else {}),
         },
         universal="opt_out" if purpose.key in stamp.opt_out else None,
-        answered_at=answered_at,
     )
 
 
@@ -306,23 +341,28 @@ def _remember(
     left `unheard`: for these the next event is compared again. What is remembered holds between
     the two moments at which their records change.
     """
-    last: dict[Speaker, tuple[Stamp, datetime]] = {}
+    last: dict[Speaker, Said] = {}
     several = set(unheard)
-    for item, stamp, speaker in said:
-        before = last.get(speaker)
-        if stamp.answer or (before is not None and before[0] != stamp):
-            several.add(speaker)
-        last[speaker] = stamp, item.envelope.occurred_at
+    for one in said:
+        before = last.get(one.speaker)
+        if one.stamp.answer or (before is not None and before.stamp != one.stamp):
+            several.add(one.speaker)
+        last[one.speaker] = one
     # Nor whose yes came late and may have lifted nothing for that: the next one in time does.
     several |= {
         one.speaker
         for one in said
         if one.speaker in recorded and now - one.item.envelope.occurred_at > overtaken.LATE
     }
-    wanted = {speaker: at for speaker, (_, at) in last.items() if speaker not in several}
+    wanted = {
+        speaker: one.item.envelope.occurred_at
+        for speaker, one in last.items()
+        if speaker not in several
+    }
     if not wanted:
         return
     heard: dict[Speaker, Heard] = {}
+    new_on_record = {(row.namespace, row.value) for row in written}
     # Most have nothing on record but what was written just now. Should another writer have added
     # something meanwhile, the next `Memory.refresh` names them and they are forgotten.
     new = {speaker: at for speaker, at in wanted.items() if speaker not in recorded}
@@ -332,5 +372,10 @@ def _remember(
         bounds |= consent.bounds(session, others)
     for speaker, found in bounds.items():
         if found.since is not None and found.newest <= min(wanted[speaker], now):
-            heard[speaker] = Heard(last[speaker][0], found.since, found.until or NEVER)
+            one, until = last[speaker], found.until or NEVER
+            heard[speaker] = Heard(one.stamp, found.since, until, one.item.source)
+            if speaker not in new_on_record:
+                heard[speaker] = replace(
+                    heard[speaker], again=wanted[speaker], received=one.item.received_at
+                )
     memory.keep_heard(session, heard)

@@ -5,7 +5,7 @@ is forgotten at the start of the first transaction after somebody else recorded 
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
@@ -38,19 +38,21 @@ class Heard:
     """What one identifier's events said last, all of which is on record.
 
     Any event of the same identifier from `since` until before `until` with the same stamp says
-    nothing new.
+    nothing new. `again` is when it was said last to this source, by the clock of who said it, and
+    `received` when that came; None where nothing newer was said than what is on record.
     """
 
     stamp: Stamp
     since: datetime
     until: datetime
+    source: SourceSettings
+    again: datetime | None = None
+    received: datetime | None = None
 
 
 @dataclass(slots=True)
 class _Voice:
     heard: Heard | None = None
-    #: When that was said last: of repetitions nothing is on record.
-    again: datetime | None = None
     #: By purpose: what the identifier says, the record that says so, since and until when.
     standings: dict[str, tuple[consent.Said, datetime, datetime]] = field(default_factory=dict)
 
@@ -70,6 +72,7 @@ class Memory:
         self._own: set[int] = set()
         self._ids: dict[Speaker, int] = {}
         self._voices: dict[Speaker, _Voice] = {}
+        self._contradicted: dict[Speaker, Heard] = {}
         self._stamps: dict[tuple[int, bytes, bytes, bool], Stamp] = {}
         #: The categories and rules with which the stamps of each source were read.
         self._readings: dict[int, tuple[Mapping[str, Iterable[str]], Rules]] = {}
@@ -82,6 +85,7 @@ class Memory:
         if self.gate.refresh(session):  # ids of who was erased stand for nobody any more
             self._ids.clear()
             self._voices.clear()
+            self._contradicted.clear()
         changes = consent.changes_since(session, self._mark, self._own)
         if changes.mark < self._mark:  # another cluster, or this one as it was before
             self._ids.clear()
@@ -91,7 +95,9 @@ class Memory:
             self._voices.clear()
         else:
             for speaker in changes.identifiers:
-                self._voices.pop(speaker, None)
+                voice = self._voices.pop(speaker, None)
+                if voice and voice.heard and voice.heard.again:
+                    self._contradicted[speaker] = voice.heard
         self._mark = changes.mark
         self._own = {t for t in self._own if t >= changes.mark}
         if changes.purposes != self._versions:
@@ -171,17 +177,33 @@ class Memory:
         voice = self._voices.get(speaker)
         return voice.heard if voice else None
 
-    def repeated(self, speaker: Speaker, at: datetime) -> None:
+    def repeated(self, speaker: Speaker, heard: Heard, at: datetime, received: datetime) -> None:
         """Note that this identifier said the same again; others may have been told it before us."""
-        voice = self._voices[speaker]
-        voice.again = max(at, voice.again or at)
+        if heard.again is None or at > heard.again:
+            self._voices[speaker].heard = replace(heard, again=at, received=received)
 
     def refused_since(self, speaker: Speaker, purpose: str, at: datetime) -> bool:
         """Say whether this identifier was heard to refuse again what it gave before that."""
-        voice = self._voices.get(speaker)
-        if voice is None or voice.heard is None or voice.again is None or voice.again <= at:
+        heard = self.heard(speaker)
+        if heard is None or heard.again is None or heard.again <= at:
             return False
-        return purpose in voice.heard.stamp.refused | voice.heard.stamp.opt_out
+        return purpose in heard.stamp.refused | heard.stamp.opt_out
+
+    def contradicted(self, session: Session) -> Mapping[Speaker, Heard]:
+        """Return who was heard to say something again, and of whom others recorded something since.
+
+        Of what is only said again nothing is on record: what others recorded may have been said
+        before it. They are forgotten once this is committed.
+        """
+        found = dict(self._contradicted)
+
+        def forget() -> None:
+            for speaker in found:
+                self._contradicted.pop(speaker, None)
+
+        if found:
+            after_commit(session, forget)
+        return found
 
     def standing(self, speaker: Speaker, purpose: str, at: datetime) -> consent.Said | None:
         """Return what this identifier says about a purpose, where that is known."""
@@ -210,8 +232,7 @@ class Memory:
         def keep() -> None:
             self._make_room(len(heard))
             for speaker, what in heard.items():
-                voice = self._voices.setdefault(speaker, _Voice())
-                voice.heard, voice.again = what, None
+                self._voices.setdefault(speaker, _Voice()).heard = what
 
         if heard:
             after_commit(session, keep)

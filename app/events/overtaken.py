@@ -15,9 +15,8 @@ from app.events.item import Item, Speaker
 from app.events.memory import Memory
 from consent.signals.stamp import Stamp
 
-#: What comes sooner than this after it was said was sent once: nothing is asked of it. What comes
-#: later than that lifts nothing which was on record when it was said: see record.sql.
-SOON, LATE = timedelta(seconds=2), timedelta(minutes=1)
+#: What comes later than this after it was said lifts nothing which was on record then: record.sql.
+LATE = timedelta(minutes=1)
 
 
 def refused_since(
@@ -29,14 +28,14 @@ def refused_since(
 ) -> Mapping[tuple[Speaker, datetime], frozenset[str]]:
     """Return which purposes, refused before, stored events of the same browser refuse later.
 
-    By speaker and time, of stamped yeses that came late, of who has anything `recorded`. Events
-    that a strict source did not store for their refusal tell nothing.
+    By speaker and time, of stamped yeses of who has anything `recorded`. What was stored while this
+    transaction runs, and events that a strict source did not store for their refusal, tell nothing.
     """
     late = [
         (item, speaker)
         for item, stamp, speaker in said
         if stamp.given and not stamp.answer and not item.imported and speaker in recorded
-        and SOON < now - item.envelope.occurred_at <= LATE
+        and now - item.envelope.occurred_at <= LATE
         and _linkable(item, memory)  # else its events refuse all but their own purpose
     ]  # fmt: skip
     if not late:

@@ -18,17 +18,26 @@ NOW = datetime.now(UTC)
 WHO = "anonymous_id", "browser"
 
 
-def send(session: Session, memory: Memory, number: int, given: bool, at: datetime) -> None:
+def send(
+    session: Session,
+    memory: Memory,
+    number: int,
+    given: bool,
+    at: datetime,
+    *,
+    source: str = "web",
+    who: str = WHO[1],
+) -> None:
     """An event that says so about ads, received now."""
     raw = to_message({
-        "type": "track", "event": "Seen", "anonymousId": WHO[1], "messageId": f"m-{number}",
+        "type": "track", "event": "Seen", "anonymousId": who, "messageId": f"m-{number}",
         "timestamp": at.isoformat(),
         "context": {"consent": {"categoryPreferences": {"ads.share": given}}},
     })  # fmt: skip
     envelope = read(raw, received_at=NOW, largest=10_000)
     assert isinstance(envelope, Envelope)
-    source = sources.settings_of(sources.find(session, "web"))
-    events.append(session, [Item(source, envelope, NOW)], memory)
+    settings = sources.settings_of(sources.find(session, source))
+    events.append(session, [Item(settings, envelope, NOW)], memory)
 
 
 def standing(sessions: Sessions) -> str:
@@ -66,3 +75,58 @@ def test_who_says_yes_again_after_one_that_was_overtaken_is_heard(
             memory = memories[number % servers]
             send(session, memory, number, given, NOW - timedelta(seconds=seconds))
     assert standing(sessions) == "given"
+
+
+@pytest.mark.usefixtures("write_key")
+def test_a_yes_that_another_server_gets_a_second_late_is_not_the_last_word(
+    sessions: Sessions,
+) -> None:
+    one, other = Memory(), Memory()
+    for number, (memory, given, ms) in enumerate(
+        [(one, False, 40_000), (one, False, 500), (other, True, 1_500)]
+    ):
+        with sessions.begin() as session:
+            send(session, memory, number, given, NOW - timedelta(milliseconds=ms))
+    assert standing(sessions) != "given"
+
+
+def test_a_no_that_left_no_event_is_said_again_by_the_server_that_heard_it(
+    sessions: Sessions,
+) -> None:
+    """A source that collects for the refused purpose stores nothing that says it."""
+    with sessions.begin() as session:
+        sources.add(session, "strict", collection_purpose="ads.share")
+    one, other = Memory(), Memory()
+    said = [(one, False, 40), (one, False, 10), (other, True, 20), (other, True, 19)]
+    for number, (memory, given, seconds) in enumerate(said):
+        with sessions.begin() as session:
+            send(session, memory, number, given, NOW - timedelta(seconds=seconds), source="strict")
+    for number in (5, 6):  # an event of anybody is enough, and once is
+        with sessions.begin() as session:
+            send(session, one, number, True, NOW, source="strict", who="somebody else")
+    assert standing(sessions) != "given"
+    with sessions() as session:
+        records = consent.history(session, [WHO], purpose="ads.share")
+    assert [row.state for row in records] == ["refused", "given", "withdrawn"]
+    with sessions.begin() as session:  # and who says yes after it is heard
+        send(session, other, 7, True, NOW - timedelta(seconds=1), source="strict")
+    assert standing(sessions) == "given"
+
+
+@pytest.mark.usefixtures("write_key")
+def test_a_clock_that_is_ahead_says_nothing_again_after_what_is_said_later(
+    sessions: Sessions,
+) -> None:
+    memory = Memory()
+    for number, minutes in enumerate((-1, 60)):  # refuses, and does so again by a wrong clock
+        with sessions.begin() as session:
+            send(session, memory, number, False, NOW + timedelta(minutes=minutes))
+    with sessions.begin() as session:
+        now = datetime.now(UTC)
+        agreed = consent.Choice(*WHO, "ads.share", "given", now, "client:desk")
+        consent.record(session, [agreed], received_at=now)
+    with sessions.begin() as session:
+        send(session, memory, 7, True, NOW, who="somebody else")
+    with sessions() as session:
+        rows = consent.history(session, [WHO], purpose="ads.share")
+    assert [row.state for row in rows] == ["refused", "given"]
