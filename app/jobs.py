@@ -206,8 +206,8 @@ class Worker:
 
     def _held(self) -> None:
         """Look whose computed traits have changed of whom a destination holds a record; seal the
-        secrets of destinations that were made before there was a key; and delete the files of those
-        that were removed.
+        secrets of destinations that were made before there was a key; delete the files of those
+        that were removed, and take out of those of who is switched off whom they may have no more.
         """
         now = datetime.now(UTC)
         with self._sessions.begin() as session, advisory_lock(session, "held") as mine:
@@ -216,6 +216,7 @@ class Worker:
                 registry.seal_plain(session)
         with self._sessions.begin() as session:
             file_removal.clear(session, now=now)
+        file_removal.take_out(self._sessions, now=now)
 
     def _computing(self) -> None:
         more = True

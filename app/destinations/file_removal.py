@@ -1,8 +1,8 @@
 """Takes people out of the files that we keep ourselves, where no message does.
 
 What a destination of the kind `file` wrote in our data directory is ours, and not a receiver's: it
-goes with the destination, and who is erased is taken out also while nothing is sent there. Buckets
-are the receiver's, whose secrets went with the destination.
+goes with the destination, and who is erased or may be had no more is taken out also while nothing
+is sent there. Buckets are the receiver's, whose secrets went with the destination.
 """
 
 import re
@@ -14,8 +14,9 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.db import Sessions
 from app.destinations import file, held, outbox
-from app.destinations.tables import Destination, HeldRecord
+from app.destinations.tables import Delivery, Destination, HeldRecord
 from app.errors import DefinitionInvalid
 
 #: What is ours in a folder: the parts, and what a process that died left of one.
@@ -23,6 +24,9 @@ PARTS = re.compile(r"part-\d{3}\.(csv|parquet)(\.new)?")
 #: So long may a batch be under way that was decided before the destination was removed; longer than
 #: the lease of `deliver`.
 UNDER_WAY = timedelta(minutes=3)
+#: People who are looked at in one transaction: every part may be written anew for them.
+AT_ONCE = 5_000
+LOOKED_AT = "looked at while the destination is switched off"
 _directory = Destination.settings["directory"].astext
 _kept = (Destination.kind == file.File.name, _directory.is_not(None))
 
@@ -66,6 +70,68 @@ def clear(session: Session, *, now: datetime) -> int:
         if over:
             one.settings = {**one.settings, "directory": None}
     return deleted
+
+
+def take_out(sessions: Sessions, *, now: datetime) -> int:
+    """Take who may be had no more out of the files of destinations that are switched off.
+
+    Nothing is written there that is new: who agrees again, and all else that changed, is found by
+    the sync that switching on asks for. Only whom something happened to is looked at. Return how
+    many were taken out.
+    """
+    with sessions() as session:
+        off = session.scalars(sa.select(Destination.id).where(*_switched_off(now))).all()
+    return sum(_take_out(sessions, one, now) for one in off)
+
+
+def _switched_off(now: datetime) -> tuple[sa.ColumnElement[bool], ...]:
+    """Say of which destinations the files are here and nobody else is writing them."""
+    return (
+        *_kept,
+        Destination.removed_at.is_(None),
+        Destination.enabled.is_(False),
+        Destination.not_before <= now,
+    )
+
+
+def _take_out(sessions: Sessions, destination_id: int, now: datetime) -> int:
+    taken, full = 0, True
+    while full:
+        with sessions.begin() as session:
+            this = sa.select(Destination).where(
+                *_switched_off(now), Destination.id == destination_id
+            )
+            destination = session.scalar(this.with_for_update(key_share=True))
+            if destination is None:  # it was switched on, or removed
+                return taken
+            looks = session.scalars(
+                sa.select(Delivery)
+                .where(
+                    Delivery.destination_id == destination_id,
+                    Delivery.state == "waiting",
+                    Delivery.type == outbox.UPDATED,
+                )
+                .order_by(Delivery.id)
+                .limit(AT_ONCE)
+            ).all()
+            full = len(looks) == AT_ONCE
+            _, denied = outbox.decided(
+                session,
+                destination.purpose,
+                {look.person_id for look in looks},
+                now=now,
+                tcf_vendor=destination.tcf_vendor,
+            )
+            gone = {look.profile_id for look in looks if look.person_id in denied}
+            file.forget(destination.settings, {str(one) for one in gone})
+            rows = sa.select(HeldRecord.id).where(
+                HeldRecord.destination_id == destination_id, HeldRecord.profile_id.in_(gone)
+            )
+            held.forget_what_was_sent(session, session.scalars(rows).all())
+            for look in looks:
+                look.state, look.reason, look.ended_at = "dropped", LOOKED_AT, now
+            taken += len(gone)
+    return taken
 
 
 def _write_anew(

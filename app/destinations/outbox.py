@@ -13,7 +13,7 @@ from app.consents import denials
 from app.consents.permission import permissions
 from app.db import statement
 from app.destinations import held
-from app.destinations.tables import Delivery, Destination
+from app.destinations.tables import Delivery, Destination, HeldRecord
 from app.segments.members import Delta
 from identity import graph, people
 
@@ -68,18 +68,26 @@ def follow(
 
     What it is, is decided when it is sent; so a message that waits will do, if it says all of a
     person. One that somebody is sending just now will not: it was decided before this transaction
-    commits.
+    commits. Nor will one about a segment at a destination that is switched off: nobody looks at it
+    before it is on again (`file_removal.take_out`).
     """
     held_of = held.told_of(session, persons, changed) if persons or changed else []
     if not held_of:
         return
-    waiting = sa.select(Delivery.destination_id, Delivery.person_id).where(
-        graph.among(Delivery.person_id, {row.person_id for row in held_of}),
-        Delivery.state == "waiting",
-        Delivery.attempts == 0,
-        Delivery.type.in_([ENTERED, UPDATED]),
+    waiting = (
+        sa.select(Delivery.destination_id, Delivery.person_id)
+        .join(Destination, Destination.id == Delivery.destination_id)
+        .where(
+            graph.among(Delivery.person_id, {row.person_id for row in held_of}),
+            Delivery.state == "waiting",
+            Delivery.attempts == 0,
+            sa.or_(
+                Delivery.type == UPDATED, sa.and_(Delivery.type == ENTERED, Destination.enabled)
+            ),
+        )
+        .with_for_update(of=Delivery, skip_locked=True)
     )
-    covered = {tuple(row) for row in session.execute(waiting.with_for_update(skip_locked=True))}
+    covered = {tuple(row) for row in session.execute(waiting)}
     look_again(
         session,
         [tuple(row) for row in held_of if (row.destination_id, row.person_id) not in covered],
@@ -173,6 +181,33 @@ def decided(
         denied |= kept
         allowed -= kept.keys()
     return allowed, {person: why for person, why in denied.items() if person not in allowed}
+
+
+def untold(session: Session, persons: Collection[int], *, now: datetime) -> list[str]:
+    """Return which destinations hold somebody whom they may have no more, and are switched off.
+
+    By name. They hear of it when they are on again, and not before. Files in our own data directory
+    are none of them: these are ours, and are put right meanwhile (`file_removal.take_out`).
+    """
+    query = (
+        sa.select(Destination, HeldRecord.person_id)
+        .join(HeldRecord, HeldRecord.destination_id == Destination.id)
+        .where(
+            Destination.removed_at.is_(None),
+            Destination.enabled.is_(False),
+            Destination.settings["directory"].astext.is_(None),
+            graph.among(HeldRecord.person_id, persons),
+            sa.func.cardinality(HeldRecord.segments) > 0,
+        )
+    )
+    found = set()
+    for destination, person in session.execute(query):
+        _, denied = decided(
+            session, destination.purpose, [person], now=now, tcf_vendor=destination.tcf_vendor
+        )
+        if denied:
+            found.add(destination.name)
+    return sorted(found)
 
 
 def kept_from_vendor(

@@ -3,18 +3,22 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from app import work as touched
 from app.consents import in_use, record
+from app.destinations import outbox
 from app.errors import SubjectSuppressed
 from app.privacy import erasure_steps, forward, gather, package_store, packages
+from app.privacy.erasure_steps import SWITCHED_OFF
 from app.privacy.rectify import rectify
 from app.privacy.step import DONE, NOT_PRESENT, Outcome, Step, Work
 from app.suppression import gate
 from consent import catalogue, restrictions, suppression
 from consent.purposes import MARKETING, below
+from identity import people
 
 
 def restrict(work: Work) -> Outcome:
@@ -48,8 +52,22 @@ def withdraw_all(work: Work) -> Outcome:
                 evidence={"request": str(work.request_id)},
             )
             written += len(done)
-    result = {"count": written, **work.subject.doubts}
+        result = _result(session, work, written)
     return Outcome(DONE if written else NOT_PRESENT, result)
+
+
+def _result(session: Session, work: Work, count: int) -> dict[str, Any]:
+    """Return what was done, and what is left to the officer.
+
+    Receivers that are switched off go on holding the person.
+    """
+    who = set(work.subject.ids) | set(people.people_of(session, work.subject.ids).values())
+    result = {"count": count, **work.subject.doubts}
+    off = outbox.untold(session, who, now=work.now)
+    if off:
+        said = [result["to_do"]] if "to_do" in result else []
+        result |= {"switched_off": off, "to_do": "; ".join([*said, SWITCHED_OFF])}
+    return result
 
 
 def _erased(session: Session, identifier: tuple[str, str]) -> bool:
@@ -126,7 +144,8 @@ def _restrict(work: Work, kind: str, purpose: str | None) -> Outcome:
         # Links, segments and destinations follow from the worker, as they do a withdrawal.
         said = {one or "all": kind for one in wanted}
         touched.touch(session, ((i, "consent", said) for i in work.subject.ids))
-    return Outcome(DONE if here else NOT_PRESENT, {"count": made, **work.subject.doubts})
+        result = _result(session, work, made)
+    return Outcome(DONE if here else NOT_PRESENT, result)
 
 
 PLANS: Mapping[str, Mapping[str, Step]] = {

@@ -30,8 +30,10 @@ from identity import erasure, graph
 
 #: How often to ask whether a destination has answered, in seconds.
 ASK_SECONDS = 5.0
-#: What is left to the controller where nothing is sent any more (GDPR art. 19).
+#: What is left to the controller where nothing is sent (GDPR art. 19): any more, now, or at all.
 BY_HAND = "tell this receiver yourself: nothing is sent to it any more"
+SWITCHED_OFF = "tell this receiver yourself, or switch it on: it is told then, and not before"
+NOT_TAKEN = "tell this receiver yourself: it does not take the message"
 #: The message to a destination that was told of the person.
 ERASED = "profile.erased"
 
@@ -158,10 +160,12 @@ def destination(work: Work) -> Outcome:
                 return Outcome(WAITING, result, again=ASK_SECONDS)
             if kept_here:
                 return Outcome(DONE, {**result, "told_at": work.now.isoformat()})
-            return Outcome(NOT_SUPPORTED, {**result, "why": found.why_disabled or "disabled"})
+            result |= {"why": found.why_disabled or "disabled", "to_do": SWITCHED_OFF}
+            return Outcome(NOT_SUPPORTED, result)
         failed = [row for row in rows if row.state in ("failed", "dropped")]
         if any(row.last_status in (404, 405, 501) for row in failed):
-            return Outcome(NOT_SUPPORTED, {**result, "why": f"HTTP {failed[0].last_status}"})
+            result |= {"why": f"HTTP {failed[0].last_status}", "to_do": NOT_TAKEN}
+            return Outcome(NOT_SUPPORTED, result)
         for row in failed:  # given up after three days: begin again, and tell the officer
             row.state, row.attempts, row.due_at, row.ended_at = "waiting", 0, work.now, None
         why = next((row.reason for row in rows if row.reason), None)

@@ -12,7 +12,7 @@ from app.destinations import file_removal
 from app.privacy import describe, run
 from app.settings import Settings
 from tests.app.destinations.test_told_as_another import ask
-from tests.app.destinations.world import World
+from tests.app.destinations.world import EMAIL, World
 
 PROS = {"trait": "plan", "op": "eq", "value": "pro"}
 
@@ -45,6 +45,11 @@ def again(people: World, **more: Any) -> int:
 def clear(people: World, after: timedelta = timedelta()) -> int:
     with people.sessions.begin() as session:
         return file_removal.clear(session, now=datetime.now(UTC) + after)
+
+
+def take_out(people: World) -> int:
+    people.work()
+    return file_removal.take_out(people.sessions, now=datetime.now(UTC))
 
 
 def names(folder: Path) -> set[str]:
@@ -166,3 +171,40 @@ def test_an_erasure_waits_until_the_files_of_who_was_removed_are_gone(
         done = describe.whole(session, UUID(shown["id"]), settings, now=datetime.now(UTC))
     [task] = [t for t in done["tasks"] if t["store"] == "destination"]
     assert (done["state"], task["state"]) == ("closed", "not_supported")
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["for good", "agrees again"])
+def test_who_withdraws_is_in_no_file_of_a_destination_that_is_switched_off(
+    people: World, folder: Path, again: bool
+) -> None:
+    """The files are ours: while nothing is sent there, nobody else would put them right."""
+    made = write(people)
+    path = f"/v1/destinations/{made['id']}"
+    people.patch(path, {"enabled": False})
+    people.now()
+    people.people("cid", plan="pro")  # nothing is added meanwhile
+    people.identify("bob", plan="pro", town="Nice")
+    people.say("ada", "withdrawn", EMAIL)
+    assert (take_out(people), names(folder)) == (1, {"bob"})
+    assert "cid" not in (folder / "part-000.csv").read_text()
+    assert take_out(people) == 0
+    if again:
+        people.say("ada")
+        assert (take_out(people), names(folder)) == (0, {"bob"})
+    people.patch(path, {"enabled": True})
+    people.now()
+    people.settle()
+    assert names(folder) == ({"ada", "bob"} if again else {"bob"})
+    assert "cid@mail.net" in (folder / "part-000.csv").read_text()
+
+
+def test_files_that_somebody_may_be_writing_are_left_alone(people: World, folder: Path) -> None:
+    made = write(people)
+    people.say("ada", "withdrawn", EMAIL)
+    assert (take_out(people), names(folder)) == (0, {"ada", "bob"})  # the batch does it
+    people.patch(f"/v1/destinations/{made['id']}", {"enabled": False})
+    with people.sessions.begin() as session:  # one that was under way
+        session.execute(sa.text("UPDATE app.destination SET not_before = now() + interval '1 min'"))
+    assert (take_out(people), names(folder)) == (0, {"ada", "bob"})
+    people.now()
+    assert (take_out(people), names(folder)) == (1, {"bob"})
