@@ -41,6 +41,15 @@ class Authority(_Strict):
     url: str = Link
 
 
+class Answerable(_Strict):
+    """Somebody who answers beside the controller, and how they are reached."""
+
+    name: str = Line
+    address: str = Field(default="", max_length=600)
+    email: str = Line
+    telephone: str = Field(default="", max_length=50)
+
+
 class Controller(_Strict):
     """Who answers for the processing (GDPR art. 4(7), 13(1)(a))."""
 
@@ -82,6 +91,12 @@ class Controller(_Strict):
     rights_url: str = Link
     authority: Authority
     dpo: Officer | None = None
+    joint_controllers: list[Answerable] = Field(
+        default_factory=list, max_length=50, description="GDPR art. 26, 30(1)(a)."
+    )
+    representative: Answerable | None = Field(
+        default=None, description="In the Union, of who is not there (GDPR art. 27, 30(1)(a))."
+    )
     storage_locations: list[str] = Field(
         default_factory=list, max_length=50, description="Where this installation keeps data."
     )

@@ -33,9 +33,16 @@ def controller_rows(controller: Mapping[str, Any]) -> dict[str, Any]:
         "Controller": controller["name"],
         "Address": address,
         "Contact": [controller["contact"], controller["email"], controller["phone"]],
+        "Joint controllers": [_reached(one) for one in controller.get("joint_controllers", [])],
+        "Representative": _reached(controller.get("representative") or {}),
         "Data protection officer": [v for v in officer.values() if v],
         "Authority": controller["authority"]["name"],
     }
+
+
+def _reached(one: Mapping[str, str]) -> str:
+    lines = (one.get(name) for name in ("name", "address", "email", "telephone"))
+    return ", ".join(line for line in lines if line)
 
 
 def _activity(one: Mapping[str, Any]) -> list[str]:
@@ -74,7 +81,8 @@ def activity_rows(one: Mapping[str, Any]) -> dict[str, Any]:
 
 def _sent(one: Mapping[str, Any]) -> str:
     where = one["region"] or "region unknown"
-    return f"{one['recipient']} ({where}; {one['people_told']} people told)"
+    removed = f"; removed {one['removed_at'][:10]}" if one["removed_at"] else ""
+    return f"{one['recipient']} ({where}; {one['people_told']} people told{removed})"
 
 
 def _rule(rule: Mapping[str, Any]) -> str:

@@ -89,11 +89,9 @@ def _activity(
     declared = purpose.declared
     sources = _sources(session, purpose.key)
     parts = [_segment(session, segment) for segment in _of(session, Segment, purpose.key)]
-    destinations = [
-        _destination(session, one)
-        for one in _of(session, Destination, purpose.key)
-        if one.removed_at is None
-    ]
+    destinations = [_destination(session, one) for one in _of(session, Destination, purpose.key)]
+    # Whom something was disclosed to stays a recipient (art. 30(1)(d)).
+    destinations = [d for d in destinations if d["removed_at"] is None or d["people_told"]]
     used = bool(sources or parts or destinations or _has_records(session, purpose.key))
     receiving = [one["recipient"] for one in destinations]
     storage = declared.get("storage_locations") or controller.get("storage_locations", [])
@@ -167,6 +165,7 @@ def _destination(session: Session, one: Destination) -> dict[str, Any]:
         "agreement": one.declared.get("agreement"),
         "tcf_vendor": one.tcf_vendor,
         "enabled": one.enabled,
+        "removed_at": one.removed_at.isoformat() if one.removed_at else None,
         "segments": list(one.segments),
         "delivered": sent.delivered,
         "people_told": sent.people,
@@ -216,6 +215,8 @@ def _gaps(
         gaps.append("declared.art9_condition is missing")
     for one in destinations:
         name = one["destination"]
+        if one["removed_at"]:  # nobody can tell more of it
+            continue
         if not one["region"]:
             gaps.append(f"destination {name}: region is missing")
         elif _outside(one["region"]) and not one["transfer_tool"]:

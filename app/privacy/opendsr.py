@@ -35,7 +35,7 @@ from app.privacy import package_store, requests, token
 from app.privacy.tables import PrivacyRequest
 from app.settings import Settings
 from app.suppression import gate
-from identity import identifiers
+from identity import identifiers, people
 
 log = logging.getLogger("parcours.privacy")
 
@@ -47,8 +47,13 @@ NAMESPACES = {
     "controller_customer_id": "user_id",
     "android_advertising_id": "device_id",
     "android_id": "device_id",
+    "fire_advertising_id": "device_id",
     "ios_advertising_id": "device_id",
     "ios_vendor_id": "device_id",
+    "microsoft_advertising_id": "device_id",
+    "microsoft_publisher_id": "device_id",
+    "roku_advertising_id": "device_id",
+    "roku_publisher_id": "device_id",
 }
 PENDING, IN_PROGRESS, COMPLETED, CANCELLED = "pending", "in_progress", "completed", "cancelled"
 #: States of what was carried out whole: `completed` says that a request has been fulfilled
@@ -122,12 +127,7 @@ def open_(
         session,
         settings,
         kind=wanted.subject_request_type,
-        identifiers=[
-            identifiers.parse(
-                f"{NAMESPACES.get(one.identity_type, one.identity_type)}:{one.identity_value}"
-            )
-            for one in wanted.subject_identities
-        ],
+        identifiers=[_identifier(session, one) for one in wanted.subject_identities],
         by=client_id,
         now=now,
         regime=REGULATIONS[wanted.regulation],
@@ -139,6 +139,21 @@ def open_(
         },
         request_id=wanted.subject_request_id,
     )
+
+
+def _identifier(session: Session, one: Identity) -> tuple[str, str]:
+    """Return an identity as we write it; raises PrivacyRequestInvalid, IdentifierInvalid.
+
+    Nobody here is known by a type that nothing has: to call a request about it completed would tell
+    the controller that somebody was erased whom it calls otherwise here.
+    """
+    said = identifiers.canonical_namespace(one.identity_type)
+    namespace = NAMESPACES.get(said, said)
+    if namespace not in identifiers.NAMESPACES and not people.has_any(session, namespace):
+        raise PrivacyRequestInvalid(
+            "an identity_type that nobody is known by here: see /opendsr/discovery"
+        )
+    return identifiers.parse(f"{namespace}:{one.identity_value}")
 
 
 def _body_refs(body: bytes) -> list[str]:
@@ -275,7 +290,11 @@ def _tell(sessions: Sessions, settings: Settings, client: httpx.Client, request_
         callbacks = {u: dict(c) for u, c in (request.protocol or {}).get("callbacks", {}).items()}
     told = 0
     for url, state in callbacks.items():
-        if state.get("told") == current or state.get("due", 0) > now.timestamp():
+        if state.get("told") == current:
+            continue
+        if state.get("of") != current:  # who could not be told of one state is told of the next
+            state.update(of=current, tries=0, due=0)
+        if state["due"] > now.timestamp():
             continue
         if state.get("tries", 0) >= MOST_TRIES:
             state["told"] = current

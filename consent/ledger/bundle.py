@@ -34,7 +34,8 @@ CHECKPOINTS, KEYS = "ledger/checkpoints.json", "ledger/keys.json"
 PURPOSES, NOTICES = "purposes.json", "notices.json"
 LINE = re.compile(r"([0-9a-f]{64})  ([a-z0-9-]+(?:[./][a-z0-9-]+)*)")
 #: What a bundle of others may do to who reads it.
-UNREADABLE = (ProofInvalid, ValueError, KeyError, TypeError, AttributeError, OSError)
+UNREADABLE = (ProofInvalid, ValueError, LookupError, TypeError, AttributeError, OSError,
+              RecursionError)  # fmt: skip
 
 
 def manifest(files: Mapping[str, bytes], signers: Sequence[Signer], *, created: datetime) -> str:
@@ -99,8 +100,9 @@ def _check_files(folder: Path, trusted: Sequence[str], found: Checked) -> None:
     for name in sorted(listed.keys() | (there - {MANIFEST})):
         path = folder / name
         if name not in listed:
-            found.problems.append(f"{name} is not in the manifest")
-        elif name not in there or path.is_symlink():
+            shown = name.encode("utf-8", "backslashreplace").decode()
+            found.problems.append(f"{shown} is not in the manifest")
+        elif name not in there or path.is_symlink() or not path.is_file():
             found.problems.append(f"{name} is missing")
         elif hashlib.sha256(path.read_bytes()).hexdigest() != listed[name]:
             found.problems.append(f"{name} was changed")

@@ -111,11 +111,14 @@ def _process(facts: Facts) -> dict[str, Any]:
             *(_ref(_recipient_id(facts, number)) for number, _ in enumerate(facts.recipients)),
         ],
     }
-    if declared.get("transfers"):
-        found["dpv:hasDataTransfer"] = [
-            {"dpv:hasLocation": _place(one["country"]), "dct:title": one["tool"]}
-            for one in declared["transfers"]
-        ]
+    found["dpv:hasProcessing"] += [  # the vocabulary has no relation of their own for these
+        {
+            "@type": "dpv:Transfer",
+            "dpv:hasLocation": _place(one["country"]),
+            "dct:title": one["tool"],
+        }
+        for one in declared.get("transfers") or ()
+    ]
     if declared.get("dpia_ref"):
         found["dpv:hasAssessment"] = {"@type": "dpv:DPIA", "dct:title": declared["dpia_ref"]}
     return found

@@ -159,6 +159,24 @@ def test_a_form_that_cannot_be_answered_is_an_error_of_rfc_6749(
     assert answer.json()["message"].isascii()
 
 
+@pytest.mark.parametrize(
+    "verifier", ["", f"&code_verifier={'a' * 43}", "&code_verifier=a&code_challenge_method=plain"]
+)
+def test_83_no_code_is_taken_with_or_without_pkce_because_nobody_logs_in(
+    server: TestClient, client: Known, verifier: str
+) -> None:
+    """Of the check on PKCE: what is absent, or plain, is refused, since every code is."""
+    body = f"grant_type=authorization_code&code=x&redirect_uri=https://a.example{verifier}"
+    answer = server.post(
+        "/oauth/token", content=body, headers={"Content-Type": FORM}, auth=client.basic
+    )
+    assert (answer.status_code, answer.json()["error"]) == (400, "unsupported_grant_type")
+    found = server.get("/.well-known/oauth-authorization-server").json()
+    assert "authorization_endpoint" not in found
+    assert found["response_types_supported"] == []
+    assert not [path for path in server.get("/openapi.json").json()["paths"] if "authorize" in path]
+
+
 def test_a_nul_in_a_client_id_is_an_unknown_client(server: TestClient) -> None:
     answer = server.post(
         "/oauth/token",

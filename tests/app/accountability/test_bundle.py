@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -243,3 +244,33 @@ def test_by_command_a_bundle_is_written_once_and_checked_without_a_database(
     empty.write_text("nothing", encoding="utf-8")
     refused = run.invoke(app, ["consent", "verify-bundle", folder, "--from-checkpoint", str(empty)])
     assert refused.exit_code != 0
+
+
+@pytest.mark.parametrize("name", [bundle.KEYS, bundle.CHECKPOINTS, bundle.PURPOSES, bundle.ENTRIES])
+@pytest.mark.parametrize(
+    "content", [b"[" * 100_000, b'[{"vkey": "\\ud800+aa+bb"}]', b"[[]]", b'{"vkey": []}', b"1", b""]
+)
+def test_whatever_somebody_signs_is_no_error_of_who_checks_it(
+    folder: Path, kept: Kept, name: str, content: bytes
+) -> None:
+    (folder / name).write_bytes(content)
+    assert not bundle.check(folder).sound
+    signed_anew(folder, kept.signers)
+    assert not bundle.check(folder, vkeys=[signer.vkey for signer in kept.signers]).sound
+
+
+def test_a_manifest_of_one_line_and_a_file_that_is_none_are_problems(
+    folder: Path, kept: Kept
+) -> None:
+    text = f"{bundle.HEADER}\n"
+    signed = text + "\n" + "".join(signer.line(text) for signer in kept.signers)
+    before = (folder / bundle.MANIFEST).read_text("utf-8")
+    (folder / bundle.MANIFEST).write_text(signed, encoding="utf-8")
+    assert not bundle.check(folder).sound
+    (folder / bundle.MANIFEST).write_text(before, encoding="utf-8")
+    (folder / "counts.json").unlink()
+    os.mkfifo(folder / "counts.json")  # whoever read it would wait for ever
+    assert bundle.check(folder).problems == ["counts.json is missing"]
+    (folder / os.fsdecode(b"\xff.json")).write_bytes(b"{}")
+    for problem in bundle.check(folder).problems:
+        problem.encode()

@@ -109,7 +109,42 @@ def test_it_changes_when_a_destination_is_added(used: Session) -> None:
     [sent] = activity(used)["destinations"]
     assert (sent["delivered"], sent["people_told"], bool(sent["last_delivery"])) == (1, 1, True)
     registry.remove(used, made.id, now=NOW)
+    removed = activity(used)
+    # Data were disclosed to it, in a country outside (art. 30(1)(d), (e)).
+    assert (removed["recipients"], removed["transfers"]) == (
+        after["recipients"], after["transfers"]
+    )  # fmt: skip
+    assert removed["gaps"] == []
+    assert [d["removed_at"] for d in removed["destinations"]] == [NOW.isoformat()]
+    assert "Print Inc. (US; 1 people told; removed" in page(record_of_processing(used, at=NOW))
+
+
+def test_what_was_removed_before_it_was_told_of_anybody_is_on_no_record(used: Session) -> None:
+    before = activity(used)
+    made = registry.create(
+        used, name="printer", url="https://print.test/", purpose=POST, segment_keys=["buyers"]
+    )
+    registry.remove(used, made.id, now=NOW)
     assert activity(used) == before
+
+
+def test_who_answers_beside_the_controller_is_on_record(used: Session) -> None:
+    """GDPR art. 30(1)(a), where it applies."""
+    beside = {
+        "name": "Sister SA",
+        "address": "2 rue de la Paix, Paris",
+        "email": "p@sister.example",
+    }
+    set_controller(
+        used,
+        Controller.model_validate(
+            {**CONTROLLER.model_dump(), "joint_controllers": [beside], "representative": beside}
+        ),
+    )
+    record = record_of_processing(used, at=NOW)
+    assert record["controller"]["representative"]["name"] == "Sister SA"
+    for line in ("Joint controllers", "Representative"):
+        assert f"| {line} | Sister SA, 2 rue de la Paix, Paris, p@sister.example |" in page(record)
 
 
 def test_a_region_is_in_the_eea_by_its_whole_code_alone(used: Session) -> None:
