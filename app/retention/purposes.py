@@ -92,7 +92,7 @@ def run(
         before = now - timedelta(days=found.least)
         asked = parts.holding(session, before, late, column="occurred_at")
     events = sum(_part(sessions, found, part, before, now, dry_run) for part in asked)
-    return ByPurpose(events, _profiles(sessions, found, before, now, dry_run))
+    return ByPurpose(events, _profiles(sessions, found, now, dry_run))
 
 
 def _part(
@@ -160,14 +160,12 @@ def _due(
     ]
 
 
-def _profiles(
-    sessions: Sessions, told: Terms, before: datetime, now: datetime, dry_run: bool
-) -> int:
+def _profiles(sessions: Sessions, told: Terms, now: datetime, dry_run: bool) -> int:
     """Delete what is known of identifiers of which nothing was heard for longer than is kept."""
     gone, after = 0, 0
     while True:
         with sessions() as session:
-            asked = {"after": after, "before": before, "limit": BATCH, "ids": None}
+            asked = {"after": after, "limit": BATCH, "ids": None}
             rows = session.execute(statement("app.retention", "silent_profiles"), asked).all()
             due = _silent(session, told, rows, now)
         if not rows:
@@ -189,8 +187,7 @@ def _forget(sessions: Sessions, known: Terms, due: Sequence[int], now: datetime)
         told = _held_terms(session, known.page_days)
         if told is None:
             return 0
-        before = now - timedelta(days=told.least)
-        asked = {"after": 0, "before": before, "limit": len(due), "ids": graph.array(due)}
+        asked = {"after": 0, "limit": len(due), "ids": graph.array(due)}
         rows = session.execute(statement("app.retention", "silent_profiles"), asked).all()
         still = _silent(session, told, rows, now)
         if still:
@@ -204,10 +201,12 @@ def _forget(sessions: Sessions, known: Terms, due: Sequence[int], now: datetime)
 
 def _silent(session: Session, told: Terms, rows: Sequence[sa.Row[Any]], now: datetime) -> list[int]:
     """Return the identifiers of whom no purpose keeps what is known."""
-    keeping = _keeping(session, told, {row.identifier_id for row in rows}) if rows else {}
+    before = now - timedelta(days=told.least)
+    old = [row for row in rows if row.at is not None and row.at < before]
+    keeping = _keeping(session, told, {row.identifier_id for row in old}) if old else {}
     return [
         row.identifier_id
-        for row in rows
+        for row in old
         if not _kept(keeping.get(row.identifier_id, {}), (), now - row.at)
     ]
 

@@ -1,27 +1,50 @@
--- The next :limit identifiers with traits, what they say of accounts, or what matching compares, of which
--- nothing was heard since :before, and since when; of these alone, where :ids are given. What matching
--- knows without its time counts from when it was kept.
-SELECT t.identifier_id, greatest(max(least(t.occurred_at, t.received_at)), heard.at) AS at
+-- The next :limit identifiers after :after with traits, with what they say of accounts, or of whom
+-- matching compares anything, and when something was heard of each last; of these alone, where :ids
+-- are given. What matching knows without its time counts from when it was kept. Chosen first, or
+-- each portion looks at all who come after it.
+SELECT next.identifier_id, greatest(said.at, heard.at) AS at
 FROM (
-  SELECT identifier_id, occurred_at, received_at FROM app.trait
-  UNION ALL SELECT identifier_id, occurred_at, received_at FROM app.account_trait
-  UNION ALL SELECT identifier_id, coalesce(seen_at, left_at), coalesce(seen_at, left_at)
-            FROM app.account_member
-  UNION ALL SELECT k.identifier_id, said.at, said.at
-            FROM identity.record k
-            CROSS JOIN LATERAL (
-              SELECT coalesce(to_timestamp(max(CAST(s.value AS bigint)) / 1e6), k.changed_at) AS at
-              FROM jsonb_each_text(k.said_at) s) said
-            WHERE k.fields <> '{}'
-) t
+  SELECT identifier_id FROM (
+    (SELECT DISTINCT identifier_id FROM app.trait
+     WHERE identifier_id > :after
+       AND (CAST(:ids AS bigint[]) IS NULL OR identifier_id = ANY(CAST(:ids AS bigint[])))
+     ORDER BY 1 LIMIT :limit)
+    UNION
+    (SELECT DISTINCT identifier_id FROM app.account_trait
+     WHERE identifier_id > :after
+       AND (CAST(:ids AS bigint[]) IS NULL OR identifier_id = ANY(CAST(:ids AS bigint[])))
+     ORDER BY 1 LIMIT :limit)
+    UNION
+    (SELECT DISTINCT identifier_id FROM app.account_member
+     WHERE identifier_id > :after
+       AND (CAST(:ids AS bigint[]) IS NULL OR identifier_id = ANY(CAST(:ids AS bigint[])))
+     ORDER BY 1 LIMIT :limit)
+    UNION
+    (SELECT identifier_id FROM identity.record
+     WHERE identifier_id > :after AND fields <> '{}'
+       AND (CAST(:ids AS bigint[]) IS NULL OR identifier_id = ANY(CAST(:ids AS bigint[])))
+     ORDER BY 1 LIMIT :limit)
+  ) every ORDER BY 1 LIMIT :limit
+) next
+CROSS JOIN LATERAL (
+  SELECT max(t.at) AS at FROM (
+    SELECT least(occurred_at, received_at) AS at FROM app.trait
+    WHERE identifier_id = next.identifier_id
+    UNION ALL
+    SELECT least(occurred_at, received_at) FROM app.account_trait
+    WHERE identifier_id = next.identifier_id
+    UNION ALL
+    SELECT coalesce(seen_at, left_at) FROM app.account_member
+    WHERE identifier_id = next.identifier_id
+    UNION ALL
+    SELECT coalesce((SELECT to_timestamp(max(CAST(s.value AS bigint)) / 1e6)
+                     FROM jsonb_each_text(k.said_at) s), k.changed_at)
+    FROM identity.record k
+    WHERE k.identifier_id = next.identifier_id AND k.fields <> '{}') t
+) said
 LEFT JOIN LATERAL (
   SELECT least(e.occurred_at, e.received_at) AS at FROM app.event e
-  WHERE e.identifier_id = t.identifier_id
+  WHERE e.identifier_id = next.identifier_id
   ORDER BY e.occurred_at DESC LIMIT 1
 ) heard ON true
-WHERE t.identifier_id > :after
-  AND (CAST(:ids AS bigint[]) IS NULL OR t.identifier_id = ANY(CAST(:ids AS bigint[])))
-GROUP BY t.identifier_id, heard.at
-HAVING greatest(max(least(t.occurred_at, t.received_at)), heard.at) < :before
-ORDER BY t.identifier_id
-LIMIT :limit;
+ORDER BY next.identifier_id;
