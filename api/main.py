@@ -76,6 +76,7 @@ from api.routes import (
     vault,
     vendor_lists,
 )
+from api.slashes import EncodedSlashes
 from app import db, logs
 from app.db import Sessions
 from app.destinations import file, seal
@@ -214,6 +215,7 @@ def create_app(settings: Settings, sessions: Sessions) -> FastAPI:
     problems.install(server)
     # From the innermost layer to the outermost. Tracking calls go no further than Direct: nothing
     # in them hangs on who passed them on, and their bodies are bounded where they are read.
+    server.add_middleware(EncodedSlashes)
     server.add_middleware(Forwarded, trusted=settings.trusted_proxies)
     server.add_middleware(BodyLimit, largest=settings.max_body_bytes)
     server.add_middleware(Direct, handlers=collect.HANDLERS)

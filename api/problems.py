@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from api import slashes
 from api.errors import (
     ApiError,
     InsufficientScope,
@@ -211,7 +212,7 @@ def problem(
         "title": heading,
         "status": status,
         "detail": detail or heading,
-        "instance": request.url.path,
+        "instance": slashes.shown(request.url.path),
         "code": code,
         "message": detail or heading,
         "request_id": request_id(request),

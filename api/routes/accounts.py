@@ -21,6 +21,7 @@ from api.routes.profiles import (
     frame,
     stated_once,
 )
+from api.slashes import WithSlashes
 from app.errors import AccountNotFound, CursorInvalid, PurposeNotAllowed, PurposeRequired
 from app.profiles import accounts, summary
 from consent.errors import PurposeNotFound
@@ -28,7 +29,7 @@ from consent.errors import PurposeNotFound
 router = Resource(tags=["accounts"])
 
 Ref = Annotated[
-    str,
+    WithSlashes,
     Path(
         description="An account id, or type:id; `group_id:acme` is `account:acme`.",
         examples=["account:acme"],

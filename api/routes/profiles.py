@@ -16,6 +16,7 @@ from api.languages import Chosen
 from api.moments import Moment
 from api.problems import documented
 from api.resource import Resource
+from api.slashes import WithSlashes
 from app.consents import explain
 from app.errors import CursorInvalid, ProfileNotFound, PurposeNotAllowed, PurposeRequired
 from app.identities import explaining
@@ -32,7 +33,10 @@ router = Resource(prefix="/v1/profiles", tags=["profiles"])
 
 Reader = Annotated[Caller, requires("profiles:read")]
 Ref = Annotated[
-    str, Path(description="A profile id, or namespace:value.", examples=["user_id:u-42"])
+    WithSlashes,
+    Path(
+        description="A profile id, or namespace:value, percent-encoded.", examples=["user_id:u-42"]
+    ),
 ]
 StatedQuery = Annotated[str | None, Query(alias="purpose", examples=["service.operation"])]
 StatedHeader = Annotated[str | None, Header(alias="Purpose")]

@@ -18,6 +18,7 @@ from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
 from api.resource import Resource
 from api.routes.profiles import Reader
+from api.slashes import WithSlashes
 from app import cursors
 from app.errors import AccountNotFound, CursorInvalid, ProfileNotFound, PurposeNotAllowed
 from app.profiles import accounts, computed_values, read, summary, timeline
@@ -31,9 +32,11 @@ from identity.errors import IdentifierInvalid
 router = Resource(prefix="/v1/spaces/{space}/collections", tags=["segment profile api"])
 USER, GROUP = "/users/profiles/{ref}", "/accounts/profiles/{ref}"
 
-Space = Annotated[str, Path(description="The purpose that you state.", examples=["service.ops"])]
-Ref = Annotated[str, Path(description="type:value", examples=["user_id:u-42"])]
-GroupRef = Annotated[str, Path(description="type:value", examples=["group_id:acme"])]
+Space = Annotated[
+    WithSlashes, Path(description="The purpose that you state.", examples=["service.ops"])
+]
+Ref = Annotated[WithSlashes, Path(description="type:value", examples=["user_id:u-42"])]
+GroupRef = Annotated[WithSlashes, Path(description="type:value", examples=["group_id:acme"])]
 Page = Annotated[int, Query(ge=1, le=100, description="At most so many entries.")]
 Next = Annotated[str | None, Query(alias="next", description="`cursor.next` of the last page.")]
 Listed = Annotated[str | None, Query(description="Names, separated by commas.")]

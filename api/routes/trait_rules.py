@@ -10,6 +10,7 @@ from api.deps import Db
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
 from api.resource import Resource
+from api.slashes import WithSlashes
 from app import work
 from app.errors import DefinitionInvalid, TraitRuleNotFound
 from app.profiles import trait_rules
@@ -20,7 +21,7 @@ router = Resource(prefix="/v1/trait-rules", tags=["profiles"])
 Reader = Annotated[Caller, requires("profiles:read")]
 Admin = Annotated[Caller, requires("identity:admin")]
 AUTH = (InvalidToken, InsufficientScope)
-Key = Annotated[str, Path(min_length=1, max_length=512, examples=["city"])]
+Key = Annotated[WithSlashes, Path(min_length=1, max_length=512, examples=["city"])]
 RULE: dict[str, Any] = {
     "trait": "city",
     "rule": "most_frequent",
