@@ -19,6 +19,8 @@ from pydantic import (
     model_validator,
 )
 
+from app.profiles import wrong_words
+
 #: How long ago a date is, or how soon it comes; a date without a time is a whole day of UTC.
 Relative = Literal["within_days", "older_than_days", "in_next_days"]
 Operator = Literal[
@@ -146,6 +148,6 @@ def pointed(error: ValidationError, root: str, place: Callable[[Loc], Loc] = lam
 
 
 def _said(error: ValidationError, root: str, place: Callable[[Loc], Loc]) -> Iterator[str]:
-    for one in error.errors(include_url=False, include_input=False)[:5]:
+    for one in error.errors(include_url=False)[:5]:
         parts = [str(p).replace("~", "~0").replace("/", "~1") for p in place(one["loc"])]
-        yield f"#/{'/'.join([root, *parts])}: {one['msg'].removeprefix('Value error, ')}"
+        yield f"#/{'/'.join([root, *parts])}: {wrong_words.said(one)}"

@@ -198,7 +198,7 @@ KINDS = (
 
 
 def _kind(value: Any) -> str | None:
-    keys = value.keys() if isinstance(value, dict) else type(value).model_fields.keys()
+    keys = value.keys() if isinstance(value, dict) else getattr(type(value), "model_fields", ())
     for tag in KINDS:
         if tag in keys or (tag == "not" and "not_" in keys):
             return tag
