@@ -28,7 +28,7 @@ from app.profiles import account_calls, accounts, computing, history
 from app.profiles.changes import News, publish
 from app.profiles.project import project
 from app.resolve import SPELLED, resolve
-from app.segments import concerns, looking, refreshing
+from app.segments import concerns, looking, refreshing, uses
 from app.segments import members as segments
 from app.segments.tables import Segment
 from identity import people
@@ -160,8 +160,10 @@ def announce(session: Session, *deltas: segments.Delta, now: datetime) -> None:
 def can_fill(session: Session) -> bool:
     """Say whether this request may itself compute the segments that it defines: few are known.
 
-    If so no step is under way from now on until it ends. Before any segment is locked.
+    If so no step is under way from now on until it ends. Nobody else defines any meanwhile. Before
+    any segment is locked.
     """
+    uses.hold(session)
     few = looking.few(session)
     if few:
         history.wait_for_steps(session)

@@ -319,6 +319,7 @@ def archive_segment(
     session: Db, caller: Writer, response: Response, key: str, if_match: IfMatch = None
 ) -> dict[str, Any]:
     """Compute a segment no more: all members leave, and who came and went is kept."""
+    uses.hold(session)
     segment = _locked(session, key, if_match)
     uses.free_segment(session, key)
     if segment.archived_at is None:
@@ -337,6 +338,7 @@ def archive_segment(
 )
 def delete_segment(session: Db, caller: Writer, key: str, if_match: IfMatch = None) -> None:
     """Delete a segment and its membership; destinations are told that its members left."""
+    uses.hold(session)
     segment = _locked(session, key, if_match)
     uses.free_segment(session, key)
     now = datetime.now(UTC)

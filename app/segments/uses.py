@@ -26,6 +26,16 @@ from app.segments.tables import Segment
 LIVE = Segment.archived_at.is_(None)
 
 
+def hold(session: Session) -> None:
+    """Let nobody else define, archive or delete a segment until this transaction ends.
+
+    Two that begin to be made of each other at once would not see it, and whatever looks through
+    such a ring never ends. Before any segment is locked.
+    """
+    lock = sa.func.pg_advisory_xact_lock(sa.func.hashtextextended("segment.rules", 0))
+    session.execute(sa.select(lock))
+
+
 def check(session: Session, rule: Rule, purpose: str, *, key: str | None = None) -> None:
     """Raise DefinitionInvalid where a rule asks for what is not there, or is of another purpose.
 
