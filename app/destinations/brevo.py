@@ -5,6 +5,7 @@ developers.brevo.com, API v3: POST /contacts (`updateEnabled`), PUT and DELETE
 second; a limit that is reached says in `x-sib-ratelimit-reset` for how long.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
@@ -15,6 +16,9 @@ from pydantic import Field
 from app.destinations.emptying import emptied
 from app.destinations.kind import Kind, Options, Outcome, Record, Setup, Target, by_status
 from app.destinations.wire import Answer, Call, Wire
+
+#: Of a `duplicate_parameter`, that it is the address which another contact has, and not a number.
+ADDRESS_TAKEN = re.compile(r"contact, email is already associated", re.IGNORECASE)
 
 
 class BrevoSettings(Options):
@@ -49,6 +53,7 @@ class Brevo(Kind):
     about = "Contacts in Brevo, by e-mail address, and a list for each segment."
     settings = BrevoSettings
     secrets = BrevoSecrets
+    by_address = True
     batch = 20
     rate = 10.0
     template: ClassVar[Mapping[str, Any]] = {
@@ -201,4 +206,7 @@ def _outcome(setup: Setup, record: Record, answer: Answer) -> Outcome:
     if answer.status == 429 and reset.isdecimal():
         answer = replace(answer, retry_after_seconds=min(float(reset), 86_400.0))
     email = record.fields.get("EMAIL") or record.remote
-    return by_status(answer, remote="" if _deletes(setup, record) else email, said=code)
+    found = by_status(answer, remote="" if _deletes(setup, record) else email, said=code)
+    if code == "duplicate_parameter" and record.intent == "hold" and record.remote:
+        return replace(found, another=bool(ADDRESS_TAKEN.search(str(said.get("message")))))
+    return found

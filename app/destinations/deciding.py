@@ -1,7 +1,7 @@
 """Decides what may be sent, a moment before it is: consent, fields, and the note in evidence."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,10 +10,17 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.consents.permission import permissions
-from app.destinations import google, held, manifest, mapping, seal
+from app.destinations import google, held, manifest, mapping, places, seal
 from app.destinations.held import Held
+from app.destinations.jobs import Ended, Job
 from app.destinations.kind import Intent, Kind, Record, Setup
-from app.destinations.messages import Imagined, by_namespace, record_of, segment_of
+from app.destinations.messages import (
+    Imagined,
+    by_namespace,
+    members_of,
+    record_of,
+    segment_of,
+)
 from app.destinations.outbox import (
     ENTERED,
     ERASED,
@@ -36,28 +43,6 @@ ANOTHERS = "the segment serves another purpose now"
 TAKEN = "the receiver knows somebody else by the same"
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One message that is sent, and what the receiver holds once it has taken it (or None)."""
-
-    row: sa.Row[Any]
-    record: Record
-    then: Held | None
-    #: Why the message failed although what is sent puts the receiver right.
-    failed: str | None = None
-    #: Of what is sent.
-    told: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """One message that is not sent: `dropped`, `failed` or, decided too early, `again`."""
-
-    row: sa.Row[Any]
-    state: str
-    reason: str = ""
-
-
 def setup_of(destination: Destination, kind: Kind) -> Setup:
     """Open a destination; raises DestinationKeyUnusable, and ValueError for settings of before."""
     settings = destination.settings or {"url": destination.url}
@@ -72,18 +57,6 @@ def setup_of(destination: Destination, kind: Kind) -> Setup:
     )
 
 
-def members_of(session: Session, rows: Sequence[sa.Row[Any]]) -> dict[int, set[int]]:
-    """Return all identifiers of whom each message is about, a person or an asserted group of one.
-
-    Of the whole person in any case: a refusal of somebody matched is heard too.
-    """
-    persons = people.people_of(session, {row.person_id for row in rows})
-    found: dict[int, set[int]] = {}
-    for member in people.members(session, set(persons.values())):
-        found.setdefault(member.person_id, set()).add(member.identifier_id)
-    return {who: found[person] for who, person in persons.items()}
-
-
 class Deciding:
     """The decisions about one batch of one destination, in one transaction."""
 
@@ -96,6 +69,8 @@ class Deciding:
         self._mapping = mapping.READER.validate_python(destination.mapping)
         self._now = datetime.now(UTC)
         self._anothers = of_another_purpose(session, destination.segments, destination.purpose)
+        #: Who is in and is sent nothing, as it will be noted.
+        self._absent: list[tuple[Any, Held]] = []
 
     def decide(
         self, rows: Sequence[sa.Row[Any]], known: Collection[int]
@@ -123,6 +98,8 @@ class Deciding:
         jobs = [self._named(job) for job in jobs]
         self._note(jobs, sent, members)
         self._begin(jobs)
+        for row, absent in self._absent:
+            held.note(self._session, self._destination.id, row, absent, at=self._now)
         # What is taken back first: another person's record may take its place.
         return sorted(jobs, key=lambda job: job.record.intent == "hold"), ended
 
@@ -133,10 +110,10 @@ class Deciding:
         """
         now: list[Job] = []
         later: list[Job] = []
-        seen: set[str | None] = set()
+        seen: set[bytes | None] = set()
         for job in jobs:
             holds = job.record.intent == "hold"
-            key = self._kind.known_by(self._setup, job.record) if holds else None
+            key = job.then.key if holds and job.then else None
             (later if key in seen else now).append(job)
             seen |= {key} - {None}
         return now, later
@@ -165,13 +142,10 @@ class Deciding:
         telling = [job for job in jobs if job.then is not None]
         held.unsure(self._session, self._destination.id, [job.row.profile_id for job in telling])
         for job in telling:
-            if job.then is None or job.record.intent != "hold" or job.record.remote is not None:
-                continue
-            # Nothing says who is in at a receiver that keeps a record, but that it has taken it.
-            inside = frozenset() if self._kind.holds_records else job.then.segments
-            known_by = self._kind.known_by(self._setup, job.record)
-            first = Held(known_by, inside, None, False)
-            held.begin(self._session, self._destination.id, job.row, first, at=self._now)
+            if job.begun is not None and self._kind.holds_records:
+                held.note(self._session, self._destination.id, job.row, job.begun, at=self._now)
+            elif job.begun is not None:
+                held.begin(self._session, self._destination.id, job.row, job.begun, at=self._now)
 
     def preview(self, persons: Collection[int], segment: str) -> tuple[list[Record], list[str]]:
         """Return what these members would be sent, and what is wrong with those who would not.
@@ -261,7 +235,9 @@ class Deciding:
             return Ended(row, "dropped", UNCHANGED)
         data |= {"identifiers": identifiers, "segments": sorted(inside), **more}
         record = replace(record, intent="hold", segments=inside, data=data, identifiers=identifiers)
-        return Job(row, record, Held(None, inside, made, False))
+        # Nothing says who is in at a receiver that keeps a record, but that it has taken it.
+        begun = Held(None, frozenset(inside), None, False)
+        return Job(row, record, Held(None, inside, made, False), begun=begun)
 
     def _kept(
         self, row: Any, before: Held | None, sent: Mapping[int, manifest.Sent], allowed: bool
@@ -272,10 +248,8 @@ class Deciding:
             return self._taken_back(row, before)
         if row.type == EXITED and not allowed:
             return self._taken_back(row, before)
-        if row.type == ENTERED:
-            inside = was.segments | {segment_of(row)}
-        else:
-            inside = was.segments - ({segment_of(row)} if row.type == EXITED else set())
+        about = {segment_of(row)} if row.type in (ENTERED, EXITED) else set()
+        inside = was.segments | about if row.type == ENTERED else was.segments - about
         news = row.type not in (ENTERED, EXITED, UPDATED)  # a rectification: somebody waits for it
         if not inside:
             return Ended(row, "delivered" if news else "dropped", NOT_HELD)
@@ -283,9 +257,9 @@ class Deciding:
             self._leaves(row, was)
             return self._taken_back(row, before) if news else Ended(row, "dropped", NOT_ALLOWED)
         identifiers = by_namespace(sent[row.id].identifiers)
-        values, wrong = self._fields(row, sent[row.id], identifiers, frozenset(inside))
+        values, wrong = self._fields(row, sent[row.id], identifiers, inside)
         if wrong:
-            return self._unfit(row, before, "; ".join(wrong))
+            return self._unfit(row, before, inside, "; ".join(wrong))
         made = mapping.digest(values, inside, identifiers)
         if row.type == UPDATED and made == was.digest:
             held.looked_at(self._session, self._destination.id, row.profile_id, at=self._now)
@@ -293,14 +267,24 @@ class Deciding:
         record = replace(
             record_of(row),
             identifiers=identifiers,
-            segments=frozenset(inside),
+            segments=inside,
             fields=values,
-            remote=was.remote,
             agreed_again=was.withdrawn,
         )
-        if was.lost and held.same(was.lost, self._kind.known_by(self._setup, record)):
+        known_by = self._kind.known_by(self._setup, record)
+        if was.lost and held.same(was.lost, known_by):
             return Ended(row, "failed", TAKEN)
-        return Job(row, record, Held(was.remote, frozenset(inside), made, False))
+        to, who = self._destination.id, row.profile_id
+        key = places.key(self._kind, to, known_by)
+        if key and known_by and places.is_anothers(self._session, to, who, was, key, known_by):
+            return self._unfit(row, before, inside, TAKEN, key)
+        maybe = places.unanswered(was.also, known_by)
+        record = replace(record, remote=places.there(was, known_by))
+        return Job(
+            row, record, Held(was.remote, inside, made, False, also=was.also, key=key),
+            before=was, begun=places.begun(self._kind, was, known_by, key),
+            first=places.elsewhere(self._session, to, who, maybe, places.released(record)),
+        )  # fmt: skip
 
     def _leaves(self, row: Any, was: Held) -> None:
         """Queue that who refuses the vendor leaves: no segment says so, which asks for consent."""
@@ -320,17 +304,38 @@ class Deciding:
                 self._now,
             )  # fmt: skip
 
-    def _unfit(self, row: Any, before: Held | None, why: str) -> Job | Ended:
-        """Decide for a person of whom no record can be made: what was sent before is taken back."""
-        if before is None or not before.segments:
-            if row.type != ENTERED or not row.sent:
+    def _unfit(
+        self, row: Any, before: Held | None, inside: frozenset[str], why: str,
+        key: bytes | None = None,
+    ) -> Job | Ended:  # fmt: skip
+        """Decide for a person of whom no record can be made: what was sent before is taken back.
+
+        They are in all the same, and looked at when something changes, or the address is free.
+        """
+        was = before or Held(None, frozenset(), None, False)
+        absent = replace(was, segments=inside, digest=None, lost=None, key=key, absent=True)
+        if was.absent or not self._may_hold(row, before):
+            self._absent.append((row, absent))
+            if row.type == ENTERED or not was.absent:
                 return Ended(row, "failed", why)
-            # It may have arrived as it was then, and only the answer to it was lost.
-            before = before or Held(None, frozenset(), None, False)
-        found = self._taken_back(row, before)
-        return replace(found, failed=why) if isinstance(found, Job) else found
+            looked = row.type in (UPDATED, EXITED)
+            return Ended(row, "dropped", why) if looked else Ended(row, "delivered", NOT_HELD)
+        found = self._taken_back(row, was)
+        if isinstance(found, Ended):
+            return found
+        then = replace(absent, withdrawn=was.withdrawn, also=found.then.also if found.then else ())
+        return replace(found, failed=None if row.type == EXITED else why, then=then)
+
+    def _may_hold(self, row: Any, before: Held | None) -> bool:
+        """Say whether a receiver may hold a record: also where only its answer was lost."""
+        return (row.type == ENTERED and row.sent) or bool(
+            before and (before.segments or before.remote or before.also)
+        )
 
     def _taken_back(self, row: Any, before: Held | None) -> Job | Ended:
+        if before is not None and before.absent and not (before.remote or before.also):
+            held.drop(self._session, self._destination.id, row.profile_id)
+            before = None
         if before is None:
             if row.type == ERASED:  # told of, and held under another's name since: nothing to say
                 return Ended(row, "delivered", NOT_HELD)
@@ -343,8 +348,19 @@ class Deciding:
             remote=before.remote,
             withdrawn=withdrawn,
         )
-        left = Held(before.remote, frozenset(), None, withdrawn or before.withdrawn)
-        return Job(row, record, None if row.type == ERASED else left)
+        every = row.type == ERASED or withdrawn
+        others = places.elsewhere(
+            self._session, self._destination.id, row.profile_id,
+            before.also if every else places.unanswered(before.also), record,
+        )  # fmt: skip
+        if record.remote is None and others:
+            record, *rest = others
+            others = tuple(rest)
+        left = Held(
+            before.remote, frozenset(), None, withdrawn or before.withdrawn, also=before.also
+        )
+        then = None if row.type == ERASED else left
+        return Job(row, record, then, before=before, first=others)
 
     def _fields(
         self, row: Any, sent: manifest.Sent, identifiers: Any, inside: frozenset[str]

@@ -14,9 +14,12 @@ from sqlalchemy.orm import Session
 
 from app.consents import in_use
 from app.db import Sessions, statement
-from app.destinations import held, kinds, outbox
-from app.destinations.deciding import Deciding, Ended, Job, members_of, setup_of
+from app.destinations import held, kinds, moving, outbox, places
+from app.destinations.deciding import Deciding, setup_of
+from app.destinations.held import Held
+from app.destinations.jobs import Ended, Job
 from app.destinations.kind import Kind, Outcome, Setup
+from app.destinations.messages import members_of
 from app.destinations.resting import rest
 from app.destinations.tables import Delivery, Destination
 from app.destinations.wire import NOT_TRIED, Wire
@@ -38,6 +41,8 @@ ROOM = timedelta(seconds=2 * SENDING)
 HALF = SENDING / 2
 #: Identifiers that are held in use by one batch, unless one person alone has more.
 MOST_HELD = 2_000
+#: Who waited for an address that became free and are looked at: one of them has it then.
+MOST_WAITING = 100
 #: How long a destination rests whose messages all wait for others, or that cannot be used.
 REST = timedelta(seconds=1)
 BROKEN = timedelta(seconds=60)
@@ -86,8 +91,10 @@ def deliver(sessions: Sessions, client: httpx.Client) -> int:
             return len(claim.rows)
         for one in ended:
             _end_unsent(session, one)
+        now: dict[int, Held | None] = {}
         for job, outcome in zip(jobs, outcomes, strict=True):
-            _note(session, claim.destination_id, job, outcome)
+            _note(session, claim.destination_id, job, outcome, now)
+        _free(session, claim.destination_id, places.freed(jobs, now))
         pause, destination.busy = rest(outcomes, destination.busy)
         session.flush()
         _next_turn(session, claim.destination_id, timedelta(seconds=max(pause, wire.pause)))
@@ -178,10 +185,9 @@ def _send(kind: Kind, setup: Setup, jobs: Sequence[Job], wire: Wire) -> list[Out
     if not jobs:
         return []
     try:
-        outcomes = kind.send(setup, [job.record for job in jobs], wire)
-        if len(outcomes) == len(jobs):
-            return outcomes
-        reason = f"{kind.name}: {len(outcomes)} outcomes of {len(jobs)} records"
+        return moving.send(kind, setup, jobs, wire)
+    except moving.Miscounted as error:
+        reason = f"{kind.name}: {error}"
     except Exception as error:
         reason = f"{kind.name}: {type(error).__name__}"
         log.debug("a batch could not be sent", exc_info=error)
@@ -226,15 +232,20 @@ def _end_unsent(session: Session, ended: Ended) -> None:
         _end(session, ended.row.id, ended.state, ended.reason)
 
 
-def _note(session: Session, destination_id: int, job: Job, outcome: Outcome) -> None:
-    """Write down the result: delivered, to be tried again, given up, or destination gone."""
+def _note(
+    session: Session, destination_id: int, job: Job, outcome: Outcome, now: dict[int, Held | None]
+) -> None:
+    """Write down the result: delivered, to be tried again, given up, or destination gone.
+
+    And in `now`, by message, what the receiver holds since.
+    """
     row, status = job.row, outcome.status
     if outcome.state == "taken":
-        _hold(session, destination_id, job, outcome)
+        now[row.id] = _hold(session, destination_id, job, outcome)
         state = "failed" if job.failed else "delivered"
         _end(session, row.id, state, job.failed or outcome.reason or None, status)
     elif outcome.state == "refused":
-        _fail(session, destination_id, job, outcome.reason, status)
+        _fail(session, destination_id, job, outcome, now)
     elif outcome.state == "gone":
         _later(session, row, outcome, 0.0)  # and waits until it is enabled again
         session.execute(
@@ -243,16 +254,33 @@ def _note(session: Session, destination_id: int, job: Job, outcome: Outcome) -> 
             .values(enabled=False, why_disabled=outcome.reason)
         )
     elif (wait := _wait(row, outcome)) is None:
-        _fail(session, destination_id, job, f"given up: {outcome.reason}", status)
+        given_up = replace(outcome, reason=f"given up: {outcome.reason}")
+        _fail(session, destination_id, job, given_up, now)
     else:
         _later(session, row, outcome, wait)
 
 
-def _fail(session: Session, destination_id: int, job: Job, reason: str, status: int | None) -> None:
-    """Note what is given up. Who left has left all the same: they are not told of any more."""
-    _end(session, job.row.id, "failed", reason, status)
-    if job.row.type == outbox.EXITED and job.then is not None:
-        held.left(session, destination_id, job.row.profile_id, job.then)
+def _fail(
+    session: Session, destination_id: int, job: Job, outcome: Outcome, now: dict[int, Held | None]
+) -> None:
+    """Note what is given up. Who left has left all the same: they are not told of any more.
+
+    Who is in is looked at with the next change of theirs. What was refused by a receiver that knows
+    people by address has not been written: it is taken back from no record of somebody else's.
+    """
+    row = job.row
+    _end(session, row.id, "failed", outcome.reason, outcome.status)
+    if row.type == outbox.EXITED and job.then is not None:
+        now[row.id] = job.then
+        held.left(session, destination_id, row.profile_id, job.then)
+    elif job.record.intent == "hold" and job.before is not None and job.then is not None:
+        refused = outcome.state == "refused" and job.then.key is not None
+        known = job.before if refused or job.begun is None else job.begun
+        absent = job.before.absent or job.before.remote is None
+        found = replace(known, segments=job.then.segments, digest=None, lost=None, absent=absent,
+                        key=None if absent else known.key)  # fmt: skip
+        now[row.id] = found
+        held.note(session, destination_id, row, found, at=datetime.now(UTC))
 
 
 def _later(session: Session, row: sa.Row[Any], outcome: Outcome, wait: float) -> None:
@@ -286,17 +314,30 @@ def _wait(row: sa.Row[Any], outcome: Outcome) -> float | None:
     return max(wait, asked)
 
 
-def _hold(session: Session, destination_id: int, job: Job, outcome: Outcome) -> None:
-    """Note what the receiver holds from now on, where it keeps a record."""
-    if job.record.intent == "forget" or outcome.remote == "":
+def _hold(session: Session, destination_id: int, job: Job, outcome: Outcome) -> Held | None:
+    """Note and return what the receiver holds from now on, where it keeps a record."""
+    if job.record.intent == "forget" or job.then is None:
+        if job.record.intent == "forget" or outcome.remote == "":
+            held.drop(session, destination_id, job.row.profile_id)
+        return None
+    gone = outcome.remote == ""
+    remote = None if gone else outcome.remote or job.then.remote
+    then = replace(job.then, remote=remote, also=places.after(job, outcome, remote))
+    if gone and not then.also and not then.absent:
         held.drop(session, destination_id, job.row.profile_id)
-    elif job.then is not None:
-        then = replace(job.then, remote=outcome.remote or job.then.remote)
-        now = datetime.now(UTC)
-        displaced = held.put(session, destination_id, job.row, then, at=now)
-        outbox.look_again(
-            session, [(destination_id, p, profile) for p, profile in displaced], now=now
-        )
+        return None
+    now = datetime.now(UTC)
+    displaced = held.put(session, destination_id, job.row, then, at=now)
+    again = [(destination_id, person, profile) for person, profile in displaced]
+    outbox.look_again(session, again, now=now)
+    return then
+
+
+def _free(session: Session, destination_id: int, keys: set[bytes]) -> None:
+    """Look at some who wait for an address by which nobody is known any more."""
+    if keys:
+        whom = held.waiting_for(session, destination_id, keys, limit=MOST_WAITING)
+        outbox.look_again(session, whom, now=datetime.now(UTC))
 
 
 def _end(

@@ -1,6 +1,6 @@
 """What receivers hold: read before something is sent, and noted once they have taken it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,8 @@ from identity import graph
 
 #: Begins what is noted of who has no record any more, because it is somebody else's.
 LOST = "lost:"
+#: Begins what is noted of a record that was somebody's before, and is emptied.
+LEFT = "left:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +29,15 @@ class Held:
     segments: frozenset[str]
     digest: bytes | None
     withdrawn: bool
-    #: By what the receiver knows somebody else who has this record now, as long as they have it.
+    #: By what the receiver knows the record of theirs that somebody else has, as long as they do.
     lost: str | None = None
+    #: By what else it may know them: sent and not answered yet, or emptied (LEFT) and still there.
+    also: tuple[str, ...] = ()
+    #: Of the address that it knows them by, and nobody else meanwhile; of who is `absent`, for
+    #: which they wait.
+    key: bytes | None = None
+    #: Whether they are in, and there is no record: it lacks what is required, or was refused.
+    absent: bool = False
 
 
 def of(session: Session, destination_id: int, profiles: Collection[UUID]) -> dict[UUID, Held]:
@@ -43,8 +52,9 @@ def of(session: Session, destination_id: int, profiles: Collection[UUID]) -> dic
         if lost is not None:
             remote, lost = None, lost if _has(session, destination_id, lost) else None
         found[row.profile_id] = Held(
-            remote, frozenset(row.segments), row.digest, row.withdrawn, lost
-        )
+            remote, frozenset(row.segments), row.digest, row.withdrawn, lost,
+            tuple(seal.open_(row.also).split("\n")) if row.also else (), row.key_hash, row.absent,
+        )  # fmt: skip
     return found
 
 
@@ -53,8 +63,42 @@ def same(one: str, other: str | None) -> bool:
     return other is not None and _known_by(one) == _known_by(other)
 
 
+def key_of(destination_id: int, known_by: str) -> bytes:
+    """Return the keyed hash of the address in what a receiver knows somebody by."""
+    return seal.hashed(destination_id, f"address:{_known_by(known_by)}")
+
+
 def _known_by(remote: str) -> str:
-    return remote.partition(" ")[2] or remote.removeprefix("email:")
+    remote = remote.removeprefix(LEFT)
+    return (remote.partition(" ")[2] or remote.removeprefix("email:")).casefold()
+
+
+def has(session: Session, destination_id: int, key: bytes, *, beside: UUID) -> bool:
+    """Say whether a receiver knows, or may know, somebody else by this address."""
+    query = sa.select(HeldRecord.id).where(
+        HeldRecord.destination_id == destination_id,
+        HeldRecord.key_hash == key,
+        HeldRecord.profile_id != beside,
+        ~HeldRecord.absent,
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
+def waiting_for(
+    session: Session, destination_id: int, keys: Iterable[bytes], *, limit: int
+) -> list[tuple[int, int, UUID]]:
+    """Return who waits for one of these addresses: destination, person, profile; some at most."""
+    query = (
+        sa.select(HeldRecord.destination_id, HeldRecord.person_id, HeldRecord.profile_id)
+        .where(
+            HeldRecord.destination_id == destination_id,
+            HeldRecord.key_hash.in_(sorted(keys)),
+            HeldRecord.absent,
+        )
+        .order_by(HeldRecord.id)
+        .limit(limit)
+    )
+    return [(row.destination_id, row.person_id, row.profile_id) for row in session.execute(query)]
 
 
 def _has(session: Session, destination_id: int, remote: str) -> bool:
@@ -82,40 +126,31 @@ def put(
     each other for ever.
     """
     displaced: list[tuple[int, UUID]] = []
-    remote_hash = _hashed(destination_id, held.remote)
-    if remote_hash is not None and held.segments:
-        taken = session.execute(
-            sa.update(HeldRecord)
-            .where(
+    values = _values(destination_id, row, held, at)
+    if values["remote_hash"] is not None and held.segments and not held.absent:
+        others = session.scalars(
+            sa.select(HeldRecord).where(
                 HeldRecord.destination_id == destination_id,
-                HeldRecord.remote_hash == remote_hash,
+                HeldRecord.remote_hash == values["remote_hash"],
                 HeldRecord.profile_id != row.profile_id,
             )
-            .values(remote=seal.seal(f"{LOST}{held.remote}"), remote_hash=None, digest=None)
-            .returning(HeldRecord.person_id, HeldRecord.profile_id)
         )
-        displaced = [(one.person_id, one.profile_id) for one in taken]
-    values = {
-        "person_id": row.person_id,
-        "remote": seal.seal(held.remote) if held.remote else None,
-        "remote_hash": remote_hash,
-        "segments": sorted(held.segments),
-        "digest": held.digest,
-        "withdrawn": held.withdrawn,
-        "sent_at": at,
-    }
-    made = insert(HeldRecord).values(
-        destination_id=destination_id, profile_id=row.profile_id, **values
-    )
-    session.execute(
-        made.on_conflict_do_update(index_elements=["destination_id", "profile_id"], set_=values)
-    )
+        for other in others:
+            was = seal.open_(other.remote or "")
+            other.remote, other.remote_hash = seal.seal(f"{LOST}{was}"), None
+            other.digest, other.key_hash, other.absent = None, None, bool(other.segments)
+            displaced.append((other.person_id, other.profile_id))
+        session.flush()
+    _write(session, destination_id, row.profile_id, values)
     return displaced
 
 
 def any_of(session: Session, destination_id: int) -> bool:
     """Say whether a receiver holds a record of anybody, or what was emptied and is still there."""
-    mine = sa.select(HeldRecord.id).where(HeldRecord.destination_id == destination_id)
+    mine = sa.select(HeldRecord.id).where(
+        HeldRecord.destination_id == destination_id,
+        ~(HeldRecord.absent & HeldRecord.remote.is_(None) & HeldRecord.also.is_(None)),
+    )
     return session.scalar(mine.limit(1)) is not None
 
 
@@ -126,14 +161,38 @@ def begin(
     made = insert(HeldRecord).values(
         destination_id=destination_id,
         profile_id=row.profile_id,
-        person_id=row.person_id,
-        remote=seal.seal(known.remote) if known.remote else None,
-        remote_hash=_hashed(destination_id, known.remote),
-        segments=sorted(known.segments),
-        withdrawn=False,
-        sent_at=at,
+        **_values(destination_id, row, known, at),
     )
     session.execute(made.on_conflict_do_nothing())
+
+
+def note(
+    session: Session, destination_id: int, row: sa.Row[Any], known: Held, *, at: datetime
+) -> None:
+    """Note what a receiver may hold from now on, whatever was noted before."""
+    _write(session, destination_id, row.profile_id, _values(destination_id, row, known, at))
+
+
+def _values(destination_id: int, row: sa.Row[Any], held: Held, at: datetime) -> dict[str, Any]:
+    return {
+        "person_id": row.person_id,
+        "remote": seal.seal(held.remote) if held.remote else None,
+        "remote_hash": _hashed(destination_id, held.remote),
+        "segments": sorted(held.segments),
+        "digest": held.digest,
+        "withdrawn": held.withdrawn,
+        "also": seal.seal("\n".join(held.also)) if held.also else None,
+        "key_hash": held.key,
+        "absent": held.absent,
+        "sent_at": at,
+    }
+
+
+def _write(session: Session, destination_id: int, profile_id: UUID, values: dict[str, Any]) -> None:
+    made = insert(HeldRecord).values(destination_id=destination_id, profile_id=profile_id, **values)
+    session.execute(
+        made.on_conflict_do_update(index_elements=["destination_id", "profile_id"], set_=values)
+    )
 
 
 def unsure(session: Session, destination_id: int, profiles: Collection[UUID]) -> None:
@@ -161,7 +220,13 @@ def left(session: Session, destination_id: int, profile_id: UUID, then: Held) ->
     session.execute(
         sa.update(HeldRecord)
         .where(HeldRecord.destination_id == destination_id, HeldRecord.profile_id == profile_id)
-        .values(segments=sorted(then.segments), withdrawn=then.withdrawn, digest=None)
+        .values(
+            segments=sorted(then.segments),
+            withdrawn=then.withdrawn,
+            digest=None,
+            key_hash=then.key,
+            absent=then.absent,
+        )
     )
 
 

@@ -48,6 +48,7 @@ class HubSpot(Kind):
     about = "Contacts in HubSpot, by e-mail address."
     settings = HubSpotSettings
     secrets = HubSpotSecrets
+    by_address = True
     rate = 10.0
     template: ClassVar[Mapping[str, Any]] = {
         "email": {"identifier": "email"},
@@ -239,18 +240,28 @@ def _one(answer: Answer, record: Record) -> Outcome:
     """Find what became of one record in the answer to a batch."""
     said = answer.json()
     if not answer.ok or not isinstance(said, dict):
-        return _outcome(answer)
+        return _of_another(_outcome(answer), record)
     for error in said.get("errors", []):
         context = error.get("context") or {}
         mine = {record.message_id, _id(record)} - {""}
         listed = [*context.get("objectWriteTraceId", []), *context.get("ids", [])]
         if mine & {str(one) for one in listed}:
-            return Outcome("refused", f"{answer.status}: {_why(error)}", answer.status)
+            refused = Outcome("refused", f"{answer.status}: {_why(error)}", answer.status)
+            return _of_another(refused, record)
     for result in said.get("results", []):
         if result.get("objectWriteTraceId") == record.message_id or result.get("id") == _id(record):
             email = record.fields.get("email") or _email(record)
             return Outcome("taken", status=answer.status, remote=f"{result['id']} {email}")
     return Outcome("again", "the answer does not speak of it", answer.status)
+
+
+def _of_another(outcome: Outcome, record: Record) -> Outcome:
+    """Say of a refusal whether another contact has the address that a contact was to have."""
+    email = str(record.fields.get("email") or "").casefold()
+    moves = record.intent == "hold" and _id(record) and email != _email(record).casefold()
+    # `Contact already exists. Existing ID: …`
+    conflict = outcome.state == "refused" and "CONFLICT" in outcome.reason.split(": ")
+    return replace(outcome, another=True) if moves and conflict else outcome
 
 
 def _outcome(answer: Answer, remote: str | None = None) -> Outcome:

@@ -119,6 +119,10 @@ class Outcome:
     #: kind wants to know; None is the same as before, and an empty one says that there is no record
     #: of the person any more.
     remote: str | None = None
+    #: Whether it was refused because another record has the address that was to be this one's.
+    another: bool = False
+    #: By what the receiver knows records that were this person's and are emptied.
+    left: tuple[str, ...] = ()
 
 
 #: What to come back for: not reached, too early, too many, broken over there.
@@ -151,6 +155,8 @@ class Kind(ABC):
     places: ClassVar[frozenset[str]] = frozenset({"url"})
     #: Whether the receiver keeps a record of each person, which follows every change.
     holds_records: ClassVar[bool] = True
+    #: Whether the receiver knows people by an address, which is mapped and may change.
+    by_address: ClassVar[bool] = False
     #: Most records in one batch.
     batch: ClassVar[int] = 100
     #: Most requests a second, where the operator says nothing else; None for no limit.

@@ -51,6 +51,7 @@ class Mautic(Kind):
     about = "Contacts in Mautic, by e-mail address, and a tag for each segment."
     settings = MauticSettings
     secrets = MauticSecrets
+    by_address = True
     template: ClassVar[Mapping[str, Any]] = {
         "email": {"identifier": "email"},
         "firstname": {"trait": "first_name"},

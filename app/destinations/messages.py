@@ -1,14 +1,16 @@
 """Messages of the outbox as records to be sent: what they are about, without what is decided."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from app.destinations.kind import Record
 from app.destinations.outbox import ENTERED
+from identity import people
 
 
 class Imagined:
@@ -45,3 +47,15 @@ def by_namespace(identifiers: Iterable[sa.Row[int, str, str]]) -> dict[str, list
     for one in identifiers:
         found.setdefault(one.namespace, []).append(one.value)
     return found
+
+
+def members_of(session: Session, rows: Sequence[sa.Row[Any]]) -> dict[int, set[int]]:
+    """Return all identifiers of whom each message is about, a person or an asserted group of one.
+
+    Of the whole person in any case: a refusal of somebody matched is heard too.
+    """
+    persons = people.people_of(session, {row.person_id for row in rows})
+    found: dict[int, set[int]] = {}
+    for member in people.members(session, set(persons.values())):
+        found.setdefault(member.person_id, set()).add(member.identifier_id)
+    return {who: found[person] for who, person in persons.items()}

@@ -109,7 +109,8 @@ def _members(session: Session, destination: Destination, sync: Sync, now: dateti
     )
     again = _tells_anew(destination, sync)
     last = _last(session, destination, key, page)
-    new = [p for p in page if last.get(p) != outbox.ENTERED or again]
+    unheld = _unheld(session, destination, key, [p for p in page if last.get(p) == outbox.ENTERED])
+    new = [p for p in page if last.get(p) != outbox.ENTERED or again or p in unheld]
     allowed = outbox.allowed_people(
         session, destination.purpose, new, now=now, tcf_vendor=destination.tcf_vendor
     )
@@ -197,6 +198,29 @@ def _last(
         .order_by(Delivery.person_id, Delivery.id.desc())
     )
     return {person: kind for person, kind in session.execute(query)}
+
+
+def _unheld(
+    session: Session, destination: Destination, key: str, people: Collection[int]
+) -> set[int]:
+    """Return of whom nothing is held as a member, or waits to be sent, although they were told of.
+
+    At a receiver that keeps records: of who could be made no record of for a while, by a version
+    before this was noted.
+    """
+    if not kinds.of(destination.kind).holds_records:
+        return set()
+    held_of = sa.select(HeldRecord.person_id).where(
+        HeldRecord.destination_id == destination.id,
+        HeldRecord.person_id.in_(people),
+        sa.literal(key) == sa.any_(HeldRecord.segments),
+    )
+    waiting = sa.select(Delivery.person_id).where(
+        Delivery.destination_id == destination.id,
+        Delivery.person_id.in_(people),
+        Delivery.state == "waiting",
+    )
+    return set(people) - set(session.scalars(held_of.union_all(waiting)))
 
 
 _STAGES = {"members": _members, "gone": _gone, "held": _held, "failed": _failed}

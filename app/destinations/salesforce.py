@@ -41,6 +41,11 @@ class SalesforceSettings(Options):
         description="Empty the mapped fields of who is in no segment any more, or delete the "
         "record. Who is erased is deleted in any case.",
     )
+    allow_duplicates: bool = Field(
+        default=False,
+        description="Save records also where a duplicate rule only warns (allowSave); refused "
+        "with DUPLICATES_DETECTED otherwise.",
+    )
     opt_out: str | None = Field(
         default=None,
         pattern=NAME,
@@ -142,6 +147,8 @@ class _Sending:
 
     def __init__(self, setup: Setup, wire: Wire, token: str, instance: str) -> None:
         self._setup, self._wire, self._headers = setup, wire, bearer(token)
+        if setup.settings.allow_duplicates:
+            self._headers["Sforce-Duplicate-Rule-Header"] = "allowSave=true"
         self._base = f"{instance}/services/data/{setup.settings.version}"
 
     def send(self, records: Sequence[Record]) -> list[Outcome]:

@@ -165,11 +165,19 @@ class HeldRecord(Base):
     segments: Mapped[list[str]] = mapped_column(ARRAY(sa.Text))
     digest: Mapped[bytes | None] = mapped_column(BYTEA)
     withdrawn: Mapped[bool]
+    #: By what else the receiver may know the person, sealed: addresses it was sent, records from
+    #: before another address.
+    also: Mapped[str | None]
+    #: Of the address that the receiver knows the person by, and nobody else; or of the one that
+    #: who is `absent` waits for: in, but without a record, for what is in the way of one.
+    key_hash: Mapped[bytes | None] = mapped_column(BYTEA)
+    absent: Mapped[bool] = mapped_column(server_default=sa.false())
     sent_at: Mapped[datetime]
 
     __table_args__ = (
         sa.UniqueConstraint("destination_id", "profile_id"),
         sa.Index("held_record_remote", "destination_id", "remote_hash"),
+        sa.Index("held_record_key", "destination_id", "key_hash"),
         sa.Index("held_record_person", "person_id"),
     )
 

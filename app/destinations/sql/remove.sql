@@ -6,7 +6,11 @@ WITH unsent AS (
          reason = CAST(:reason AS text)
   WHERE destination_id = :destination AND state = 'waiting'
 ), unfollowed AS (
-  UPDATE app.held_record SET remote = NULL, remote_hash = NULL, digest = NULL
-  WHERE destination_id = :destination
+  UPDATE app.held_record
+  SET remote = NULL, remote_hash = NULL, digest = NULL, also = NULL, key_hash = NULL, absent = false
+  WHERE destination_id = :destination AND (NOT absent OR remote IS NOT NULL OR also IS NOT NULL)
+), never_told AS (
+  DELETE FROM app.held_record
+  WHERE destination_id = :destination AND absent AND remote IS NULL AND also IS NULL
 )
 DELETE FROM app.processor WHERE destination_id = :destination;

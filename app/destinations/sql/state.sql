@@ -7,7 +7,7 @@ SELECT t.id,
        (SELECT count(*) FROM app.delivery d
         WHERE d.destination_id = t.id AND d.state = 'failed') AS failed,
        (SELECT count(*) FROM app.held_record h
-        WHERE h.destination_id = t.id AND cardinality(h.segments) > 0) AS held,
+        WHERE h.destination_id = t.id AND cardinality(h.segments) > 0 AND NOT h.absent) AS held,
        (SELECT max(d.ended_at) FROM app.delivery d
         WHERE d.destination_id = t.id AND d.state = 'delivered') AS delivered_at
 FROM app.destination t

@@ -9,7 +9,9 @@ WITH gone AS (
   RETURNING destination_id, person_id, profile_id, sent
 ), unheld AS (
   DELETE FROM app.held_record h USING app.destination t
-  WHERE t.id = h.destination_id AND t.removed_at IS NOT NULL
+  WHERE t.id = h.destination_id
+    -- Of who is absent and known by nothing there was never told.
+    AND (t.removed_at IS NOT NULL OR h.absent AND h.remote IS NULL AND h.also IS NULL)
     AND h.person_id = ANY(CAST(:ids AS bigint[]))
 ), noted AS (
   -- What takes back or rights a message names no identifier to its receiver.
@@ -25,6 +27,7 @@ WITH gone AS (
   UNION ALL
   SELECT destination_id, person_id, profile_id, NULL FROM app.held_record
   WHERE person_id = ANY(CAST(:ids AS bigint[]))
+    AND (NOT absent OR remote IS NOT NULL OR also IS NOT NULL)
   UNION ALL
   SELECT n.destination_id, coalesce(own.identifier_id, n.identifier_id),
          CASE WHEN theirs.profile_id IS NULL THEN n.profile_id

@@ -23,6 +23,7 @@ WITH noted AS (
   SELECT CAST(NULL AS bigint), h.destination_id, 'record', CAST(NULL AS text), 'held', max(h.sent_at)
   FROM app.held_record h
   WHERE h.person_id = ANY(CAST(:ids AS bigint[]))
+    AND (NOT h.absent OR h.remote IS NOT NULL OR h.also IS NOT NULL)
     AND NOT EXISTS (SELECT FROM told t WHERE t.destination_id = h.destination_id)
   GROUP BY h.destination_id
 )

@@ -79,8 +79,12 @@ class HubSpotApi(Crm):
             if upsert:
                 assert one["idProperty"] == "email"
                 number = self.by_email(one["id"])
+            other = self.by_email(one["properties"].get("email", ""))
             if not upsert and number not in self.contacts:
                 errors.append({"category": "OBJECT_NOT_FOUND", "context": trace})
+            elif not upsert and other not in (None, number):
+                why = f"Contact already exists. Existing ID: {other}"
+                errors.append({"category": "CONFLICT", "message": why, "context": trace})
             elif "!" in str(one["properties"]):
                 errors.append({"category": VALIDATION, "context": trace})
             else:
@@ -158,7 +162,8 @@ class BrevoApi(Crm):
         contact = self.contacts[number]
         if "EMAIL" in attributes:
             if self.by_email(attributes["EMAIL"]) not in (None, number):
-                return 400, {}, {"code": "duplicate_parameter", "message": "email is taken"}
+                why = "Unable to update contact, email is already associated with another Contact"
+                return 400, {}, {"code": "duplicate_parameter", "message": why}
             contact["email"] = attributes["EMAIL"]
         contact.update({k: v for k, v in attributes.items() if k != "EMAIL"})
         contact["lists"] |= set(body.get("listIds", []))

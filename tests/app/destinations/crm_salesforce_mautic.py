@@ -222,6 +222,10 @@ class MauticApi(Crm):
                 contacts.append(None)
                 codes.append(code)
                 continue
+            other = self.by_email(one.get("email", ""))
+            if not new and other not in (None, number):  # it makes one of the two (preSaveEntity)
+                merged = self.contacts.pop(str(other))
+                self.contacts[str(number)]["tags"] |= merged["tags"]
             codes.append(200 if number else 201)
             number = number or str(next(self.ids))
             contact = self.contacts.setdefault(number, {"tags": set()})

@@ -77,7 +77,7 @@ def test_a_replay_does_not_bring_back_who_has_left(people: World, receiver: Rece
     people.settle()
     people.identify("ada", plan="free", city="Lyon")
     people.settle()
-    assert [row[:2] for row in people.outcomes(number)] == [
+    assert [row[:2] for row in people.outcomes(number) if row[0] != "profile.updated"] == [
         ("segment.entered", "failed"),
         ("segment.exited", "dropped"),
     ]
