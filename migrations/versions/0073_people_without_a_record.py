@@ -23,9 +23,7 @@ def upgrade() -> None:
         sa.Column("absent", sa.Boolean(), nullable=False, server_default=sa.false()),
         schema="app",
     )
-    op.create_index(
-        "held_record_key", "held_record", ["destination_id", "key_hash"], schema="app"
-    )
+    op.create_index("held_record_key", "held_record", ["destination_id", "key_hash"], schema="app")
 
 
 def downgrade() -> None:
