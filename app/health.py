@@ -17,6 +17,7 @@ from app.db import Sessions, unavailable
 from app.destinations import trouble
 from app.events import stream
 from app.events.writer import Writer
+from app.journeys import saved
 from app.segments import looking
 from identity import reviews
 
@@ -104,7 +105,7 @@ class _Answer:
     failing: dict[str, datetime]
     stuck: dict[str, tuple[str, datetime]]
     matching: str | None
-    destinations: list[str]
+    others: list[str]
 
 
 def _ask(sessions: Sessions) -> _Answer:
@@ -123,9 +124,13 @@ def _ask(sessions: Sessions) -> _Answer:
         failing, stuck = work.failing(session), looking.stuck(session)
         matching = _matching(session)
         destinations = [f"the destination {name} {why}" for name, why in trouble.of_all(session)]
+        others = destinations + [
+            f"the saved analysis {key} has failed since {since:%Y-%m-%d %H:%M}: {why}"
+            for key, (why, since) in saved.failing(session).items()
+        ]
         return _Answer(
             row.writable, backlog, touched, row.now, row.worker, failing, stuck, matching,
-            destinations,
+            others,
         )  # fmt: skip
 
 
@@ -164,7 +169,7 @@ def _judge(health: Health, answer: _Answer) -> None:
         health.worries.append(f"the {what} is stuck for {seconds:.0f} s: {why}")
     if answer.matching is not None:
         health.worries.append(answer.matching)
-    health.worries += answer.destinations
+    health.worries += answer.others
     if answer.worker is None:
         health.worries.append("no worker has run yet")
         return

@@ -105,6 +105,7 @@ class Worker:
             ("journeys", lambda: self._every(JOURNEY_SECONDS, self._journeys)),
             ("journey flow", lambda: self._every(FLOW_SECONDS, self._flow)),
             ("saved analyses", lambda: self._every(ALERT_SECONDS, self._saved_analyses)),
+            ("alerts", lambda: self._every(ALERT_SECONDS, self._alerts)),
             ("partitions", lambda: self._every(PARTITION_SECONDS, self._partitions)),
             ("privacy", lambda: self._every(PRIVACY_SECONDS, self._privacy)),
             ("sweeps", lambda: self._every(SWEEP_SECONDS, self._sweeps)),
@@ -232,6 +233,8 @@ class Worker:
 
     def _saved_analyses(self) -> None:
         alerting.advance(self._sessions, self._settings.lake_dir)
+
+    def _alerts(self) -> None:
         with guard.client(self._settings) as client:
             alert_news.tell(self._sessions, client)
 

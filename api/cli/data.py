@@ -14,7 +14,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from api.cli.session import AsJson, DataDir, err, opened, settings, show
 from app.access import sources
 from app.errors import ImportFailed
-from app.imports import columns, dates, files, load, messages, sequences
+from app.imports import columns, dates, files, guesses, load, messages, nested, sequences
 from app.imports.xes import XesError
 
 #: So many rows are read before the meaning of the columns is decided.
@@ -94,7 +94,11 @@ def import_(
         err.print(f"not UTF-8: read as {files.encoding(file)}")
     if dry_run:
         found = _messages(file, wanted)
-        _report(load.look(found), found, as_json, dry=True)
+        try:
+            report = load.look(found)
+        except XesError as error:
+            raise ImportFailed(f"{file.name}: {error}") from error
+        _report(report, found, as_json, dry=True)
         return
     configuration = settings(data_dir)
     with opened(configuration) as sessions:
@@ -175,45 +179,72 @@ def _messages(file: Path, said: _Options) -> Any:
         return messages.journeys(file, namespace=said.namespace or "case_id")
     if form == "seq":
         return sequences.messages(file, day=said.day, namespace=said.namespace or "case_id")
-    rows = files.rows(file, said.names)
+    rows = nested.unfolded(files.rows(file, said.names))
     leading = _sample(rows, file)
     if not leading:
         return iter(())
-    rows = chain(leading, rows)
-    named = (
-        *files.columns(file, said.names),
-        *(n for row in leading if isinstance(row, dict) for n in row),
-    )
+    rows, sample = chain(leading, rows), [row for row in leading if isinstance(row, dict)]
+    named = (*files.columns(file, said.names), *(name for row in sample for name in row))
     names = list(dict.fromkeys(named))
+    other = guesses.foreign(names, sample)
     kind = said.kind
     if kind is None:
         told = said.event_column or said.event_name or said.time_columns
-        as_events = told or columns.looks_like_events(names)
+        as_events = told or columns.looks_like_events(names, other)
         kind = "events" if as_events else "people"
     if kind == "events":
-        return messages.Events(
-            rows,
-            file=file.name,
-            names=names,
-            understood=partial(
-                columns.understand,
-                time=said.time_columns,
-                sequence=said.order_column,
-                event=said.event_column,
-                person=said.id_column,
-                namespace=said.namespace,
-            ),
-            reader=dates.reader(said.time_format, said.date_order),
-            called=said.event_name,
-            numeric=said.numeric,
-        )
+        return _events(file, said, rows, names, sample, other)
     if kind != "people":
         raise ImportFailed(f"--kind is people or events, not {kind!r}")
     column = said.id_column or messages.id_column(names)
+    if said.kind is None:
+        guesses.check_people(file.name, names, sample, column)
     if column is None or column not in names:
-        raise ImportFailed(f"{file.name}: name the column of the record with --id-column")
-    space = said.namespace or ("user_id" if column in ("user_id", "userId") else "crm_id")
+        raise ImportFailed(
+            f"{file.name}: name the column of the record with --id-column; there are"
+            f" {', '.join(names)}"
+        )
+    own = column == columns.called("user_id", [column])
+    space = said.namespace or ("user_id" if own else "crm_id")
     return messages.people(rows, column=column, namespace=space, now=datetime.now(UTC))
+
+
+def _events(
+    file: Path,
+    said: _Options,
+    rows: Iterator[Any],
+    names: list[str],
+    sample: list[dict[str, Any]],
+    other: list[str],
+) -> messages.Events:
+    """Return the events of a table; raises ImportFailed where all rows would be refused."""
+    understood = partial(
+        columns.understand,
+        time=said.time_columns,
+        sequence=said.order_column,
+        event=said.event_column,
+        person=said.id_column,
+        namespace=said.namespace,
+        foreign=other,
+    )
+    found = understood(names)
+    order = said.date_order
+    if order is None and said.time_format is None:
+        order = guesses.order(found, sample)
+        if order is not None:
+            err.print(f"days are read {order}, as some of them show; --date-order says otherwise")
+    reader = dates.reader(said.time_format, order)
+    named = said.event_name is not None
+    guesses.check_events(file.name, found, sample, reader, named=named)
+    return messages.Events(
+        rows,
+        file=file.name,
+        names=names,
+        understood=understood,
+        reader=reader,
+        called=said.event_name,
+        numeric=said.numeric,
+    )
 
 
 def _check(file: Path, form: str, said: _Options) -> None:
@@ -222,6 +253,15 @@ def _check(file: Path, form: str, said: _Options) -> None:
         raise ImportFailed(f"{file.name}: --on is of sequences; other files say when it happened")
     if said.names and form != "csv":
         raise ImportFailed(f"{file.name}: --columns are of CSV and other text")
+    of_tables = {
+        "--id-column": said.id_column, "--event-column": said.event_column,
+        "--event-name": said.event_name, "--time-column": said.time_columns,
+        "--order-column": said.order_column, "--number-column": said.numeric,
+        "--time-format": said.time_format, "--date-order": said.date_order,
+    }  # fmt: skip
+    for option, value in of_tables.items():
+        if value and form in ("xes", "seq"):
+            raise ImportFailed(f"{file.name}: {option} is of tables; {form} says that itself")
 
 
 def _sample(rows: Iterator[Any], file: Path) -> list[Any]:
@@ -232,7 +272,9 @@ def _sample(rows: Iterator[Any], file: Path) -> list[Any]:
         if len(leading) >= SAMPLE and isinstance(row, dict):
             return leading
     if leading and not any(isinstance(row, dict) for row in leading):
-        raise ImportFailed(f"{file.name}: no line of it is a JSON object")
+        raise ImportFailed(
+            f"{file.name}: no line of it is a JSON object, nor is it an array of them"
+        )
     return leading
 
 

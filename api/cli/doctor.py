@@ -17,6 +17,7 @@ from app import work
 from app.destinations import registry, seal, trouble
 from app.errors import DestinationKeyUnusable, JournalUnusable, SuppressionKeyUnusable
 from app.events import stream
+from app.journeys import saved
 from app.ledger import state
 from app.ledger.anchor import Anchor
 from app.ledger.keystore import Keystore
@@ -47,6 +48,7 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
                 ("jobs", _jobs),
                 ("segments", _segments),
                 ("destinations", _destinations),
+                ("saved analyses", _saved_analyses),
             )
         ]
         rows.append(_check("held events", lambda s: _held(s, configuration), session))
@@ -136,6 +138,18 @@ def _destinations(session: Session) -> str:
     if wrong:
         raise _Wrong(f"{'; '.join(wrong)}: `parcours destination list` and `outcomes` say more")
     return "all enabled, none is late, nobody is held who left"
+
+
+def _saved_analyses(session: Session) -> str:
+    failed = saved.failing(session)
+    if failed:
+        told = "; ".join(
+            f"{key}: {why} since {at:%Y-%m-%d %H:%M}" for key, (why, at) in failed.items()
+        )
+        raise _Wrong(
+            f"{told}; the worker's log has more, `parcours saved-analysis run` tries one again"
+        )
+    return "none fails"
 
 
 def _held(session: Session, configuration: Settings) -> str:

@@ -34,6 +34,7 @@ PLACES = {
     "import": ("data", "import_"),
     "journey": ("journeys", "journey"),
     "analyse": ("analyse", "analyse"),
+    "saved-analysis": ("saved_analyses", "saved_analysis"),
     "demo": ("demo", "demo"),
     "doctor": ("doctor", "doctor"),
     "migrate": ("data", "migrate"),

@@ -222,6 +222,7 @@ PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
             "journey": "retail-purchase",
             "failure": FAILURE,
             "surveys": SURVEYS,
+            "transitions": 8,
         },
     ),
     "target": ("conformance", {"journey": "retail-purchase"}),

@@ -54,8 +54,9 @@ def readyz(request: Request) -> Response:
 
     503 when events cannot be stored: the database is away, hangs or takes no writes, the disk is
     nearly full, the writing thread has ended or is stuck. 200 with `degraded` when they can, but
-    no worker runs, a segment is stuck, a destination is in trouble (switched off by its receiver,
-    an hour late, people not taken back) or the oldest waiting event is late. `reasons` names each.
+    no worker runs, a segment is stuck, a saved analysis fails, a destination is in trouble
+    (switched off by its receiver, an hour late, people not taken back) or the oldest waiting event
+    is late. `reasons` names each.
     """
     state = request.app.state
     health = state.probe.examine(state.writer)

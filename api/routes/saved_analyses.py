@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Path, Query, Request
-from pydantic import ConfigDict
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy.orm import Session
 
 from api.auth import Caller, requires, state_purpose
@@ -21,14 +21,14 @@ from app.errors import (
     SavedAnalysisNotFound,
 )
 from app.journeys import saved as saved_analyses
-from app.journeys.saved_request import SavedAnalysis, asked
-from app.journeys.tables import AnalysisAlert, SavedQuestion
+from app.journeys.saved_request import KEY, SavedAnalysis, asked
+from app.journeys.tables import SavedQuestion
 from consent.errors import PurposeNotFound
 
 router = Resource(prefix="/v1/saved-analyses", tags=["journeys"])
 
 Writer = Annotated[Caller, requires("journeys:read", "journeys:write")]
-Key = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", examples=["orders-of-a-month"])]
+Key = Annotated[str, Path(pattern=KEY, examples=["orders-of-a-month"])]
 WANTED: dict[str, Any] = {
     "name": "Orders within a week",
     "analysis": "funnel",
@@ -50,8 +50,10 @@ FOUND: dict[str, Any] = {
         "query_id": "q_5f0c61b0b2a44f0ab5f5b7a1",
     },
     "raised_at": "2026-11-28T10:00:00+00:00",
-    "ended_at": None,
     "told_at": "2026-11-28T10:00:04+00:00",
+    "ended_at": None,
+    "ended": None,
+    "end_told_at": None,
     "why_untold": None,
 }
 SAVED: dict[str, Any] = {
@@ -61,8 +63,12 @@ SAVED: dict[str, Any] = {
     "alert": {**WANTED["alert"], "above": None, "unusual": False, "destination": "alarms"},
     "saved_at": "2026-11-27T09:00:00+00:00",
     "looked_at": "2026-11-28T10:00:00+00:00",
+    "due_at": "2026-11-28T11:00:00+00:00",
+    "paused_at": None,
+    "failing_since": None,
     "state": {"query_id": "q_5f0c61b0b2a44f0ab5f5b7a1", "value": 0.17},
     "open": 1,
+    "latest": FOUND,
 }
 
 
@@ -72,17 +78,26 @@ class SavedIn(SavedAnalysis):
     model_config = ConfigDict(json_schema_extra={"example": WANTED})
 
 
+class SavedPatch(BaseModel):
+    """Whether it is asked for the time being."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"paused": True}})
+
+    paused: bool
+
+
 @router.get("", summary="List saved analyses", responses=documented(*AUTH, ok={"data": [SAVED]}))
 def list_saved(session: Db, caller: Reader) -> dict[str, Any]:
     """Return the saved analyses of the purposes that the client is registered for.
 
     `state` is what was found when they were last asked: the figure, or for anomalies what the
-    rules raised before and how often chance alone would; `error` says why there is nothing. `open`
-    counts alerts that stand. Those that tell of people by values of traits need `profiles:read`.
+    rules raised before and how often chance alone would; `error` says why there is nothing, and
+    `failing_since` that it is no fault of the question. `open` counts alerts that stand, `latest`
+    is the last one raised. Those that tell of people by values of traits need `profiles:read`.
     """
     seen = [one for one in saved_analyses.list_all(session) if _may_read(caller, one)]
-    opened = saved_analyses.opened(session, [one.key for one in seen])
-    return {"data": [saved_analyses.shown(one, opened.get(one.key, 0)) for one in seen]}
+    heard = saved_analyses.heard(session, [one.key for one in seen])
+    return {"data": [saved_analyses.shown(one, heard[one.key]) for one in seen]}
 
 
 @router.get(
@@ -109,7 +124,8 @@ def put_saved(
 
     `request` is what the analysis of this name takes; `last` has it asked of that long until each
     asking. An `alert` is told once, to the webhook that it names and in the list of alerts; of
-    anomalies, of what happened since they were saved. Another question forgets what was found.
+    anomalies, of what happened since they were saved. Another question forgets what was found, and
+    whoever was told of it is told that it is over.
     """
     from app.journeys import analyses  # noqa: PLC0415  # DuckDB and Arrow: 45 MB, loaded if asked
 
@@ -133,8 +149,21 @@ def put_saved(
     responses=documented(*AUTH, PurposeNotAllowed, SavedAnalysisNotFound),
 )
 def delete_saved(session: Db, caller: Writer, key: Key) -> None:
-    """Ask it no more, and forget what it found."""
-    saved_analyses.remove(session, _mine(session, caller, key).key)
+    """Ask it no more, and forget what it found; whoever was told of it is told that it is over."""
+    saved_analyses.remove(session, _mine(session, caller, key).key, now=datetime.now(UTC))
+
+
+@router.patch(
+    "/{key}",
+    summary="Pause or resume a saved analysis",
+    responses=documented(*AUTH, PurposeNotAllowed, SavedAnalysisNotFound, ok=SAVED),
+)
+def pause_saved(session: Db, caller: Writer, key: Key, wanted: SavedPatch) -> dict[str, Any]:
+    """Ask it no more for the time being, or again, and then at once; what it found stays."""
+    key = _mine(session, caller, key).key
+    kept = saved_analyses.pause(session, key, paused=wanted.paused, now=datetime.now(UTC))
+    work.wake(session)
+    return _shown(session, kept)
 
 
 @router.post(
@@ -166,25 +195,12 @@ def list_alerts(
 ) -> dict[str, Any]:
     """Return its alerts, the newest first; what ended a year ago is forgotten.
 
-    `why_untold` says what became of the last attempt to tell the webhook.
+    `ended` says why one is over: the figure is `back`, or the interval is `past` what is asked
+    about. `why_untold` says what became of the last attempt to tell the webhook.
     """
     kept = _mine(session, caller, key)
     found = saved_analyses.alerts(session, kept.key, most=limit)
-    return {"data": [_alert(one) for one in found]}
-
-
-def _alert(alert: AnalysisAlert) -> dict[str, Any]:
-    moments = {
-        name: at.isoformat() if (at := getattr(alert, name)) else None
-        for name in ("raised_at", "ended_at", "told_at")
-    }
-    return {
-        "id": str(alert.id),
-        "what": alert.what,
-        "found": alert.found,
-        **moments,
-        "why_untold": alert.why_untold,
-    }
+    return {"data": [saved_analyses.alert_shown(one) for one in found]}
 
 
 def _may_read(caller: Caller, kept: SavedQuestion) -> bool:
@@ -202,4 +218,4 @@ def _mine(session: Session, caller: Caller, key: str) -> SavedQuestion:
 
 
 def _shown(session: Db, kept: SavedQuestion) -> dict[str, Any]:
-    return saved_analyses.shown(kept, saved_analyses.opened(session, [kept.key]).get(kept.key, 0))
+    return saved_analyses.shown(kept, saved_analyses.heard(session, [kept.key])[kept.key])

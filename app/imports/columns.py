@@ -25,7 +25,8 @@ FIELDS: Mapping[str, str] = {
 TIME = (
     "timestamp", "originaltimestamp", "occurredat", "timetimestamp", "eventtimetimestamp",
     "completetimestamp", "eventtimestamp", "eventdatetime", "datetime", "invoicedate",
-    "orderdate", "purchasedate", "transactiondate", "orderpurchasetimestamp",
+    "orderdate", "purchasedate", "transactiondate", "orderpurchasetimestamp", "derivedtstamp",
+    "collectortstamp", "ts", "starttimestamp", "servertimestamp", "datestamp", "horodatage",
 )  # fmt: skip
 #: Days, and the hour of these in a column of its own.
 DAY_AND_HOUR = (("eventdate", "eventtime"), ("date", "time"))
@@ -34,7 +35,8 @@ IN_THREE = ("year", "month", "day")
 LESS_SURE = ("eventtime", "createdat", "eventdate", "date", "time")
 EVENT = (
     "event", "eventname", "conceptname", "eventconceptname", "activity", "activityname",
-    "activityid", "eventtype", "action",
+    "activityid", "eventtype", "action", "actiontype", "behavior", "behaviortype", "activité",
+    "activite", "événement", "evenement",
 )  # fmt: skip
 SEQUENCE = ("sourceseq", "sequencenumber")
 #: Whose it is where the tracking API's own columns are missing, and the namespace of that.
@@ -43,8 +45,27 @@ PERSON: Mapping[str, str] = {
     "caseconceptname": "case_id",
     "case": "case_id",
     "customerid": "customer_id",
+    "idclient": "customer_id",
     "visitorid": "anonymous_id",
+    "fullvisitorid": "anonymous_id",
+    "distinctid": "distinct_id",
+    "uid": "user_id",
+    "deviceid": "device_id",
+    # A session that is a case may be called 0, as the first one of OTTO's is.
+    "sessionid": "session_case_id",
+    "session": "session_case_id",
 }
+#: What exports of products call fields of the tracking API, by a column that only these have:
+#: Amplitude, Google Analytics (BigQuery), Mixpanel, Matomo, Snowplow.
+EXPORTS: Mapping[str, Mapping[str, str]] = {
+    "amplitudeid": {
+        "deviceid": "anonymousId", "eventproperties": "properties", "uuid": "messageId",
+    },
+    "userpseudoid": {"userpseudoid": "anonymousId", "eventparams": "properties"},
+    "distinctid": {"deviceid": "anonymousId", "insertid": "messageId"},
+    "idvisit": {"visitorid": "anonymousId"},
+    "domainuserid": {"domainuserid": "anonymousId", "eventid": "messageId"},
+}  # fmt: skip
 #: Properties that come from XES under another name.
 RENAMED: Mapping[str, str] = {"lifecycletransition": "lifecycle", "orgresource": "resource"}
 
@@ -96,8 +117,12 @@ def understand(
     person: str | None = None,
     namespace: str | None = None,
     sequence: str | None = None,
+    foreign: Collection[str] = (),
 ) -> Columns:
     """Return what the columns of a file mean; what is said goes before what they are called.
+
+    `foreign` are columns that are called as a field of the tracking API and hold something else.
+    One of types then says what happened, where none does so by its name.
 
     A column said to name the person is the only one that does, unless it is the tracking API's
     own: whom else the row names, nobody said. Raises ImportFailed for a column that is not there.
@@ -109,7 +134,7 @@ def understand(
     by_name: dict[str, str] = {}
     for name in names:
         by_name.setdefault(_bare(name), name)
-    fields = {name: FIELDS[_bare(name)] for name in names if _bare(name) in FIELDS}
+    fields = _fields(by_name, names, foreign)
     if person is not None and fields.get(person) in ("userId", "anonymousId"):
         own = canonical_namespace(fields[person])
         if namespace in (None, own):
@@ -120,7 +145,7 @@ def understand(
         named = ("userId", "anonymousId", "previousId")
         fields = {name: field for name, field in fields.items() if field not in named}
     when = tuple(time) or _time(by_name)
-    called = event or _first(by_name, EVENT)
+    called = event or _first(by_name, EVENT) or next(iter(foreign), None)
     order = sequence or _first(by_name, SEQUENCE)
     taken = {*when, called, person, order}
     return Columns(
@@ -131,6 +156,18 @@ def understand(
         order,
         {name: field for name, field in fields.items() if name not in taken},
     )
+
+
+def _fields(
+    by_name: Mapping[str, str], names: Collection[str], foreign: Collection[str]
+) -> dict[str, str]:
+    """Return which columns are fields of the tracking API, by its names or a product's own."""
+    known = dict(FIELDS)
+    for mark, fields in EXPORTS.items():
+        if mark in by_name:
+            known |= fields
+    return {name: known[_bare(name)] for name in names
+            if _bare(name) in known and name not in foreign}  # fmt: skip
 
 
 def _person(
@@ -173,9 +210,20 @@ def _bare(column: str) -> str:
     return "".join(filter(str.isalnum, column.casefold()))
 
 
-def looks_like_events(names: Collection[str]) -> bool:
+def called(name: str, names: Collection[str]) -> str | None:
+    """Return the column of this name in any spelling."""
+    return next((column for column in names if _bare(column) == _bare(name)), None)
+
+
+def when(names: Collection[str]) -> str | None:
+    """Return a column that surely says when something happened."""
+    return next((column for column in names if _bare(column) in TIME), None)
+
+
+def looks_like_events(names: Collection[str], foreign: Collection[str] = ()) -> bool:
     """Say whether a file has events: each has a time and is called something, or it says so."""
-    found = {_bare(name) for name in names}
+    found = {_bare(name) for name in names if name not in foreign}
     if found & {"event", "type", "messageid"}:
         return True
-    return bool(found.intersection(EVENT) and found.intersection((*TIME, *LESS_SURE)))
+    named = foreign or found.intersection(EVENT)
+    return bool(named and found.intersection((*TIME, *LESS_SURE)))

@@ -1,7 +1,7 @@
 """Reads the times of files, which are written in more ways than those of SDKs; pure."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Literal
 
@@ -22,6 +22,7 @@ _MONTHS = (
     "october", "november", "december",
 )  # fmt: skip
 _NUMBER = re.compile(r"-?\d{9,19}(\.\d{1,9})?", re.ASCII)
+_SHORT = re.compile(r"\d{1,8}", re.ASCII)
 #: Smaller numbers are no seconds since 1970 but a day of a spreadsheet, a year, a row.
 _SMALLEST = 1e8
 _DAY = (
@@ -67,6 +68,23 @@ def reader(form: str | None = None, order: Order | None = None) -> Reader:
     return lambda value: _formed(value, form)
 
 
+def order_of(values: Iterable[object]) -> Order | None:
+    """Return what comes first in days such as 13/10/2019, as these values show.
+
+    None where none shows it, or some the one and some the other.
+    """
+    found: set[Order] = set()
+    for value in values:
+        part = _WRITTEN.fullmatch(value.strip()) if isinstance(value, str) else None
+        if part is None or part["a"] is None:
+            continue
+        if int(part["a"]) > 12:
+            found.add("day-first")
+        elif int(part["b"]) > 12:
+            found.add("month-first")
+    return found.pop() if len(found) == 1 else None
+
+
 def _formed(value: object, form: str) -> datetime | str:
     if isinstance(value, date):
         return _common(value, None)
@@ -105,13 +123,16 @@ def _common(value: object, order: Order | None) -> datetime | str:
     if _NUMBER.fullmatch(text):
         return _number(float(text) if "." in text else int(text))
     found = times.read(text)
-    return found if found is not None else _written(text, order)
+    if found is not None:
+        return found
+    read = _written(text, order)
+    return _number(int(text)) if isinstance(read, str) and _SHORT.fullmatch(text) else read
 
 
 def _number(value: float) -> datetime | str:
     size = abs(value)
     if size < _SMALLEST:
-        return "too small a number to be seconds since 1970; give --time-format"
+        return "too small a number to be seconds since 1970; give --time-format (seconds, if so)"
     unit = "seconds" if size <= 1e11 else "milliseconds" if size <= 1e14 else "microseconds"
     found = _since_1970(value, UNITS["nanoseconds" if size > 1e17 else unit])
     return found if found is not None else "no time since 1970"

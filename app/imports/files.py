@@ -25,12 +25,18 @@ UTF_8 = "UTF-8"
 WESTERN = "Windows-1252"
 #: What Excel writes as "Unicode text", with a mark at its beginning that says the order of bytes.
 UTF_16 = "UTF-16"
+#: The same without that mark, as databases of Windows write it.
+UNMARKED = ("UTF-16-LE", "UTF-16-BE")
+_QUOTED = re.compile(r'"[^"]*"')
+#: No object of an array is longer, in characters.
+_OBJECT = 64 << 20
 _SEPARATORS = ",;\t|"
 #: Excel's word on the separator, before the headings.
 _TOLD = re.compile(r"sep=(.)\s*")
 #: What files of these formats are called besides; tables of old are text of any name.
 _ALSO = {
     "jsonl": "ndjson", "json": "ndjson", "tsv": "csv", "txt": "csv", "dat": "csv", "data": "csv",
+    "xml": "xes",
 }  # fmt: skip
 #: Of which columns may be set apart by blanks.
 _TEXTS = frozenset({"txt", "dat", "data"})
@@ -158,12 +164,12 @@ def _coded(path: Path) -> str:
 
 
 def encoding(path: Path) -> str:
-    """Return the encoding of a file: UTF-8, or of a CSV file that is not UTF-16 or Windows-1252.
+    """Return the encoding of a file: UTF-8, or of a text that is not UTF-16 or Windows-1252.
 
     UTF-8 in which some bytes are damaged is no other encoding, and stays an error of `rows`: it has
-    more letters beyond ASCII that are right than bytes that are wrong. Reads all of a CSV file.
+    more letters beyond ASCII that are right than bytes that are wrong. Reads all of a text.
     """
-    if format_of(path) != "csv" or not path.is_file():
+    if format_of(path) not in ("csv", "ndjson") or not path.is_file():
         return UTF_8
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     right = wrong = 0
@@ -171,6 +177,9 @@ def encoding(path: Path) -> str:
         block = handle.read(_BLOCK)
         if block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             return UTF_16
+        zeros = [block[odd:2_000:2].count(0) for odd in (1, 0)]
+        if max(zeros) * 4 > len(block[:2_000]):  # no text of another encoding has any
+            return UNMARKED[zeros[1] > zeros[0]]
         while block:
             if not (told := decoder.decode(block)).isascii():
                 replaced = told.count("\ufffd")
@@ -184,6 +193,7 @@ def encoding(path: Path) -> str:
 def _text(path: Path) -> Iterator[TextIO]:
     # Of Windows-1252 five bytes are no character: they are read as what no name is made of.
     how = {WESTERN: ("cp1252", "replace"), UTF_16: ("utf-16", "strict")}
+    how |= {name: (name, "strict") for name in UNMARKED}
     codec, errors = how.get(encoding(path), ("utf-8-sig", "strict"))
     with plain(path) as stream:
         yield io.TextIOWrapper(stream, encoding=codec, errors=errors, newline="")
@@ -204,7 +214,7 @@ def _table(handle: TextIO, path: Path, names: Sequence[str]) -> "csv.DictReader[
     if told := _TOLD.fullmatch(first):
         first, separator = handle.readline(_LONGEST), told[1]
     else:
-        separator = max(_SEPARATORS, key=first.count)
+        separator = max(_SEPARATORS, key=_QUOTED.sub("", first).count)
     # Blanks are a separator where nothing else is, as in CDNOW's purchases; several are one.
     spaced = separator not in first and _ending(_inside(path)) in _TEXTS
     return csv.DictReader(
@@ -220,10 +230,45 @@ def _ndjson(path: Path) -> Iterator[Any]:
         for line in handle:
             if not line.strip():
                 continue
+            if line.lstrip().startswith("["):
+                yield from _array(chain([line], iter(partial(handle.read, _LONGEST), "")), path)
+                return
+            yield _object(line)
+            break
+        for line in handle:
+            if line.strip():
+                yield _object(line)
+
+
+def _object(line: str) -> Any:
+    """Return what a line of NDJSON is, or the line."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return line
+
+
+def _array(parts: Iterator[str], path: Path) -> Iterator[Any]:
+    """Yield the items of an array of JSON one at a time; what follows it is not looked at."""
+    decoder, text = json.JSONDecoder(), ""
+    begun = False
+    for part in parts:
+        text += part
+        while text := text.lstrip(" \t\r\n," if begun else " \t\r\n"):
+            if not begun:
+                begun, text = True, text[1:]
+                continue
+            if text.startswith("]"):
+                return
             try:
-                yield json.loads(line)
+                item, end = decoder.raw_decode(text)
             except (ValueError, RecursionError):
-                yield line
+                break
+            yield item
+            text = text[end:]
+        if len(text) > _OBJECT:
+            break
+    raise ImportFailed(f"{path.name}: the array of JSON in it is broken or cut short")
 
 
 def _xlsx(path: Path) -> Iterator[dict[str, Any]]:

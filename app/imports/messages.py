@@ -11,9 +11,10 @@ from typing import Any
 
 from app.errors import ImportFailed
 from app.imports import numbers
-from app.imports.columns import Columns, property_of, understand
+from app.imports.columns import Columns, called, property_of, understand
 from app.imports.dates import Reader, reader
 from app.imports.files import plain
+from app.imports.nested import keyed
 from app.imports.xes import XesEvent, XesFault, read_log
 
 #: Columns that name the record of a people file, the first one found.
@@ -27,8 +28,9 @@ OBJECTS = ("properties", "traits", "context")
 
 def id_column(names: Iterable[str]) -> str | None:
     """Return the column that names the record of a people file, or None."""
-    found = set(names)
-    return next((name for name in ID_COLUMNS if name in found), None)
+    listed = list(names)
+    exact = next((name for name in ID_COLUMNS if name in listed), None)
+    return exact or next((one for name in ID_COLUMNS if (one := called(name, listed))), None)
 
 
 def people(
@@ -172,13 +174,13 @@ class Events:
             return Faulty(message, "time_missing", why, "")
         # A day is said by one column or by three; what follows it may be missing.
         column = next(
-            (one for one in columns.time[: _of_day(columns.time)] if row.get(one) is None), None
+            (one for one in columns.time[: of_day(columns.time)] if row.get(one) is None), None
         )
         if column is not None:
             why = f"column {column!r}, which says when it happened, is empty"
             return Faulty(message, "time_missing", why, _pointer(column))
         column = columns.time[0]
-        found = self.reader(_joined([row.get(one) for one in columns.time]))
+        found = self.reader(joined([row.get(one) for one in columns.time]))
         if isinstance(found, str):
             return Faulty(
                 message, "time_unreadable", f"the time in column {column!r} is {found}",
@@ -198,12 +200,12 @@ class Events:
         return None
 
 
-def _of_day(time: Sequence[str]) -> int:
+def of_day(time: Sequence[str]) -> int:
     """How many of the columns of a time say the day."""
     return 3 if len(time) > 2 else 1
 
 
-def _joined(parts: Sequence[Any]) -> Any:
+def joined(parts: Sequence[Any]) -> Any:
     """Return the time that several columns say: a day and an hour; or year, month, day and hours.
 
     The one that a single column says is returned as it is.
@@ -309,13 +311,13 @@ def _written(value: Any) -> str:
 
 
 def _object(value: Any) -> Any:
-    """Return an object that a cell holds as JSON text."""
+    """Return an object that a cell holds as JSON text, or as a list of keys and values."""
     if isinstance(value, str):
         try:
-            return json.loads(value)
+            value = json.loads(value)
         except ValueError:
             return None
-    return value
+    return keyed(value)
 
 
 def digest(*parts: Any) -> str:

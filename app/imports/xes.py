@@ -9,12 +9,14 @@ import io
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import isfinite
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO
 from xml.parsers import expat
+
+from app.imports.dates import reader
 
 CHUNK_BYTES = 1 << 16
 MAX_TOKEN_BYTES = 16 << 20
@@ -74,9 +76,25 @@ class XesFault:
     pointer: str = ""
 
 
+_MIDNIGHT = "T24:00:00"
+#: What some converters write for xs:dateTime.
+_CONVERTED = reader()
+
+
 def _date(text: str) -> datetime:
-    """Read xs:dateTime; without a zone it is taken as UTC, digits past microseconds are cut."""
-    moment = datetime.fromisoformat(text)
+    """Read xs:dateTime; without a zone it is taken as UTC, digits past microseconds are cut.
+
+    What is written otherwise, as some converters do, is read as times of other files are.
+    """
+    if _MIDNIGHT in text:  # XML Schema has it at the end of a day too
+        return _date(text.replace(_MIDNIGHT, "T00:00:00", 1)) + timedelta(days=1)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        found = _CONVERTED(text)
+        if isinstance(found, str):
+            raise
+        return found
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
@@ -227,8 +245,10 @@ def _fault(case: str | None, position: int, event: _Node, trace: _Node) -> XesFa
         said = ("case_missing", "its trace has no concept:name, hence no case id", "concept:name")
     elif _text(own.get("concept:name")) is None:
         said = ("event_missing", "it has no concept:name", "concept:name")
-    elif _time(own.get("time:timestamp")) is None:
+    elif (time := _time(own.get("time:timestamp"))) is None:
         said = ("time_missing", "it has no time:timestamp", "time:timestamp")
+    elif isinstance(time, str):
+        said = ("time_unreadable", f"time:timestamp is {time}", "time:timestamp")
     else:
         return None
     code, reason, key = said
@@ -236,9 +256,15 @@ def _fault(case: str | None, position: int, event: _Node, trace: _Node) -> XesFa
 
 
 def _time(value: XesValue) -> Any:
-    """Return a time, also of one that has attributes of its own; None of what is none."""
+    """Return a time, also of one that has attributes of its own; None of what is none.
+
+    One that is written as a string, as some converters do, is read too; what it returns as text is
+    why that cannot be.
+    """
     if isinstance(value, dict):
         value = value.get("value")
+    if isinstance(value, str) and value.strip():
+        return _CONVERTED(value)
     return value if isinstance(value, datetime) else None
 
 

@@ -1,17 +1,20 @@
 """Asks saved analyses again when they are due, and notes what of their answers is to be told.
 
 What is found has a name, so that it is told once: the bound that a figure is beyond, the interval
-that is unusual. What holds no longer, because the figure is back or events came late, ends.
+that is unusual. What holds no longer, because the figure is back or events came late, ends. One
+that fails costs itself alone: it is noted, named where operators look, and tried ever later.
 """
 
+import logging
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import sqlalchemy as sa
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from sqlalchemy.orm import Session
 
 from app.db import Sessions, exclusively
@@ -24,10 +27,14 @@ from app.journeys.series import Status
 from app.journeys.tables import AnalysisAlert, SavedQuestion
 from consent.errors import ConsentError
 
+log = logging.getLogger("parcours.alerts")
+
 #: How long what was found is kept.
 KEPT = timedelta(days=365)
-#: What cannot be answered is asked again after this, or when it is due if that is later.
+#: What cannot be answered is asked again after this, or when it is due if that is sooner.
 AGAIN = timedelta(minutes=10)
+#: What fails by a fault of ours is asked again after AGAIN, then after twice that, up to this.
+LONGEST = timedelta(days=1)
 BOUND = "bound"
 #: Intervals that are told, as the analysis of anomalies calls them.
 UNUSUAL: tuple[Status, ...] = ("high", "low", "feed_gap")
@@ -35,8 +42,25 @@ UNUSUAL: tuple[Status, ...] = ("high", "low", "feed_gap")
 Found = dict[str, dict[str, Any]]
 
 
-def advance(sessions: Sessions, directory: Path, *, now: datetime | None = None) -> int:
-    """Ask each saved analysis that is due; return how many there were.
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What an answer says: its figure, or why there is none; and what there is to be told.
+
+    `found` is None where nothing can be said. Intervals that began before `first` were not looked
+    at. `of_traits` says that the answer tells of people by the values of traits.
+    """
+
+    state: dict[str, Any]
+    found: Found | None = None
+    first: str = ""
+    of_traits: bool | None = None
+    over: dict[str, Any] = field(default_factory=dict)
+
+
+def advance(
+    sessions: Sessions, directory: Path, *, only: str | None = None, now: datetime | None = None
+) -> int:
+    """Ask each saved analysis that is due, or one of them; return how many there were.
 
     Each is answered before the transaction that notes what it found. One process at a time does.
     """
@@ -44,17 +68,71 @@ def advance(sessions: Sessions, directory: Path, *, now: datetime | None = None)
     with exclusively(sessions, "saved analyses") as mine:
         if not mine:
             return 0
-        due = sa.select(SavedQuestion).where(SavedQuestion.due_at <= now)
+        due = sa.select(SavedQuestion).where(
+            SavedQuestion.due_at <= now, SavedQuestion.paused_at.is_(None)
+        )
+        if only is not None:
+            due = due.where(SavedQuestion.key == only)
         with sessions() as session:
             waiting = session.scalars(due.order_by(SavedQuestion.due_at)).all()
         for saved in waiting:
-            wanted = SavedAnalysis.model_validate(saved.definition)
-            state, found = _looked(sessions, directory, saved, wanted, now)
-            with sessions.begin() as session:
-                _note(session, saved, wanted, state, found, now)
+            _ask(sessions, directory, saved, now)
         with sessions.begin() as session:
             session.execute(sa.delete(AnalysisAlert).where(AnalysisAlert.ended_at < now - KEPT))
         return len(waiting)
+
+
+def posed(session: Session, wanted: Asked) -> tuple[BaseModel, str]:
+    """Return a question about the newest version of the journey it names, and its purpose.
+
+    Raises JourneyNotFound, DefinitionInvalid.
+    """
+    journey, called = catalogue.pinned(session, wanted.journey)
+    try:
+        question = wanted.model_copy(update={"journey": called}).question(journey)
+    except ValidationError as error:
+        raise DefinitionInvalid(str(error.errors()[0]["msg"])) from None
+    return question, wanted.purpose or (journey.purpose if journey else DEFAULT_PURPOSE)
+
+
+def _ask(sessions: Sessions, directory: Path, saved: SavedQuestion, now: datetime) -> None:
+    """Answer one and note what it found, or that it failed: the others are asked either way."""
+    with sessions.begin() as session:
+        if not _begin(session, saved, now):
+            return
+    try:
+        wanted = SavedAnalysis.model_validate(saved.definition)
+        look = _looked(sessions, directory, saved, wanted, now)
+        with sessions.begin() as session:
+            _note(session, saved, wanted, look, now)
+    except Exception as error:
+        kind = f"{type(error).__module__}.{type(error).__name__}"
+        log.error("the saved analysis %s fails (%s); trying again later", saved.key, kind)
+        log.debug("the saved analysis %s", saved.key, exc_info=error)
+        with sessions.begin() as session:
+            here = _here(session, saved)
+            if here is not None:
+                here.looked_at, here.failing_since = now, here.failing_since or now
+                here.state = {"error": f"it fails by a fault of ours ({kind})"}
+
+
+def _begin(session: Session, saved: SavedQuestion, now: datetime) -> bool:
+    """Note that it is asked, as if it failed: what ends the worker is not asked first again."""
+    here = _here(session, saved)
+    if here is None or here.paused_at is not None:
+        return False
+    if here.failures and here.failing_since is None:
+        here.failing_since = now
+        here.state = {"error": "the worker ended while it was answered"}
+    here.due_at = now + min(AGAIN * 2 ** min(here.failures, 20), LONGEST)
+    here.failures += 1
+    return True
+
+
+def _here(session: Session, saved: SavedQuestion) -> SavedQuestion | None:
+    """Return the row, locked, unless it was changed or removed meanwhile."""
+    here = session.get(SavedQuestion, saved.key, with_for_update=True)
+    return here if here is not None and here.saved_at == saved.saved_at else None
 
 
 def _looked(
@@ -63,40 +141,41 @@ def _looked(
     saved: SavedQuestion,
     wanted: SavedAnalysis,
     now: datetime,
-) -> tuple[dict[str, Any], Found | None]:
+) -> Look:
     """Answer a saved analysis; nothing is found where it cannot be answered."""
     try:
-        answer = answered(sessions, directory, asked(wanted, now), wanted.analysis, saved.purpose)
+        with sessions() as session:
+            question, _ = posed(session, asked(wanted, now))
+        answer = analyses.ask(
+            sessions, directory, wanted.analysis, question, purpose=saved.purpose, as_of=None
+        )
     except (AppError, ConsentError) as error:
-        return {"error": f"{type(error).__doc__} {error}"}, None
+        return Look({"error": f"{type(error).__doc__} {error}"})
+    # A newer version of the journey may ask by traits where that of then did not.
+    traits = bool(analyses.traits(wanted.analysis, question))
     state = {"query_id": answer["query_id"], "as_of": answer["as_of"]}
     if wanted.alert is None:
-        return state, {}
+        return Look(state, {}, of_traits=traits)
     if wanted.alert.unusual:
         units = 7 if answer["semantics"]["unit"] == "week" else 1
         since = saved.saved_at.date() - timedelta(days=units)
-        return {**state, "back_test": answer["result"]["back_test"]}, _unusual(answer, since)
+        points = answer["result"]["points"]
+        return Look(
+            {**state, "back_test": answer["result"]["back_test"]},
+            _unusual(answer, since) if points else None,
+            first=points[0]["start"] if points else "",
+            of_traits=traits,
+            over={"query_id": answer["query_id"]},
+        )
     value = figure(answer["result"], wanted.alert.at or "")
     if value is None:
-        return {**state, "error": f"there is no figure at {wanted.alert.at}"}, None
-    return {**state, "value": value}, _beyond(wanted.alert, value, answer["query_id"])
-
-
-def answered(
-    sessions: Sessions, directory: Path, wanted: Asked, kind: str, purpose: str | None
-) -> dict[str, Any]:
-    """Answer a question of now, by the newest version of the journey that it names.
-
-    Raises JourneyNotFound, DefinitionInvalid, PurposeNotFound, AnalysesBusy, AnalysisTooLarge.
-    """
-    with sessions() as session:
-        journey, called = catalogue.pinned(session, wanted.journey)
-    try:
-        question = wanted.model_copy(update={"journey": called}).question(journey)
-    except ValidationError as error:
-        raise DefinitionInvalid(str(error.errors()[0]["msg"])) from None
-    own = journey.purpose if journey else DEFAULT_PURPOSE
-    return analyses.ask(sessions, directory, kind, question, purpose=purpose or own, as_of=None)
+        return Look({**state, "error": f"there is no figure at {wanted.alert.at}"})
+    return Look(
+        {**state, "value": value},
+        _beyond(wanted.alert, value, answer["query_id"]),
+        of_traits=traits,
+        over={"value": value, "query_id": answer["query_id"]},
+    )
 
 
 def _beyond(alert: Alert, value: float, query_id: str) -> Found:
@@ -128,20 +207,18 @@ def _unusual(answer: Mapping[str, Any], since: date) -> Found:
 
 
 def _note(
-    session: Session,
-    saved: SavedQuestion,
-    wanted: SavedAnalysis,
-    state: dict[str, Any],
-    found: Found | None,
-    now: datetime,
+    session: Session, saved: SavedQuestion, wanted: SavedAnalysis, look: Look, now: datetime
 ) -> None:
     """Write down what came of it, unless it was changed or removed meanwhile."""
-    here = session.get(SavedQuestion, saved.key, with_for_update=True)
-    if here is None or here.saved_at != saved.saved_at:
+    here = _here(session, saved)
+    if here is None:
         return
-    pause = wanted.every if "error" not in state else min(wanted.every, AGAIN)
-    here.looked_at, here.due_at, here.state = now, now + pause, state
-    if found is None:
+    pause = wanted.every if "error" not in look.state else min(wanted.every, AGAIN)
+    here.looked_at, here.due_at, here.state = now, now + pause, look.state
+    here.failures, here.failing_since = 0, None
+    if look.of_traits is not None:
+        here.of_traits = look.of_traits
+    if look.found is None:
         return
     open_ = {
         one.what: one
@@ -151,13 +228,26 @@ def _note(
             )
         )
     }
-    for what in open_.keys() - found.keys():
-        open_[what].ended_at = now
+    stay = {what for what in open_.keys() & look.found if _same(open_[what], look.found[what])}
+    for what in sorted(open_.keys() - stay):
+        alert = open_[what]
+        because = "past" if str(alert.found.get("start", look.first)) < look.first else "back"
+        alert.end(now, {"because": because, **look.over})
+    session.flush()  # what turned from one side to the other ends before it is found anew
     to = wanted.alert.destination if wanted.alert else None
-    for what in sorted(found.keys() - open_.keys()):
+    about = {
+        "saved_analysis": saved.key, "name": wanted.name, "analysis": wanted.analysis,
+        "purpose": saved.purpose,
+    }  # fmt: skip
+    for what in sorted(look.found.keys() - stay):
         session.add(
             AnalysisAlert(
-                id=uuid4(), saved=saved.key, what=what, found=found[what], raised_at=now,
-                due_at=now if to else None,
+                id=uuid4(), saved=saved.key, what=what, found=look.found[what], raised_at=now,
+                about=about, destination=to, due_at=now if to else None,
             )
         )  # fmt: skip
+
+
+def _same(alert: AnalysisAlert, found: Mapping[str, Any]) -> bool:
+    """Say whether a figure is beyond the same bound still; from above to below is another alert."""
+    return ("above" in alert.found) == ("above" in found)

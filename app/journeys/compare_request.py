@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from app.journeys.definition import Frozen
 from app.journeys.funnel_request import Duration, TimeRange
+from app.journeys.least import LEAST
 from app.journeys.match import Match
 
 Name = Annotated[str, Field(min_length=1, max_length=100)]
@@ -108,7 +109,7 @@ class CompareQuery(Frozen):
     lost: tuple[Match, ...] = Field(default=(), max_length=20)
     randomised: bool = False
     shares: tuple[Annotated[float, Field(gt=0, le=1e6)], ...] = ()
-    least: int = Field(default=30, ge=2, le=1_000_000)
+    least: int = Field(default=LEAST, ge=2, le=1_000_000)
 
     @property
     def measures(self) -> tuple[Outcome | Amounts, ...]:

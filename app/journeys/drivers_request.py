@@ -7,6 +7,7 @@ from pydantic import Field
 
 from app.journeys.definition import Frozen
 from app.journeys.funnel_request import Duration, TimeRange
+from app.journeys.least import LEAST
 from app.journeys.match import Match
 
 
@@ -28,6 +29,6 @@ class DriversQuery(Frozen):
     props: Annotated[
         tuple[Annotated[str, Field(min_length=1, max_length=300)], ...], Field(max_length=10)
     ] = ()
-    least: int = Field(default=30, ge=5, le=100_000)
+    least: int = Field(default=LEAST, ge=5, le=100_000)
     top: int = Field(default=50, ge=1, le=500)
     range: TimeRange = TimeRange()

@@ -9,6 +9,7 @@ from app.journeys.calendars import Zone
 from app.journeys.definition import Frozen, Journey
 from app.journeys.friction_request import Share
 from app.journeys.funnel_request import Duration, TimeRange
+from app.journeys.least import LEAST
 from app.journeys.match import Match
 from app.journeys.moments_request import MONTH, Reading
 from app.journeys.survey import Survey
@@ -43,7 +44,7 @@ class FindingsChoices(Frozen):
     holidays: Literal["FR"] | None = None
     threshold: Share = 0.1
     level: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    least: int = Field(default=30, ge=5, le=100_000)
+    least: int = Field(default=LEAST, ge=5, le=100_000)
     each: int = Field(default=3, ge=1, le=50)
 
 

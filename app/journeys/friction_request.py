@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from app.journeys.definition import Frozen, Journey
 from app.journeys.funnel_request import Duration, TimeRange
+from app.journeys.least import LEAST
 from app.journeys.map_parts import Amount
 from app.journeys.match import Match
 from app.journeys.opening_hours import OpeningHours
@@ -45,7 +46,7 @@ class FrictionRules(Frozen):
     weights: dict[Component, Weight] = Field(default_factory=dict)
     references: dict[Component, Level] = Field(default_factory=dict)
     worst: dict[Component, Level] = Field(default_factory=dict)
-    least: int = Field(default=30, ge=1, le=1_000_000)
+    least: int = Field(default=LEAST, ge=1, le=1_000_000)
     opening_hours: OpeningHours | None = None
 
     @model_validator(mode="after")
@@ -84,7 +85,7 @@ class DropOffChoices(Frozen):
     at_stake: Amount | None = None
     threshold: Share = 0.1
     within: Duration = WITHIN
-    least: int = Field(default=30, ge=1, le=1_000_000)
+    least: int = Field(default=LEAST, ge=1, le=1_000_000)
 
 
 class VoiceQuery(VoiceChoices):

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from app.journeys.definition import Frozen, Identifier, Journey
 from app.journeys.friction_request import Share
 from app.journeys.funnel_request import Duration, TimeRange
+from app.journeys.least import LEAST
 from app.journeys.match import Match
 from app.journeys.survey import Survey
 
@@ -60,7 +61,7 @@ class MomentsChoices(Frozen):
     readings: tuple[Reading, ...] = Field(min_length=1, max_length=10)
     window: Duration = MONTH
     reach: Share = 0.01
-    least: Annotated[int, Field(ge=2, le=1_000_000)] = 30
+    least: Annotated[int, Field(ge=2, le=1_000_000)] = LEAST
     level: Annotated[float, Field(gt=0, lt=1)] = 0.05
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from app.journeys import canvas
 from app.journeys.canvas import AMBER, MARGIN, RED, WIDTH, Answer, box, shade, text
+from app.journeys.least import LEAST
 from app.journeys.sentences import text as said_in
 from app.journeys.wording import Wording
 
@@ -65,7 +66,7 @@ def _judged(cell: Mapping[str, Any], say: Wording) -> list[str]:
     if cell.get("friction") is not None:
         lines.append(f"friction {say.number(cell['friction'])} / 100")
     for one in cell.get("voice", ())[:SURVEYS]:
-        figure = say.score(one["instrument"], one["value"])
+        figure = say.score(one["instrument"], one["value"]) if one["n"] >= LEAST else "–"
         lines.append(f"{say.instrument(one['instrument'])} {figure} ({say.number(one['n'])})")
     said = [_SAID[one["assessment"]] for one in cell.get("declared", ())
             if one["assessment"] in _SAID]  # fmt: skip
@@ -120,6 +121,13 @@ def _matrix(answer: Answer, say: Wording) -> str:
             " whoever drew the map.",
             "La friction est calculée, 100 est le pire. Entre parenthèses\u00a0: réponses de"
             " clients. Dit\u00a0: par les auteurs de la carte.",
+        )
+        below += 16
+        key.append(text(MARGIN, below + 16, said, size=11, fill=canvas.SMALL))
+    if any(one["n"] < LEAST for cell in result["cells"] for one in cell.get("voice", ())[:SURVEYS]):
+        said = say.say(
+            f"– (n): of fewer than {LEAST} answers no figure is drawn.",
+            f"– (n)\u00a0: en dessous de {LEAST} réponses, aucun chiffre n'est montré.",
         )
         below += 16
         key.append(text(MARGIN, below + 16, said, size=11, fill=canvas.SMALL))

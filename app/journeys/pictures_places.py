@@ -1,15 +1,20 @@
 """Pictures of places in a journey and of groups of people; pure."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from app.journeys import canvas
 from app.journeys.canvas import AMBER, BLUE, GREEN, GREY, RED, TRACK, WIDTH, Answer
+from app.journeys.least import LEAST
 from app.journeys.wording import Wording
 
-#: A row of bars: its name, the parts of its bar as (share, colour, what it says), and its figures.
+#: A row of bars: its name, of two lines perhaps, the parts of its bar as (share, colour, what it
+#: says), and its figures.
 Bar = tuple[str, Sequence[tuple[float, str, str]], str]
 LEFT, ROW, PALE = 250, 40, "#a9c4dc"
 WIDE: float = WIDTH - LEFT - 280
+#: So many ways from one touchpoint to the next are drawn; the answer has them all.
+WAYS = 15
 #: Of each reason for friction: its colour, and what it is called.
 REASONS = {
     "abandonment": ("#b3402e", "people leave", "abandon"),
@@ -26,15 +31,16 @@ _STATES = {
 _ALIGNED = {"entry": "l'entrée", "milestone": "le jalon", "landmark": "le repère"}
 
 
-def _bars(
-    rows: Iterable[Bar], key: Sequence[tuple[str, str]], say: Wording
-) -> tuple[list[str], float]:
-    """Rows of bars whose parts stand one after another, below them what the colours mean."""
-    parts, y = [], 0.0
+def _rows(rows: Iterable[Bar], y: float) -> tuple[list[str], float]:
+    """Rows of bars whose parts stand one after another, from a height on; and where they end."""
+    parts = []
     for name, bar, figures in rows:
-        fitting = canvas.fit(name, LEFT - 30)
-        parts.append(canvas.text(LEFT - 12, y + 17, fitting, anchor="end"))
-        parts.append(canvas.box(LEFT, y, WIDE, 24, TRACK, name))
+        lines = name.split("\n")
+        for line, words in enumerate(lines):
+            at, size = (y + 17, 13) if len(lines) == 1 else (y + 10 + 15 * line, 12)
+            fitting = canvas.fit(words, LEFT - 30, size)
+            parts.append(canvas.text(LEFT - 12, at, fitting, size=size, anchor="end"))
+        parts.append(canvas.box(LEFT, y, WIDE, 24, TRACK, name.replace("\n", " ")))
         x = float(LEFT)
         for share, colour, tip in bar:
             parts.append(canvas.box(x, y, WIDE * share, 24, colour, tip))
@@ -42,10 +48,27 @@ def _bars(
         figures = canvas.fit(figures, 262, 12)
         parts.append(canvas.text(LEFT + WIDE + 12, y + 17, figures, size=12))
         y += ROW
+    return parts, y
+
+
+def _bars(
+    rows: Iterable[Bar],
+    key: Sequence[tuple[str, str]],
+    say: Wording,
+    *,
+    more: tuple[str, Sequence[Bar]] = ("", ()),
+) -> tuple[list[str], float]:
+    """Rows of bars, `more` of them below a heading, and last what the colours mean."""
+    parts, y = _rows(rows, 0.0)
     if not y:
         nothing = say.say("Nothing to show yet", "Rien à montrer pour l'instant")
         parts.append(canvas.text(LEFT, 14, nothing, fill=canvas.SMALL))
         y = float(ROW)
+    heading, others = more
+    if others:
+        parts.append(canvas.text(canvas.MARGIN, y + 22, heading, size=15))
+        drawn, y = _rows(others, y + 38)
+        parts += drawn
     entries, below = canvas.legend(LEFT, y + 10, key)
     return [*parts, *entries], below + 4
 
@@ -56,10 +79,14 @@ def _beside(
     """Say how many touchpoints have no bar, and why."""
     said = []
     if calm:
-        said.append(say.say(f"{calm} more touchpoints have none", f"{calm} autres points sans"))
+        said.append(
+            say.say(
+                f"touchpoints without any: {calm}", f"points de contact sans aucune\u00a0: {calm}"
+            )
+        )
     if rare:
-        said.append(say.say(f"{rare} were seen too rarely to judge",
-                            f"{rare} trop rares pour en juger"))  # fmt: skip
+        said.append(say.say(f"seen too rarely to judge: {rare}",
+                            f"vus trop rarement pour en juger\u00a0: {rare}"))  # fmt: skip
     if not said:
         return parts, high
     line = canvas.text(LEFT, high + 14, "; ".join(said), size=12, fill=canvas.SMALL)
@@ -70,25 +97,37 @@ def _people(n: int, say: Wording) -> str:
     return say.counted(n, "person people", "personne personnes")
 
 
+def _felt(one: Mapping[str, Any], name: str, say: Wording) -> Bar:
+    """The bar of a score, by its reasons."""
+    weights = sum(part["weight"] for part in one["components"]) or 1
+    bar = []
+    for part in one["components"]:
+        colour, *both = REASONS[part["name"]]
+        tip = f"{say.say(*both)}: {part['points']:.2f} / 1, n {say.number(part['n'])}"
+        bar.append((part["points"] * part["weight"] / weights, colour, tip))
+    score = say.number(one["score"])
+    said = say.say(f"{score} of 100", f"{score} sur 100")
+    return name, bar, f"{said} · {_people(one['profiles'], say)}"
+
+
 def _friction(answer: Answer, say: Wording) -> str:
-    rows: list[Bar] = []
-    touchpoints = answer["result"]["touchpoints"]
+    touchpoints, ways = answer["result"]["touchpoints"], answer["result"].get("transitions", ())
     felt = [point for point in touchpoints if round(point["score"] or 0)]
     rare = sum(point["score"] is None for point in touchpoints)
     calm = len(touchpoints) - len(felt) - rare
-    for point in felt:
-        weights = sum(one["weight"] for one in point["components"]) or 1
-        bar = []
-        for one in point["components"]:
-            colour, *both = REASONS[one["name"]]
-            tip = f"{say.say(*both)}: {one['points']:.2f} / 1, n {say.number(one['n'])}"
-            bar.append((one["points"] * one["weight"] / weights, colour, tip))
-        score = say.number(point["score"])
-        said = say.say(f"{score} of 100", f"{score} sur 100")
-        name = say.name("touchpoint", point["touchpoint"])
-        rows.append((name, bar, f"{said} · {_people(point['profiles'], say)}"))
+    rows = [_felt(point, say.name("touchpoint", point["touchpoint"]), say) for point in felt]
+    rough = [way for way in ways if round(way["score"] or 0)]
+    moved = []
+    for way in rough[:WAYS]:
+        ends = (say.name("touchpoint", way[end]) for end in ("source", "target"))
+        moved.append(_felt(way, "\n→ ".join(ends), say))
+    heading = say.say(
+        f"Ways from one touchpoint to the next: the roughest {len(moved)} of {len(ways)}",
+        f"D'un point de contact au suivant\u00a0: les {len(moved)} passages les plus rudes,"
+        f" sur {len(ways)}",
+    )
     key = [(say.say(english, french), colour) for colour, english, french in REASONS.values()]
-    parts, high = _bars(rows, key, say)
+    parts, high = _bars(rows, key, say, more=(heading, moved))
     parts, high = _beside(parts, high, calm, rare, say)
     title = say.say(
         "Friction of touchpoints from 0 to 100, by reason, the most harmful first",
@@ -150,11 +189,13 @@ def _voice(answer: Answer, say: Wording) -> str:
                 (size / n, colour, f"{said}: {say.number(size)}")
                 for size, (said, colour) in zip(sizes, colours, strict=True)
             ]
+            few = n < LEAST
             figure = say.score(survey["instrument"], one["value"])
+            figure = say.say("too few", "trop peu") if few else figure
             answers = say.counted(n, "answer answers", "réponse réponses")
             instrument = say.instrument(survey["instrument"])
             name = f"{instrument} {say.name('touchpoint', one['touchpoint'])}"
-            rows.append((name, bar, f"{figure} · {answers}"))
+            rows.append((name, [] if few else bar, f"{figure} · {answers}"))
     parts, high_ = _bars(rows, colours, say)
     title = say.say(
         "What customers say of touchpoints", "Ce que les clients disent des points de contact"

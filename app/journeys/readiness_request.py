@@ -8,6 +8,7 @@ from pydantic import Field
 from app.journeys.definition import Frozen, Journey
 from app.journeys.friction_request import Share
 from app.journeys.funnel_request import Duration
+from app.journeys.least import LEAST
 from app.journeys.match import Match
 from app.journeys.survey import Survey
 
@@ -31,7 +32,7 @@ class ReadinessChoices(Frozen):
     consent_share: Share = 0.5
     voice_share: Share = 0.5
     history: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(weeks=8)
-    least: int = Field(default=30, ge=1, le=1_000_000)
+    least: int = Field(default=LEAST, ge=1, le=1_000_000)
 
 
 class ReadinessQuery(ReadinessChoices):

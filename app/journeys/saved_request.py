@@ -12,6 +12,8 @@ from app.profiles.conditions import pointed
 
 #: How often one may be asked: every answer is of all events.
 SHORTEST, LONGEST = timedelta(minutes=5), timedelta(days=31)
+#: What a saved analysis may be called.
+KEY = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 Figure = Annotated[float, Field(allow_inf_nan=False)]
 
 

@@ -91,6 +91,7 @@ class SavedQuestion(Base):
     """A question that is asked again and again, and what came of it the last time.
 
     `state` is what was looked at: the figure, the chance alerts of a year, or why there is none.
+    `failures` counts how often in a row it was asked and came to no end that was noted.
     """
 
     __tablename__ = "saved_analysis"
@@ -104,27 +105,38 @@ class SavedQuestion(Base):
     due_at: Mapped[datetime] = mapped_column(index=True)
     looked_at: Mapped[datetime | None]
     state: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
+    failures: Mapped[int] = mapped_column(server_default=sa.text("0"))
+    failing_since: Mapped[datetime | None]
+    paused_at: Mapped[datetime | None]
 
 
 class AnalysisAlert(Base):
     """What a saved analysis found that is to be told; `what` tells one from another.
 
-    It ends when that holds no longer. Told once to the destination that the analysis names.
+    It ends when that holds no longer. Told once to the destination that the analysis named, and to
+    whom it was told, once, that it is over. One whose analysis was changed or removed is of none
+    (`saved`), and goes when that is told. `about` says of which analysis a message is.
     """
 
     __tablename__ = "analysis_alert"
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    saved: Mapped[str] = mapped_column(
+    saved: Mapped[str | None] = mapped_column(
         sa.ForeignKey("app.saved_analysis.key", ondelete="CASCADE"), index=True
     )
+    about: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    destination: Mapped[str | None]
     what: Mapped[str]
     found: Mapped[dict[str, Any]] = mapped_column(JSONB)
     raised_at: Mapped[datetime]
+    #: Why it is over, and by which figure.
+    ended: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     ended_at: Mapped[datetime | None]
+    #: Of the message that is to be sent: that it was found, then that it is over.
     tries: Mapped[int] = mapped_column(server_default=sa.text("0"))
     due_at: Mapped[datetime | None]
     told_at: Mapped[datetime | None]
+    end_told_at: Mapped[datetime | None]
     why_untold: Mapped[str | None]
 
     __table_args__ = (
@@ -136,3 +148,9 @@ class AnalysisAlert(Base):
             postgresql_where=sa.text("ended_at IS NULL"),
         ),
     )
+
+    def end(self, now: datetime, why: dict[str, Any]) -> None:
+        """Note that it is over; who was told of it is to be told that as well."""
+        self.ended_at, self.ended = now, why
+        if self.told_at is not None and self.destination is not None:
+            self.due_at, self.tries, self.why_untold = now, 0, None

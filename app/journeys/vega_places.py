@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from app.journeys.least import LEAST
+
 Chart = tuple[list[dict[str, Any]], dict[str, Any]]
 Result = Mapping[str, Any]
 
@@ -31,13 +33,19 @@ def _stacked(y: str, x: str, colour: str) -> dict[str, Any]:
 
 
 def _friction(result: Result) -> Chart:
-    rows = [
-        {"touchpoint": point["touchpoint"], "reason": one["name"],
-         "points": 100 * one["points"] * one["weight"]
-         / (sum(c["weight"] for c in point["components"]) or 1)}
-        for point in result["touchpoints"] for one in point["components"]
+    """Touchpoints, and below them the ways from one to the next that were asked for."""
+    places = [(one["touchpoint"], "touchpoint", one) for one in result["touchpoints"]]
+    places += [
+        (f"{one['source']} → {one['target']}", "transition", one)
+        for one in result["transitions"]
     ]  # fmt: skip
-    return rows, _stacked("touchpoint", "points", "reason")
+    rows = [
+        {"place": name, "of": kind, "reason": part["name"],
+         "points": 100 * part["points"] * part["weight"]
+         / (sum(c["weight"] for c in one["components"]) or 1)}
+        for name, kind, one in places for part in one["components"]
+    ]  # fmt: skip
+    return rows, _stacked("place", "points", "reason")
 
 
 def _drop_off(result: Result) -> Chart:
@@ -50,12 +58,17 @@ def _drop_off(result: Result) -> Chart:
 
 
 def _voice(result: Result) -> Chart:
+    """What is of few answers is pale."""
     rows = [
         {"survey": f"{survey['survey']}. {survey['instrument']}",
          **{key: one[key] for key in ("touchpoint", "n", "value")}}
         for survey in result["surveys"] for one in survey["touchpoints"] if one["n"]
     ]  # fmt: skip
-    return rows, heat("survey", "touchpoint", "value")
+    marks = heat("survey", "touchpoint", "value")
+    marks["encoding"]["opacity"] = {
+        "condition": {"test": f"datum.n < {LEAST}", "value": 0.2}, "value": 1
+    }  # fmt: skip
+    return rows, marks
 
 
 def _moments_of_truth(result: Result) -> Chart:

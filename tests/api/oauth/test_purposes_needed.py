@@ -33,7 +33,7 @@ FOR_A_PURPOSE = (
     ("/v1/segments/{key}", "PUT"),
     ("/v1/segments/{key}/(members|history|explain/{ref})", "GET"),
     ("/v1/journeys/{key}/(personae|kpis|log.{form})", "GET"),
-    ("/v1/saved-analyses/{key}(/alerts)?", "GET|PUT|DELETE"),
+    ("/v1/saved-analyses/{key}(/alerts)?", "GET|PUT|PATCH|DELETE"),
     ("/v1/saved-analyses/{key}/answers", "POST"),
     ("/v1/analyses/[a-z-]+", "POST"),
     ("/v1/analyses/{query_id}/(profiles|answer.{form})", "GET"),

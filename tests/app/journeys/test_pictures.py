@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from app.journeys import canvas, pictures
+from app.journeys import canvas, pictures, vega
 from app.journeys.definition import Journey
 from app.journeys.wording import Wording
 
@@ -17,7 +17,7 @@ LABELS = tuple(f"tp-{number:02}" for number in range(20))
 
 def _answer(kind: str, result: dict[str, Any], **semantics: Any) -> dict[str, Any]:
     return {
-        "kind": kind, "semantics": semantics, "result": result, "n_profiles": 1234,
+        "query_id": "q", "kind": kind, "semantics": semantics, "result": result, "n_profiles": 1234,
         "n_events": 56789, "as_of": "2026-03-01T10:30:00+00:00", "purpose": "analytics.audience",
         "excluded": {"consent:refused": 7}, "warnings": [],
     }  # fmt: skip
@@ -107,8 +107,8 @@ def test_cells_that_the_plan_has_otherwise_are_marked_and_explained() -> None:
     seen["friction"], seen["voice"] = (
         61.7,
         [
-            {"instrument": name, "value": value, "n": 9}
-            for name, value in (("nps", 12.4), ("sentiment", -0.25), ("fcr", 0.5))
+            {"instrument": name, "value": value, "n": n}
+            for name, value, n in (("nps", 12.4, 30), ("sentiment", -0.25, 90), ("csat", 0, 29))
         ],
     )
     result = {"stages": stages, "channels": channels, "cells": [seen, unseen], "profiles": 3}
@@ -118,10 +118,56 @@ def test_cells_that_the_plan_has_otherwise_are_marked_and_explained() -> None:
     texts = _texts(drawn)
     assert "happens, and is not on the map" in texts
     assert "on the map, and never happens" in texts
-    judged = ("friction 62 / 100", "NPS +12 (9)", "sentiment −0.25 (9)", "FCR 50.0% (9)")
-    for said in (*judged, "said: irritant"):
+    judged = ("friction 62 / 100", "NPS +12 (30)", "sentiment −0.25 (90)", "CSAT – (29)")
+    few = "– (n): of fewer than 30 answers no figure is drawn."
+    for said in (*judged, "said: irritant", few):
         assert said in texts, said
     assert "Left out: refused 7" in texts
+
+
+def test_the_voice_of_a_few_is_not_drawn_as_if_it_were_all() -> None:
+    few, many = (
+        {"touchpoint": name, "n": n, "high": 0, "low": n, "value": -100.0}
+        for name, n in (("desk", 29), ("till", 30))
+    )
+    survey = {"survey": 1, "instrument": "nps", "touchpoints": [few, many]}
+    answer = _answer("voice", {"surveys": [survey]})
+    drawn = pictures.draw(answer)
+    texts = _texts(drawn)
+    assert "too few · 29 answers" in texts
+    assert "−100 · 30 answers" in texts
+    assert ("worst answers: 29" in drawn, "worst answers: 30" in drawn) == (False, True)
+    # The figures stay in the data, and are pale in the chart.
+    assert [row["value"] for row in vega.specification(answer)["data"]["values"]] == [-100.0] * 2
+
+
+def test_ways_between_touchpoints_are_drawn_below_them_the_roughest_first() -> None:
+    part = {"name": "failure", "points": 0.5, "weight": 1.0, "n": 40}
+    point = {"touchpoint": "form", "score": 50.0, "profiles": 40, "components": [part]}
+    ways = [
+        {"source": "form", "target": f"call-{n:02}", "score": 80.0 - n, "profiles": 30 + n,
+         "components": [{**part, "points": 0.8 - n / 100}]}
+        for n in range(20)
+    ]  # fmt: skip
+    rare: dict[str, Any] = {
+        "source": "call-00",
+        "target": "form",
+        "score": None,
+        "profiles": 2,
+        "components": [],
+    }
+    answer = _answer("friction", {"touchpoints": [point], "transitions": [*ways, rare]})
+    texts = _texts(pictures.draw(answer))
+    assert "Ways from one touchpoint to the next: the roughest 15 of 21" in texts
+    drawn = [said for said in texts if said.startswith("→ ")]
+    assert drawn == [f"→ call-{n:02}" for n in range(15)]
+    assert "80 of 100 · 30 people" in texts
+    french = _texts(pictures.draw(answer, Wording("fr")))
+    assert any("les 15 passages les plus rudes" in said for said in french)
+    rows = vega.specification(answer)["data"]["values"]
+    assert (rows[0]["place"], rows[1]["place"], len(rows)) == ("form", "form → call-00", 21)
+    none = {**answer, "result": {"touchpoints": [point], "transitions": []}}
+    assert not any("Ways" in said for said in _texts(pictures.draw(none)))
 
 
 @pytest.mark.parametrize(("language", "said"), [("en", "Product page"), ("fr", "Fiche produit")])
