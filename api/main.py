@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute
 from api import problems
 from api.body_limit import BodyLimit
 from api.cors import TrackingCors
+from api.described import Described
 from api.direct import Direct
 from api.forwarded import Callers, Forwarded
 from api.frame import Frame
@@ -195,7 +196,7 @@ def create_app(settings: Settings, sessions: Sessions) -> FastAPI:
             asyncio.to_thread(server.state.meter.close),
         )
 
-    server = FastAPI(
+    server = Described(
         title="Parcours",
         version="0.1.0",
         summary="Consent-first customer data platform with identity resolution.",

@@ -1,6 +1,9 @@
 """A router that looks at a request only if one of its routes begins as the request does."""
 
+from typing import Any
+
 from fastapi import APIRouter
+from fastapi.routing import APIRoute
 from starlette.routing import Match
 from starlette.types import Scope
 
@@ -12,7 +15,14 @@ class Resource(APIRouter):
 
     FastAPI tries every route of every router in turn, 20 µs each and those of the router that
     answers twice: with 170 of them 3 ms of CPU at each request, as much as reading a small profile.
+
+    In the OpenAPI document an operation has the name of its function, by which generated clients
+    call it.
     """
+
+    def __init__(self, **options: Any) -> None:
+        """Take what APIRouter does."""
+        super().__init__(generate_unique_id_function=_name, **options)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Say whether one of these routes answers the request, as APIRouter does."""
@@ -31,6 +41,10 @@ class Resource(APIRouter):
             known = self.__dict__["heads"] = (len(self.routes), None if some else heads)
         found: frozenset[Head] | None = known[1]
         return found
+
+
+def _name(route: APIRoute) -> str:
+    return route.name
 
 
 def _path(scope: Scope) -> str:

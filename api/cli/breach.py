@@ -47,7 +47,7 @@ def open_breach(
     """Put a breach on record, count whom it concerns, and start its 72 hours."""
     now = _now()
     scope = json_file.model(
-        breaches.Scope,
+        breaches.BreachScope,
         {"since": since, "until": until, "sources": source or [], "clients": client or [],
          "destinations": destination or [], "stores": store or []},
     )  # fmt: skip
@@ -92,7 +92,7 @@ def assess_breach(
 ) -> None:
     """Count anew whom a breach concerns; what was known before stays on record."""
     said = json_file.read(file) if file is not None else {}
-    scope = json_file.model(breaches.Scope, said["scope"]) if "scope" in said else None
+    scope = json_file.model(breaches.BreachScope, said["scope"]) if "scope" in said else None
     told = json_file.model(breaches.Told, said["told"]) if "told" in said else None
     with opened(settings(data_dir)) as sessions, sessions.begin() as session:
         found = breaches.assess_again(

@@ -106,7 +106,7 @@ def read_account(
     summary="Read an account's traits with their provenance",
     responses=documented(*ERRORS, AccountNotFound) | NOT_MODIFIED,
 )
-def read_traits(
+def read_account_traits(
     session: Db,
     caller: Reader,
     ref: Ref,
@@ -126,7 +126,7 @@ def read_traits(
     summary="List the members of an account",
     responses=documented(*ERRORS, AccountNotFound, CursorInvalid, ok=MEMBERS),
 )
-def list_members(
+def list_account_members(
     session: Db,
     caller: Reader,
     ref: Ref,

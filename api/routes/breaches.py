@@ -52,7 +52,7 @@ class BreachIn(BaseModel):
     )
 
     noticed_at: Moment = Field(description="When you became aware: the clock began then.")
-    scope: breach.Scope
+    scope: breach.BreachScope
     told: breach.Told
 
 
@@ -64,7 +64,7 @@ class AgainIn(BaseModel):
         json_schema_extra={"example": {"scope": {**EXAMPLE, "stores": ["database"]}}},
     )
 
-    scope: breach.Scope | None = None
+    scope: breach.BreachScope | None = None
     told: breach.Told | None = None
 
 

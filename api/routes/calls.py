@@ -20,6 +20,11 @@ PATHS: dict[str, str | None] = {
     # Dittofeed.
     **{f"/api/public/apps/{kind}": kind for kind in TYPES},
     "/api/public/apps/batch": None,
+    # June.
+    **{f"/sdk/{kind}": kind for kind in TYPES},
+    **{f"/sdk/{kind[0]}": kind for kind in TYPES},
+    "/sdk/batch": None,
+    "/sdk/b": None,
     # Clients that were given the host without /v1; analytics-react-native adds /b to it.
     **{f"/{kind}": kind for kind in TYPES},
     **{f"/{kind[0]}": kind for kind in TYPES},

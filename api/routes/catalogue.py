@@ -146,7 +146,7 @@ def list_purposes(
     summary="List the versions of a purpose",
     responses=documented(*AUTH, PurposeNotFound),
 )
-def list_versions(
+def list_purpose_versions(
     session: Db, caller: Annotated[Caller, requires("consents:read")], key: str
 ) -> dict[str, list[PurposeModel]]:
     """Return every version there was and will be, oldest first."""

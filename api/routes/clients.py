@@ -91,7 +91,7 @@ class ClientIn(CredentialIn):
     burst: int | None = Field(default=None, ge=1, le=10**6)
 
 
-class RotationIn(CredentialIn):
+class CredentialRotationIn(CredentialIn):
     """A credential that replaces the others."""
 
     keep_seconds: int = Field(
@@ -126,7 +126,7 @@ ClientBody = Annotated[
         ]
     ),
 ]
-RotationBody = Annotated[RotationIn | None, Body(examples=[{"keep_seconds": 86_400}])]
+RotationBody = Annotated[CredentialRotationIn | None, Body(examples=[{"keep_seconds": 86_400}])]
 LimitsBody = Annotated[LimitsIn, Body(examples=[{"requests_per_second": 20, "burst": 100}])]
 
 
@@ -259,7 +259,7 @@ def rotate_credentials(
     Who holds the secret has the client's rights: so it must have no more than yours. If the client
     is not your own, you can act as it from now on; the ledger says that you rotated it.
     """
-    wanted, now = wanted or RotationIn(), datetime.now(UTC)
+    wanted, now = wanted or CredentialRotationIn(), datetime.now(UTC)
     row = clients.find(session, client_id, lock=True)
     _within(caller, row)
     told = administration.rotate(

@@ -35,7 +35,7 @@ class NamespaceProposal(NamespaceIn):
     key: str = Field(pattern="^[a-z][a-z0-9_]{0,62}$", examples=["crm_id"])
 
 
-class PreviewIn(BaseModel):
+class IdentityPreviewIn(BaseModel):
     """What would be otherwise; at least one thing."""
 
     model_config = ConfigDict(
@@ -53,7 +53,7 @@ class PreviewIn(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _something(self) -> "PreviewIn":
+    def _something(self) -> "IdentityPreviewIn":
         if not self.model_fields_set or all(value is None for _, value in self):
             raise ValueError("state what would be otherwise")
         return self
@@ -76,7 +76,7 @@ def preview(
     request: Request,
     caller: Reader,
     configuration: Configuration,
-    wanted: PreviewIn,
+    wanted: IdentityPreviewIn,
     purpose: StatedQuery = None,
     stated: StatedHeader = None,
 ) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def export_map(session: Db, caller: Reader, key: str) -> Response:
     summary="List the versions of a journey",
     responses=documented(*AUTH, JourneyNotFound),
 )
-def list_versions(session: Db, caller: Reader, key: str) -> dict[str, Any]:
+def list_journey_versions(session: Db, caller: Reader, key: str) -> dict[str, Any]:
     """Return all versions, the newest first; none ever changes, and each can be asked by `key@2`.
 
     An analysis of `key@2` is answered by that version, whatever was saved since.

@@ -97,7 +97,7 @@ def list_checkpoints(
         *AUTH, ok={"data": [{"index": 73894, "entry": ENTRY, "text": "{…}"}], "next": 73895}
     ),
 )
-def list_entries(
+def list_ledger_entries(
     session: Db,
     caller: Reader,
     start: Annotated[int, Query(ge=0, le=2**62, description="The first index.")] = 0,

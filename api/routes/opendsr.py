@@ -73,10 +73,10 @@ def certificate(settings: Configuration) -> Response:
     summary="Open a request in the form of OpenDSR",
     response_class=Response,
     responses=documented(*AUTH, PrivacyRequestInvalid, PrivacyRequestDiffers, IdentifierInvalid),
-    openapi_extra={"requestBody": {"content": {"application/json": {"example": EXAMPLE}},
-                                   "required": True}},
+    openapi_extra={"requestBody": {"content": {"application/json": {
+        "schema": {"type": "object"}, "example": EXAMPLE}}, "required": True}},
 )  # fmt: skip
-def open_request(
+def open_opendsr_request(
     session: Db,
     settings: Configuration,
     caller: Officer,

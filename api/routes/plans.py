@@ -211,7 +211,7 @@ def publish_plan(
     summary="List versions",
     responses=documented(*AUTH, TrackingPlanNotFound, CursorInvalid),
 )
-def list_versions(
+def list_plan_versions(
     session: Db, caller: Admin, key: str, limit: Limit = 20, cursor: Cursor = None
 ) -> dict[str, Any]:
     """Return the versions of a plan, the newest first."""

@@ -123,13 +123,14 @@ def remove(session: Db, caller: Officer, destination_id: int) -> None:
             "required": True,
             "content": {
                 "application/json": {
+                    "schema": {"type": "object"},
                     "example": {
                         "controller_id": "parcours",
                         "subject_request_id": "a7551968-d5d6-44b2-9831-815ac9017798",
                         "request_status": "completed",
                         "status_callback_url": "https://cdp.example/opendsr/callbacks",
                         "expected_completion_time": "2026-11-01T15:00:00Z",
-                    }
+                    },
                 }
             },
         }

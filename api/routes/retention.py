@@ -28,7 +28,7 @@ RULE: dict[str, Any] = {
 }
 
 
-class RetentionIn(BaseModel):
+class RetentionRuleIn(BaseModel):
     """How long some events are kept; what is left out stands for any."""
 
     model_config = ConfigDict(
@@ -57,7 +57,7 @@ def _out(rule: RetentionRule, source: str | None) -> dict[str, Any]:
 
 
 @router.get("", summary="List retention rules", responses=documented(*AUTH, ok={"data": [RULE]}))
-def list_rules(session: Db, caller: Admin) -> dict[str, Any]:
+def list_retention_rules(session: Db, caller: Admin) -> dict[str, Any]:
     """Return the rules, the more specific first: for an event the first that fits counts.
 
     An event that none fits is kept for ever.
@@ -70,7 +70,7 @@ def list_rules(session: Db, caller: Admin) -> dict[str, Any]:
     summary="Set how long events are kept",
     responses=documented(*AUTH, SourceNotFound, ok=RULE),
 )
-def put_rule(session: Db, caller: Admin, wanted: RetentionIn) -> dict[str, Any]:
+def put_retention_rule(session: Db, caller: Admin, wanted: RetentionRuleIn) -> dict[str, Any]:
     """Set the rule of these events; one for the same source, type and event is replaced.
 
     The worker deletes once an hour. Traits that deleted events had set stay.
@@ -87,6 +87,8 @@ def put_rule(session: Db, caller: Admin, wanted: RetentionIn) -> dict[str, Any]:
     summary="Remove a retention rule",
     responses=documented(*AUTH, RetentionRuleNotFound),
 )
-def remove_rule(session: Db, caller: Admin, rule_id: Annotated[int, Path(ge=1, le=2**62)]) -> None:
+def remove_retention_rule(
+    session: Db, caller: Admin, rule_id: Annotated[int, Path(ge=1, le=2**62)]
+) -> None:
     """Remove a rule; its events follow the next less specific one from now on."""
     rules.remove(session, rule_id)

@@ -73,7 +73,7 @@ OVERLAP: dict[str, Any] = {
 }
 
 
-class PreviewIn(BaseModel):
+class SegmentPreviewIn(BaseModel):
     """A rule to look at before it is saved."""
 
     model_config = ConfigDict(
@@ -99,7 +99,7 @@ class PreviewIn(BaseModel):
     summary="Preview a segment",
     responses=documented(*AUTH, DefinitionInvalid, PurposeNotAllowed, PurposeNotFound, ok=PREVIEW),
 )
-def preview_segment(session: Db, caller: Reader, wanted: PreviewIn) -> dict[str, Any]:
+def preview_segment(session: Db, caller: Reader, wanted: SegmentPreviewIn) -> dict[str, Any]:
     """Return whom a rule would select now: size and examples; nothing is stored.
 
     `warnings` point at names that nobody has sent lately, with the nearest ones. A preview that
@@ -140,7 +140,7 @@ def count_overlap(
     summary="List members",
     responses=documented(*AUTH, SegmentNotFound, PurposeNotAllowed, CursorInvalid),
 )
-def list_members(
+def list_segment_members(
     session: Db, caller: Reader, key: str, limit: Limit = 100, cursor: Cursor = None
 ) -> dict[str, Any]:
     """Return the profiles in a segment; the caller must be registered for its purpose."""

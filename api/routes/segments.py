@@ -258,7 +258,7 @@ def read_segment(session: Db, caller: Reader, response: Response, key: str) -> d
     summary="List the versions of a segment",
     responses=documented(*AUTH, SegmentNotFound),
 )
-def list_versions(session: Db, caller: Reader, key: str) -> dict[str, Any]:
+def list_segment_versions(session: Db, caller: Reader, key: str) -> dict[str, Any]:
     """Return what a segment said and says, the last version first, since when and by whom."""
     found = segments.versions(session, segments.find(session, key))
     return {

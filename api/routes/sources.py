@@ -84,7 +84,7 @@ class KeyIn(BaseModel):
     )
 
 
-class RotationIn(KeyIn):
+class KeyRotationIn(KeyIn):
     """A write key that replaces the others."""
 
     keep_seconds: int = Field(
@@ -97,7 +97,7 @@ class RotationIn(KeyIn):
 
 KeyBody = Annotated[KeyIn | None, Body(examples=[{"label": "tag manager"}])]
 RotationBody = Annotated[
-    RotationIn | None, Body(examples=[{"label": "2027", "keep_seconds": 86_400}])
+    KeyRotationIn | None, Body(examples=[{"label": "2027", "keep_seconds": 86_400}])
 ]
 
 
@@ -290,7 +290,7 @@ def rotate_keys(
     session: Db, caller: Admin, source_id: int, wanted: RotationBody = None
 ) -> dict[str, Any]:
     """Give a source a new key and let its others go on for `keep_seconds`, so nothing is lost."""
-    wanted = wanted or RotationIn()
+    wanted = wanted or KeyRotationIn()
     source = sources.find_by_id(session, source_id, lock=True)
     key, text = write_keys.rotate(
         session,

@@ -49,7 +49,7 @@ class RuleIn(BaseModel):
 
 
 @router.get("", summary="List survivorship rules", responses=documented(*AUTH, ok={"data": [RULE]}))
-def list_rules(session: Db, caller: Reader) -> dict[str, Any]:
+def list_trait_rules(session: Db, caller: Reader) -> dict[str, Any]:
     """Return the traits that have a rule of their own; of all others the latest value counts.
 
     A rule whose `state` is `computing` waits until events have been looked through as far as
@@ -73,7 +73,7 @@ def read_rule(session: Db, caller: Reader, key: Key) -> dict[str, Any]:
     summary="Set the survivorship rule of a trait",
     responses=documented(*AUTH, DefinitionInvalid, ok=RULE),
 )
-def put_rule(session: Db, caller: Admin, key: Key, wanted: RuleIn) -> dict[str, Any]:
+def put_trait_rule(session: Db, caller: Admin, key: Key, wanted: RuleIn) -> dict[str, Any]:
     """Set which value of a trait survives; profiles are read by it at once.
 
     The rules that look at every value ever said have the worker look through the events first.
@@ -90,6 +90,6 @@ def put_rule(session: Db, caller: Admin, key: Key, wanted: RuleIn) -> dict[str, 
     summary="Return to the latest value of a trait",
     responses=documented(*AUTH, TraitRuleNotFound),
 )
-def remove_rule(session: Db, caller: Admin, key: Key) -> None:
+def remove_trait_rule(session: Db, caller: Admin, key: Key) -> None:
     """Forget the rule of a trait: its latest value counts again, at once."""
     trait_rules.remove(session, key)

@@ -98,7 +98,7 @@ def _shown(sessions: Sessions, opening_id: UUID) -> dict[str, Any]:
     summary="Look up what the vault holds of somebody",
     responses=documented(*AUTH, IdentifierInvalid, SuppressionKeyUnusable),
 )
-def list_entries(
+def list_vault_entries(
     session: Db,
     caller: Officer,
     subject: Annotated[list[str], Query(min_length=1, max_length=20)],

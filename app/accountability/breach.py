@@ -42,7 +42,7 @@ Step = Literal["authority_notified", "people_notified", "not_notified", "closed"
 STEPS: tuple[Step, ...] = ("authority_notified", "people_notified", "not_notified", "closed")
 
 
-class Scope(BaseModel):
+class BreachScope(BaseModel):
     """What was lost or seen: between two times, by these sources, clients, destinations, stores."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -86,7 +86,13 @@ class Told(BaseModel):
 
 
 def open_(
-    session: Session, scope: Scope, told: Told, *, noticed_at: datetime, by: str, now: datetime
+    session: Session,
+    scope: BreachScope,
+    told: Told,
+    *,
+    noticed_at: datetime,
+    by: str,
+    now: datetime,
 ) -> Breach:
     """Open a breach and assess it; the clock has run since it was noticed.
 
@@ -110,7 +116,7 @@ def open_(
 
 
 def assess_again(
-    session: Session, breach_id: UUID, *, scope: Scope | None, told: Told | None, by: str,
+    session: Session, breach_id: UUID, *, scope: BreachScope | None, told: Told | None, by: str,
     now: datetime,
 ) -> Breach:  # fmt: skip
     """Assess a breach anew, with what is known by now.
@@ -118,7 +124,7 @@ def assess_again(
     Raises what `open_` does, BreachNotFound and BreachState.
     """
     breach = _open(session, breach_id)
-    wanted = scope or Scope.model_validate(breach.scope)
+    wanted = scope or BreachScope.model_validate(breach.scope)
     breach.scope, breach.assessment = (
         wanted.model_dump(mode="json"),
         assess(session, wanted, now=now),
@@ -153,7 +159,7 @@ def note(
     return breach
 
 
-def assess(session: Session, scope: Scope, *, now: datetime) -> dict[str, Any]:
+def assess(session: Session, scope: BreachScope, *, now: datetime) -> dict[str, Any]:
     """Return whom and what a breach concerns, in numbers: of nobody."""
     rows = _concerned(session, scope)
     people = [row.person_id for row in rows]
@@ -193,7 +199,7 @@ def concerned(
 
     Asked anew: whoever was erased meanwhile is not in it.
     """
-    rows = _concerned(session, Scope.model_validate(find(session, breach_id).scope))
+    rows = _concerned(session, BreachScope.model_validate(find(session, breach_id).scope))
     people = [row.person_id for row in rows]
     allowed, reasons = set(), dict[int, str]()
     for one in permissions(session, purpose, people):
@@ -216,7 +222,7 @@ def concerned(
     return [{"profile_id": p, "identifiers": ids} for p, ids in found.items()], withheld
 
 
-def _concerned(session: Session, scope: Scope) -> Sequence[sa.Row[Any]]:
+def _concerned(session: Session, scope: BreachScope) -> Sequence[sa.Row[Any]]:
     _named(session, Source, scope.sources)
     _named(session, Destination, scope.destinations)
     asked = {
@@ -261,7 +267,7 @@ def _named(session: Session, table: Any, wanted: Collection[str]) -> list[Any]:
     return found
 
 
-def _purposes(session: Session, scope: Scope) -> dict[str, consent.Purpose]:
+def _purposes(session: Session, scope: BreachScope) -> dict[str, consent.Purpose]:
     """Return the purposes for which the data were there; of a store, all."""
     known = consent.catalogue.purposes(session)
     if scope.stores:

@@ -22,21 +22,38 @@ const sdks = {
     const { Analytics } = await import("segment-analytics-node-2");
     return segment(Analytics);
   },
+  async "segment-1"() {
+    const { Analytics } = await import("segment-analytics-node-1");
+    return segment(Analytics);
+  },
   async customerio() {
     const { Analytics } = await import("@customerio/cdp-analytics-node");
     return segment(Analytics);
   },
-  async "analytics-6"() {
-    const { default: Analytics } = await import("analytics-node");
-    return queued(new Analytics(writeKey, {
-      host, flushAt: batch, flushInterval: 200, retryCount: retries, errorHandler: note,
-    }));
-  },
+  "analytics-6": () => old("analytics-node"),
+  "analytics-5": () => old("analytics-node-5"),
+  "analytics-3": () => old("analytics-node-3"),
   async rudder() {
     const { default: Analytics } = await import("@rudderstack/rudder-sdk-node");
     return queued(new Analytics(writeKey, {
       dataPlaneUrl: host, flushAt: batch, flushInterval: 200, retryCount: retries, errorHandler: note,
     }));
+  },
+  async "rudder-2"() {
+    const { default: Analytics } = await import("rudder-sdk-node-2");
+    return queued(new Analytics(writeKey, { dataPlaneUrl: host, flushAt: batch, flushInterval: 200, logLevel: "error" }));
+  },
+  async "rudder-1"() {
+    const { default: Analytics } = await import("rudder-sdk-node-1");
+    return queued(new Analytics(writeKey, `${host}/v1/batch`, { flushAt: batch, flushInterval: 200, logLevel: "error" }));
+  },
+  async expo() {
+    const { default: Analytics } = await import("@expo/rudder-sdk-node");
+    return queued(new Analytics.default(writeKey, `${host}/v1/batch`, { flushAt: batch, flushInterval: 200 }));
+  },
+  async "service-worker"() {
+    const { Analytics } = await import("@rudderstack/analytics-js-service-worker");
+    return queued(new Analytics(writeKey, host, { flushAt: batch, flushInterval: 200, maxInternalQueueSize: 1000 }));
   },
   async jitsu() {
     const { jitsuAnalytics } = await import("@jitsu/js");
@@ -80,6 +97,13 @@ function segment(Analytics) {
     },
     close: () => analytics.closeAndFlush({ timeout: 60_000 }),
   };
+}
+
+async function old(name) {
+  const { default: Analytics } = await import(name);
+  return queued(new Analytics(writeKey, {
+    host, flushAt: batch, flushInterval: 200, retryCount: retries, errorHandler: note,
+  }));
 }
 
 function queued(analytics) {

@@ -51,6 +51,11 @@ PYTHON = [
     _python("rudder-sdk-python 2.1.9", "rudderstack.analytics.client", gzip=True),
     _python("events-sdk-python 0.0.4", "hightouch.htevents.client"),
     _python("customerio-cdp-analytics 1.1.0", "customerio.analytics.client"),
+    _python("segment-analytics-python 2.2.3", SEGMENT),
+    _python("analytics-python 1.3.1", "analytics.client"),
+    _python("rudder-sdk-python 2.0.2", "rudderstack.analytics.client"),
+    _python("rudder-sdk-python 1.0.6", "rudder_analytics.client"),
+    _python("june-analytics-python 2.3.0", "june.analytics.client"),
 ]
 NODE = [
     Sdk("@segment/analytics-node 3.1.0", "segment-3"),
@@ -58,6 +63,13 @@ NODE = [
     Sdk("analytics-node 6.2.0", "analytics-6"),
     Sdk("@rudderstack/rudder-sdk-node 3.0.13", "rudder"),
     Sdk("@customerio/cdp-analytics-node 0.5.9", "customerio"),
+    Sdk("@segment/analytics-node 1.3.0", "segment-1"),
+    Sdk("analytics-node 5.2.0", "analytics-5"),
+    Sdk("analytics-node 3.5.0", "analytics-3"),
+    Sdk("@rudderstack/rudder-sdk-node 2.1.11", "rudder-2", retries=False),
+    Sdk("@rudderstack/rudder-sdk-node 1.1.5", "rudder-1", retries=False),
+    Sdk("@expo/rudder-sdk-node 1.1.1", "expo", retries=False),
+    Sdk("@rudderstack/analytics-js-service-worker 3.3.13", "service-worker"),
     Sdk(
         "@jitsu/js 1.11.0, server",
         "jitsu",

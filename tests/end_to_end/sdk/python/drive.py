@@ -5,6 +5,7 @@ input; after `hold` calls it waits for a second line. Prints as JSON what the SD
 """
 
 import importlib
+import inspect
 import json
 import sys
 from datetime import datetime
@@ -25,14 +26,19 @@ def main() -> None:
     def give_up(error: Exception, batch: Any) -> None:
         failed.append(f"{type(error).__name__}: {error}"[:300])
 
-    client = importlib.import_module(sys.argv[1]).Client(
+    made = importlib.import_module(sys.argv[1]).Client
+    taken = inspect.signature(made).parameters
+    size, interval = "upload_size", "upload_interval"
+    if size not in taken:  # as they were called at first
+        size, interval = "flush_at", "flush_interval"
+    packed = {"gzip": scenario["gzip"]} if "gzip" in taken else {}
+    client = made(
         scenario["writeKey"],
         host=scenario["host"],
         on_error=give_up,
-        upload_size=scenario["batch"],
-        upload_interval=0.2,
         max_retries=scenario["retries"],
-        gzip=scenario["gzip"],
+        **packed,
+        **{size: scenario["batch"], interval: 0.2},
     )
     for number, call in enumerate(scenario["calls"]):
         if number == scenario["hold"]:
