@@ -69,7 +69,7 @@ NODE = [
     Sdk("@rudderstack/rudder-sdk-node 2.1.11", "rudder-2", retries=False),
     Sdk("@rudderstack/rudder-sdk-node 1.1.5", "rudder-1", retries=False),
     Sdk("@expo/rudder-sdk-node 1.1.1", "expo", retries=False),
-    Sdk("@rudderstack/analytics-js-service-worker 3.3.13", "service-worker"),
+    Sdk("@rudderstack/analytics-js-service-worker 3.3.13", "service-worker", retries=False),
     Sdk(
         "@jitsu/js 1.11.0, server",
         "jitsu",
