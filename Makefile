@@ -37,11 +37,12 @@ serve: setup ## Run the product on http://127.0.0.1:8000 with data in ~/.parcour
 	@$(BIN)/parcours serve
 
 # By file: the tests of one share a server. (pytest-xdist 3.8 reads no groups under pytest 9.2.)
+# In our own order: tests/conftest.py begins with the longest.
 test: setup chromium ## Run the everyday tests.
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not long"
 
 test-long: setup chromium ## Run the tests that take long: kills, floods, full disks, a bank's log.
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "$(LONG)"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "$(LONG)"
 	@PARCOURS_HISTORIES=10000 $(BIN)/python -m pytest -n 2 --dist load \
 	  tests/consent/test_resolve.py tests/consent/test_resolve_proof.py tests/consent/test_decide.py
 

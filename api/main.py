@@ -233,9 +233,7 @@ def create_app(settings: Settings, sessions: Sessions) -> FastAPI:
 def from_environment() -> FastAPI:
     """Return the server as `parcours serve` starts it in each of its processes.
 
-    The garbage collector leaves alone what is there from the start, and looks for cycles every
-    100,000 new objects instead of every 700: one request of 100 events makes 2,000 objects of JSON,
-    none of them in a cycle, and half of the time of reading it went into looking.
+    The garbage collector leaves alone what is there from the start.
     """
     settings = Settings()
     logs.configure(settings.log_level)
@@ -245,7 +243,6 @@ def from_environment() -> FastAPI:
     server = create_app(settings, db.sessions(db.engine(settings.database_url)))
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 20, 20)
     return server
 
 

@@ -21,13 +21,8 @@ from identity import sweeps
 
 
 def main() -> None:
-    """Work until SIGTERM, or until the server that started us (`--parent`) is gone.
-
-    As in the server (api/main.py) the garbage collector looks for cycles rarely: a batch of the
-    pipeline is thousands of rows, none of them in a cycle, and a third of its time was looking.
-    """
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 20)
+    """Work until SIGTERM, or until the server that started us (`--parent`) is gone."""
+    gc.freeze()  # what is there from the start stays
     arguments = argparse.ArgumentParser(prog="parcours worker")
     arguments.add_argument("--parent", type=int)
     parent = arguments.parse_args().parent

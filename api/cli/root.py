@@ -2,42 +2,85 @@
 
 import sys
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import typer
 from rich.console import Console
 from rich.text import Text
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command, get_group
 
-#: Where each command or group of commands is. It is loaded when it is asked for: all together take
-#: twice the time of any one, and `parcours source list` needs neither demonstration nor plans.
+
+class Place(NamedTuple):
+    """Where a command or group of commands is, and what the list of them says of it."""
+
+    module: str
+    name: str
+    help: str
+
+
+#: Each is loaded when it is asked for: all together take twice the time of any one, and neither
+#: `parcours source list` nor the list of all needs demonstration and plans.
 PLACES = {
-    "serve": ("serve", "serve"),
-    "worker": ("serve", "worker"),
-    "source": ("sources", "source"),
-    "client": ("access", "client"),
-    "signing-key": ("signing_keys", "signing_key"),
-    "plan": ("plans", "plan"),
-    "rejected": ("rejected", "rejected"),
-    "trait": ("traits", "trait"),
-    "computed": ("computed", "computed"),
-    "identity": ("identity", "identity"),
-    "namespace": ("identity_rules", "namespace"),
-    "partition": ("storage", "partition"),
-    "retention": ("storage", "retention"),
-    "privacy": ("privacy", "privacy"),
-    "destination": ("destinations", "destination"),
-    "ledger": ("ledger", "ledger"),
-    "consent": ("consent", "consent"),
-    "analyst": ("analysts", "analyst"),
-    "import": ("data", "import_"),
-    "journey": ("journeys", "journey"),
-    "analyse": ("analyse", "analyse"),
-    "saved-analysis": ("saved_analyses", "saved_analysis"),
-    "demo": ("demo", "demo"),
-    "doctor": ("doctor", "doctor"),
-    "migrate": ("data", "migrate"),
+    "serve": Place(
+        "serve", "serve", "Run the whole product: migrate, serve the API, run the background jobs."
+    ),
+    "worker": Place(
+        "serve",
+        "worker",
+        "Run the background jobs alone: pipeline, deliveries, lake, segments, matching and more.",
+    ),
+    "source": Place("sources", "source", "Websites and apps that send events."),
+    "client": Place("access", "client", "OAuth clients that read and administer."),
+    "signing-key": Place("signing_keys", "signing_key", "The keys that sign access tokens."),
+    "plan": Place("plans", "plan", "Tracking plans: what each source should send."),
+    "rejected": Place(
+        "rejected", "rejected", "Events that were not accepted: list, correct, replay."
+    ),
+    "trait": Place("traits", "trait", "Survivorship rules of traits."),
+    "computed": Place("computed", "computed", "Traits computed from events."),
+    "identity": Place(
+        "identity", "identity", "Identity resolution: matching runs, rebuild and quality."
+    ),
+    "namespace": Place("identity_rules", "namespace", "The rules of identifiers, by namespace."),
+    "partition": Place("storage", "partition", "The partitions of the events."),
+    "retention": Place("storage", "retention", "How long events are kept."),
+    "privacy": Place("privacy", "privacy", "Requests of data subjects, and erasure."),
+    "destination": Place(
+        "destinations", "destination", "Destinations: what is sent where, dry runs, syncs, replays."
+    ),
+    "ledger": Place("ledger", "ledger", "The ledger of consent, and proofs from it."),
+    "consent": Place(
+        "consent",
+        "consent",
+        "Consent: simulations, receipts, the record of processing, bundles for auditors.",
+    ),
+    "analyst": Place("analysts", "analyst", "Roles of the database for analyses."),
+    "import": Place(
+        "data",
+        "import_",
+        "Import events or people; started again it goes on where it stopped, and nothing twice.",
+    ),
+    "journey": Place("journeys", "journey", "Maps of journeys."),
+    "analyse": Place(
+        "analyse", "analyse", "Answer a question over the resolved people who allow the purpose."
+    ),
+    "saved-analysis": Place(
+        "saved_analyses",
+        "saved_analysis",
+        "Saved analyses: asked again on a schedule, with alerts on what they find.",
+    ),
+    "demo": Place(
+        "demo",
+        "demo",
+        "Show the product on a retailer's year: loads it through a real SDK, resolves, reports.",
+    ),
+    "doctor": Place(
+        "doctor",
+        "doctor",
+        "Check configuration, database, disk, clock and queues; status 1 when something is wrong.",
+    ),
+    "migrate": Place("data", "migrate", "Bring the database schema up to date."),
 }
 
 
@@ -52,8 +95,8 @@ class Commands(TyperGroup):
         """Load a command."""
         if cmd_name not in PLACES:
             return None
-        module, name = PLACES[cmd_name]
-        found = getattr(import_module(f"api.cli.{module}"), name)
+        place = PLACES[cmd_name]
+        found = getattr(import_module(f"api.cli.{place.module}"), place.name)
         if isinstance(found, typer.Typer):
             command: Any = get_group(found)
         else:
@@ -62,6 +105,13 @@ class Commands(TyperGroup):
             command = get_command(single)
         command.name = cmd_name
         return command
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help, and load nothing of what it lists."""
+        listed = TyperGroup(name=self.name, help=self.help, params=self.params)
+        for name, place in PLACES.items():
+            listed.add_command(TyperCommand(name, help=place.help))
+        listed.format_help(ctx, formatter)
 
 
 app = typer.Typer(
