@@ -77,11 +77,19 @@ def take_out(sessions: Sessions, *, now: datetime) -> int:
 
     Nothing is written there that is new: who agrees again, and all else that changed, is found by
     the sync that switching on asks for. Only whom something happened to is looked at. Return how
-    many were taken out.
+    many were taken out. Raises what kept the files of one from being written, after the others.
     """
     with sessions() as session:
         off = session.scalars(sa.select(Destination.id).where(*_switched_off(now))).all()
-    return sum(_take_out(sessions, one, now) for one in off)
+    taken, errors = 0, list[Exception]()
+    for one in off:
+        try:
+            taken += _take_out(sessions, one, now)
+        except (OSError, ValueError) as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    return taken
 
 
 def _switched_off(now: datetime) -> tuple[sa.ColumnElement[bool], ...]:

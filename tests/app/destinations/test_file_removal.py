@@ -208,3 +208,21 @@ def test_files_that_somebody_may_be_writing_are_left_alone(people: World, folder
     assert (take_out(people), names(folder)) == (0, {"ada", "bob"})
     people.now()
     assert (take_out(people), names(folder)) == (1, {"bob"})
+
+
+def test_files_that_cannot_be_written_keep_no_others_from_it(people: World, folder: Path) -> None:
+    made = write(people)
+    other = people.destination(
+        name="other", kind="file", settings={"directory": "other", "parts": 1}, segments=["pros"],
+        mapping={"email": {"identifier": "email"}},
+    )  # fmt: skip
+    people.settle()
+    for one in (made, other):
+        people.patch(f"/v1/destinations/{one['id']}", {"enabled": False})
+    people.now()
+    (folder / "part-000.csv").unlink()
+    (folder / "part-000.csv").mkdir()
+    people.say("ada", "withdrawn", EMAIL)
+    with pytest.raises(OSError, match="part-000"):
+        take_out(people)
+    assert names(folder.parent / "other") == {"bob"}
