@@ -110,6 +110,22 @@ def embedded(home: Path) -> Iterator[str]:
             users.close()
 
 
+def stop_unused(home: Path) -> bool:
+    """Stop the embedded server of a data directory that no process uses; say whether none does.
+
+    Its users may all have been killed, and the server be left. False where none was ever started.
+    """
+    try:
+        with (home / "postgres.users").open("r+") as users, _exclusive(home / "postgres.lock"):
+            if not _is_last(users):
+                return False
+            if _alive(home / "postgres"):
+                _stop(home / "postgres")
+            return True
+    except OSError:
+        return False
+
+
 def _keep(home: Path, leaving: threading.Event) -> None:
     """Start the server again when it was killed, as a service manager would.
 

@@ -14,6 +14,7 @@ from identity import columns
 from identity.birth_dates import birth_date
 from identity.garbage import counts, nobodys_mailbox, nobodys_number
 from identity.letters import digits, words
+from identity.suffixes import GENERATIONS, generation
 
 FIELDS: tuple[str, ...] = (
     "first_name",
@@ -52,6 +53,8 @@ ROLES = frozenset(
     "abuse accounts admin contact customer hello help info mail marketing office order orders press"
     " sales security service support team the webmaster".split()
 )
+#: Two words at least, and what may say father or son.
+_SUFFIXED = re.compile(r"(\S.*[\s,].*[^\s,])[\s,]+(\S+)")
 _EMAIL = re.compile(r"([^@\s<>,;]+)@([^@\s<>,;]+\.[^@\s<>,;.]+)")
 
 
@@ -75,6 +78,7 @@ def from_traits(traits: Mapping[str, object]) -> dict[str, str]:
         fields.update(_split_full_name(found))
     if "birth_date" not in fields and (date := _put_together(found)):
         fields["birth_date"] = date
+    _add_suffix(fields, found)
     return {field: fields[field] for field in FIELDS if field in fields}
 
 
@@ -177,19 +181,36 @@ def _email(text: str) -> str:
 
 
 def _split_full_name(found: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """Split `Ada Lovelace` or `Lovelace, Ada`; a single word is a first name."""
+    """Split `Ada Lovelace` or `Lovelace, Ada`; a single word is a first name.
+
+    What says father or son stays with the last name: John Smith Jr., Smith, John, II.
+    """
     text = next((found[name][name] for name in columns.FULL_NAMES if name in found), "")
+    suffix, parts = "", _SUFFIXED.fullmatch(text.strip())
+    if parts and words(parts[2]) in GENERATIONS:
+        text, suffix = parts[1], f" {parts[2]}"
     last, comma, first = text.partition(",")
     if not comma:
         first, _, last = text.strip().rpartition(" ") if " " in text.strip() else (text, "", "")
-    named = {"first_name": _name(first), "last_name": _name(last)}
+    named = {"first_name": _name(first), "last_name": _name(last + suffix)}
     if words(text) in _PLACEHOLDERS:
         return {}
     return {field: value for field, value in named.items() if value}
 
 
+def _add_suffix(fields: dict[str, str], found: Mapping[str, Mapping[str, str]]) -> None:
+    """Write what says father or son behind the name, where it has a trait of its own."""
+    said = found.get("suffix", {})
+    suffix = next((w for s in columns.SUFFIXES if (w := words(said.get(s, ""))) in GENERATIONS), "")
+    for name in ("last_name", "first_name"):
+        if suffix and name in fields:
+            if generation(fields[name]) is None:
+                fields[name] += f" {suffix}"
+            return
+
+
 def _put_together(found: Mapping[str, Mapping[str, str]]) -> str:
-    """Return the birth date that is stated as year, month and day."""
+    """Return the birth date that is stated as year, month and day, or the year alone."""
     stated = {**found.get("birth_date", {})}
     for part in columns.DATE_PARTS:
         stated |= found.get(part, {})
@@ -197,7 +218,8 @@ def _put_together(found: Mapping[str, Mapping[str, str]]) -> str:
         next((stated[s] for s in known if s in stated), "") for known in columns.DATE_PARTS.values()
     ]  # fmt: skip
     year, month, day = said
-    return birth_date(f"{year}-{month}-{day}") if len(year) == 4 and month and day else ""
+    whole = birth_date(f"{year}-{month}-{day}") if len(year) == 4 and month and day else ""
+    return whole or birth_date(year)
 
 
 _CANONICAL: dict[str, Callable[[str], str]] = {

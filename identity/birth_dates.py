@@ -16,6 +16,8 @@ _LATEST_BIRTH = 2030
 _EARLIEST_BIRTH = 1000
 # Of digits alone the year comes first only where it can be somebody's who lives.
 _EARLIEST_COMPACT = 1800
+# Years that stand for none where nothing else is said.
+_PLACEHOLDER_YEARS = frozenset((1000, 1111, 1800, 1899, 1900, 1901))
 #: How names of months begin in the languages of Western Europe, without accents.
 _MONTHS = {
     beginning: number
@@ -32,6 +34,7 @@ _ISO = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[T ].*)?")
 _LOCAL = re.compile(r"(\d{1,2})[-/. ](\d{1,2})[-/. ](\d{4}|\d{2})(?:[T ].*)?")
 _COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})")
 _COMPACT_LOCAL = re.compile(r"(\d{1,2})(\d{2})(\d{4})")
+_YEAR = re.compile(r"(?:\d{1,2}[-/.])?(\d{4})|(\d{4})[-/.]\d{1,2}")
 _DIGITS_AND_LETTERS = re.compile(r"\d+|[a-z]+")
 
 
@@ -40,9 +43,14 @@ def birth_date(text: str) -> str:
 
     A date written year first is kept even when no calendar holds it (1916-00-17): it is a typing
     error of a real one, and evidence as such (Febrl 3 has 35 of 5,000). Months may be named as
-    Western Europe does: 14 mai 1963, May 14, 1963.
+    Western Europe does: 14 mai 1963, May 14, 1963. Of a year alone, or a year and a month, the
+    year is kept: 1963.
     """
     text = digits(text).strip()
+    if match := _YEAR.fullmatch(text):
+        year = int(match[1] or match[2])
+        known = _EARLIEST_BIRTH <= year <= _LATEST_BIRTH and year not in _PLACEHOLDER_YEARS
+        return str(year) if known else ""
     if match := _ISO.fullmatch(text) or _COMPACT.fullmatch(text):
         year, month, day = int(match[1]), int(match[2]), int(match[3])
         if "-" in text or not text.isdigit() or year >= _EARLIEST_COMPACT:

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 
 from identity.attributes import FIELDS
-from identity.likeness import BLOCKING, COMPARISONS, PEOPLE
+from identity.likeness import BLOCKING, COMPARISONS, IDENTICAL, PEOPLE
 from identity.nicknames import NICKNAMES
 
 #: A key that more records share finds nobody: it says little, and true pairs share others.
@@ -19,6 +19,11 @@ MOST_SHARING = 200
 # Of each rule the keys that the fewest share are used, up to ten pairs a record (50,000 at least):
 # memory and time stay linear in the records, whatever is in them.
 _PAIRS_PER_RECORD = 10
+#: The rule of records that say the same in all. However many there are, each is compared with the
+#: oldest of them, so that a crowd of one person's copies hangs together: with three, so that it
+#: still does when one of these says something else.
+ALIKE = "identical"
+OLDEST = 3
 #: So many of each rule are never too many.
 PAIRS_AT_LEAST = 50_000
 # An e-mail, phone or number under more surnames than this is a placeholder or a switchboard.
@@ -128,6 +133,7 @@ def prepare(
 def spoken(con: duckdb.DuckDBPyConnection) -> list[str]:
     """Return the comparisons that can speak: of which two records at least say something."""
     speaks = {name: f"count({'street' if name == 'address' else name}) > 1" for name in COMPARISONS}
+    speaks["birth_year"] += " and count(birth_year) > count(birth_date)"
     counts = con.execute(f"select {', '.join(speaks.values())} from people").fetchall()[0]
     return [name for name, some in zip(speaks, counts, strict=True) if some]
 
@@ -148,12 +154,13 @@ def key(con: duckdb.DuckDBPyConnection) -> None:
     They are numbers of 63 bits, the same for ever: an index over them finds whom a new record is
     to be compared with.
     """
+    rules = {**BLOCKING, ALIKE: IDENTICAL}
     keys = ", ".join(
-        f"(md5_number_lower('{name}|' || ({key})) >> 1)::bigint" for name, key in BLOCKING.items()
+        f"(md5_number_lower('{name}|' || ({key})) >> 1)::bigint" for name, key in rules.items()
     )
     con.execute(
         f"create table keyed as select record_id, rule, key from (select record_id,"
-        f" unnest({list(BLOCKING)}) as rule, unnest([{keys}]) as key from people)"
+        f" unnest({list(rules)}) as rule, unnest([{keys}]) as key from people)"
         " where key is not null"
     )
 
@@ -199,12 +206,32 @@ def block(con: duckdb.DuckDBPyConnection, most: Mapping[str, int]) -> Blocks:
         "select coalesce(sum(size * (size - 1) / 2), 0)::bigint from sizes join most using (rule)"
         " where size <= most"
     ).fetchall()
+    pairs += meet_copies(con)
     [(alone,)] = con.execute(
         "select count(*) from (select record_id from keyed join sizes using (rule, key)"
         " join most using (rule) where size > most except select record_id from usable)"
     ).fetchall()
     con.execute("drop table sizes")
     return Blocks(pairs, {rule: LeftOut(*told) for rule, *told in left_out}, alone)
+
+
+def meet_copies(con: duckdb.DuckDBPyConnection) -> int:
+    """Add to `usable` a key for each record and each of the oldest that say just the same."""
+    [(rows,)] = con.execute(
+        f"""
+        insert into usable
+        with copies as (
+            select record_id, key, row_number() over (partition by key order by record_id) as place
+            from keyed semi join (select key from keyed where rule = '{ALIKE}' group by key
+                                  having count(*) > 1) using (key)
+            where rule = '{ALIKE}'
+        )
+        select unnest([l.record_id, r.record_id]), (hash(l.record_id, r.record_id) >> 1)::bigint
+        from copies l join copies r using (key)
+        where l.place <= {OLDEST} and l.record_id < r.record_id
+        """
+    ).fetchall()
+    return int(rows) // 2
 
 
 def pair(

@@ -14,13 +14,16 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from identity import blocking, graph
-from identity.blocking import PAIRS_AT_LEAST, LeftOut, Table
+from identity.blocking import ALIKE, PAIRS_AT_LEAST, LeftOut, Table
 
 #: Records that are read at once.
 AT_ONCE = 50_000
 #: Pairs of one rule that a new record makes on average, at most: a whole run makes ten a record, so
 #: that a record is in twenty. Twice that leaves room for who comes at once.
 PAIRS_PER_NEW = 40
+#: Of records that say just what a new one does so many are looked up: the oldest that matching may
+#: see are among them.
+COPIES = 20
 #: Keys that are noted in one statement.
 NOTED_AT_ONCE = 5_000
 
@@ -100,8 +103,10 @@ def neighbours(
     are enough: of what comes at once with the same few values, the keys that the most share are
     left out.
     """
-    sharing = Counter(key for _, _, key in fresh.keys)
-    rule_of = {key: rule for _, rule, key in fresh.keys}
+    blocks = [one for one in fresh.keys if one[1] != ALIKE]
+    copies = _copies(session, fresh)
+    sharing = Counter(key for _, _, key in blocks)
+    rule_of = {key: rule for _, rule, key in blocks}
     wanted = [
         {"key": key, "most": most[rule_of[key]] - among}
         for key, among in sharing.items()
@@ -110,10 +115,11 @@ def neighbours(
     rows = session.execute(graph.statement("neighbours"), {"rows": graph.rows_of(wanted)}).all()
     found = _within_budget({row.key: row.ids for row in rows}, sharing, rule_of, len(fresh))
     ids = fresh.changed.keys() | {i for others in found.values() for i in others} | set(beside)
+    ids |= {i for others in copies.values() for i in others}
     among = session.execute(graph.statement("candidates_among"), {"ids": graph.array(ids)})
     shared = {key for key, others in found.items() if others or sharing[key] > 1}
-    reached = {i for i, _, key in fresh.keys if key in shared}
-    out = [(i, rule, key) for i, rule, key in fresh.keys if key not in found]
+    reached = {i for i, _, key in fresh.keys if key in shared or key in copies}
+    out = [(i, rule, key) for i, rule, key in blocks if key not in found]
     return Neighbours(
         table_of(among.all()),
         shared,
@@ -128,6 +134,22 @@ def neighbours(
         },
         len({i for i, _, _ in out} - reached),
     )
+
+
+def _copies(session: Session, fresh: Fresh) -> dict[int, list[int]]:
+    """Return the oldest records that say just what a new one does, by the key of what they say.
+
+    Of what only new ones say alike, those.
+    """
+    among: dict[int, list[int]] = {}
+    for i, rule, key in fresh.keys:
+        if rule == ALIKE:
+            among.setdefault(key, []).append(i)
+    rows = session.execute(
+        graph.statement("copies"), {"keys": graph.array(among), "most": COPIES}
+    ).all()
+    old = {row.key: row.ids for row in rows}
+    return {key: old.get(key, []) for key, new in among.items() if key in old or len(new) > 1}
 
 
 def _within_budget(

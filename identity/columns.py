@@ -76,7 +76,8 @@ IDENTIFIERS: dict[str, tuple[str, ...]] = {
 DATE_PARTS: dict[str, tuple[str, ...]] = {
     "birth_year": (
         "birthyear", "yearofbirth", "yob", "dobyear", "dateofbirthyear", "birthdateyear",
-        "geburtsjahr", "anneenaissance", "by",
+        "geburtsjahr", "anneenaissance", "anneedenaissance", "anonacimiento", "anodenacimiento",
+        "annonascita", "annodinascita", "anonascimento", "geboortejaar", "by",
     ),
     "birth_month": (
         "birthmonth", "monthofbirth", "mob", "dobmonth", "dateofbirthmonth", "birthdatemonth",
@@ -87,9 +88,12 @@ DATE_PARTS: dict[str, tuple[str, ...]] = {
         "geburtstag",
     ),
 }  # fmt: skip
+#: A column or trait of its own for what says father or son (`suffixes`).
+SUFFIXES = ("suffix", "namesuffix", "suffixname", "namesufx", "generationalsuffix")
 FULL_NAMES = ("name", "fullname", "displayname", "customername")
 FIELD_OF = {spelling: part for part, all_ in DATE_PARTS.items() for spelling in all_}
 FIELD_OF |= {spelling: field for field, all_ in SPELLINGS.items() for spelling in all_}
+FIELD_OF |= {spelling: "suffix" for spelling in SUFFIXES}
 FIELD_OF |= {spelling: spelling for spelling in FULL_NAMES}
 
 

@@ -10,6 +10,7 @@ from identity.guards import Edge, Node, Standing, Union, likelihood, ranks, stan
 from identity.identifiers import Rules, rules_of
 from identity.letters import roman
 from identity.nicknames import NICKNAMES
+from identity.suffixes import generation
 
 #: Two logins are one person only on a match this certain; devices and addresses never join them.
 CERTAIN = 0.99
@@ -17,6 +18,8 @@ CERTAIN = 0.99
 ALIKE = 0.6
 #: A person of more identifiers than this is a mistake of the evidence, not a person.
 LARGEST = 200
+#: Unless they are copies, of one name and birth date: of these it may have so many.
+MOST_COPIES = 1_000
 #: Groups of so many identifiers, devices and cookies aside, are not joined by one weak link. On the
 #: CDP graph (benchmarks.quality) none of the three joins of groups of eight was mostly right, of
 #: groups of six eleven of eighteen.
@@ -127,6 +130,10 @@ class _Clusters(Union):
         self.labels = sorted(set(named.values()), key=lambda n: (n[0], n[1] or "", n[2] or ""))
         places = {name: place for place, name in enumerate(self.labels)}
         self.names: dict[int, dict[int, int]] = {i: {places[n]: 1} for i, n in named.items()}
+        #: How often each name with a birth date stands in a cluster: copies of one person.
+        self.copies: dict[int, dict[int, int]] = {}
+        if len(nodes) > LARGEST:
+            self.copies = {i: dict(n) for i, n in self.names.items() if _is_whole(named[i])}
         self.against: dict[int, bool] = {}
         self.apart: dict[int, set[int]] = {}
         for left, right in cannot:
@@ -151,6 +158,8 @@ class _Clusters(Union):
         self.parent[b] = a
         self.members[a] += self.members.pop(b)
         self.spaces[a] = _sum(self.spaces[a], self.spaces.pop(b))
+        if b in self.copies:
+            self.copies[a] = _sum(self.copies.get(a, {}), self.copies.pop(b))
         if b in self.names:
             there = self.names.pop(b)
             here = self.names.get(a)
@@ -162,9 +171,17 @@ class _Clusters(Union):
             return "cannot_link"
         if edge.kind == "manual" or edge.same:
             return None
-        if len(self.members[a]) + len(self.members[b]) > LARGEST:
+        if self._too_large(a, b):
             return "size"
         return self._over_limit(edge, a, b) or self._contradiction(a, b) or self._bridge(edge, a, b)
+
+    def _too_large(self, a: int, b: int) -> bool:
+        size = len(self.members[a]) + len(self.members[b])
+        if size <= LARGEST:
+            return False
+        here, there = self.copies.get(a, {}), self.copies.get(b, {})
+        alike = sum(here.values()) + sum(there.values()) - len(here.keys() | there.keys())
+        return size > MOST_COPIES or size - alike > LARGEST
 
     def _apart(self, left: list[int], right: list[int]) -> bool:
         there = set(right)
@@ -270,8 +287,15 @@ class _Clusters(Union):
         return found
 
 
+# A year of birth alone is many people's.
+_YEAR = len("1984")
 Name = tuple[str, str | None, str | None]
 Key = TypeVar("Key")
+
+
+def _is_whole(name: Name) -> bool:
+    """Say whether a name is a first and a last one with a whole birth date."""
+    return bool(name[1]) and len(name[2] or "") > _YEAR
 
 
 def _sum(one: dict[Key, int], other: dict[Key, int]) -> dict[Key, int]:
@@ -294,6 +318,8 @@ def _voices(names: dict[int, int]) -> dict[int, int]:
 def _contradict(one: Name, other: Name) -> bool:
     """Say whether two records name two people: other first names, and no equal birth date.
 
+    So do father and son of one name, if a suffix says which is which.
+
     A typo, a nickname, an initial, and first and last name in each other's place are no
     contradiction: holding those cost .011 of recall on Febrl 3. Nor is a name in another script.
     That two begin with the same letter excuses nothing else: of the families behind one e-mail it
@@ -301,8 +327,11 @@ def _contradict(one: Name, other: Name) -> bool:
     """
     first, first_last, first_born = one
     second, second_last, second_born = other
-    if first_born and first_born == second_born:
+    if first_born and first_born == second_born and len(first_born) > _YEAR:
         return False
+    ages = {generation(first_last, first), generation(second_last, second)}
+    if len(ages - {None}) > 1:
+        return True
     first, second = roman(first), roman(second)
     if first.isascii() != second.isascii():
         return False

@@ -9,7 +9,15 @@ beside the field whose it is, which one and what was done to it: `fname_c1`, `po
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from identity.columns import DATE_PARTS, FULL_NAMES, IDENTIFIERS, LONGEST, SPELLINGS, spelling
+from identity.columns import (
+    DATE_PARTS,
+    FULL_NAMES,
+    IDENTIFIERS,
+    LONGEST,
+    SPELLINGS,
+    SUFFIXES,
+    spelling,
+)
 from identity.letters import words
 
 # Whose it is, which one of several, and what was done to it.
@@ -19,7 +27,7 @@ _PASSED_OVER = frozenset(
     guest owner insured borrower primary principal main home private current residential
     residence resident res legal mailing postal billing shipping my your full permanent
     1 01 c1 x fake faked clean cleaned cleansed std standard standardised standardized norm
-    normalised normalized raw orig original txt text value val desc description anon anonymised
+    normalised normalized lbl raw orig original txt text value val desc description anon anonymised
     anonymized masked synthetic synth noisy corrupted
     """.split()
 )
@@ -81,6 +89,8 @@ _FOR_WANT_OF_BETTER: Mapping[str, tuple[str, ...]] = {
     ),
     "name": ("firstandsurname", "firstandlastname", "firstlastname", "nomcomplet", "nomprenom"),
 }  # fmt: skip
+# Whose work it is, where no month and day stand beside it.
+_NO_YEAR_ALONE = frozenset({"by"})
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
@@ -88,17 +98,22 @@ def guess_columns(names: Iterable[str]) -> dict[str, str]:
     """Return which columns of a people file hold which field: file column -> field name.
 
     A full-name column maps to the trait `name`, and only when no first or last name is there;
-    columns of year, month and day map to `birth_year` and so on, when none has the whole date.
+    columns of year, month and day map to `birth_year` and so on, when none has the whole date, and
+    so does the year alone; one that says father or son maps to `suffix`.
     One column a field: the most specific spelling wins, then the least that is passed over, then
     the first in the file.
     """
     columns = list(names)
     guessed = _guessed(columns, SPELLINGS)
     parts = _guessed(columns, DATE_PARTS)
+    whole = {column for column, field in guessed.items() if field == "birth_date"}
     if len(parts) == len(DATE_PARTS):
-        whole = {column for column, field in guessed.items() if field == "birth_date"}
         if whole <= parts.keys():
             guessed |= parts
+    elif not whole:
+        years = {c for c, part in parts.items() if part == "birth_year"}
+        guessed |= {c: "birth_year" for c in years if spelling(c) not in _NO_YEAR_ALONE}
+    guessed |= _guessed(columns, {"suffix": SUFFIXES})
     if not {"first_name", "last_name"} & set(guessed.values()):
         guessed |= _guessed(columns, {"name": FULL_NAMES})
     return guessed

@@ -8,14 +8,14 @@ from hashlib import sha256
 
 import msgspec
 
-from identity.likeness import BLOCKING, COMPARISONS, PEOPLE, labels_of
+from identity.likeness import BLOCKING, COMPARISONS, IDENTICAL, PEOPLE, labels_of
 from identity.mixture import Shares
 from identity.nicknames import NICKNAMES
 
 #: By which rules records are found: after an upgrade that changes one, keys are made anew.
 #: Sorted, since pet names come in another order in every process.
 KEYED = sha256(
-    json.dumps([BLOCKING, PEOPLE, NICKNAMES], sort_keys=True).encode()
+    json.dumps([BLOCKING, IDENTICAL, PEOPLE, NICKNAMES], sort_keys=True).encode()
 ).hexdigest()[:16]  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from identity.attributes import FULL_NAME, ROLES
 from identity.letters import roman_sql
+from identity.suffixes import GENERATIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ _TWO_DATE_PARTS = (
     " + (substr(birth_date_l, 6, 2) = substr(birth_date_r, 6, 2))::int"
     " + (right(birth_date_l, 2) = right(birth_date_r, 2))::int = 2"
 )
+_NEXT_YEAR = "abs(birth_year_l::int - birth_year_r::int) = 1"
 _OWN_NAME = "(email_named_l or email_named_r)"
 # Other numbers behind one name are other people's.
 _USER_ALIKE = f"({_typo('email_user', 5)} or {_alike('email_user', 0.95)})"
@@ -148,6 +150,15 @@ COMPARISONS: dict[str, tuple[str, tuple[Level, ...]]] = {
             Level("different", "else", 0.02, 0.95, 0.98),
         ),
     ),
+    # Where one of the two says no more than the year.
+    "birth_year": (
+        f"{_absent('birth_year')} or not {_absent('birth_date')}",
+        (
+            Level("same", _same("birth_year"), 0.93, 0.09, 0.016),
+            Level("next year", _NEXT_YEAR, 0.03, 0.13, 0.032),
+            Level("different", "else", 0.04, 0.78, 0.952),
+        ),
+    ),
     "email": (
         _absent("email"),
         (
@@ -214,7 +225,7 @@ BLOCKING: dict[str, str] = {
     "birth_date": "birth_date",
     "names": "least(first_name, last_name) || '|' || greatest(first_name, last_name)",
     "nick_last": "nick || '|' || left(last_name, 4)",
-    "last_year": "last_name || '|' || left(birth_date, 4)",
+    "last_year": "last_name || '|' || birth_year",
     "nick_month": "nick || '|' || left(birth_date, 7)",
     "last_postcode": "left(last_name, 5) || '|' || postcode",
     "nick_postcode": "nick || '|' || postcode",
@@ -225,11 +236,21 @@ BLOCKING: dict[str, str] = {
     "prefixes": "left(first_name, 3) || '|' || left(last_name, 3)",
 }
 
+#: What is the same only in records that say the same: how such are found, however many there are.
+IDENTICAL = "concat_ws('|', " + ", ".join(f"coalesce({f}::varchar, '')" for f in (
+    "first_name", "last_name", "generation", "birth_year", "birth_date", "email", "phone", "street",
+    "city", "postcode", "national_id",
+)) + ")"  # fmt: skip
+
 # A house has its number before the street, after it, or in a column of its own.
 # The fields and what derives from them; `fields` and `nicknames` are its inputs.
 # Of a name what says father or son.
-_SUFFIX = "' (jr|junior|sr|senior|i|ii|iii|iv)$'"
-PEOPLE = r"""
+_SUFFIX = f"' ({'|'.join(GENERATIONS)})$'"
+_GENERATION = " ".join(
+    ["case suffix", *(f"when '{word}' then {n}" for word, n in GENERATIONS.items()), "end"]
+)
+PEOPLE = (
+    r"""
 create table people as
 with latin as (
     select * replace ($roman_first as first_name, $roman_last as last_name,
@@ -248,11 +269,11 @@ with latin as (
             regexp_replace(last_name, $suffix, '') as last_name),
         coalesce(nullif(regexp_extract(last_name, $suffix, 1), ''),
             regexp_extract(first_name, $suffix, 1)) as suffix,
-        case when suffix in ('sr', 'senior', 'i') then 1 when suffix in ('jr', 'junior', 'ii')
-            then 2 when suffix = 'iii' then 3 when suffix = 'iv' then 4 end as generation
+        $generation as generation
     from spelled
 ), split as (
-    select *, right(phone, 8) as phone_tail,
+    select * replace (case when length(birth_date) > 4 then birth_date end as birth_date),
+        left(birth_date, 4) as birth_year, right(phone, 8) as phone_tail,
         date_diff('day', date '1800-01-01', try_cast(birth_date as date)) as born,
         split_part(email, '@', 2) as domain,
         regexp_replace(split_part(email, '@', 1), '\+.*', '') as tagless,
@@ -283,7 +304,10 @@ select split.* exclude (number_first, number_last) replace (email_user || '@' ||
         or coalesce(contains(email_user, first_name) and length(first_name) > 2, false)
         as email_named
 from split left join nicknames on first_name = name order by record_id
-""".replace("$suffix", _SUFFIX).replace("$full_name", f"'{FULL_NAME}'")
+""".replace("$suffix", _SUFFIX)
+    .replace("$generation", _GENERATION)
+    .replace("$full_name", f"'{FULL_NAME}'")
+)
 for _name in ("first_name", "last_name", "city", "address"):
     PEOPLE = PEOPLE.replace(f"$roman_{_name.removesuffix('_name')}", roman_sql(_name))
 PEOPLE = PEOPLE.replace("$roles", ", ".join(f"'{role}'" for role in sorted(ROLES)))

@@ -20,7 +20,7 @@ _PSEUDO_PAIRS = 100.0
 # .47 of all matches, and precision fell from .95 to .84. Where there are none nothing else explains
 # first names that differ, and the narrow bound calls careless typing two people (Febrl 3: pairs at
 # even odds were matches in 99 of 100 cases).
-_M_REACH = {"first_name": (1.5, 4.0), "birth_date": (8.0, 16.0)}
+_M_REACH = {"first_name": (1.5, 4.0), "birth_date": (8.0, 16.0), "birth_year": (8.0, 16.0)}
 _M_REACH_ELSE = (4.0, 8.0)
 # A household among fifty matches halves the freedom, and so do no more matches than this.
 _MATCHES_PER_HOME = 50.0
@@ -29,7 +29,7 @@ _FREE_PSEUDO_MATCHES = 200.0
 # matches whose first name is wrong by households of twins (Febrl 3 without ids: recall .97 -> .85).
 # How often a household shares an e-mail, a phone or, in tax records, a number is one: of pairs of
 # pseudopeople around the merge threshold .64 were matches where .85 was said, with h learnt .85.
-_H_MOVES = {"first_name": 1.2, "birth_date": 1.0}
+_H_MOVES = {"first_name": 1.2, "birth_date": 1.0, "birth_year": 1.0}
 _H_MOVES_ELSE = 8.0
 # Households are not assumed rare beside few matches: data without any has nothing to show them by,
 # and then one twin merges. Beside many the data has shown whether it has some: with this floor at

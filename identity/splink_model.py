@@ -166,7 +166,10 @@ def score_new(
             con.unregister("given")
         _know_names(con, learnt)
         blocking.key(con)
-        con.execute("create table usable as from keyed where key in (from used)")
+        con.execute(
+            "create table usable as select record_id, key from keyed where key in (from used)"
+        )
+        blocking.meet_copies(con)
         blocking.pair(con, only_with="new")
         _pair_again(con, again, within)
         Comparer(con, model).compare("candidates")

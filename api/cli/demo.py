@@ -1,7 +1,6 @@
 """`parcours demo`: the whole loop on a retailer's year, from the SDK to the CRM."""
 
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
@@ -19,6 +18,7 @@ import consent
 from api.cli import demo_pictures as pictures
 from api.cli import demo_report as report
 from api.cli.product import add_sources, client, free_port, running
+from api.cli.scratch import scratch
 from api.cli.session import opened
 from api.demo import retailer
 from api.demo.generate import generate
@@ -64,9 +64,8 @@ def demo(
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     console = Console()
-    with suppress(_Stopped), tempfile.TemporaryDirectory(prefix="parcours-demo-") as scratch:
-        home = data_dir or Path(scratch)
-        Path(scratch).chmod(0o755)
+    with suppress(_Stopped), scratch("demo") as thrown_away:
+        home = data_dir or thrown_away
         with running(home, free_port(port), environment=QUIET) as url, listening() as crm:
             settings = Settings(data_dir=home, public_url=url)
             api = _show(console, settings, url, crm, people, seed)

@@ -4,7 +4,6 @@ import json
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import msgspec
 
 from api.cli.labelled import RECORD, Key, Labelled
 from api.cli.product import add_sources, client, free_port, running
+from api.cli.scratch import scratch
 from api.cli.session import err, opened
 from app.errors import ImportFailed
 from app.settings import Settings
@@ -57,9 +57,7 @@ def throw_away(labelled: Labelled, *, sweep: bool) -> Evaluation:
         "PARCOURS_MATCHING_INTERVAL_SECONDS": "86400",
         "PARCOURS_DATABASE_URL": None,
     }
-    with tempfile.TemporaryDirectory(prefix="parcours-evaluate-") as scratch:
-        home = Path(scratch)
-        home.chmod(0o755)
+    with scratch("evaluate") as home:
         configuration = Settings(data_dir=home, database_url=None)
         with opened(configuration) as sessions:
             with running(home, free_port(0), environment=environment) as url:

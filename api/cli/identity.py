@@ -106,7 +106,10 @@ def evaluate(
     people: Annotated[
         Path | None, typer.Option(help="A labelled people file (CSV, NDJSON, Parquet).")
     ] = None,
-    truth: Annotated[str, typer.Option(help="Its column that says who is who.")] = "cluster",
+    truth: Annotated[
+        str | None,
+        typer.Option(help="Its column that says who is who, if it is not found by name."),
+    ] = None,
     id_column: Annotated[str | None, typer.Option(help="Its column that names the record.")] = None,
     map_: Annotated[
         list[str] | None,
@@ -132,14 +135,16 @@ def evaluate(
         raise ImportFailed("state --people FILE or --labels FILE")
     if people is None:
         started = time.perf_counter()
-        quality = _as_it_is(labels or Path(), truth, settings(data_dir))
+        quality = _as_it_is(labels or Path(), truth or "cluster", settings(data_dir))
         found = {**asdict(quality), "seconds": round(time.perf_counter() - started, 1)}
         show(found if as_json else _figures(found), as_json, "figure", "value")
         return
     file = labelled.read(people, truth, id_column, map_ or [])
     err.print("columns used: " + ", ".join(f"{k} = {v}" for k, v in file.meaning.items()))
     err.print("columns ignored: " + (", ".join(file.ignored) or "none"))
-    err.print(f"records named by: {file.named or 'their number'}")
+    err.print(f"records named by: {file.named or 'their number'}; who is who: {file.truth}")
+    if file.shows_nothing():
+        err.print(f"{file.truth} says of no two records that they are one person's")
     if file.encoding != files.UTF_8:
         err.print(f"not UTF-8: read as {file.encoding}")
     _tell(file, throw_away(file, sweep=sweep), as_json)

@@ -3,7 +3,8 @@
 The truth never becomes part of a message: `calls` has only the columns that mean something.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,23 @@ from identity.headings import guess_columns, guess_identifiers
 
 #: The namespace of a labelled record: the record itself, which says nothing of the person.
 RECORD = "record_id"
+#: What the column that says who is who is called, best first; never one of households or sources.
+TRUTHS = (
+    "cluster", "clusterid", "truecluster", "trueclusterid", "clusterlabel", "entityid", "entid",
+    "entity", "personid", "trueid", "truth", "groundtruth", "goldid", "gid", "simulantid", "cid",
+    "label", "class",
+)  # fmt: skip
+#: How Febrl names records: of whom it is the original, or which copy.
+_FEBRL = re.compile(r"(rec-\d+)-(?:org|dup-\d+)")
+#: What ends, or begins, the columns of a file of pairs.
+_SIDES = (
+    re.compile(r"(?:l|left|ltable)[_. ](.+)|(.+)[_. ](?:l|left)", re.IGNORECASE),
+    re.compile(r"(?:r|right|rtable)[_. ](.+)|(.+)[_. ](?:r|right)", re.IGNORECASE),
+)
+_DECIDED = frozenset(
+    ("match", "ismatch", "label", "islabel", "judgement", "judgment", "gold", "duplicate",
+     "isduplicate", "clericalmatchscore")
+)  # fmt: skip
 #: Columns with one of these meanings are sent as identifiers, all others as traits.
 SPACES = ("user_id", "loyalty_id", "device_id", "anonymous_id")
 
@@ -45,6 +63,7 @@ class Labelled:
             "columns": self.meaning,
             "ignored": self.ignored,
             "named_by": self.named,
+            "truth": self.truth,
             "encoding": self.encoding,
         }
 
@@ -52,6 +71,11 @@ class Labelled:
         """Return the true cluster of every record that has one."""
         labels = ((n, _label(row.get(self.truth))) for n, row in self._named())
         return {(RECORD, n): label for n, label in labels if label}
+
+    def shows_nothing(self) -> bool:
+        """Say whether no two records are labelled as one person."""
+        labels = self.labels().values()
+        return len(set(labels)) == len(labels)
 
     def known(self) -> dict[Key, object]:
         """Return the true cluster of every identifier all of whose records are of one cluster.
@@ -92,9 +116,11 @@ class Labelled:
                     yield space, value
 
 
-def read(file: Path, truth: str, column: str | None, mapped: Iterable[str]) -> Labelled:
+def read(file: Path, truth: str | None, column: str | None, mapped: Iterable[str]) -> Labelled:
     """Read a labelled file and guess what its columns mean, unless `mapped` says so.
 
+    Without `truth` the column that says who is who is known by its name, or by Febrl's names of
+    records.
     Records are named after the column that names them, with a prefix: a bare `0` would be a value
     that identifies nobody, and its record lost. They are numbered where no column tells them apart.
     Raises ImportFailed.
@@ -105,6 +131,13 @@ def read(file: Path, truth: str, column: str | None, mapped: Iterable[str]) -> L
     # Some files have a space after each separator, and so before each heading.
     rows = [{name.strip(): value for name, value in row.items()} for row in rows]
     columns = list(dict.fromkeys(name for row in rows for name in row))
+    if _are_pairs(columns):
+        raise ImportFailed(
+            f"{file.name}: its rows are pairs of records; evaluate reads a file with one record a "
+            f"row and a column that is equal for records of one person; it has {', '.join(columns)}"
+        )
+    if truth is None:
+        truth = _guess_truth(file, rows, columns)
     for wanted in (column, truth):
         if wanted is not None and wanted not in columns:
             raise ImportFailed(
@@ -129,6 +162,34 @@ def read(file: Path, truth: str, column: str | None, mapped: Iterable[str]) -> L
     return Labelled(rows, names, truth, meaning, ignored, named, files.encoding(file))
 
 
+def _guess_truth(file: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Return the column that says who is who; raises ImportFailed where none can be it."""
+    by_name = {known_columns.spelling(name): name for name in reversed(columns)}
+    for known in TRUTHS:
+        if known in by_name and not _all_differ(rows, by_name[known]):
+            return by_name[known]
+    for name in columns:
+        values = [str(row.get(name, "")) for row in rows]
+        if all(map(_FEBRL.fullmatch, values)):
+            return name
+    raise ImportFailed(
+        f"{file.name}: say with --truth which column is equal for records of one person; "
+        f"it has {', '.join(columns)}"
+    )
+
+
+def _are_pairs(columns: Iterable[str]) -> bool:
+    """Say whether a row has a left and a right record, or names of two and a decision."""
+    names = [name.strip() for name in columns]
+    left, right = (
+        {next(filter(None, found.groups())).lower() for name in names
+         if (found := side.fullmatch(name))}
+        for side in _SIDES
+    )  # fmt: skip
+    spelled = {known_columns.spelling(name) for name in names}
+    return {"left", "right"} <= spelled or (bool(left & right) and not spelled.isdisjoint(_DECIDED))
+
+
 def _names_rows(rows: Iterable[Mapping[str, Any]], column: str) -> bool:
     values = [str(row.get(column, "")).strip() for row in rows]
     return "" not in values and len(set(values)) == len(values)
@@ -141,7 +202,9 @@ def _all_differ(rows: Iterable[Mapping[str, Any]], column: str) -> bool:
 
 def _label(value: object) -> str:
     """Write a true cluster as text; empty where there is none, as NaN in a column of numbers."""
-    return "" if value is None or value != value else str(value).strip()
+    text = "" if value is None or value != value else str(value).strip()
+    febrl = _FEBRL.fullmatch(text)
+    return febrl[1] if febrl else text
 
 
 def _split(entry: str, columns: Iterable[str]) -> tuple[str, str]:
@@ -155,6 +218,6 @@ def _split(entry: str, columns: Iterable[str]) -> tuple[str, str]:
             f"{', '.join(columns)}"
         )
     if meaning not in SPACES and known_columns.spelling(meaning) not in known_columns.FIELD_OF:
-        meanings = ", ".join([*FIELDS, "name", *known_columns.DATE_PARTS, *SPACES])
+        meanings = ", ".join([*FIELDS, "name", "suffix", *known_columns.DATE_PARTS, *SPACES])
         raise ImportFailed(f"--map {entry!r}: a column may mean {meanings}")
     return name, meaning

@@ -146,5 +146,6 @@ def test_what_is_used_and_what_is_not_is_told(tmp_path: Path) -> None:
         "columns": {"first_name": "first_name"},
         "ignored": ["fname_c2", "shoe"],
         "named_by": "unique_id",
+        "truth": "cluster",
         "encoding": "Windows-1252",
     }

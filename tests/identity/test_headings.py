@@ -75,11 +75,11 @@ PUBLISHED: dict[str, dict[str, str | None]] = {
     },
     "voters of North Carolina": {
         "county_id": None, "county_desc": None, "voter_reg_num": None, "last_name": "last_name",
-        "first_name": "first_name", "middle_name": None, "name_suffix_lbl": None,
+        "first_name": "first_name", "middle_name": None, "name_suffix_lbl": "suffix",
         "res_street_address": "address", "res_city_desc": "city", "state_cd": None,
         "zip_code": "postcode", "mail_addr1": None, "mail_city": None,
-        "full_phone_number": "phone", "race_code": None, "birth_state": None, "birth_year": None,
-        "age_at_year_end": None, "registr_dt": None, "ncid": None,
+        "full_phone_number": "phone", "race_code": None, "birth_state": None,
+        "birth_year": "birth_year", "age_at_year_end": None, "registr_dt": None, "ncid": None,
     },
     "Leipzig, voters of five sources": {
         "recid": None, "sourceid": None, "givenname": "first_name", "surname": "last_name",

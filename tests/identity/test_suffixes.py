@@ -1,0 +1,70 @@
+"""Father and son of one name: what says which is which counts wherever it stands."""
+
+import pytest
+
+from identity.attributes import from_traits
+from identity.components import resolve
+from identity.guards import Edge, Node
+from identity.splink_model import score
+from identity.suffixes import generation
+from tests.identity.test_splink_model import ADA, sure, table, town
+
+
+@pytest.mark.parametrize(
+    ("traits", "first", "last"),
+    [
+        ({"name": "John Smith Jr."}, "john", "smith jr"),
+        ({"name": "John Smith, Jr."}, "john", "smith jr"),
+        ({"name": "Smith, John, Jr"}, "john", "smith jr"),
+        ({"name": "Smith, John II"}, "john", "smith ii"),
+        ({"name": "Alexandre Dumas père"}, "alexandre", "dumas pere"),
+        ({"name": "Ada Lovelace"}, "ada", "lovelace"),
+        ({"name": "Junior"}, "junior", None),
+        ({"name": "Amartya Sen"}, "amartya", "sen"),
+        ({"first_name": "John", "last_name": "Smith", "suffix": "JR"}, "john", "smith jr"),
+        ({"first_name": "John", "last_name": "Smith Jr", "name_suffix": "II"}, "john", "smith jr"),
+        ({"first_name": "John", "last_name": "Smith", "suffix": "PhD"}, "john", "smith"),
+        ({"first_name": "John", "suffix": "III"}, "john iii", None),
+    ],
+)
+def test_a_suffix_stays_with_the_name(
+    traits: dict[str, object], first: str, last: str | None
+) -> None:
+    said = from_traits(traits)
+    assert (said.get("first_name"), said.get("last_name")) == (first, last)
+
+
+def test_suffixes_in_five_languages_say_the_generation() -> None:
+    assert [generation(f"x {word}") for word in ("sr", "pere", "fils", "hijo", "filho", "iii")] == [
+        1, 1, 2, 2, 2, 3
+    ]  # fmt: skip
+    assert generation("jr") is None
+    assert generation(None, "john jr") == 2
+
+
+@pytest.mark.parametrize(
+    ("father", "son"), [("lovelace sr", "lovelace jr"), ("lovelace pere", "lovelace fils")]
+)
+@pytest.mark.parametrize("born", [(None, None), ("1957-03-08", "1985-12-10"), ("1957", "1985")])
+def test_father_and_son_at_one_address_are_two(
+    father: str, son: str, born: tuple[str | None, str | None]
+) -> None:
+    home = {**ADA, "first_name": "john", "email": None}
+    one = {**home, "last_name": father, "birth_date": born[0]}
+    other = {**home, "last_name": son, "birth_date": born[1]}
+    assert (120, 121) not in sure(score(table([*town(120), one, other])))
+
+
+def test_one_address_of_father_and_son_joins_them_not() -> None:
+    def people(father: str, son: str) -> int:
+        nodes = {
+            1: Node(1, "crm_id", "given", "john", father),
+            2: Node(2, "crm_id", "given", "john", son),
+            3: Node(3, "email", "given"),
+        }
+        edges = [Edge(1, 1, 3, "event"), Edge(2, 2, 3, "event")]
+        return len(set(resolve(nodes, edges).person.values()))
+
+    assert people("smith", "smith jr") == 1  # of one nobody knows
+    assert people("smith sr", "smith jr") == 2
+    assert people("dumas pere", "dumas fils") == 2
