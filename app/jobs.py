@@ -295,6 +295,7 @@ class Worker:
             done = matching.run_waiting(
                 self._sessions,
                 auto=self._settings.auto_merge_threshold,
+                lowest=self._settings.lowest_merge_threshold,
                 review=self._settings.review_threshold,
                 way=matching.Way(
                     spill=self._settings.data_dir / "matching",

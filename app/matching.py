@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from msgspec.structs import replace
 from sqlalchemy.orm import Session
 
 import consent
@@ -22,6 +23,8 @@ from app.db import Sessions
 from identity import candidates, judged, known, matching, models, recalibration, reviews
 from identity.blocking import LeftOut
 from identity.engines import engine
+from identity.isotonic import Curve
+from identity.learnt import Learnt, in_force
 from identity.matching import Outcome
 from identity.reviews import ALL, NEW
 from identity.whole import MEGABYTES, Whole
@@ -45,10 +48,32 @@ LONGEST_WAIT = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """From which probability a pair is joined, and from which a person is asked."""
+    """From which probability, as the model says it, a pair is joined, and a person is asked.
+
+    `merge` is what the former means, after a recalibration.
+    """
 
     auto: float
     review: float
+    merge: float
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """As they are meant: from when on pairs are joined, usually and at the lowest, or asked about.
+
+    `curve` says what the model's probabilities mean.
+    """
+
+    usual: float
+    lowest: float
+    review: float
+    curve: Curve
+
+    def by(self, learnt: Learnt | None) -> Limits:
+        """Return the limits that go with what was learnt."""
+        merge = in_force(learnt, self.usual, self.lowest)
+        return Limits(self.curve.least(merge), self.curve.least(self.review), merge)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +96,8 @@ class Result:
     records share them; `alone` counts records that share nothing else, and so met nobody. Of the
     `linked` so many stay `undone`, because their run or rule was taken back. `outscored` are
     matches, and `closed` undecided reviews, of which the run no longer finds what they were for.
-    `model_run` is the run that has learnt what it scored by.
+    `model_run` is the run that has learnt what it scored by, `merge_threshold` the probability from
+    which it joined.
     """
 
     records: int = 0
@@ -83,6 +109,7 @@ class Result:
     outscored: int = 0
     closed: int = 0
     model_run: int | None = None
+    merge_threshold: float | None = None
     alone: int = 0
     left_out: dict[str, dict[str, int]] = field(default_factory=dict)
 
@@ -140,9 +167,17 @@ def _may_try(failed: reviews.Failures, interval: float, now: datetime) -> bool:
     return now - failed.at > max(timedelta(seconds=interval), min(doubled, LONGEST_WAIT))
 
 
-def run_waiting(sessions: Sessions, *, auto: float, review: float, way: Way = PLAIN) -> int | None:
+def run_waiting(
+    sessions: Sessions,
+    *,
+    auto: float,
+    review: float,
+    lowest: float | None = None,
+    way: Way = PLAIN,
+) -> int | None:
     """Do the run that waits, if one does; return its id.
 
+    Where records say little, pairs may be joined below `auto`, if there is a `lowest`.
     The scoring happens outside any transaction, since an open one would hold back every reader of
     the event stream for as long as Splink works. What changed meanwhile is respected: consent
     and constraints are asked again when the links are followed. A run that was cut short by a
@@ -155,15 +190,16 @@ def run_waiting(sessions: Sessions, *, auto: float, review: float, way: Way = PL
     run_id, wanted = started
     parameters = {"auto_merge_threshold": auto, "review_threshold": review}
     with sessions() as session:
-        merge, ask = recalibration.thresholds(session, merge=auto, review=review)
-    limits = Limits(merge, ask)
+        curve = recalibration.curve(session)
+    least = auto if lowest is None else max(lowest, review)
+    thresholds = Thresholds(auto, least, review, curve)
     try:
         if wanted.get("scope") == NEW:
-            result = _match_new(sessions, run_id, limits, way)
+            result = _match_new(sessions, run_id, thresholds, way)
         else:
             with sessions.begin() as session:
                 _count_excluded(session)
-            result = _match_all(sessions, run_id, limits, way, wanted)
+            result = _match_all(sessions, run_id, thresholds, way, wanted)
         with sessions.begin() as session:
             reviews.finish_run(session, run_id, "done", asdict(result), parameters)
     except Exception as error:
@@ -178,7 +214,7 @@ def run_waiting(sessions: Sessions, *, auto: float, review: float, way: Way = PL
 def _match_all(
     sessions: Sessions,
     run_id: int,
-    limits: Limits,
+    thresholds: Thresholds,
     way: Way,
     wanted: Mapping[str, Any] = MappingProxyType({}),
 ) -> Result:
@@ -199,27 +235,32 @@ def _match_all(
                 way.tell(f"{whole.records:,} records read")
         with engine(wanted, way.spill) as compare:
             found = whole.compare(
-                threshold=limits.review,
+                threshold=thresholds.by(None).review,
                 compare=compare,
                 progress=way.tell,
                 by=pinned.learnt if pinned else None,
             )
-        result = Result(records=whole.records)
+        learnt = None if found is None else found.learnt
+        if learnt is not None and not (pinned and learnt is pinned.learnt):
+            afforded = whole.affords(thresholds.usual, thresholds.lowest, thresholds.curve)
+            learnt = replace(learnt, merge=afforded)
+        limits = thresholds.by(learnt)
+        result = Result(records=whole.records, merge_threshold=limits.merge)
         for pairs in whole.pairs(LINKED_AT_ONCE):
             with sessions.begin() as session:
                 result.add(_apply(session, pairs, run_id, limits))
             way.tell(f"{result.pairs:,} pairs decided")
         _take_back(sessions, whole, run_id, limits, result)
         _keep_keys(sessions, whole, way)
-        if found is not None:
+        if found is not None and learnt is not None:
             result.leave_out(found.blocks.left_out, found.blocks.alone)
             result.model_run = run_id
-            if pinned is not None and found.learnt is pinned.learnt:
+            if pinned is not None and learnt is pinned.learnt:
                 result.model_run = pinned.run_id
             else:
                 with sessions.begin() as session:
                     models.give_way(session, held)  # it knew nothing of a field of now
-                    matching.keep_model(session, found.learnt, run_id)
+                    matching.keep_model(session, learnt, run_id)
     return result
 
 
@@ -273,7 +314,7 @@ def _keep_keys(sessions: Sessions, whole: Whole, way: Way) -> None:
         candidates.sort_keys(session)
 
 
-def _match_new(sessions: Sessions, run_id: int, limits: Limits, way: Way) -> Result:
+def _match_new(sessions: Sessions, run_id: int, thresholds: Thresholds, way: Way) -> Result:
     """Compare what is new with whom it could be, some at a time until nothing is."""
     result = Result()
     while True:
@@ -283,8 +324,10 @@ def _match_new(sessions: Sessions, run_id: int, limits: Limits, way: Way) -> Res
             return result
         # Another version of this program has learnt it, or nobody yet, or too few taught it.
         if base is None or base.learnt.records < matching.LEAST_LEARNT:
-            return _match_all(sessions, run_id, limits, way)
+            return _match_all(sessions, run_id, thresholds, way)
         learnt, result.model_run = base.learnt, base.run_id
+        limits = thresholds.by(learnt)
+        result.merge_threshold = limits.merge
         fresh = candidates.with_keys(table)
         with sessions() as session:
             before = judged.of(session, fresh.changed)
@@ -292,7 +335,7 @@ def _match_new(sessions: Sessions, run_id: int, limits: Limits, way: Way) -> Res
             among = candidates.neighbours(session, fresh, learnt.most, beside)
         pairs = matching.score_new(fresh, among, learnt, review=limits.review, again=before.ends)
         if pairs is None:
-            return _match_all(sessions, run_id, limits, way)
+            return _match_all(sessions, run_id, thresholds, way)
         with sessions.begin() as session:
             result.add(_apply(session, pairs, run_id, limits))
             _judge_again(session, before, among, pairs, run_id, limits, result)

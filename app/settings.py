@@ -51,6 +51,13 @@ class Settings(BaseSettings):
     auto_merge_threshold: float = Field(
         default=0.95, gt=0, le=1, description="Match probability at which two people are joined."
     )
+    least_merge_threshold: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="How low that may be where records say little and what is joined is right all "
+        "the same; 0.80, or `auto_merge_threshold` where that is set.",
+    )
     review_threshold: float = Field(
         default=0.60, gt=0, le=1, description="Match probability at which a pair goes to review."
     )
@@ -270,6 +277,13 @@ class Settings(BaseSettings):
         except (ValueError, OSError, ZoneInfoNotFoundError) as error:
             raise ValueError("no time zone of this name is known") from error
         return name
+
+    @property
+    def lowest_merge_threshold(self) -> float:
+        """How low the merge threshold may be: who sets one means it."""
+        if self.least_merge_threshold is not None:
+            return self.least_merge_threshold
+        return self.auto_merge_threshold if "auto_merge_threshold" in self.model_fields_set else 0.8
 
     @property
     def home(self) -> Path:

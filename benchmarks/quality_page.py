@@ -69,7 +69,7 @@ Each set is resolved by `parcours identity evaluate --people` with the defaults:
 - **recordlinkage**: similarities cut at 0.85, classes by ECM, candidates by shared fields;
 - **dedupe** with 80 questions answered from the truth, clusters at 0.5.
 
-Rows marked with † know something of the truth. Seconds are of a shared machine and include the import over HTTP for Parcours; they count less than the rest. How much recall thin records cost at the merge threshold, and why it stays: [decision 0073](decisions/0073-the-merge-threshold-stands-on-thin-data.md).
+Rows marked with † know something of the truth. Seconds are of a shared machine and include the import over HTTP for Parcours; they count less than the rest. How far the merge threshold falls where records say little: [decision 0082](decisions/0082-where-records-say-little-the-merge-threshold-falls.md).
 """
 
 

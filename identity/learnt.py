@@ -36,8 +36,17 @@ class Learnt(msgspec.Struct, frozen=True):
     shared: dict[str, list[int]]
     #: How many records may share a blocking key of a rule for it to be used.
     most: dict[str, int]
+    #: The merge threshold that these records afford (`affordable`), where they say little.
+    merge: float | None = None
     #: `KEYED` of when it was learnt.
     keyed: str = KEYED
+
+
+def in_force(learnt: Learnt | None, usual: float, lowest: float) -> float:
+    """Return the merge threshold: the usual one, or what the records afford, but no lower."""
+    if learnt is None or learnt.merge is None:
+        return usual
+    return min(usual, max(lowest, learnt.merge))
 
 
 def read(kept: object) -> Learnt | None:

@@ -69,12 +69,6 @@ def curve(session: Session) -> Curve:
     return IDENTITY if known is None else Curve(tuple(known.lows), tuple(known.shares))
 
 
-def thresholds(session: Session, *, merge: float, review: float) -> tuple[float, float]:
-    """Return the model's probabilities that mean these ones: what runs link and ask from."""
-    known = curve(session)
-    return known.least(merge), known.least(review)
-
-
 def describe(version: Recalibration) -> dict[str, Any]:
     """Return a recalibration: its points, from how many labels, and whether it has ended."""
     return {

@@ -14,8 +14,10 @@ from typing import Any, Self
 import pyarrow as pa
 
 from identity import blocking, splink_model
+from identity.affordable import FEW, affordable
 from identity.blocking import Table
 from identity.comparing import Compare, in_duckdb
+from identity.isotonic import IDENTITY, Curve
 from identity.known import ScoredPair
 from identity.learnt import Learnt
 from identity.splink_model import Found
@@ -84,6 +86,25 @@ class Whole:
             self._con, threshold=threshold, compare=compare, progress=progress, by=by
         )
         return self._found
+
+    def affords(self, usual: float, lowest: float, meant: Curve = IDENTITY) -> float | None:
+        """Return the merge threshold that the records afford, or None if they say enough.
+
+        `meant` is what probabilities mean, by decided pairs.
+        """
+        if self._found is None:
+            return None
+        said = " + ".join(f"(gamma_{name} >= 0)::int" for name in self._found.model.present)
+        [(most,)] = self._con.execute(f"select max({said}) from scored").fetchall()
+        if most is None or most > FEW:
+            return None
+        likely = self._con.cursor().execute(
+            "select record_id_l, record_id_r, 1 / (1 + pow(2, -total)) as p from scored"
+            " where p >= $1 order by p desc, 1, 2",
+            [meant.least(lowest)],
+        )
+        rows = (row for some in iter(lambda: likely.fetchmany(10_000), []) for row in some)
+        return affordable(((left, right, meant.at(p)) for left, right, p in rows), usual, lowest)
 
     def pairs(
         self, at_once: int, among: Collection[tuple[int, int]] | None = None

@@ -34,12 +34,14 @@ SWEEP = (0.2, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
 class Evaluation:
     """What came out, and what it cost.
 
-    `seconds` go from the first record sent to the last person resolved, `matching_seconds` are
-    those of the matching run in it. `peak_mb` is the memory, in megabytes, of the largest process
+    `merge_threshold` is the probability from which pairs were joined. `seconds` go from the first
+    record sent to the last person resolved, `matching_seconds` are those of the matching run in it.
+    `peak_mb` is the memory, in megabytes, of the largest process
     of the server: the worker. `sweep` is the quality at other merge thresholds, if asked for.
     """
 
     quality: Quality
+    merge_threshold: float
     calibration: Calibration
     seconds: float
     matching_seconds: float
@@ -87,8 +89,9 @@ def throw_away(labelled: Labelled, *, sweep: bool) -> Evaluation:
     labels = labelled.labels()
     return Evaluation(
         quality=_compare(predicted, labels, tell=True),
+        merge_threshold=run["result"]["merge_threshold"],
         calibration=calibration(
-            _judged(scored["pairs"], labelled.known()), configuration.auto_merge_threshold
+            _judged(scored["pairs"], labelled.known()), run["result"]["merge_threshold"]
         ),
         seconds=round(seconds, 1),
         matching_seconds=round(_lasted(run), 1),

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from api.cli.session import AsJson, DataDir, opened, settings, show
-from app.identities import explaining
+from app.identities import explaining, merging
 from app.profiles import read
 from identity import explain as identity_explain
 from identity import svg
@@ -31,10 +31,6 @@ def explain(
 ) -> None:
     """Say why two are, or are not, one person; or what holds one together."""
     configuration = settings(data_dir)
-    bounds = {
-        "merge": configuration.auto_merge_threshold,
-        "review": configuration.review_threshold,
-    }
     with opened(configuration) as sessions, sessions.begin() as session:
         if other is None:
             found = read.find(session, subject)
@@ -46,6 +42,10 @@ def explain(
             }
             sentences = holding["text"]
         else:
+            bounds = {
+                "merge": merging.threshold(session, configuration),
+                "review": configuration.review_threshold,
+            }
             answer = explaining.two(
                 session, subject, other, purpose=purpose, language=language, **bounds
             )

@@ -16,7 +16,7 @@ from api.cli.identity_rules import (
     changed,
 )
 from api.cli.session import AsJson, DataDir, opened, settings, show
-from app.identities import previewing
+from app.identities import merging, previewing
 from identity import namespaces
 from identity.preview import Proposal
 
@@ -64,10 +64,12 @@ def preview(
             with sessions() as session:
                 old = namespaces.get(session, namespace)
             setting = changed(old, *rules)
+        with sessions() as session:
+            merge = merging.threshold(session, configuration)
         found = previewing.run(
             sessions,
             Proposal(setting, merge_threshold, model_run),
-            merge=configuration.auto_merge_threshold,
+            merge=merge,
             review=configuration.review_threshold,
             new_review=review_threshold,
             purpose=purpose,

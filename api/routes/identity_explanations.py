@@ -12,7 +12,7 @@ from api.problems import documented
 from api.resource import Resource
 from api.routes.profiles import StatedHeader, StatedQuery, stated_once
 from app.errors import ProfileNotFound, PurposeNotAllowed, PurposeRequired
-from app.identities import explaining
+from app.identities import explaining, merging
 from identity import svg
 from identity.errors import IdentifierInvalid, NothingCompared
 
@@ -54,7 +54,7 @@ def explain_two(
         session,
         left,
         right,
-        merge=configuration.auto_merge_threshold,
+        merge=merging.threshold(session, configuration),
         review=configuration.review_threshold,
         purpose=optional_purpose(caller, purpose, stated),
         language=language,
@@ -86,7 +86,7 @@ def draw_two(
         session,
         left,
         right,
-        merge=configuration.auto_merge_threshold,
+        merge=merging.threshold(session, configuration),
         review=configuration.review_threshold,
     )
     headers = {"Content-Language": language, "Vary": "Accept-Language"}

@@ -14,8 +14,9 @@ from api.resource import Resource
 from api.routes.identity_explanations import optional_purpose
 from api.routes.identity_rules import NamespaceIn, setting_of
 from api.routes.profiles import StatedHeader, StatedQuery
+from app.db import Sessions
 from app.errors import PurposeNotAllowed, PurposeRequired
-from app.identities import previewing
+from app.identities import merging, previewing
 from identity.errors import ModelNotFound, NamespaceRulesInvalid, PreviewTooLarge
 from identity.preview import Bounds, Proposal
 
@@ -90,10 +91,13 @@ def preview(
         merge=wanted.merge_threshold,
         model_run=wanted.model_run,
     )
+    sessions: Sessions = request.app.state.sessions
+    with sessions() as session:
+        merge = merging.threshold(session, configuration)
     return previewing.run(
-        request.app.state.sessions,
+        sessions,
         proposal,
-        merge=configuration.auto_merge_threshold,
+        merge=merge,
         review=configuration.review_threshold,
         new_review=wanted.review_threshold,
         purpose=optional_purpose(caller, purpose, stated),

@@ -172,14 +172,14 @@ def test_a_recalibration_needs_labels_of_both_kinds_and_can_be_rolled_back(
     assert 0.1 < curve.at(0.65) < 0.4
     assert 0.5 < curve.at(0.8) < 0.65
     assert curve.at(0.9) > 0.95
-    merge, ask = recalibration.thresholds(matched, merge=AUTO, review=REVIEW)
+    merge, ask = curve.least(AUTO), curve.least(REVIEW)
     assert merge < 0.9, "pairs of .9 were matches in all cases"
     assert REVIEW < ask < 0.9
     second = recalibration.fit(matched, by="ada")
     assert recalibration.roll_back(matched, by="bob").id == second.id
     assert recalibration.current(matched) is made
     recalibration.roll_back(matched, by="bob")
-    assert recalibration.thresholds(matched, merge=AUTO, review=REVIEW) == (AUTO, REVIEW)
+    assert recalibration.curve(matched).least(AUTO) == AUTO
     with pytest.raises(RecalibrationNotFound):
         recalibration.roll_back(matched, by="bob")
     assert [one.ended_by for one in recalibration.list_all(matched)] == ["bob", "bob"]
