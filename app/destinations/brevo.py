@@ -1,6 +1,6 @@
 """Brevo: contacts by address, in a list for each segment.
 
-developers.brevo.com, API v3: POST /contacts (`updateEnabled`), PUT and DELETE
+developers.brevo.com, API v3: POST /contacts (`updateEnabled`), GET, PUT and DELETE
 /contacts/{identifier} with `identifierType=email_id`. One contact a request, ten requests a
 second; a limit that is reached says in `x-sib-ratelimit-reset` for how long.
 """
@@ -106,7 +106,14 @@ class Brevo(Kind):
         nothing = [r for r in records if r.intent != "hold" and not r.remote]
         found = {record.message_id: Outcome("taken", remote="") for record in nothing}
         records = [record for record in records if record.message_id not in found]
-        answers = wire.send_all([_call(setup, record) for record in records])
+        blocked, unknown = _blocked(setup, records, wire)
+        found |= unknown
+        records = [record for record in records if record.message_id not in unknown]
+        calls = [_call(setup, record) for record in records]
+        for n, record in enumerate(records):
+            if record.message_id in blocked:
+                calls[n] = replace(calls[n], body={**calls[n].body, "emailBlacklisted": True})
+        answers = wire.send_all(calls)
         found |= {
             record.message_id: _outcome(setup, record, answer)
             for record, answer in zip(records, answers, strict=True)
@@ -118,6 +125,30 @@ class Brevo(Kind):
             return _outcome(setup, record, wire.send(_call(setup, record)))
 
         return found | emptied(cleared, found, "EMAIL", send)
+
+
+def _blocked(
+    setup: Setup, records: Sequence[Record], wire: Wire
+) -> tuple[set[str], dict[str, Outcome]]:
+    """Return who is on the blocklist and gets another address, by message: Brevo takes off whose
+    address is updated, and they may have unsubscribed there. And of whom it could not be asked.
+    """
+    moving = [
+        (record, replace(call, method="GET", body=None))
+        for record in records
+        if record.intent == "hold" and not record.agreed_again
+        for call in [_call(setup, record)]
+        if call.method == "PUT" and "EMAIL" in call.body["attributes"]
+    ]
+    blocked: set[str] = set()
+    unknown: dict[str, Outcome] = {}
+    for (record, _), answer in zip(moving, wire.send_all([c for _, c in moving]), strict=True):
+        said = answer.json()
+        if answer.ok and isinstance(said, dict):
+            blocked |= {record.message_id} if said.get("emailBlacklisted") else set()
+        elif answer.status != 404:  # then there is nobody to be taken off
+            unknown[record.message_id] = _outcome(setup, record, answer)
+    return blocked, unknown
 
 
 def _without_attributes(

@@ -131,11 +131,14 @@ class BrevoApi(Crm):
         if method == "POST":
             assert path == "/contacts"
             return self._create(body)
-        assert method in ("PUT", "DELETE")
+        assert method in ("GET", "PUT", "DELETE")
         assert query == {"identifierType": "email_id"}
         number = self.by_email(unquote(path.removeprefix("/contacts/")))
         if number is None:
             return 404, {}, {"code": "document_not_found", "message": "Contact does not exist"}
+        if method == "GET":
+            email = self.contacts[number]["email"]
+            return 200, {}, {"email": email, "emailBlacklisted": email in self.opted_out}
         if method == "DELETE":
             del self.contacts[number]
             return 204, {}, None
@@ -164,6 +167,7 @@ class BrevoApi(Crm):
             if self.by_email(attributes["EMAIL"]) not in (None, number):
                 why = "Unable to update contact, email is already associated with another Contact"
                 return 400, {}, {"code": "duplicate_parameter", "message": why}
+            self.opted_out.discard(contact["email"])  # as its documentation says
             contact["email"] = attributes["EMAIL"]
         contact.update({k: v for k, v in attributes.items() if k != "EMAIL"})
         contact["lists"] |= set(body.get("listIds", []))

@@ -253,3 +253,40 @@ def test_a_sync_sends_who_was_let_go_of_by_a_version_before(people: World) -> No
         people.post(f"/v1/destinations/{number}/sync")
         people.settle()
         assert len(crm.requests) == requests
+
+
+def test_who_unsubscribed_at_brevo_stays_so_under_another_address(people: World) -> None:
+    """It takes off its blocklist whose address is updated."""
+    with serving(APIS["brevo"]()) as crm:
+        people.people("ada", plan="pro", first_name="Ada", last_name="Smith", mail=OLD)
+        register(people, crm)
+        people.settle()
+        crm.opted_out.add(OLD)
+        people.identify("ada", mail=NEW)
+        people.settle()
+        assert names(crm) == {NEW: "Ada"}
+        assert crm.opted_out == {NEW}
+
+
+def test_who_was_never_sent_leaves_nothing_behind(people: World, settings: Settings) -> None:
+    """Of who is in without a record the receiver was never told: of no erasure of theirs either."""
+    with serving(APIS["hubspot"]()) as crm:
+        for user in ("ada", "bob", "eve"):
+            people.say(user)
+            people.identify(user, plan="pro", last_name="Smith")
+        people.work()
+        number = register(people, crm)
+        people.settle()
+        erase(people, settings, "user_id:ada")
+        people.identify("bob", plan="free")
+        people.now()
+        people.settle()
+        assert crm.requests == []
+        types = [kind for kind, *_ in people.outcomes(number)]
+        assert "profile.erased" not in types
+        count = sa.text("SELECT count(*) FROM app.held_record")
+        with people.sessions() as session:
+            assert session.scalar(count) == 1, "eve waits"
+        people.server.delete(f"/v1/destinations/{number}", headers=people.header)
+        with people.sessions() as session:
+            assert session.scalar(count) == 0
