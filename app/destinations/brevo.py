@@ -14,7 +14,16 @@ from urllib.parse import quote
 from pydantic import Field
 
 from app.destinations.emptying import emptied
-from app.destinations.kind import Kind, Options, Outcome, Record, Setup, Target, by_status
+from app.destinations.kind import (
+    UNREADABLE,
+    Kind,
+    Options,
+    Outcome,
+    Record,
+    Setup,
+    Target,
+    by_status,
+)
 from app.destinations.wire import Answer, Call, Wire
 
 #: Of a `duplicate_parameter`, that it is the address which another contact has, and not a number.
@@ -230,6 +239,8 @@ def _lists(setup: Setup, record: Record) -> tuple[list[int], list[int]]:
 
 def _outcome(setup: Setup, record: Record, answer: Answer) -> Outcome:
     said = answer.json()
+    if answer.ok and answer.body and not isinstance(said, dict):
+        return Outcome("again", UNREADABLE, answer.status)
     code = str(said.get("code", ""))[:100] if isinstance(said, dict) and not answer.ok else ""
     if answer.status == 404 and record.intent != "hold":
         return Outcome("taken", "there was no such contact any more", 404, remote="")

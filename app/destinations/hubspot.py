@@ -14,7 +14,16 @@ from urllib.parse import quote
 from pydantic import Field
 
 from app.destinations.emptying import emptied
-from app.destinations.kind import Kind, Options, Outcome, Record, Setup, Target, by_status
+from app.destinations.kind import (
+    UNREADABLE,
+    Kind,
+    Options,
+    Outcome,
+    Record,
+    Setup,
+    Target,
+    by_status,
+)
 from app.destinations.wire import Answer, Call, Wire, bearer
 
 CONTACTS = "/crm/v3/objects/contacts"
@@ -138,7 +147,7 @@ class _Sending:
             if answer.ok and isinstance(said, dict) and said.get("id"):
                 known.append(replace(record, remote=f"{said['id']} {_email(record)}"))
             elif answer.ok:
-                found[record.message_id] = Outcome("again", "the answer does not speak of it")
+                found[record.message_id] = Outcome("again", UNREADABLE)
             else:
                 found[record.message_id] = _nothing_there(_outcome(answer))
         return known, found
@@ -239,7 +248,9 @@ def _value(value: Any) -> str:
 def _one(answer: Answer, record: Record) -> Outcome:
     """Find what became of one record in the answer to a batch."""
     said = answer.json()
-    if not answer.ok or not isinstance(said, dict):
+    if answer.ok and not isinstance(said, dict):
+        return Outcome("again", UNREADABLE, answer.status)
+    if not answer.ok:
         return _of_another(_outcome(answer), record)
     for error in said.get("errors", []):
         context = error.get("context") or {}
@@ -252,7 +263,7 @@ def _one(answer: Answer, record: Record) -> Outcome:
         if result.get("objectWriteTraceId") == record.message_id or result.get("id") == _id(record):
             email = record.fields.get("email") or _email(record)
             return Outcome("taken", status=answer.status, remote=f"{result['id']} {email}")
-    return Outcome("again", "the answer does not speak of it", answer.status)
+    return Outcome("again", UNREADABLE, answer.status)
 
 
 def _of_another(outcome: Outcome, record: Record) -> Outcome:

@@ -142,6 +142,10 @@ def by_status(answer: Answer, *, remote: str | None = None, said: str = "") -> O
     return Outcome("refused", reason, answer.status)
 
 
+#: Why an answer that is a success and none of the API's is none: a page of something in between.
+UNREADABLE = "the answer does not speak of it"
+
+
 class Kind(ABC):
     """A kind of destination; see above for how to add one."""
 

@@ -13,7 +13,17 @@ from urllib.parse import quote
 from pydantic import Field
 
 from app.destinations.emptying import emptied
-from app.destinations.kind import LATER, Kind, Options, Outcome, Record, Setup, Target, by_status
+from app.destinations.kind import (
+    LATER,
+    UNREADABLE,
+    Kind,
+    Options,
+    Outcome,
+    Record,
+    Setup,
+    Target,
+    by_status,
+)
 from app.destinations.wire import Answer, Call, Wire, basic
 
 #: Contacts with an address like the one looked for of which that one is picked.
@@ -259,7 +269,9 @@ def _contact(setup: Setup, record: Record) -> dict[str, Any]:
 def _entry(answer: Answer, number: int, known: str) -> Outcome:
     """Find what became of one contact in the answer to a batch."""
     said = answer.json()
-    if not answer.ok or not isinstance(said, dict):
+    if answer.ok and not isinstance(said, dict):
+        return Outcome("again", UNREADABLE, answer.status)
+    if not answer.ok:
         return by_status(answer, said=_error(said))
     error = _at(said.get("errors"), number)
     code = _at(said.get("statusCodes"), number)
@@ -274,7 +286,7 @@ def _entry(answer: Answer, number: int, known: str) -> Outcome:
         return Outcome("taken", status=answer.status, remote=str(contact["id"]))
     if known:
         return Outcome("taken", status=answer.status, remote=known)
-    return Outcome("again", "the answer does not speak of it", answer.status)
+    return Outcome("again", UNREADABLE, answer.status)
 
 
 def _at(listed: Any, number: int) -> Any:

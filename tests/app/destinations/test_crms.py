@@ -357,6 +357,19 @@ def test_one_record_that_is_refused_costs_no_other_and_says_why(people: World, c
     assert "mail.net" not in str(failed)
 
 
+def test_a_page_that_answers_in_place_of_the_api_has_taken_nobody(people: World, crm: Crm) -> None:
+    """As of a proxy, or of maintenance: its status is 200."""
+    join(people, "ada")
+    number = register(people, crm)
+    crm.trouble = [(200, {}, "<html>We are back soon</html>")]
+    people.deliver()
+    assert {state for _, state, _ in people.outcomes(number)} == {"waiting"}
+    people.now()
+    people.deliver()
+    assert held(crm) == expected(people)
+    assert len(held(crm)) == 1
+
+
 @pytest.mark.long
 def test_limits_and_credentials_are_waited_out_and_nothing_is_lost(people: World, crm: Crm) -> None:
     join(people, "ada", "bob")
