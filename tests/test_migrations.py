@@ -347,3 +347,32 @@ def test_what_webhooks_were_told_before_is_held_and_put_right(empty: sa.Engine) 
         ada, zoe = ids["user_id", "ada"], ids["user_id", "zoe"]
         assert {row.person_id: row.segments for row in held} == {ada: ["s"], zoe: ["s"]}
         assert {row.person_id: row.state for row in looks} == {ada: "waiting"}
+
+
+def test_alerts_from_before_say_by_themselves_whom_to_tell_of_what(empty: sa.Engine) -> None:
+    schema.migrate(empty, "0073")
+    said = {"name": "Orders", "analysis": "funnel", "alert": {"destination": "alarms"}}
+    with empty.begin() as connection:
+        connection.execute(
+            sa.text(
+                "INSERT INTO app.saved_analysis (key, definition, purpose, of_traits, saved_at,"
+                " due_at) VALUES ('orders', :said, 'marketing.email', false, now(), now())"
+            ),
+            {"said": json.dumps(said)},
+        )
+        connection.execute(
+            sa.text(
+                "INSERT INTO app.analysis_alert (id, saved, what, found, raised_at, told_at)"
+                " VALUES (gen_random_uuid(), 'orders', 'bound', '{}', now(), now())"
+            )
+        )
+    schema.migrate(empty)
+    told = sa.text("SELECT destination, about, ended_at FROM app.analysis_alert")
+    about = {"saved_analysis": "orders", "name": "Orders", "analysis": "funnel",
+             "purpose": "marketing.email"}  # fmt: skip
+    with empty.begin() as connection:
+        assert [tuple(row) for row in connection.execute(told)] == [("alarms", about, None)]
+        connection.execute(sa.text("UPDATE app.analysis_alert SET saved = NULL"))
+    schema.downgrade(empty, "0073")
+    with empty.connect() as connection:
+        assert connection.scalar(sa.text("SELECT count(*) FROM app.analysis_alert")) == 0

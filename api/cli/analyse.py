@@ -59,7 +59,11 @@ def analyse(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Answer a question over the resolved people who allow the purpose."""
+    """Answer a question over the resolved people who allow the purpose.
+
+    For instance: parcours analyse matrix --journey retail-purchase --out matrix.svg, or with a
+    question of one's own: parcours analyse funnel question.json --json
+    """
     from app.journeys import analyses  # noqa: PLC0415  # DuckDB and Arrow: loaded when it is asked
 
     if kind not in FORMS:

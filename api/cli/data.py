@@ -84,6 +84,7 @@ def import_(
     """Import events or people; started again it goes on where it stopped, and nothing twice.
 
     Without --consent the data is stored, and may be used for no purpose that rests on consent.
+    For instance: parcours import log.xes.gz --source loans --consent analytics.audience --dry-run
     """
     wanted = _Options(
         kind, id_column, namespace, event_column, tuple(time_column or ()), time_format, date_order,
