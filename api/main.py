@@ -50,6 +50,7 @@ from api.routes import (
     journey_maps,
     journeys,
     ledger,
+    metrics,
     oauth,
     opendsr,
     pixel,
@@ -165,7 +166,7 @@ def _routes() -> tuple[BaseRoute, ...]:
     own, and with 170 of them each server of each test took .65 s of CPU for that.
     """
     router = APIRouter()
-    for module in (*TRACKING, oauth, health):
+    for module in (*TRACKING, oauth, health, metrics):
         router.include_router(module.router)
     for module in RESOURCES:
         router.include_router(module.router, responses=problems.invalid_documented())

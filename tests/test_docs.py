@@ -239,8 +239,9 @@ def test_every_operation_has_a_summary_a_description_and_says_who_may_call_it(
     document: dict[str, Any],
 ) -> None:
     schemes = document["components"]["securitySchemes"]
-    # The settings are public: the write key in their path stands in every page.
-    public = {"/healthz", "/readyz", "/problems/{name}", "/v1/projects/{write_key}/settings"}
+    # The settings are public, too: the write key in their path stands in every page.
+    public = {"/healthz", "/readyz", "/metrics", "/problems/{name}"}
+    public.add("/v1/projects/{write_key}/settings")
     public.add("/v1/opt-out")  # tells a browser what it has sent itself
     for method, path, operation in operations(document):
         where = f"{method} {path}"

@@ -121,6 +121,12 @@ def read_all(session: Session, source_ids: Iterable[int], now: datetime) -> dict
     return found
 
 
+def last_hour(session: Session, now: datetime) -> dict[tuple[str, str], int]:
+    """Return how many events of all sources had each outcome, for each reason."""
+    rows = session.execute(statement("app.events", "tally_last_hour"), {"hour": now - HOUR})
+    return {(row.outcome, row.reason): int(row.events) for row in rows}
+
+
 def compact(session: Session, now: datetime, *, keep: timedelta) -> None:
     """Sum up rows per minute, older ones per hour, and forget those older than `keep`.
 
