@@ -7,6 +7,7 @@ them, and nothing that tells who somebody is but ids.
 """
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -148,10 +149,22 @@ def read(connection: duckdb.DuckDBPyConnection, relation: str) -> Ordered:
             epoch_us(received_at) AS received, source_seq, hash(event_id, person_id) AS mark,
             coalesce(stamped, false) AS stamped FROM {relation}"""
     )
-    for batch in rows.to_arrow_reader(PORTION):
+    for batch in _ahead(rows.to_arrow_reader(PORTION)):
         found.add(batch)
     connection.execute("RESET preserve_insertion_order")
     return found.sorted()
+
+
+def _ahead(batches: Iterator[Any]) -> Iterator[Any]:
+    """Have the next portion read by a thread of its own while this one is worked on.
+
+    Of ten million events reading takes three seconds and the rest of the loop two.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="read") as reader:
+        following = reader.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = reader.submit(next, batches, None)
+            yield batch
 
 
 class _Reading:
