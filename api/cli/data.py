@@ -206,7 +206,7 @@ def _messages(file: Path, said: _Options) -> Any:
             f" {', '.join(names)}"
         )
     own = column == columns.called("user_id", [column])
-    space = said.namespace or ("user_id" if own else "crm_id")
+    space = said.namespace or ("user_id" if own else columns.namespace_of(column) or "crm_id")
     return messages.people(rows, column=column, namespace=space, now=datetime.now(UTC))
 
 

@@ -181,10 +181,16 @@ def _person(
     return _first(by_name, PERSON)
 
 
+def namespace_of(column: str) -> str | None:
+    """Return the namespace of a column that says whose a row is by its name; None of any other.
+
+    The same in files of events and of people, or nobody in the one would be anybody in the other.
+    """
+    return PERSON.get(_bare(column))
+
+
 def _namespace(column: str) -> str:
-    if _bare(column) in PERSON:
-        return PERSON[_bare(column)]
-    return canonical_namespace(column)
+    return namespace_of(column) or canonical_namespace(column)
 
 
 def _time(by_name: Mapping[str, str]) -> tuple[str, ...]:

@@ -203,6 +203,27 @@ def test_people_come_in_with_their_traits_and_bad_rows_are_reported(
     assert (decision["allow"], decision["reason"]) == (True, "given")
 
 
+def test_a_customer_is_the_same_in_a_file_of_people_and_in_one_of_events(
+    product: Product, client: httpx.Client, tmp_path: Path
+) -> None:
+    people, events = tmp_path / "customers.csv", tmp_path / "orders.csv"
+    people.write_text("customer_id,first_name\nc-joined,Ada\n", encoding="utf-8")
+    events.write_text(
+        "customer_id,event,timestamp\nc-joined,Order Completed,2026-01-02\n", encoding="utf-8"
+    )
+    for file in (people, events):
+        said = product.cli("import", file, "--source", "files", "--consent", "marketing.email")
+        assert (said["received"], said["accepted"]) == (1, 1)
+    path, stated = "/v1/profiles/customer_id:c-joined", {"purpose": "marketing.email"}
+
+    def seen() -> Any:
+        traits = client.get(path, params=stated).json().get("traits")
+        told = client.get(f"{path}/events", params=stated).json().get("data")
+        return traits == {"first_name": "Ada"} and [e["name"] for e in told or () if e["name"]]
+
+    assert wait_until(seen, 15) == ["Order Completed"]
+
+
 def test_a_line_that_is_not_json_costs_only_itself(product: Product, tmp_path: Path) -> None:
     assert product.run("source", "add", "torn").returncode == 0
     file = tmp_path / "torn.ndjson"
