@@ -118,7 +118,7 @@ def test_segments_are_listed_by_what_changed_since(
     assert wrong.status_code == 422
 
 
-def test_a_definition_that_is_begun_earlier_and_committed_later_is_not_passed_over(
+def test_a_definition_that_is_begun_later_is_committed_and_stamped_later(
     server: TestClient, write_key: str, token: Callable[..., dict[str, str]], sessions: Sessions,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -143,13 +143,15 @@ def test_a_definition_that_is_begun_earlier_and_committed_later_is_not_passed_ov
         with sessions() as session:
             return bool(session.scalar(sa.text(waiting)))
 
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(2) as pool:
         with sessions.begin() as session:
             history.wait_for_steps(session)
             slow = pool.submit(create, "slow")
             wait_until(waits, 10)
-            monkeypatch.setattr(looking, "FEW", 0)  # the next one waits for no step
-            moment = create("quick")
-            assert since(moment) == []
-        slow.result(10)
-    assert since(moment) == ["slow"]
+            monkeypatch.setattr(looking, "FEW", 0)  # the next one waits for no step, but for it
+            quick = pool.submit(create, "quick")
+            with pytest.raises(TimeoutError):
+                quick.result(0.5)
+        moment = slow.result(10)
+        assert quick.result(10) > moment
+    assert since(moment) == ["quick"]
