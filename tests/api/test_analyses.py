@@ -278,7 +278,7 @@ def test_answers_are_drawn_and_what_people_wrote_stays_text(
         assert out.with_suffix(ending).read_bytes().startswith(begins)
     named = [str(question), *here, str(tmp_path / "f.csv"), "--table", "nothing"]
     run = CliRunner().invoke(command_line, ["analyse", "funnel", *named])
-    assert "it has table, figures, steps" in str(run.exception) + run.output
+    assert "there are table, figures, steps" in str(run.exception) + run.output
     for wrong in (["analyse", "nothing"], ["analyse", "funnel", "--out", "x.pdf"]):
         assert CliRunner().invoke(command_line, wrong).exit_code != 0
 
