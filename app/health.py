@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from app import work
 from app.db import Sessions, unavailable
 from app.destinations import trouble
-from app.events import stream
+from app.events import stream, tally
 from app.events.writer import Writer
 from app.journeys import saved
 from app.segments import looking
@@ -42,6 +42,8 @@ class Health:
     oldest_seconds: float | None = None
     worker_seconds: float | None = None
     free_bytes: int | None = None
+    #: Events of the last hour, by outcome and reason.
+    events: dict[tuple[str, str], int] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     worries: list[str] = field(default_factory=list)
 
@@ -106,6 +108,7 @@ class _Answer:
     stuck: dict[str, tuple[str, datetime]]
     matching: str | None
     others: list[str]
+    events: dict[tuple[str, str], int]
 
 
 def _ask(sessions: Sessions) -> _Answer:
@@ -130,7 +133,7 @@ def _ask(sessions: Sessions) -> _Answer:
         ]
         return _Answer(
             row.writable, backlog, touched, row.now, row.worker, failing, stuck, matching,
-            others,
+            others, tally.last_hour(session, row.now),
         )  # fmt: skip
 
 
@@ -154,6 +157,7 @@ def _judge(health: Health, answer: _Answer) -> None:
     # Consents are mirrored from what was touched, of which one event leaves a row for each of its
     # identifiers: with the last event read, half of that may still wait, and matching not see it.
     health.backlog = max(answer.backlog.events, answer.touched)
+    health.events = answer.events
     if answer.backlog.oldest is not None:
         health.oldest_seconds = max(0, (answer.now - answer.backlog.oldest).total_seconds())
         if health.oldest_seconds > LATE_SECONDS:

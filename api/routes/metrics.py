@@ -1,7 +1,6 @@
 """What Prometheus reads: how the product is, what waits, and what became of events."""
 
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -11,7 +10,6 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from api.resource import Resource
-from app.events import tally
 from app.health import Health
 
 router = Resource(tags=["operations"])
@@ -44,12 +42,8 @@ def read_metrics(request: Request) -> Response:
     """
     state = request.app.state
     health = state.probe.examine(state.writer)
-    events: Mapping[tuple[str, str], int] = {}
-    if health.database == "up":
-        with state.sessions() as session:
-            events = tally.last_hour(session, datetime.now(UTC))
     registry = CollectorRegistry()
-    registry.register(_Figures(health, events))
+    registry.register(_Figures(health))
     return Response(
         generate_latest(registry),
         media_type=CONTENT_TYPE_LATEST,
@@ -60,8 +54,8 @@ def read_metrics(request: Request) -> Response:
 class _Figures(Collector):
     """One look at the product."""
 
-    def __init__(self, health: Health, events: Mapping[tuple[str, str], int]) -> None:
-        self._health, self._events = health, events
+    def __init__(self, health: Health) -> None:
+        self._health = health
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield each figure that is known."""
@@ -100,6 +94,6 @@ class _Figures(Collector):
             "Events by what became of them, and why they were rejected or destroyed.",
             labels=["outcome", "reason"],
         )
-        for (outcome, reason), number in self._events.items():
+        for (outcome, reason), number in health.events.items():
             events.add_metric([outcome, reason], number)
         yield events
