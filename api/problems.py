@@ -88,6 +88,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     app_errors.JourneyFrozen: HTTPStatus.CONFLICT,
     app_errors.MapUnreadable: HTTPStatus.UNPROCESSABLE_ENTITY,
     app_errors.AnalysesBusy: HTTPStatus.SERVICE_UNAVAILABLE,
+    app_errors.LakeIncomplete: HTTPStatus.SERVICE_UNAVAILABLE,
     app_errors.AnalysisTooLarge: HTTPStatus.UNPROCESSABLE_ENTITY,
     app_errors.AnalysisNotFound: HTTPStatus.NOT_FOUND,
     app_errors.SavedAnalysisNotFound: HTTPStatus.NOT_FOUND,

@@ -71,6 +71,10 @@ class AnalysesBusy(AppError):
         self.retry_after = retry_after
 
 
+class LakeIncomplete(AppError):
+    """Files that analyses read are lost; the worker makes them anew from the database."""
+
+
 class AnalysisTooLarge(AppError):
     """The analysis needs more memory than the server gives one; ask about less."""
 

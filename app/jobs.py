@@ -24,7 +24,7 @@ from app.destinations.deliver import deliver
 from app.events import partitions, rejected, tally
 from app.events.release import Releases
 from app.journeys import alert_news, alerting, counting, following
-from app.lake.copy import compact, copy_new
+from app.lake.copy import keep_up
 from app.ledger.job import LedgerJob
 from app.pending.vault import Vault
 from app.plans import violations
@@ -193,8 +193,7 @@ class Worker:
                 self._beat("syncs")
 
     def _lake(self) -> None:
-        copy_new(self._sessions, self._settings.lake_dir)
-        compact(self._sessions, self._settings.lake_dir)
+        keep_up(self._sessions, self._settings.lake_dir)
 
     def _segments(self) -> None:
         more = True

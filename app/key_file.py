@@ -83,7 +83,7 @@ class KeyFile:
                 os.fsync(file.fileno())
             with suppress(FileExistsError):
                 os.link(ours, self.path)
-            sync_folder(self.path.parent)
+            sync_folder(self.path.parent)  # without its key what is sealed could never be read
         except OSError as error:
             raise self._unusable(f"{self.path}: {type(error).__name__}") from error
         finally:
@@ -107,7 +107,7 @@ class KeyFile:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a new file's name durable: without its key what is sealed could never be read."""
+    """Make a new file's name outlive a loss of power."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

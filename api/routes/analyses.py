@@ -21,6 +21,7 @@ from app.errors import (
     CursorInvalid,
     DefinitionInvalid,
     JourneyNotFound,
+    LakeIncomplete,
     PurposeNotAllowed,
     SegmentExists,
     SegmentNotFound,
@@ -56,8 +57,17 @@ ERRORS = (
     DefinitionInvalid,
     AnalysesBusy,
     AnalysisTooLarge,
+    LakeIncomplete,
 )
-OPENED = (*AUTH, PurposeNotAllowed, AnalysisNotFound, BucketInvalid, AnalysesBusy, AnalysisTooLarge)
+OPENED = (
+    *AUTH,
+    PurposeNotAllowed,
+    AnalysisNotFound,
+    BucketInvalid,
+    AnalysesBusy,
+    AnalysisTooLarge,
+    LakeIncomplete,
+)
 
 
 @router.post("/funnel", summary="Compute a funnel", responses=documented(*ERRORS, SegmentNotFound))

@@ -18,6 +18,7 @@ from app.errors import (
     AnalysisTooLarge,
     AnswerNotDrawn,
     AnswerTableNotFound,
+    LakeIncomplete,
     PurposeNotAllowed,
 )
 from app.journeys import (
@@ -72,6 +73,7 @@ CONTENT = {
             AnalysisNotFound,
             AnalysesBusy,
             AnalysisTooLarge,
+            LakeIncomplete,
             AnswerNotDrawn,
             AnswerTableNotFound,
         ),

@@ -16,6 +16,7 @@ from app.errors import (
     AnalysisTooLarge,
     DefinitionInvalid,
     JourneyNotFound,
+    LakeIncomplete,
     PurposeNotAllowed,
     SegmentNotFound,
 )
@@ -41,6 +42,7 @@ EXAMPLE: dict[str, Any] = {
 UNANSWERED = (
     AnalysesBusy,
     AnalysisTooLarge,
+    LakeIncomplete,
     DefinitionInvalid,
     JourneyNotFound,
     SegmentNotFound,

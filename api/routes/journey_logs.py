@@ -22,6 +22,7 @@ from app.errors import (
     AnalysisTooLarge,
     DefinitionInvalid,
     JourneyNotFound,
+    LakeIncomplete,
     PurposeNotAllowed,
 )
 from app.journeys import catalogue, event_log
@@ -52,6 +53,7 @@ CONTENT: dict[str, Any] = {
             PurposeNotFound,
             AnalysesBusy,
             AnalysisTooLarge,
+            LakeIncomplete,
             DefinitionInvalid,
         ),
     },

@@ -1,9 +1,11 @@
 """Copies events into the lake: immutable Parquet files, listed in PostgreSQL."""
 
+import errno
+import logging
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,7 +19,10 @@ from sqlalchemy.orm import Session
 
 from app.db import Sessions, advisory_lock, statement
 from app.events import stream
+from app.key_file import sync_folder
 from app.lake.tables import LakePart, LakeRemoval
+
+log = logging.getLogger("parcours.lake")
 
 #: Events in one file of one copy; a backlog becomes several files.
 BATCH = 50_000
@@ -56,6 +61,13 @@ ENGINE: dict[str, str | bool | int | float | list[str]] = {
     "threads": 1,
     "preserve_insertion_order": False,
 }
+
+
+def keep_up(sessions: Sessions, directory: Path) -> None:
+    """Copy what is new and put files together; begin anew where some are lost."""
+    begin_anew_if_incomplete(sessions, directory)
+    copy_new(sessions, directory)
+    compact(sessions, directory)
 
 
 def copy_new(sessions: Sessions, directory: Path) -> int:
@@ -151,19 +163,41 @@ def rewrite_removed(sessions: Sessions, directory: Path) -> int:
 
 
 def begin_anew_if_incomplete(sessions: Sessions, directory: Path) -> bool:
-    """Have all events copied again where a listed file is not there; say whether that is so.
+    """Have all events copied again where a listed file is not there whole; say whether that is so.
 
-    The files belong to another time than a database that was restored without them.
+    The files belong to another time than a database that was restored without them, or somebody
+    deleted them, or a disk lost their ends. Damage within a file, which only reading it all would
+    find, is not looked for.
     """
     with sessions.begin() as session, advisory_lock(session, "lake") as mine:
-        if not mine or all(path.exists() for path in parts(session, directory)):
+        if not mine:
+            return False
+        listed = session.scalars(sa.select(LakePart).order_by(LakePart.id)).all()
+        lost = [one.file for one in listed if held(directory / one.file) != one.events]
+        if not lost:
             return False
         session.execute(sa.delete(LakePart))
         session.execute(sa.delete(LakeRemoval))
         session.execute(
             sa.text("UPDATE app.progress SET transaction = '0', event_id = 0 WHERE reader = 'lake'")
         )
-        return True
+    log.error("%d of %d files of the lake are lost; it is made anew", len(lost), len(listed))
+    for one in listed:
+        with suppress(FileNotFoundError):
+            os.utime(directory / one.file)  # its time is now when it left the listing
+    return True
+
+
+def held(path: Path) -> int | None:
+    """Return how many events a file says it holds; None where it is not there whole."""
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except pa.ArrowInvalid:
+        return None
+    except OSError as error:
+        if error.errno not in (None, errno.ENOENT):  # Arrow gives none for an end it cannot read
+            raise
+        return None
 
 
 def removed(session: Session, *, limit: int | None = None) -> list[int]:
@@ -226,7 +260,7 @@ def _without(source: Path, gone: Sequence[int], again: pa.Table, target: Path) -
                 f" TO '{scratch}' {FORMAT}",
                 {"file": str(source)},
             )
-            scratch.rename(target)
+            _name(scratch, target)
         return kept
 
 
@@ -303,7 +337,7 @@ def _once(text: str) -> str:
 def _write(path: Path, table: pa.Table) -> None:
     scratch = path.with_suffix(".writing")
     pq.write_table(table, scratch, compression="zstd")
-    scratch.rename(path)
+    _name(scratch, path)
 
 
 def _merge(sources: Sequence[Path], target: Path) -> None:
@@ -313,4 +347,12 @@ def _merge(sources: Sequence[Path], target: Path) -> None:
             f"COPY (SELECT * FROM read_parquet($files)) TO '{scratch}' {FORMAT}",  # noqa: S608  # our own name
             {"files": [str(path) for path in sources]},
         )
-    scratch.rename(target)
+    _name(scratch, target)
+
+
+def _name(scratch: Path, path: Path) -> None:
+    """Give a file its name once it is on the disk: a listing outlives a loss of power."""
+    with scratch.open("rb") as file:
+        os.fsync(file.fileno())
+    scratch.rename(path)
+    sync_folder(path.parent)

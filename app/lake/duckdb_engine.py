@@ -12,7 +12,8 @@ import pyarrow as pa
 from sqlalchemy.orm import Session
 
 from app.consents.everybody import Everybody
-from app.errors import AnalysisTooLarge
+from app.errors import AnalysisTooLarge, LakeIncomplete
+from app.lake import copy
 from app.lake.basis import Basis, basis
 from app.lake.kept import in_order
 from app.lake.ordered import Ordered, attached
@@ -63,7 +64,8 @@ def open_lake(session: Session, directory: Path, purpose: str) -> Iterator[Lake]
 def opened(shown: Basis, purpose: str) -> Iterator[Lake]:
     """Yield the lake that a basis shows, as `open_lake` does.
 
-    Raises AnalysisTooLarge where the block needs more memory than one analysis may take.
+    Raises AnalysisTooLarge where the block needs more memory than one analysis may take, and
+    LakeIncomplete where a file is not there whole.
     """
     try:
         with _opened(shown, purpose) as lake:
@@ -73,6 +75,10 @@ def opened(shown: Basis, purpose: str) -> Iterator[Lake]:
             "ask for a shorter range or fewer labels, or have the operator raise"
             " PARCOURS_ANALYSES_MEMORY_BYTES"
         ) from error
+    except duckdb.Error as error:
+        if all(copy.held(path) is not None for path in shown.files):
+            raise
+        raise LakeIncomplete("ask again in a moment") from error
 
 
 @contextmanager
