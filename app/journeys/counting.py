@@ -12,8 +12,9 @@ from sqlalchemy.dialects.postgresql import insert
 from app.db import Sessions, exclusively
 from app.journeys import catalogue
 from app.journeys.definition import Journey
+from app.journeys.flow import ENOUGH, MOST
 from app.journeys.predicate import POSITION, Parameters, known, sql
-from app.journeys.tables import JourneyFlow, JourneyVersion
+from app.journeys.tables import JourneyFlow, JourneyNext, JourneyVersion
 from app.lake.copy import copy_new
 from app.lake.duckdb_engine import open_lake
 
@@ -37,13 +38,17 @@ def refresh(sessions: Sessions, directory: Path, *, now: datetime | None = None)
         for version, journey in due:
             with sessions() as session, open_lake(session, directory, journey.purpose) as lake:
                 flow = compute(lake.connection, journey, as_of=now)
-            values = {"version": version.version, "computed_at": now, "flow": flow}
+            values = {"version": version.version, "computed_at": now}
             with sessions.begin() as session:
                 session.execute(
                     insert(JourneyFlow)
                     .values(journey=version.key, **values)
                     .on_conflict_do_update(index_elements=["journey"], set_=values)
                 )
+                session.execute(sa.delete(JourneyNext).where(JourneyNext.journey == version.key))
+                if flow:
+                    rows = [{"journey": version.key, **one} for one in flow]
+                    session.execute(insert(JourneyNext), rows)
         return len(due)
 
 
@@ -64,9 +69,10 @@ def _due(sessions: Sessions, now: datetime) -> list[tuple[JourneyVersion, Journe
 
 def compute(
     connection: duckdb.DuckDBPyConnection, journey: Journey, *, as_of: datetime
-) -> dict[str, Any]:
-    """Return how many were at each touchpoint and where they went next, in all and by the one
-    before it. Neighbouring events at one touchpoint are one stop. Read-only.
+) -> list[dict[str, Any]]:
+    """Return the rows of JourneyNext: how many were at each touchpoint and where they went next,
+    in all and, of enough, by the one before it. Neighbouring events at one touchpoint are one
+    stop. Read-only.
     """
     parameters = Parameters()
     branches = " ".join(
@@ -100,9 +106,12 @@ def compute(
         WHERE people >= {LEAST} ORDER BY before NULLS FIRST, label, n DESC, next NULLS LAST""",
         parameters.values,
     ).fetchall()
-    flow: dict[str, Any] = {"one": {}, "two": {}}
+    flow: dict[tuple[str, str], dict[str, Any]] = {}
     for before, label, following, n, pause, _, total in rows:
-        by = flow["one"] if before is None else flow["two"].setdefault(before, {})
-        seconds = None if pause is None else pause / 1e6
-        by.setdefault(label, [total, []])[1].append([following, n, seconds])
-    return flow
+        if before is not None and total < ENOUGH:
+            continue
+        place = {"touchpoint": label, "before": before or ""}
+        one = flow.setdefault((label, place["before"]), {**place, "total": total, "following": []})
+        if following is not None and len(one["following"]) < MOST:
+            one["following"].append([following, n, None if pause is None else pause / 1e6])
+    return list(flow.values())

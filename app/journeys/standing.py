@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -25,14 +27,14 @@ def of_person(session: Session, view: View, *, now: datetime) -> list[dict[str, 
     """
     listed = catalogue.of_purpose(session, view.purpose)
     events = list(told(session, view.allowed, view.purpose, now=now)) if listed else []
-    flows = flow.kept(session, [version.key for version, _ in listed])
+    stood = {version.key: placed(journey, events) for version, journey in listed}
+    following = flow.next_steps(
+        session,
+        {key: [one for one, _ in groupby(stops, itemgetter(0))] for key, stops in stood.items()},
+    )
     found = []
     for version, journey in listed:
-        stops = placed(journey, events)
-        kept = flows.get(version.key)
-        route = [
-            one for place, (one, _) in enumerate(stops) if not place or stops[place - 1][0] != one
-        ]
+        stops, kept = stood[version.key], following.get(version.key)
         stage = _stage(journey, stops)
         found.append(
             {
@@ -41,8 +43,8 @@ def of_person(session: Session, view: View, *, now: datetime) -> list[dict[str, 
                 "stage": stage,
                 "touchpoint": stops[-1][0] if stops else None,
                 "since": _time(stops[-1][1]) if stops else None,
-                "next": flow.next_steps(kept.flow, route) if kept else [],
-                "next_counted_at": kept.computed_at.isoformat() if kept else None,
+                "next": kept.steps if kept else [],
+                "next_counted_at": kept.counted_at.isoformat() if kept else None,
                 "target": _target(journey, stops, now) if journey.target else None,
             }
         )

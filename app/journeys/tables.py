@@ -53,14 +53,31 @@ class Analysis(Base):
 
 
 class JourneyFlow(Base):
-    """Where people went next in a journey, in counts, as of a time."""
+    """When it was counted where people go next in a version of a journey."""
 
     __tablename__ = "journey_flow"
 
     journey: Mapped[str] = mapped_column(primary_key=True)
     version: Mapped[int]
     computed_at: Mapped[datetime]
-    flow: Mapped[dict[str, Any]] = mapped_column(JSONB)
+
+
+class JourneyNext(Base):
+    """Where people went next from a touchpoint, after `before` ('': after whatever), in counts.
+
+    `total` are all visits; `following` has [touchpoint, visits, median seconds] of the most
+    frequent. A row of its own, as one person asks for two of the thousands that a map may have.
+    """
+
+    __tablename__ = "journey_next"
+
+    journey: Mapped[str] = mapped_column(
+        sa.ForeignKey("app.journey_flow.journey", ondelete="CASCADE"), primary_key=True
+    )
+    touchpoint: Mapped[str] = mapped_column(primary_key=True)
+    before: Mapped[str] = mapped_column(primary_key=True)
+    total: Mapped[int]
+    following: Mapped[list[Any]] = mapped_column(JSONB)
 
 
 class JourneyDue(Base):

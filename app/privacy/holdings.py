@@ -56,7 +56,7 @@ HERE: dict[str, str] = {
             "app.client_credential",
             "app.computed_trait", "app.destination",
             "app.event_partition", "app.heartbeat", "app.held_room", "app.journey",
-            "app.journey_flow", "app.journey_standing",
+            "app.journey_flow", "app.journey_next", "app.journey_standing",
             "app.people_list", "app.processor", "app.progress", "app.rejected_count",
             "app.rejected_room", "app.retention_rule", "app.revoked_token", "app.segment",
             "app.saved_analysis", "app.segment_version", "app.signing_key", "app.source",

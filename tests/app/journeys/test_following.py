@@ -160,7 +160,7 @@ def test_nobody_who_has_written_computes(
     writing: list[int] = []
     compute = counting.compute
 
-    def watched(*arguments: Any, **named: Any) -> dict[str, Any]:
+    def watched(*arguments: Any, **named: Any) -> list[dict[str, Any]]:
         with world.sessions() as session:
             writing.append(
                 session.scalar(
