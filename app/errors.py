@@ -132,7 +132,7 @@ class CallbackNotSigned(AppError):
 
 
 class JournalUnusable(AppError):
-    """The erasure journal cannot be read or written, so nothing is erased."""
+    """A journal beside the database cannot be read or written."""
 
 
 class VaultEntryNotFound(AppError):

@@ -28,7 +28,7 @@ from app.lake.copy import keep_up
 from app.ledger.job import LedgerJob
 from app.pending.vault import Vault
 from app.plans import violations
-from app.privacy import forward, opendsr
+from app.privacy import forward, opendsr, refusals
 from app.privacy import run as privacy
 from app.profiles import computing, history
 from app.retention import expire
@@ -65,6 +65,8 @@ PENDING_SECONDS = 0.5
 REJECTED_SECONDS = 300.0
 PARTITION_SECONDS = 60.0
 PRIVACY_SECONDS = 1.0
+#: So late does the journal beside the database hear of what takes use away.
+REFUSAL_SECONDS = 1.0
 SWEEP_SECONDS = 1.0
 RETENTION_SECONDS = 3_600.0
 #: How often everybody's consent is asked what is still kept for it.
@@ -117,6 +119,7 @@ class Worker:
             ("tally", lambda: self._every(TALLY_SECONDS, self._tally)),
             ("rejected", lambda: self._every(REJECTED_SECONDS, self._rejected)),
             ("violations", lambda: self._every(VIOLATION_SECONDS, self._violations)),
+            ("refusals", lambda: self._every(REFUSAL_SECONDS, self._refusals)),
             ("ledger", lambda: self._every(self._settings.ledger_seconds, self._seal)),
         ]
         threads = [
@@ -335,6 +338,12 @@ class Worker:
     def _seal(self) -> None:
         manifest.close(self._sessions)
         self._ledger.round()
+
+    def _refusals(self) -> None:
+        while not self._stop.is_set() and refusals.advance(
+            self._sessions, self._ledger.keystore, self._settings
+        ):
+            pass
 
     def _forget_overtaken(self) -> None:
         """Delete the messages to destinations that later ones have overtaken long ago."""

@@ -108,7 +108,8 @@ class Settings(BaseSettings):
     erasure_journal: Path | None = Field(
         default=None,
         description="The file that lists every erasure, to be repeated in a restored database; "
-        "back it up apart from the database. When empty: `erasure.journal` in the data directory.",
+        "back it up apart from the database, with the folder `refusals` beside it. When empty: "
+        "`erasure.journal` in the data directory.",
     )
     ledger_key: SecretStr | None = Field(
         default=None,
@@ -294,6 +295,11 @@ class Settings(BaseSettings):
     def journal(self) -> Path:
         """The file that lists every erasure."""
         return (self.erasure_journal or self.home / "erasure.journal").expanduser().resolve()
+
+    @property
+    def refusals(self) -> Path:
+        """The folder of the journal of refusals, beside that of erasures."""
+        return self.journal.with_name("refusals")
 
     @property
     def anchor_dir(self) -> Path:

@@ -17,6 +17,7 @@ from consent.tables import (
     CarriedTcString,
     ConsentRecord,
     Erasure,
+    JournalDue,
     Restriction,
     TcStringRow,
 )
@@ -34,6 +35,8 @@ HOLDS: dict[str, str] = {
     "consent.ledger_key": "of nobody",
     "consent.tc_string": "rows of the identifiers",
     "consent.carried_tc_string": "rows of the identifiers",
+    "consent.journal_due": "rows of the identifiers",
+    "consent.refusal_journal": "of nobody",
     "consent.vendor_list": "of nobody",
     "consent.suppression": "keyed hashes, which the erasure adds",
     "consent.erasure": "that it took place, of nobody",
@@ -108,6 +111,7 @@ def forget(session: Session, erasure_id: UUID, identifiers: Collection[tuple[str
     session.execute(sa.delete(Restriction).where(among(Restriction, identifiers)))
     session.execute(sa.delete(LedgerStatement).where(among(LedgerStatement, identifiers)))
     session.execute(sa.delete(AgeBand).where(among(AgeBand, identifiers)))
+    session.execute(sa.delete(JournalDue).where(among(JournalDue, identifiers)))
     for strings in (TcStringRow, CarriedTcString):
         session.execute(sa.delete(strings).where(among(strings, identifiers)))
     records = int(gone.rowcount)  # type: ignore[attr-defined]  # a delete's result has it

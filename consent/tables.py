@@ -326,3 +326,35 @@ class Erasure(Base):
     transaction: Mapped[int] = mapped_column(
         TransactionId, server_default=sa.text("pg_current_xact_id()"), unique=True
     )
+
+
+class RefusalJournal(Base):
+    """How far the journal of refusals tells, which lies beside the database; one row.
+
+    `number` counts its portions: a database that knows of fewer than are there was restored.
+    """
+
+    __tablename__ = "refusal_journal"
+
+    one: Mapped[bool] = mapped_column(primary_key=True, server_default=sa.true())
+    number: Mapped[int]
+    transaction: Mapped[int] = mapped_column(TransactionId)
+    seq: Mapped[int]
+
+    __table_args__ = (sa.CheckConstraint("one", name="refusal_journal_one"),)
+
+
+class JournalDue(Base):
+    """An identifier of which the journal of refusals has to say anew what stands of it.
+
+    Its restrictions and age bands; a trigger of these tables writes it.
+    """
+
+    __tablename__ = "journal_due"
+
+    namespace: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str] = mapped_column(primary_key=True)
+    transaction: Mapped[int] = mapped_column(
+        TransactionId, server_default=sa.text("pg_current_xact_id()")
+    )
+    changed_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())

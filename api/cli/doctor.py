@@ -21,17 +21,19 @@ from app.journeys import saved
 from app.ledger import state
 from app.ledger.anchor import Anchor
 from app.ledger.keystore import Keystore
-from app.privacy import journal
+from app.privacy import journal, refusal_files
 from app.segments import looking
 from app.settings import Settings
 from app.suppression import gate
-from consent import erasure, suppression
+from consent import erasure, refusals, suppression
 
 T = TypeVar("T")
 
 OLDEST_POSTGRESQL = 160_000
 LEAST_FREE_BYTES = 1_000_000_000
 LARGEST_SKEW_SECONDS = 2.0
+#: What was refused is in the journal beside the database a second later.
+REFUSALS_SECONDS = 120.0
 
 
 def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
@@ -53,6 +55,7 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         ]
         rows.append(_check("held events", lambda s: _held(s, configuration), session))
         rows.append(_check("erasures", lambda s: _erasures(s, configuration), session))
+        rows.append(_check("refusals", lambda s: _refusals(s, configuration), session))
         rows.append(_check("ledger", lambda s: _ledger(s, configuration), session))
     rows.append(_check("disk", _disk, configuration))
     show(rows, as_json, "check", "state", "detail")
@@ -182,6 +185,29 @@ def _erasures(session: Session, configuration: Settings) -> str:
             "bring them back; restore the journal from its backup"
         )
     return f"{len(lines)} in the journal, {len(listed)} identifiers suppressed"
+
+
+def _refusals(session: Session, configuration: Settings) -> str:
+    """Withdrawals since a backup come back into it by their journal alone."""
+    folder = configuration.refusals
+    try:
+        written = refusal_files.last(folder)
+    except JournalUnusable as error:
+        raise _Wrong(str(error)) from error
+    known = refusals.head(session).number
+    if written < known:
+        raise _Wrong(
+            f"{folder} has {written} portions of {known}: a restored backup would lose "
+            "withdrawals; restore the newest copy, or move it away, and the worker tells all anew"
+        )
+    since = refusals.waiting_since(session)
+    waited = (datetime.now(UTC) - since).total_seconds() if since else 0.0
+    if waited > REFUSALS_SECONDS:
+        raise _Wrong(
+            f"what was refused {waited:.0f} s ago is in the database alone: is a worker running? "
+            "`readyz` and the worker's log name what fails"
+        )
+    return f"{written} portions in the journal"
 
 
 def _ledger(session: Session, configuration: Settings) -> str:

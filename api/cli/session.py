@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +18,9 @@ from app import analysts, db, schema
 from app.db import Sessions
 from app.destinations import file, seal
 from app.lake import turns
+from app.ledger.keystore import Keystore
 from app.postgres import database
+from app.privacy import refusals
 from app.privacy.replay import replay
 from app.settings import Settings
 from app.suppression import gate
@@ -55,6 +57,9 @@ def opened(settings: Settings) -> Iterator[Sessions]:
                 consent.catalogue.seed(session)
                 analysts.refresh(session)
             replay(sessions, settings)
+            if refusals.behind(sessions, settings):
+                with closing(Keystore(settings)) as keystore:
+                    refusals.repeat(sessions, keystore, settings)
             yield sessions
         finally:
             engine.dispose()

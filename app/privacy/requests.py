@@ -303,10 +303,18 @@ def lift(session: Session, request_id: UUID, *, by: str, now: datetime) -> int:
     The person is told before (GDPR art. 18(3)). Raises PrivacyRequestNotFound, and
     PrivacyRequestState before it was carried out: it would set afterwards what was lifted here.
     """
-    request = find(session, request_id, lock=True)
+    by_ref = f"request:{request_id}"
+    try:
+        request = find(session, request_id, lock=True)
+    except PrivacyRequestNotFound:
+        # It came after a backup that was restored since; what it set was heard again.
+        lifted = restrictions.lift(session, by_ref, at=now)
+        if not lifted:
+            raise
+        return lifted
     if request.closed_at is None:
         raise PrivacyRequestState("it is not carried out yet; end it, and it sets nothing")
-    lifted = restrictions.lift(session, f"request:{request.id}", at=now)
+    lifted = restrictions.lift(session, by_ref, at=now)
     note(session, request, "lifted", by=by, now=now)
     return lifted
 

@@ -1,17 +1,21 @@
-"""`parcours doctor` finds what keeps erased people out, or says that it is gone."""
+"""`parcours doctor` finds what keeps erased people and refusals, or says that it is gone."""
 
 import json
+from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
 from typer.testing import CliRunner
 
-from api.cli import root
+from api.cli import doctor, root
 from app.db import Sessions
+from app.ledger.keystore import Keystore
+from app.privacy import refusals
 from app.privacy.lifting import lift
 from app.settings import Settings
 from app.suppression import gate
 from consent import suppression
+from tests.app.ledger.recording import choice, record
 
 ADA = ("email", "ada@example.org")
 
@@ -48,6 +52,34 @@ def test_a_lost_suppression_key_and_a_lost_journal_are_told(
     settings.journal.unlink()
     state, detail = erasures()
     assert (state, detail.startswith("1 erasures are not in")) == ("wrong", True)
+
+
+def test_a_journal_of_refusals_that_is_behind_is_told(
+    sessions: Sessions, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PARCOURS_DATABASE_URL", settings.database_url or "")
+    monkeypatch.setenv("PARCOURS_DATA_DIR", str(settings.data_dir))
+
+    def told() -> tuple[str, str]:
+        with sessions() as session:
+            found = doctor._check("refusals", lambda s: doctor._refusals(s, settings), session)
+        return found["state"], found["detail"]
+
+    with closing(Keystore(settings)) as keystore:
+        assert told() == ("ok", "0 portions in the journal")
+        record(sessions, [choice("user_id:u-1", "refused")])
+        refusals.advance(sessions, keystore, settings)
+        assert told() == ("ok", "1 portions in the journal")
+        record(sessions, [choice("user_id:u-2", "refused")])
+        monkeypatch.setattr(doctor, "REFUSALS_SECONDS", 0.0)
+        state, detail = told()
+        assert (state, "is a worker running?" in detail) == ("wrong", True)
+        [file] = settings.refusals.iterdir()
+        file.rename(settings.home / "elsewhere")
+        state, detail = told()
+        assert (state, "has 0 portions of 1" in detail) == ("wrong", True)
+        refusals.advance(sessions, keystore, settings)
+        assert told() == ("ok", "2 portions in the journal")
 
 
 def now() -> datetime:

@@ -38,6 +38,8 @@ NOT_READ = {
     "suppression": "held against the erasure journal, which is elsewhere (test_ledger_suppression)",
     "erasure": "says which transactions may delete; what they deleted is counted by keys",
     "denial": "counts of what was denied",
+    "journal_due": "waits for the journal of refusals; what that tells takes away alone",
+    "refusal_journal": "how far that journal tells; a smaller number hears some of it again",
     "party": "who the controller is; the ledger has the hash of each version",
     "ledger_entry": "examined itself (test_ledger_verify)",
     "ledger_node": "examined itself (test_ledger_verify)",
