@@ -87,6 +87,7 @@ class BackTest(Frozen):
     alerts: int
     alerts_per_year: float | None
     by_chance_per_year: float | None
+    shifts_by_chance_per_year: float | None
 
 
 class AnomaliesResult(Frozen):
@@ -285,9 +286,11 @@ def _back_test(judged: Sequence[Judged], rules: Rules) -> BackTest:
     tried = [one for one in judged if one.z is not None]
     alerts = sum(one.status in ("high", "low") for one in tried)
     per_year = 365.25 if rules.season == 7 else 365.25 / 7
+    chance = false_alarms(judged, rules)
     return BackTest(
         judged=len(tried),
         alerts=alerts,
         alerts_per_year=alerts / len(tried) * per_year if tried else None,
-        by_chance_per_year=false_alarms(judged, rules),
+        by_chance_per_year=chance and chance.alerts,
+        shifts_by_chance_per_year=chance and chance.shifts,
     )

@@ -32,7 +32,9 @@ def starts(unit: Unit, zone: str, first: datetime, last: datetime) -> list[datet
     here = _begin(unit, _day(zone, first))
     found: list[datetime] = []
     while not found or found[-1] <= last:
-        found.append(_midnight(zone, here))
+        start = _midnight(zone, here)
+        if not found or start > found[-1]:  # Samoa had no 30 December 2011
+            found.append(start)
         here = _moved(unit, here, 1)
     return found if len(found) > 1 else [*found, found[0]]
 

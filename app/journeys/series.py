@@ -179,12 +179,21 @@ def _likeliest(part: Sequence[float]) -> int:
     return place
 
 
-def false_alarms(judged: Sequence[Judged], rules: Rules, *, years: int = 10) -> float | None:
-    """Return how many alerts a year the rules raise where nothing happens.
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """What the rules raise in a year in which nothing happens."""
+
+    alerts: float
+    shifts: float
+
+
+def false_alarms(judged: Sequence[Judged], rules: Rules, *, years: int = 10) -> Chance | None:
+    """Return what the rules raise a year where nothing happens.
 
     Years are made of what was expected last and of deviations drawn, with a fixed seed, from all
-    there were, so that alerts which were none count as what chance does here. None before there
-    are enough.
+    there were, so that alerts which were none count as what chance does here. What is expected is
+    itself off for weeks at a time, so that shifts are more frequent than those of a level that is
+    known (one in 465). None before there are enough.
     """
     zs = [one.z for one in judged if one.z is not None]
     known = [one for one in judged if one.expected is not None][-rules.season :]
@@ -192,7 +201,7 @@ def false_alarms(judged: Sequence[Judged], rules: Rules, *, years: int = 10) -> 
         return None
     middle = median(zs)
     draw = Random(1)  # noqa: S311 - a simulation that can be repeated, not a secret
-    length, alerts = 365 if rules.season == 7 else 52, 0
+    length, alerts, changes = 365 if rules.season == 7 else 52, 0, 0
     warm = rules.history * rules.season
     for _ in range(years):
         year = []
@@ -203,5 +212,7 @@ def false_alarms(judged: Sequence[Judged], rules: Rules, *, years: int = 10) -> 
                 (1 + rules.confidence) / 2
             )
             year.append(Value(max(0.0, expected + spread * (draw.choice(zs) - middle)), of=1e9))
-        alerts += sum(one.status in ("high", "low") for one in judge(year, rules)[warm:])
-    return alerts / years
+        made = judge(year, rules)[warm:]
+        alerts += sum(one.status in ("high", "low") for one in made)
+        changes += len(shifts([one.z for one in made]))
+    return Chance(alerts / years, changes / years)

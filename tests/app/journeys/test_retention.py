@@ -113,6 +113,14 @@ def test_days_weeks_and_months_are_those_of_the_place() -> None:
     spring = starts("day", "Europe/Paris", datetime(2026, 3, 28, 12, tzinfo=UTC),
                     datetime(2026, 3, 30, 12, tzinfo=UTC))  # fmt: skip
     assert [(b - a) / day for a, b in pairwise(spring)] == [24, 23, 24]
+    # A day without a midnight, one that begins twice, and one that there was not.
+    for zone, first, hours in (
+        ("America/Sao_Paulo", datetime(2018, 11, 3, 12, tzinfo=UTC), [24, 23, 24]),
+        ("America/Havana", datetime(2023, 11, 4, 12, tzinfo=UTC), [24, 25, 24]),
+        ("Pacific/Apia", datetime(2011, 12, 29, 12, tzinfo=UTC), [24, 24, 24]),
+    ):
+        days = starts("day", zone, first, first + timedelta(days=2))
+        assert [(b - a) / day for a, b in pairwise(days)] == hours
     [monday, *_] = starts("week", "UTC", datetime(2026, 3, 29, tzinfo=UTC),
                           datetime(2026, 3, 29, tzinfo=UTC))  # fmt: skip
     assert monday.date() == date(2026, 3, 23)
