@@ -22,7 +22,7 @@ COLUMNS = {
     "paths": ("route", "n", "profiles", "share", "p50"),
     "matrix": ("stage", "channel", "profiles", "events", "status"),
     "switches": ("source", "target", "n", "profiles"),
-    "conformance": ("kind", "touchpoint", "to", "n", "ways", "share"),
+    "conformance": ("kind", "touchpoint", "to", "n", "ways", "share", "profiles"),
     "friction": ("touchpoint", "score", "profiles", "impact", "declared"),
     "drop-off": ("stage", "reached", "moved", "dropped", "in_progress", "drop_rate", "lost_value"),
     "voice": ("instrument", "touchpoint", "n", "value", "interval"),

@@ -36,6 +36,8 @@ STATES: tuple[State, ...] = get_args(State)
 
 #: A deviation: its kind, the touchpoint, and of what is late the node it is late for.
 What = tuple[str, ...]
+#: A way, and which of its edges are late.
+Judged = tuple[int, tuple[int, ...]]
 
 
 def conformance(
@@ -50,23 +52,30 @@ def conformance(
             "SELECT count(DISTINCT person_id), count(*), count(DISTINCT number) FROM way_taken"
         ).fetchone() or (0, 0, 0)
         alignments = _alignments(connection, rule)
-        for state, number, late, n in _judged(connection, rule, alignments, as_of):
-            alignment = alignments[number]
-            here = _told(rule, alignment, late)
-            for what, often in here.items():
-                times[what] += often * n
-                on[what] += n
-                kinds[what[0]] += often * n
-            fits[state].append((n, alignment.fit(len(late))))
+        with _judged(connection, rule, alignments, as_of):
+            told: dict[What, list[Judged]] = {}
+            for state, number, late, n in _groups(connection):
+                alignment = alignments[number]
+                for what, often in _told(rule, alignment, late).items():
+                    times[what] += often * n
+                    on[what] += n
+                    kinds[what[0]] += often * n
+                    told.setdefault(what, []).append((number, late))
+                fits[state].append((n, alignment.fit(len(late))))
+            ordered = sorted(times, key=lambda what: (-times[what], what))
+            whose = _profiles(connection, [told[what] for what in ordered[: query.top]])
+            [(somebodys,)] = connection.execute(
+                "SELECT count(DISTINCT person_id) FROM judged"
+            ).fetchall()
     whole = [pair for pairs in fits.values() for pair in pairs]
     compared = sum(n for n, _ in whole)
-    ordered = sorted(times, key=lambda what: (-times[what], what))
     return ConformanceResult(
         semantics=ConformanceSemantics(inactivity=_inactivity(query)),
         profiles=totals[0],
         ways=totals[1],
         different=totals[2],
         compared=compared,
+        profiles_compared=somebodys,
         not_compared=totals[1] - compared,
         all=_ways("fit", "any", whole),
         states={state: _ways("state", state, pairs) for state, pairs in fits.items()},
@@ -79,9 +88,10 @@ def conformance(
                 n=times[what],
                 ways=on[what],
                 share=on[what] / compared,
+                profiles=profiles,
                 bucket=bucket("deviation", *what),
             )
-            for what in ordered[: query.top]
+            for what, profiles in zip(ordered[: query.top], whose, strict=True)
         ),
         as_of=as_of,
         definition_hash=definition_hash(query),
@@ -113,16 +123,22 @@ def people(
             ).fetchall()
             return [int(row[0]) for row in rows]
         alignments = _alignments(connection, rule)
-        chosen = [
-            (number_, late)
-            for _, number_, late, _ in _judged(connection, rule, alignments, as_of)
-            if (
-                wanted in _told(rule, alignments[number_], late)
-                if kind == "deviation"
-                else not _told(rule, alignments[number_], late)
-            )
-        ]
-        return _who(connection, rule, alignments, as_of, chosen)
+        with _judged(connection, rule, alignments, as_of):
+            chosen = [
+                (number_, late)
+                for _, number_, late, _ in _groups(connection)
+                if (
+                    wanted in _told(rule, alignments[number_], late)
+                    if kind == "deviation"
+                    else not _told(rule, alignments[number_], late)
+                )
+            ]
+            with _chosen(connection, [chosen]):
+                rows = connection.execute(
+                    "SELECT DISTINCT person_id FROM judged SEMI JOIN chosen USING (number, edges)"
+                    " ORDER BY person_id"
+                ).fetchall()
+        return [int(row[0]) for row in rows]
 
 
 @contextmanager
@@ -217,46 +233,67 @@ def _alignments(connection: duckdb.DuckDBPyConnection, rule: Rules) -> dict[int,
     return {number: align(rule, route, over=state != "open") for number, state, route in rows}
 
 
+@contextmanager
 def _judged(
     connection: duckdb.DuckDBPyConnection,
     rule: Rules,
     alignments: dict[int, Alignment],
     as_of: datetime,
+) -> Iterator[None]:
+    """Hold the ways that are compared in a table, `judged`, while the block runs.
+
+    `judged(person_id, state, number, edges)`: `edges` are those that are late.
+    """
+    with _late(connection, rule, alignments):
+        connection.execute(
+            f"CREATE TEMP TABLE judged AS {_LATE}", {"now": microseconds(as_of), "most": MOST_WAYS}
+        )
+    try:
+        yield
+    finally:
+        connection.execute("DROP TABLE judged")
+
+
+def _groups(
+    connection: duckdb.DuckDBPyConnection,
 ) -> list[tuple[State, int, tuple[int, ...], int]]:
     """Return (state, way, edges that are late, how many ways), of the ways that were compared."""
-    with _late(connection, rule, alignments):
-        rows = connection.execute(
-            f"""{_LATE} SELECT state, number, edges, count(*) FROM judged
-            GROUP BY state, number, edges ORDER BY number, edges""",
-            {"now": microseconds(as_of), "most": MOST_WAYS},
-        ).fetchall()
+    rows = connection.execute(
+        """SELECT state, number, edges, count(*) FROM judged
+        GROUP BY state, number, edges ORDER BY number, edges"""
+    ).fetchall()
     return [(state, number, tuple(edges), n) for state, number, edges, n in rows]
 
 
-def _who(
-    connection: duckdb.DuckDBPyConnection,
-    rule: Rules,
-    alignments: dict[int, Alignment],
-    as_of: datetime,
-    chosen: Sequence[tuple[int, tuple[int, ...]]],
-) -> list[int]:
+def _profiles(connection: duckdb.DuckDBPyConnection, told: Sequence[Sequence[Judged]]) -> list[int]:
+    """Return of each deviation how many people have it on a way of theirs."""
+    with _chosen(connection, told):
+        rows = connection.execute(
+            """SELECT place, count(DISTINCT person_id) FROM judged JOIN chosen
+            USING (number, edges) GROUP BY place"""
+        ).fetchall()
+    counts = dict(rows)
+    return [counts[place] for place in range(len(told))]
+
+
+@contextmanager
+def _chosen(
+    connection: duckdb.DuckDBPyConnection, told: Sequence[Sequence[Judged]]
+) -> Iterator[None]:
+    """Show judged ways, by the place of their list, while the block runs."""
+    rows = [(place, *one) for place, ones in enumerate(told) for one in ones]
     names = pa.table(
         {
-            "number": pa.array([number for number, _ in chosen], pa.int64()),
-            "edges": pa.array([list(late) for _, late in chosen], pa.list_(pa.int64())),
+            "place": pa.array([place for place, _, _ in rows], pa.int64()),
+            "number": pa.array([number for _, number, _ in rows], pa.int64()),
+            "edges": pa.array([list(late) for _, _, late in rows], pa.list_(pa.int64())),
         }
     )
-    with _late(connection, rule, alignments):
-        connection.register("chosen", names)
-        try:
-            rows = connection.execute(
-                f"""{_LATE} SELECT DISTINCT person_id
-                FROM judged SEMI JOIN chosen USING (number, edges) ORDER BY person_id""",
-                {"now": microseconds(as_of), "most": MOST_WAYS},
-            ).fetchall()
-        finally:
-            connection.unregister("chosen")
-    return [int(row[0]) for row in rows]
+    connection.register("chosen", names)
+    try:
+        yield
+    finally:
+        connection.unregister("chosen")
 
 
 @contextmanager
@@ -294,10 +331,9 @@ WITH late AS (
     FROM way_taken w JOIN pair p ON p.number = w.number
     WHERE coalesce(w.first[p.finish], CASE WHEN w.state = 'open' THEN $now::BIGINT END)
         - w.last[p.start] > p.delay
-    GROUP BY w.id),
-judged AS (
-    SELECT w.person_id, w.state, w.number, coalesce(l.edges, []) AS edges
-    FROM way_taken w LEFT JOIN late l ON l.id = w.id WHERE w.number <= $most)
+    GROUP BY w.id)
+SELECT w.person_id, w.state, w.number, coalesce(l.edges, []) AS edges
+FROM way_taken w LEFT JOIN late l ON l.id = w.id WHERE w.number <= $most
 """
 
 

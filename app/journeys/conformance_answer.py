@@ -45,7 +45,10 @@ class Ways(Frozen):
 
 
 class Difference(Frozen):
-    """One deviation: how often, on how many ways. Of what is late, `to` is the other node."""
+    """One deviation: how often, on how many ways, `share` of all; and of how many people.
+
+    Of what is late, `to` is the other node.
+    """
 
     kind: str
     touchpoint: str
@@ -53,16 +56,21 @@ class Difference(Frozen):
     n: int
     ways: int
     share: float | None
+    profiles: int
     bucket: str
 
 
 class ConformanceResult(Frozen):
-    """An answer about conformance; `kinds` counts all deviations, those beyond `top` too."""
+    """An answer about conformance; `kinds` counts all deviations, those beyond `top` too.
+
+    Of `profiles`, who took a way, `profiles_compared` took one that was compared.
+    """
 
     semantics: ConformanceSemantics
     profiles: int
     ways: int
     compared: int
+    profiles_compared: int
     not_compared: int
     different: int
     all: Ways

@@ -269,7 +269,7 @@ def _summary(
 def _semantics(query: FindingsQuery) -> FindingsSemantics:
     said = query.model_dump(mode="json")
     return FindingsSemantics(
-        unit="profile; of unmapped events the event, of ways the way",
+        unit="profile; of unmapped events the event",
         entry="as asked"
         if query.entry
         else "events that are mapped to the first stage with a touchpoint",

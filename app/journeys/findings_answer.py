@@ -30,7 +30,7 @@ FindingKind = Literal[
 class FindingsSemantics(Frozen):
     """Every choice behind findings."""
 
-    unit: Literal["profile; of unmapped events the event, of ways the way"]
+    unit: Literal["profile; of unmapped events the event"]
     tests: Literal[
         "against a limit: exact binomial, one-sided; between groups, or two ways: two-sided"
     ] = "against a limit: exact binomial, one-sided; between groups, or two ways: two-sided"

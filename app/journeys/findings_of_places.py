@@ -142,19 +142,23 @@ def _people(components: Iterable[FrictionComponent]) -> tuple[int, int]:
 
 
 def conformance(query: FindingsQuery, result: ConformanceResult) -> Found:
-    """How many ways differ from the target in one respect."""
+    """How many people differ from the target in one respect, on one way of theirs or more.
+
+    Not how many ways: those of one person are alike, and no test may take them for so many.
+    """
     name = Names(query)
     for i, one in enumerate(result.deviations):
         french, english = DEVIATIONS[one.kind]
         about = {"deviation": one.kind, "touchpoint": one.touchpoint}
         yield above_limit(
             query, "deviation", about | ({"to": one.to} if one.to else {}),
-            f"{{point}} {french} dans {{k}} parcours sur {{n}}, soit {{share}}, contre {{limit}}"
-            " admis",
-            f"{{point}} {english} on {{k}} of {{n}} ways, which is {{share}}, where {{limit}} are"
-            " accepted",
+            f"{{point}} {french} chez {{k}} {{k:personne|personnes}} sur {{n}}, soit {{share}},"
+            " contre {limit} admis",
+            f"{{point}} {english}, with {{k}} of {{n}} people, which is {{share}}, where {{limit}}"
+            " are accepted",
             {"point": name("touchpoints", one.touchpoint)},
-            (one.ways, result.compared), query.threshold, f"/deviations/{i}", one.bucket,
+            (one.profiles, result.profiles_compared), query.threshold, f"/deviations/{i}",
+            one.bucket,
         )  # fmt: skip
 
 

@@ -166,19 +166,21 @@ def test_numbers_open_to_their_people(history: History) -> None:
     connection = crowd(
         history,
         daily("A B C D"), daily("A C D"), [("A", 0)], daily("X"), daily("A B2 C D"),
-        daily("A B C D", step=3),
+        daily("A B C D", step=3), [*daily("A C D"), *[(n, d + 10) for n, d in daily("A C D")]],
     )  # fmt: skip
     query = ConformanceQuery(journey=journey())
     result = conformance(connection, query, as_of=at(100))
     who = {
-        "fit:any": [0], "state:open": [2], "state:completed": [0, 1, 4, 5],
-        'deviation:["skipped","B"]': [1], 'deviation:["wrong_channel","B2"]': [4],
+        "fit:any": [0], "state:open": [2], "state:completed": [0, 1, 4, 5, 6],
+        'deviation:["skipped","B"]': [1, 6], 'deviation:["wrong_channel","B2"]': [4],
         'deviation:["late","A","B"]': [2, 5], 'deviation:["late","B","D"]': [5],
     }  # fmt: skip
     for number, expected in who.items():
         assert people(connection, query, as_of=at(100), number=number) == expected, number
-    told_ = {one.bucket: one.ways for one in result.deviations}
+    told_ = {one.bucket: one.profiles for one in result.deviations}
     assert told_ == {n: len(p) for n, p in who.items() if n.startswith("deviation")}
+    [skipped] = [one for one in result.deviations if one.kind == "skipped"]
+    assert (skipped.n, skipped.ways, result.compared, result.profiles_compared) == (3, 3, 7, 6)
     for wrong in ("state:x", "fit:1", "deviation:skipped", "step:1"):
         with pytest.raises(BucketInvalid):
             people(connection, query, as_of=at(100), number=wrong)

@@ -229,6 +229,12 @@ def test_friction_is_held_against_the_other_touchpoints_and_told_of_people(
     assert (page.bucket, page.figures["others"]) == ("repetition:page", 100)
 
 
+def test_who_deviates_again_and_again_counts_once(history: History) -> None:
+    again = [(name, 240 * k + h) for k in range(12) for name, h in (("page", 0), ("deed", 24))]
+    _, found = candidates(history(rows([(10, again), (40, WAYS[0][1])])), "conformance", query())
+    assert [(one.k, one.n) for one in found if one] == [(10, 50)]
+
+
 def test_a_change_of_channel_is_judged_by_people_against_a_limit_of_people(
     history: History,
 ) -> None:
