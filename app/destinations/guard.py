@@ -13,8 +13,11 @@ from typing import Any
 
 import httpx
 
+from app.destinations.exchange import Transport
 from app.settings import Settings
 
+#: So long may a request take with its answer, in seconds; as long as one batch.
+LONGEST_SECONDS = 45.0
 #: Transports are kept by host: connections are shared by address, and two hosts at one address
 #: must not share one that was made for the other's certificate.
 MOST_HOSTS = 64
@@ -34,10 +37,17 @@ class AddressForbidden(httpx.TransportError):
 
 
 def client(settings: Settings) -> httpx.Client:
-    """Return a client for what operators have registered; private addresses only if allowed."""
+    """Return a client for what operators have registered; private addresses only if allowed.
+
+    Each request ends in time, whatever its receiver does.
+    """
+    timeout = settings.webhook_timeout_seconds
+    longest = max(timeout, LONGEST_SECONDS)
     return httpx.Client(
-        transport=None if settings.private_destinations else Guard(),
-        timeout=httpx.Timeout(settings.webhook_timeout_seconds),
+        transport=Transport(longest, trust_env=False)
+        if settings.private_destinations
+        else Guard(longest),
+        timeout=httpx.Timeout(timeout),
         follow_redirects=False,
         trust_env=False,
     )
@@ -46,10 +56,10 @@ def client(settings: Settings) -> httpx.Client:
 class Guard(httpx.BaseTransport):
     """Connects to the public internet alone. Safe to use from several threads."""
 
-    def __init__(self, **options: Any) -> None:
-        """`options` are those of `httpx.HTTPTransport`."""
-        self._options = options
-        self._transports: dict[str, httpx.HTTPTransport] = {}
+    def __init__(self, seconds: float = LONGEST_SECONDS, **options: Any) -> None:
+        """`seconds` is how long a request may take; `options` are those of httpx's transport."""
+        self._seconds, self._options = seconds, options
+        self._transports: dict[str, Transport] = {}
         self._lock = threading.Lock()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -70,13 +80,13 @@ class Guard(httpx.BaseTransport):
                 transport.close()
             self._transports.clear()
 
-    def _transport(self, host: str) -> httpx.HTTPTransport:
+    def _transport(self, host: str) -> Transport:
         with self._lock:
             found = self._transports.get(host)
             if found is None:
                 if len(self._transports) >= MOST_HOSTS:
                     self._transports.pop(next(iter(self._transports)))
-                found = httpx.HTTPTransport(trust_env=False, **self._options)
+                found = Transport(self._seconds, trust_env=False, **self._options)
                 self._transports[host] = found
             return found
 

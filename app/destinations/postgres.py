@@ -6,6 +6,8 @@ withdraws or is erased is deleted; a record that comes again ends in the same ro
 
 import math
 import os
+import socket
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -28,6 +30,8 @@ OWN: dict[str, sa.types.TypeEngine[Any]] = {
     "updated_at": TIMESTAMP(timezone=True),
 }
 LONGEST_NAME = 63
+#: So long may one batch take, in seconds, where a database takes it and answers nothing any more.
+LONGEST_SECONDS = 60.0
 #: What is wrong with one record. All else (timeouts, deadlocks, lost connections) passes, and the
 #: batch is tried again.
 OF_THE_RECORD = (
@@ -115,12 +119,27 @@ def _connected(setup: Setup, wire: Wire) -> Iterator[sa.Connection]:
             **({"sslrootcert": "system"} if settings.tls else {}),
             "passfile": os.devnull,
             "connect_timeout": db.CONNECT_SECONDS,
+            **db.LOST,
             "options": "-c timezone=UTC -c statement_timeout=20s -c lock_timeout=5s",
             "application_name": "parcours",
         },
     )
-    with engine.begin() as connection:
+    with engine.begin() as connection, _cut_off(connection):
         yield connection
+
+
+@contextmanager
+def _cut_off(connection: sa.Connection) -> Iterator[None]:
+    """Hang up when it takes too long: limits that the database itself keeps end with it."""
+    number = connection.connection.dbapi_connection.fileno()  # type: ignore[union-attr]  # psycopg's
+    with socket.socket(fileno=os.dup(number)) as line:
+        timer = threading.Timer(LONGEST_SECONDS, line.shutdown, [socket.SHUT_RDWR])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
 
 def _table(connection: sa.Connection, settings: Any) -> sa.Table:

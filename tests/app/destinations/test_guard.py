@@ -3,10 +3,12 @@
 import json
 import re
 import socket
+from contextlib import suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
+from time import monotonic, sleep
 from typing import Any
 from uuid import uuid4
 
@@ -80,6 +82,32 @@ def test_private_addresses_are_reached_where_the_operator_allows_them(tmp_path: 
     with guard.client(settings) as client:
         answer = Wire(client).send(Call("GET", "http://127.0.0.1:9/"))
     assert answer.error == "ConnectError"
+
+
+@pytest.mark.parametrize("said", [b"HTTP/1.1 200 OK\r\nx-a: b", b"HTTP/1.1 100 Continue\r\n\r\n"])
+def test_a_receiver_whose_headers_never_end_holds_nobody_up(
+    said: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each byte comes in time, and the timeout of a read is never over."""
+    monkeypatch.setattr(guard, "LONGEST_SECONDS", 0.3)
+    settings = Settings(data_dir=tmp_path, private_destinations=True, webhook_timeout_seconds=0.25)
+
+    def trickle(inside: socket.socket) -> None:
+        connection, _ = inside.accept()
+        with connection, suppress(OSError):
+            for _ in range(100):
+                connection.sendall(said)
+                sleep(0.05)
+
+    with socket.create_server(("127.0.0.1", 0)) as inside, guard.client(settings) as client:
+        thread = Thread(target=trickle, args=(inside,), daemon=True)
+        thread.start()
+        began = monotonic()
+        answer = Wire(client).send(Call("GET", f"http://127.0.0.1:{inside.getsockname()[1]}/"))
+        took = monotonic() - began
+        thread.join()
+    assert (answer.status, answer.error) == (None, "ReadTimeout")
+    assert took < 2
 
 
 def test_nothing_in_the_server_reaches_out_by_a_client_of_its_own() -> None:

@@ -2,9 +2,13 @@
 
 import csv
 import json
+import select
+import socket
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Thread
+from time import monotonic, sleep
 from typing import Any
 from uuid import uuid4
 
@@ -319,6 +323,41 @@ def test_what_passes_by_itself_at_a_database_is_no_fault_of_the_record(warehouse
                 postgres._write(mine, table, record)
     finally:
         engine.dispose()
+
+
+def test_a_database_that_takes_a_batch_and_never_answers_is_hung_up_on(
+    warehouse: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "LONGEST_SECONDS", 0.3)
+    url = sa.make_url(warehouse)
+    with socket.create_server(("127.0.0.1", 0)) as front:
+        Thread(target=_silent_once_asked, args=(front, str(url.query["host"])), daemon=True).start()
+        made = postgres.PostgresSettings(
+            host="127.0.0.1", port=front.getsockname()[1], database=url.database or "",
+            user=url.username or "", tls=False,
+        )  # fmt: skip
+        secrets = postgres.PostgresSecrets(password="x")
+        setup = Setup(1, "there", "", "p", ("s",), made, secrets)
+        record = Record("m", "segment.entered", datetime.now(UTC), str(uuid4()), "hold")
+        with httpx.Client() as client:
+            began = monotonic()
+            [outcome] = postgres.Postgres().send(setup, [record], Wire(client))
+    assert (outcome.state, outcome.reason) == ("again", "OperationalError")
+    assert monotonic() - began < 3
+
+
+def _silent_once_asked(front: socket.socket, folder: str) -> None:
+    """Stand before a database, and pass nothing on any more once it is asked for something."""
+    client, _ = front.accept()
+    with client, socket.socket(socket.AF_UNIX) as server:
+        server.connect(f"{folder}/.s.PGSQL.5432")
+        while True:
+            for one in select.select([client, server], [], [], 5)[0]:
+                said = one.recv(65_536)
+                if b"CREATE SCHEMA" in said or not said:
+                    sleep(5 if said else 0)
+                    return
+                (server if one is client else client).sendall(said)
 
 
 @pytest.mark.parametrize("kind", [file.File(), postgres.Postgres()], ids=["file", "postgres"])
