@@ -10,7 +10,7 @@ from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
 from api.resource import Resource
 from app.access import reads
-from app.errors import CursorInvalid
+from app.errors import CursorInvalid, DefinitionInvalid
 from app.profiles import changes
 
 router = Resource(tags=["changes"])
@@ -19,7 +19,7 @@ router = Resource(tags=["changes"])
 @router.get(
     "/v1/changes",
     summary="Read what happened to profiles",
-    responses=documented(InvalidToken, InsufficientScope, CursorInvalid),
+    responses=documented(InvalidToken, InsufficientScope, CursorInvalid, DefinitionInvalid),
 )
 def read_changes(
     session: Db,
@@ -41,6 +41,7 @@ def read_changes(
     `sequence` (of CloudEvents) is a text that sorts as the feed does.
     """
     wanted = [t.strip() for t in (types or "").split(",") if t.strip()]
+    changes.check_types(wanted)
     rows, following = changes.read(session, after=after, types=wanted, limit=limit)
     told = changes.told(session, rows, caller.purposes)
     reads.saw_profiles(session, {row.profile_id for row, _ in told}, purpose=None)

@@ -5,16 +5,23 @@ from typing import Annotated, Any
 
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
 
-from api.auth import Caller, requires
+from api.auth import Caller, requires, state_purpose
 from api.deps import Db
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
 from api.resource import Resource
 from app import work
-from app.errors import ComputedTraitInUse, ComputedTraitNotFound, DefinitionInvalid
+from app.errors import (
+    ComputedTraitInUse,
+    ComputedTraitNotFound,
+    DefinitionInvalid,
+    PurposeNotAllowed,
+)
 from app.profiles import computed_traits as traits
 from app.profiles import computing
+from app.profiles.tables import ComputedTrait
 from app.segments import uses
 from consent.errors import PurposeNotFound
 
@@ -69,6 +76,13 @@ class ComputedIn(BaseModel):
     definition: dict[str, Any]
 
 
+def _shown(session: Session, trait: ComputedTrait, caller: Caller) -> dict[str, Any]:
+    """Return a computed trait; who may not state its purpose learns of no number of people."""
+    shown = computing.describe(session, trait, now=datetime.now(UTC))
+    mine = trait.purpose in caller.purposes
+    return shown if mine else {**shown, "size": None, "waiting": None}
+
+
 @router.get("", summary="List computed traits", responses=documented(*AUTH, ok={"data": [TRAIT]}))
 def list_traits(session: Db, caller: Reader) -> dict[str, Any]:
     """Return all computed traits with state, progress, size and last error.
@@ -76,12 +90,10 @@ def list_traits(session: Db, caller: Reader) -> dict[str, Any]:
     `state` is `computing` until everybody was computed first, then `fresh`; `refreshing` while
     everybody is computed again because events were deleted; `error` when PostgreSQL refuses the
     definition, which is tried again each minute. `waiting` are values that time has made another.
-    `bounds_at` is as of when the fifths of the people are by which a trait scores.
+    `bounds_at` is as of when the fifths of the people are by which a trait scores. `size` and
+    `waiting` are null of a purpose that the client is not registered for.
     """
-    now = datetime.now(UTC)
-    return {
-        "data": [computing.describe(session, trait, now=now) for trait in traits.list_all(session)]
-    }
+    return {"data": [_shown(session, trait, caller) for trait in traits.list_all(session)]}
 
 
 @router.get(
@@ -91,25 +103,27 @@ def list_traits(session: Db, caller: Reader) -> dict[str, Any]:
 )
 def read_trait(session: Db, caller: Reader, key: Key) -> dict[str, Any]:
     """Return the definition of a computed trait with its state; no values of people."""
-    return computing.describe(session, traits.find(session, key), now=datetime.now(UTC))
+    return _shown(session, traits.find(session, key), caller)
 
 
 @router.put(
     "/{key}",
     summary="Define a computed trait",
-    responses=documented(*AUTH, DefinitionInvalid, PurposeNotFound, ok=TRAIT),
+    responses=documented(*AUTH, DefinitionInvalid, PurposeNotAllowed, PurposeNotFound, ok=TRAIT),
 )
 def put_trait(session: Db, caller: Writer, key: Key, wanted: ComputedIn) -> dict[str, Any]:
     """Define a computed trait or change it; the worker then computes everybody, and says how far.
 
-    Its purpose cannot be changed. Sent again as it is, nothing is computed anew.
+    Its purpose cannot be changed, and the client must be registered for it: how many have a value
+    tells what they did. Sent again as it is, nothing is computed anew.
     """
+    state_purpose(caller, wanted.purpose)
     trait = traits.put(
         session, key=key, name=wanted.name, purpose=wanted.purpose, definition=wanted.definition
     )
     session.refresh(trait)
     work.wake(session)
-    return computing.describe(session, trait, now=datetime.now(UTC))
+    return _shown(session, trait, caller)
 
 
 @router.delete(

@@ -69,6 +69,9 @@ class DestinationIn(BaseModel):
     """A destination to register."""
 
     model_config = ConfigDict(
+        # Of a misspelt `tcf_vendor` people would be sent whom their TC strings keep out, and of a
+        # misspelt `mapping` fields that nobody chose.
+        extra="forbid",
         json_schema_extra={
             "example": {
                 "name": "newsletter-tool",
@@ -76,7 +79,7 @@ class DestinationIn(BaseModel):
                 "purpose": "marketing.email",
                 "segments": ["newsletter-buyers"],
             }
-        }
+        },
     )
 
     name: str = Field(min_length=1, max_length=200)

@@ -51,6 +51,7 @@ class SegmentIn(BaseModel):
     """A segment to create."""
 
     model_config = ConfigDict(
+        extra="forbid",
         json_schema_extra={
             "example": {
                 "key": "newsletter-buyers",
@@ -63,7 +64,7 @@ class SegmentIn(BaseModel):
                     ]
                 },
             }
-        }
+        },
     )
 
     key: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from difflib import get_close_matches
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ import consent
 from app import cursors
 from app.consents.permission import permissions
 from app.db import statement
-from app.errors import CursorInvalid
+from app.errors import CursorInvalid, DefinitionInvalid
 from identity import people
 
 TYPES = (
@@ -79,6 +80,15 @@ def read(
     if not rows:
         return [], after
     return list(rows), cursors.encode(int(rows[-1].stream_transaction), rows[-1].id)
+
+
+def check_types(types: Iterable[str]) -> None:
+    """Raise DefinitionInvalid for a type that the feed has none of: it would be waited for."""
+    for name in types:
+        if name not in TYPES:
+            near = get_close_matches(name, TYPES, n=2)
+            meant = f"; did you mean {', '.join(near)}?" if near else ""
+            raise DefinitionInvalid(f"types: no change is called {name}{meant}")
 
 
 def sequence(change: sa.Row[Any]) -> str:

@@ -42,6 +42,9 @@ def test_the_feed_tells_of_a_segment_only_who_may_state_its_purpose(
     _segment(server, told)
     _buy(server, sessions, write_key, "ada")
     answers = [server.get("/v1/changes", headers=h).json()["data"] for h in (told, other)]
+    refused = server.get("/v1/changes?types=segment.enter", headers=told)
+    assert refused.status_code == 422
+    assert "did you mean segment.entered" in refused.json()["detail"]
     kinds = [[change["type"] for change in answer] for answer in answers]
     assert kinds[0] == ["profile.created", "consent.changed", "segment.entered"]
     assert kinds[1] == ["profile.created"]

@@ -27,6 +27,7 @@ FOR_A_PURPOSE = (
     ("/v1/changed-profiles", "GET"),
     ("/v1/accounts(/{ref}(/(traits|members))?)?", "GET"),
     ("/v1/spaces/{space}/.*", "GET"),
+    ("/v1/computed-traits/{key}", "PUT"),
     ("/v1/segments", "POST"),
     ("/v1/segments/preview", "POST"),
     ("/v1/segments/overlap", "GET"),
@@ -83,7 +84,8 @@ WITHOUT = {
     ),
     "definitions and figures: nobody is in them": (
         ("/v1/identity/namespaces(/{key})?", "GET|PUT|DELETE"),
-        ("/v1/(trait-rules|computed-traits)(/{key})?", "GET|PUT|DELETE"),
+        ("/v1/trait-rules(/{key})?", "GET|PUT|DELETE"),
+        ("/v1/computed-traits(/{key})?", "GET|DELETE"),
         ("/v1/segments(/dependencies|/{key}(/versions)?)?", "GET"),
         ("/v1/segments/{key}", "DELETE"),
         ("/v1/segments/{key}/archive", "POST"),

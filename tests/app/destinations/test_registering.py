@@ -18,6 +18,8 @@ def test_a_destination_hears_only_of_segments_that_are_for_its_own_purpose(
     header = token(purposes=("marketing.email", "analytics.audience"))
     rule = {"event": "Order Completed"}
     body = {"key": "buyers", "name": "Buyers", "purpose": "analytics.audience", "rule": rule}
+    misspelt = server.post("/v1/segments", json={**body, "purposes": []}, headers=header)
+    assert (misspelt.status_code, misspelt.json()["errors"][0]["pointer"]) == (422, "#/purposes")
     server.post("/v1/segments", json=body, headers=header).raise_for_status()
     hook = {"name": "crm", "url": "https://crm.test/", "segments": ["buyers"]}
     other = server.post(
@@ -28,6 +30,10 @@ def test_a_destination_hears_only_of_segments_that_are_for_its_own_purpose(
     none = server.post("/v1/destinations", json=hook, headers=header)  # check 49
     assert (none.status_code, none.json()["errors"][0]["pointer"]) == (422, "#/purpose")
     same = {**hook, "purpose": "analytics.audience"}
+    for misspelt in ("tcf_vendor_id", "mappings"):
+        refused = server.post("/v1/destinations", json={**same, misspelt: 755}, headers=header)
+        pointers = [error["pointer"] for error in refused.json()["errors"]]
+        assert (refused.status_code, pointers) == (422, [f"#/{misspelt}"])
     assert server.post("/v1/destinations", json=same, headers=header).status_code == 201
 
 
