@@ -5,7 +5,7 @@ Pure: no database, no clock, no settings.
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
@@ -25,7 +25,7 @@ from app.journeys.map_parts import (
     Stage,
     Touchpoint,
 )
-from app.journeys.match import EventView, Match, matches
+from app.journeys.match import EventView, Match, matches, may_be_called
 from app.journeys.provenance import LISTS, Provenance, check
 from app.journeys.target import Target
 
@@ -121,9 +121,22 @@ def _distinct(path: str, field: str, values: Sequence[object]) -> None:
         seen[value] = index
 
 
-def touchpoint_of(journey: Journey, event: EventView) -> Touchpoint | None:
-    """Return the first touchpoint whose match fits the event, or None when it is unmapped."""
-    return next((point for point in journey.touchpoints if matches(point.match, event)), None)
+def finder(journey: Journey) -> Callable[[EventView], Touchpoint | None]:
+    """Return what finds the first touchpoint whose match fits an event; None when it is unmapped.
+
+    Of the touchpoints of a large map few may fit a name, so that is looked up once for each name.
+    """
+    named: dict[str | None, tuple[Touchpoint, ...]] = {}
+
+    def find(event: EventView) -> Touchpoint | None:
+        here = named.get(event.name)
+        if here is None:
+            points = journey.touchpoints
+            here = tuple(one for one in points if may_be_called(one.match, event.name))
+            named[event.name] = here
+        return next((point for point in here if matches(point.match, event)), None)
+
+    return find
 
 
 def current_stage(journey: Journey, timeline: Iterable[EventView]) -> Stage | None:
@@ -133,8 +146,9 @@ def current_stage(journey: Journey, timeline: Iterable[EventView]) -> Stage | No
     """
     stages = {stage.id: stage for stage in journey.stages}
     current: Stage | None = None
+    find = finder(journey)
     for event in timeline:
-        point = touchpoint_of(journey, event)
+        point = find(event)
         if point is None:
             continue
         stage = stages[point.stage]

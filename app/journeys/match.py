@@ -131,6 +131,15 @@ def matches(match: Match, event: EventView) -> bool:
     )
 
 
+def may_be_called(match: Match, name: str | None) -> bool:
+    """Say whether an event of this name may fit a match; False is sure."""
+    return (
+        (match.event is None or name == match.event)
+        and (match.all is None or all(may_be_called(part, name) for part in match.all))
+        and (match.any is None or any(may_be_called(part, name) for part in match.any))
+    )
+
+
 def asks_traits(match: Match) -> bool:
     """Say whether a match, by itself, tests what an identify or group call says of somebody."""
     return match.prop is not None and match.type in TYPES_OF_TRAITS

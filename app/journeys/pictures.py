@@ -119,7 +119,7 @@ def _time_to_convert(answer: Answer, say: Wording) -> str:
 def _conformance(answer: Answer, say: Wording) -> str:
     result = answer["result"]
     rows = []
-    for one in result["deviations"][:20]:
+    for one in sorted(result["deviations"], key=lambda one: -one["ways"])[:20]:
         kind = say.say(one["kind"].replace("_", " "), _DEVIATIONS.get(one["kind"], one["kind"]))
         to = f" → {say.name('touchpoint', one['to'])}" if one["to"] else ""
         name = f"{kind}{say.say('', chr(0xA0))}: {say.name('touchpoint', one['touchpoint'])}{to}"

@@ -179,6 +179,13 @@ def _anomalies(answer: Answer, say: Wording) -> str:
         f"{alerts} of {say.number(n)} {_unit(unit, n, say)} are not as expected",
         f"{alerts} sur {say.number(n)} {_unit(unit, n, say)} ne sont pas comme attendu",
     )
+    if len(points) < n:
+        title += say.say(
+            f"; the last {say.number(len(points))} are drawn",
+            f"\u00a0; les {say.number(len(points))} derniers sont dessinés"
+            if unit == "day"
+            else f"\u00a0; les {say.number(len(points))} dernières sont dessinées",
+        )
     return canvas.document(answer, title, below, [*parts, *key], say)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.journeys import catalogue, flow
 from app.journeys.alignment import Rules, rules
-from app.journeys.definition import Journey, touchpoint_of
+from app.journeys.definition import Journey, finder
 from app.journeys.predicate import microseconds
 from app.journeys.told import Told, told
 from app.journeys.ways import Judged, Way, judge, ways
@@ -53,9 +53,9 @@ def of_person(session: Session, view: View, *, now: datetime) -> list[dict[str, 
 
 def placed(journey: Journey, events: Iterable[Told]) -> list[tuple[str, int]]:
     """Return the touchpoints that events are at, with their times in microseconds."""
-    found = []
+    found, find = [], finder(journey)
     for one in events:
-        point = touchpoint_of(journey, one.event)
+        point = find(one.event)
         if point is not None:
             found.append((point.id, microseconds(one.occurred_at)))
     return found

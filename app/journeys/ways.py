@@ -67,8 +67,9 @@ def ways(rule: Rules, events: Iterable[tuple[str, int]], *, now: int) -> list[Wa
     found: list[Way] = []
     pieces: list[tuple[bool, list[tuple[str, int]]]] = []
     before: tuple[str, int] | None = None
+    nodes, last = rule.nodes, rule.last
     for touchpoint, at in events:
-        ended = before is not None and before[0] in rule.last and before[0] != touchpoint
+        ended = before is not None and before[0] in last and before[0] != touchpoint
         silent = (
             before is not None and rule.inactivity is not None and at - before[1] > rule.inactivity
         )
@@ -77,12 +78,12 @@ def ways(rule: Rules, events: Iterable[tuple[str, int]], *, now: int) -> list[Wa
         pieces[-1][1].append((touchpoint, at))
         before = (touchpoint, at)
     for place, (ended, piece) in enumerate(pieces):
-        begins = next((i for i, one in enumerate(piece) if one[0] in rule.nodes), None)
-        if begins is None or (ended and piece[begins][0] in rule.last):
+        begins = next((i for i, one in enumerate(piece) if one[0] in nodes), None)
+        if begins is None or (ended and piece[begins][0] in last):
             continue  # nothing of the target, or the same end once more
         quiet = rule.inactivity is not None and now - piece[-1][1] > rule.inactivity
         state: State = "open"
-        if piece[-1][0] in rule.last:
+        if piece[-1][0] in last:
             state = "completed"
         elif quiet or place < len(pieces) - 1:
             state = "abandoned"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app.journeys.definition import Journey, current_stage, definition_hash, touchpoint_of
+from app.journeys.definition import Journey, current_stage, definition_hash, finder
 from app.journeys.match import EventView, Match, matches
 
 JOURNEY: dict[str, Any] = {
@@ -33,11 +33,11 @@ def test_a_channel_may_be_written_as_its_id_alone() -> None:
 
 
 def test_the_first_touchpoint_that_fits_wins() -> None:
-    journey = Journey.model_validate(JOURNEY)
-    point = touchpoint_of(journey, event("sent", source="phone"))
+    find = finder(Journey.model_validate(JOURNEY))
+    point = find(event("sent", source="phone"))
     assert point is not None
     assert point.id == "call"
-    assert touchpoint_of(journey, EventView(type="page", name=None, source="web")) is None
+    assert find(EventView(type="page", name=None, source="web")) is None
 
 
 def test_the_stage_rule_says_whether_going_back_counts() -> None:

@@ -188,3 +188,20 @@ def test_labels_have_the_names_of_the_map(language: Any, said: str) -> None:
     )
     assert say.label("touchpoint", None) == ("autres" if language == "fr" else "other")
     assert say.label("event", "unknown · x") == "unknown · x"
+
+
+def test_what_is_not_drawn_is_said_and_bars_are_in_order() -> None:
+    day = {"value": 1, "of": None, "expected": 1.0, "low": 0.0, "high": 2.0, "status": "usual"}
+    points = [{**day, "start": f"day {number}"} for number in range(365)]
+    result = {"points": points, "alerts": 3}
+    for language, said in (("fr", "; les 200 derniers sont dessinés"), ("en", "200 are drawn")):
+        words = Wording(language)  # type: ignore[arg-type]  # one of the two
+        assert said in pictures.draw(_answer("anomalies", result, unit="day"), words)
+    counts = [(41, 50), (59, 48), (20, 47)]
+    deviations = [
+        {"kind": "skipped", "touchpoint": f"tp-{w}", "to": None, "ways": w, "n": n, "share": 0.1}
+        for w, n in counts
+    ]
+    shown = {"all": {"share_fit": 0.5}, "compared": 100, "deviations": deviations}
+    texts = [one for one in _texts(pictures.draw(_answer("conformance", shown))) if "(" in one]
+    assert [one.split()[0] for one in texts if one.endswith("%)")] == ["59", "41", "20"]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.journeys.match import EventView, Match, matches
+from app.journeys.match import EventView, Match, matches, may_be_called
 from app.journeys.predicate import Parameters, json_pointer, microseconds, sql
 
 History = Callable[[Sequence[Mapping[str, Any]]], duckdb.DuckDBPyConnection]
@@ -87,7 +87,11 @@ def test_duckdb_and_python_agree_on_any_event(
         for one in events
     ]
     connection = history(rows)
-    assert fitting(connection, asked) == [matches(asked, EventView(**one)) for one in events]
+    fits = [matches(asked, EventView(**one)) for one in events]
+    assert fitting(connection, asked) == fits
+    assert all(
+        may_be_called(asked, one["name"]) for one, fit in zip(events, fits, strict=True) if fit
+    )
     connection.close()
 
 
