@@ -181,7 +181,10 @@ def _bounded(sessions: Sessions, claim: _Claim) -> tuple[_Claim, set[int]]:
 
 
 def _send(kind: Kind, setup: Setup, jobs: Sequence[Job], wire: Wire) -> list[Outcome]:
-    """Send; a kind that fails itself has sent who knows what, so all of it is sent again."""
+    """Send; a kind that fails itself has sent who knows what, so all of it is sent again.
+
+    By halves, so that a record of which it can make nothing holds up no other.
+    """
     if not jobs:
         return []
     try:
@@ -189,6 +192,10 @@ def _send(kind: Kind, setup: Setup, jobs: Sequence[Job], wire: Wire) -> list[Out
     except moving.Miscounted as error:
         reason = f"{kind.name}: {error}"
     except Exception as error:
+        if len(jobs) > 1:
+            middle = len(jobs) // 2
+            halves = (jobs[:middle], jobs[middle:])
+            return [one for half in halves for one in _send(kind, setup, half, wire)]
         reason = f"{kind.name}: {type(error).__name__}"
         log.debug("a batch could not be sent", exc_info=error)
     log.error("destination %d: %s", setup.id, reason)

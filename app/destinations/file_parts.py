@@ -128,7 +128,10 @@ def _chunks(part: Any) -> list[Any]:
 def _column(values: Sequence[Any], kind: str) -> pa.Array:
     types = {type(value) for value in values if value is not None}
     if kind == "parquet" and types <= {int, float}:
-        return pa.array(values, pa.float64() if float in types else pa.int64())
+        try:
+            return pa.array(values, pa.float64() if float in types else pa.int64())
+        except (OverflowError, pa.ArrowInvalid):  # a number that no column of numbers holds is text
+            types = {str}
     if kind == "parquet" and types == {bool}:
         return pa.array(values, pa.bool_())
     return pa.array([None if value is None else _text(value) for value in values], pa.string())

@@ -20,15 +20,24 @@ from app.profiles.conditions_sql import Ago, Values
 _LAST_FIRST = "at DESC, place DESC, received_at DESC, id DESC, nth DESC"
 _FIRST_FIRST = "at, place, received_at, id, nth"
 _NUMBER = "CASE json_typeof(value) WHEN 'number' THEN CAST(value #>> '{}' AS numeric) END"
+#: Of numbers that a double holds a program reads what is made of them too (RFC 8259 section 6).
+_BEYOND = "1e308"
 _DAYS = "floor(extract(epoch FROM CAST(:now AS timestamptz) - max(at)) / 86400)"
 _TURNS = f"max(at) + make_interval(secs => CAST(({_DAYS} + 1) * 86400 AS double precision))"
+
+
+def _told(number: str) -> str:
+    """Return a number as JSON; null where it is too large for one."""
+    return f"CASE WHEN abs({number}) < {_BEYOND} THEN to_json({number}) ELSE 'null' END"
+
+
 #: What is made of the events of one person.
 _MADE = {
     "count": "to_json(count(*))",
-    "sum": f"to_json(sum({_NUMBER}))",
+    "sum": _told(f"sum({_NUMBER})"),
     "min": f"to_json(min({_NUMBER}))",
     "max": f"to_json(max({_NUMBER}))",
-    "average": f"to_json(trim_scale(avg({_NUMBER})))",
+    "average": _told(f"trim_scale(avg({_NUMBER}))"),
     "first": f"(array_agg(value ORDER BY {_FIRST_FIRST}))[1]",
     "last": f"(array_agg(value ORDER BY {_LAST_FIRST}))[1]",
     "last_list": f"to_json((array_agg(value ORDER BY {_LAST_FIRST}))[1:CAST(:length AS int)])",
@@ -36,7 +45,7 @@ _MADE = {
     "unique_list": f"to_json((array_agg(value ORDER BY {_LAST_FIRST}))[1:CAST(:length AS int)])",
     "days_since": f"to_json({_DAYS})",
     "rfm": f"json_build_object('recency_days', {_DAYS}, 'frequency', count(*),"
-    f" 'monetary', coalesce(sum({_NUMBER}), 0))",
+    f" 'monetary', {_told(f'coalesce(sum({_NUMBER}), 0)')})",
 }
 #: What people are scored by, the smaller the better.
 PARTS = {

@@ -1,13 +1,17 @@
 """A destination that cannot be used rests, says why, and holds up no other."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import httpx
 import pytest
 import sqlalchemy as sa
 
 from app.destinations import deliver as delivering
 from app.destinations import seal
-from app.destinations.kind import Outcome
+from app.destinations.kind import Outcome, Record, Setup
 from app.destinations.webhook import Webhook
+from app.destinations.wire import Wire
 from tests.app.destinations.world import World
 from tests.end_to_end.conftest import Receiver
 
@@ -54,6 +58,20 @@ def test_a_kind_that_fails_itself_is_asked_again(
             people.now()
             people.deliver()
         assert {reason for _, _, reason in people.outcomes(number)} == {said}
+    send, ada = Webhook.send, people.profile("user_id:ada")
+
+    def not_hers(kind: Webhook, setup: Setup, records: Sequence[Record], wire: Wire) -> Any:
+        if any(record.profile_id == ada for record in records):
+            raise OverflowError
+        return send(kind, setup, records, wire)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Webhook, "send", not_hers)
+        people.now()
+        people.deliver()
+    [held_up] = [row for row in people.outcomes(number) if row[1] == "waiting"]
+    assert held_up[2] == "webhook: OverflowError"
+    assert len(receiver.received) == 1, "one of which it can make nothing holds up no other"
     people.now()
     people.deliver()
     assert len(receiver.received) == 2

@@ -308,6 +308,17 @@ def test_a_name_with_a_line_break_from_before_does_not_freeze_its_file(tmp_path:
         assert [row["profile_id"] for row in csv.DictReader(opened)] == ["2"]
 
 
+@pytest.mark.parametrize("value", [2**63, 10**400, -(2**70)], ids=["int64", "double", "minus"])
+def test_a_number_that_no_column_holds_does_not_freeze_its_file(tmp_path: Path, value: int) -> None:
+    store, path = pyarrow.fs.LocalFileSystem(), f"{tmp_path}/part-000.parquet"
+    for n, points in (("1", 1), ("2", value), ("3", 3.5)):
+        row = {"profile_id": n, "identifiers": "{}", "segments": "[]", "updated_at": n}
+        file_parts.rewrite(store, path, "parquet", {n: {**row, "points": points}})
+    assert sorted(row["points"] for row in _parquet(tmp_path).values()) == sorted(
+        ["1", str(value), "3.5"]
+    )
+
+
 def test_what_passes_by_itself_at_a_database_is_no_fault_of_the_record(warehouse: str) -> None:
     engine = sa.create_engine(sa.make_url(warehouse).set(drivername="postgresql+psycopg"))
     settings = postgres.PostgresSettings(host="h", database="d", user="u")

@@ -46,3 +46,33 @@ def test_who_has_another_computed_value_is_in_the_feed_and_nobody_else(
     assert told() == 2
     track("bea", "Order")
     assert told() == 3
+
+
+def test_numbers_that_are_too_large_together_break_nobodys_profile(
+    server: TestClient, sessions: Sessions, write_key: str, token: Callable[..., dict[str, str]]
+) -> None:
+    """A page may send them with its public key, and every list with that person in it failed."""
+    header, numbers = token(purposes=(PURPOSE,)), [f"{'9' * 4_300}", f"{'9' * 4_300}", "1.5e308"]
+    for number in (*numbers, "0.5"):
+        body = (
+            f'{{"event": "Order", "userId": "ada", "writeKey": "{write_key}",'
+            f' "properties": {{"price": {number}}}}}'
+        )
+        server.post("/v1/track", content=body).raise_for_status()
+    with sessions.begin() as session:
+        pipeline.step(session)
+    kinds = ("sum", "average", "max", "rfm")
+    for kind in kinds:
+        definition = {"kind": kind, "event": "Order", "prop": "price"}
+        wanted = {"name": kind, "purpose": PURPOSE, "definition": definition}
+        server.put(f"/v1/computed-traits/{kind}", json=wanted, headers=header).raise_for_status()
+    while computing.advance(sessions):
+        pass
+    asked = {"purpose": PURPOSE}
+    listed = server.get("/v1/profiles", params=asked, headers=header)
+    assert listed.status_code == 200
+    [ada] = listed.json()["data"]
+    assert sorted(ada["computed"]) == ["max", "rfm"]
+    assert ada["computed"]["max"] == int(numbers[0])
+    assert ada["computed"]["rfm"]["monetary"] is None
+    assert ada["computed"]["rfm"]["frequency"] == 4
