@@ -30,10 +30,10 @@ def test_a_destination_hears_only_of_segments_that_are_for_its_own_purpose(
     none = server.post("/v1/destinations", json=hook, headers=header)  # check 49
     assert (none.status_code, none.json()["errors"][0]["pointer"]) == (422, "#/purpose")
     same = {**hook, "purpose": "analytics.audience"}
-    for misspelt in ("tcf_vendor_id", "mappings"):
-        refused = server.post("/v1/destinations", json={**same, misspelt: 755}, headers=header)
+    for wrong in ("tcf_vendor_id", "mappings"):
+        refused = server.post("/v1/destinations", json={**same, wrong: 755}, headers=header)
         pointers = [error["pointer"] for error in refused.json()["errors"]]
-        assert (refused.status_code, pointers) == (422, [f"#/{misspelt}"])
+        assert (refused.status_code, pointers) == (422, [f"#/{wrong}"])
     assert server.post("/v1/destinations", json=same, headers=header).status_code == 201
 
 

@@ -281,11 +281,11 @@ def test_a_value_is_read_for_its_purpose_alone_and_never_of_who_withdrew(
         "definition": {"kind": "sum", "event": "Order", "prop": "revenue"},
     }  # fmt: skip
     path = "/v1/computed-traits/revenue"
-    other = token("segments:read", "segments:write", purposes=purposes[1:])
-    refused = server.put(path, json=body, headers=other)
+    stranger = token("segments:read", "segments:write", purposes=purposes[1:])
+    refused = server.put(path, json=body, headers=stranger)
     assert (refused.status_code, refused.json()["code"]) == (403, "purpose-not-allowed")
     made = server.put(path, json=body, headers=header)
-    numbers = [server.get(path, headers=one).json()["size"] for one in (header, other)]
+    numbers = [server.get(path, headers=one).json()["size"] for one in (header, stranger)]
     assert numbers == [0, None], "how many have a value tells what people did"
     assert (made.status_code, made.json()["state"]) == (200, "computing")
 
