@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 import consent
+from app import pipeline
 from app.access import sources
 from app.db import Sessions
 from app.destinations import google
@@ -114,6 +115,28 @@ def test_23_google_is_told_of_each_persons_consent_in_a_message_of_its_own(site:
         "none": {"ad_user_data": "DENIED", "ad_personalization": "DENIED"},
     }
     assert allowed == {people_["both"], people_["half"]}
+
+
+def test_23_a_segment_that_asks_for_both_has_nobody_in_it_who_lacks_one(
+    site: Site, token: Token
+) -> None:
+    """What a destination for `ads.share` uploads of it, by any kind, has nobody else in it."""
+    both = {"ad_user_data": "granted", "ad_personalization": "granted"}
+    header = token(purposes=("ads.share", "ads.personalised"))
+    for user, said in ("both", both), ("half", {**both, "ad_personalization": "denied"}):
+        site.send({"consent": {"google": said}}, userId=f"{site.user}-{user}")
+    rule = {"all": [{"type": "track"}, {"consent": "ads.personalised"}]}
+    body = {"key": "match", "name": "Customer Match", "purpose": "ads.share", "rule": rule}
+    made = site.server.post("/v1/segments", json=body, headers=header)
+    assert (made.status_code, made.json().get("size")) == (201, 1), made.text
+    denied = {"consent": {"google": {**both, "ad_personalization": "denied"}}}
+    site.send(denied, userId=f"{site.user}-both")
+    with site.sessions.begin() as session:
+        while not pipeline.step(session).idle:
+            pass
+    page = site.server.get("/v1/changes?types=segment.entered,segment.exited", headers=header)
+    assert [one["type"].rpartition(".")[2] for one in page.json()["data"]] == ["entered", "exited"]
+    assert site.server.get("/v1/segments/match", headers=header).json()["size"] == 0
 
 
 #: Segment's table of consent and integrations objects (segment-docs, "Consent in Segment
