@@ -25,11 +25,14 @@ class Demand:
 def demands(
     session: Session, identifiers: Sequence[tuple[str, str]], *, at: datetime
 ) -> dict[tuple[str, str], list[Demand]]:
-    """Return the demands of these identifiers that stand at a time, and their age bands then."""
+    """Return the demands of these identifiers that stand at a time, and their age bands then.
+
+    None is set for a later time: what seems to be was set before the clock was set back, and holds.
+    """
     asked = _asked(identifiers)
     query = sa.select(Restriction).where(
         sa.tuple_(Restriction.namespace, Restriction.value).in_(asked),
-        Restriction.from_at <= at,
+        sa.or_(Restriction.from_at <= at, Restriction.from_at > sa.func.statement_timestamp()),
         sa.or_(Restriction.to_at.is_(None), Restriction.to_at > at),
     )
     found: dict[tuple[str, str], list[Demand]] = {}
@@ -56,7 +59,10 @@ def _bands(session: Session, asked: sa.Select[Any], at: datetime) -> dict[tuple[
     """Return the band that was stated last of each identifier."""
     query = sa.select(AgeBand).where(
         sa.tuple_(AgeBand.namespace, AgeBand.value).in_(asked),
-        AgeBand.from_at <= at,
+        sa.or_(
+            AgeBand.from_at <= at,
+            sa.and_(AgeBand.band == "child", AgeBand.from_at > sa.func.statement_timestamp()),
+        ),
         sa.or_(AgeBand.to_at.is_(None), AgeBand.to_at > at),
     )
     rows = session.scalars(query.order_by(AgeBand.id))

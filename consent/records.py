@@ -109,9 +109,8 @@ def record(
     outrank what others record until they have caught up.
     """
     written: list[Written] = []
-    for part in (
-        [list(choices)] if repeat else _rounds(session, list(choices), received_at, changes)
-    ):
+    said = list(choices)
+    for part in [said] if repeat else _rounds(session, said, received_at, changes):
         rows = _json([_row(choice, received_at) for choice in part])
         found = session.execute(_statement("record"), {"rows": rows, "repeat": repeat})
         written += [_written(*row) for row in found]
@@ -349,11 +348,11 @@ def standings(
     for row in records:
         by_key.setdefault((row.namespace, row.value, row.purpose), []).append(
             Record(
-                state=row.state,  # type: ignore[arg-type]  # the table's CHECK allows these three
-                effective_at=row.effective_at,
-                recorded_at=row.recorded_at,
-                seq=row.seq,
-                record_id=str(row.id),
+                row.state,  # type: ignore[arg-type]  # the table's CHECK allows these three
+                row.effective_at,
+                row.recorded_at,
+                row.seq,
+                str(row.id),
                 valid_until=row.valid_until,
                 universal=row.universal,
                 purpose_version=row.purpose_version,
@@ -362,6 +361,7 @@ def standings(
                 account_wide=row.account_wide,
                 guardian=row.guardian,
                 proof=row.proof,
+                counts_from=row.order_time,
             )
         )
     return {

@@ -60,11 +60,13 @@ class Record:
     #: 1 what events carry along or an importer states; 2 what a write key that stands in every
     #: page says of a name; 3 what a device says of itself, or a client, a server or the person.
     proof: int = BEST
+    #: Where it is another time than the earlier of the two: the clock was set back before it.
+    counts_from: datetime | None = None
 
     @property
     def order_time(self) -> datetime:
         """When it counts from: a clock in the future cannot outrank a later withdrawal."""
-        return min(self.effective_at, self.recorded_at)
+        return self.counts_from or min(self.effective_at, self.recorded_at)
 
 
 class Said(NamedTuple):

@@ -25,11 +25,11 @@ CROSS JOIN LATERAL (
          EXISTS (
            SELECT FROM consent.age_band a
            WHERE a.namespace = i.namespace AND a.value = i.value AND a.band = 'child'
-             AND a.from_at <= clock_timestamp()
              AND (a.to_at IS NULL OR a.to_at > clock_timestamp())) AS child
   FROM consent.restriction d
   WHERE d.namespace = i.namespace AND d.value = i.value
     AND (d.purpose_key IS NULL OR d.purpose_key = :purpose)
-    AND d.from_at <= clock_timestamp() AND (d.to_at IS NULL OR d.to_at > clock_timestamp())
+    -- None is set for a later time: what seems to be was set before the clock was set back.
+    AND (d.to_at IS NULL OR d.to_at > clock_timestamp())
 ) demanded
 WHERE i.identifier_id = ANY(CAST(:ids AS bigint[]));

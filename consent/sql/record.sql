@@ -13,7 +13,8 @@
 -- withdrawal. A grant dated in the future does not stand yet, and so does not make one that acts
 -- now a repetition. Of universal opt-outs the first is written: it stands until a grant that
 -- overrides it, and browsers go on sending it after that. Recorded is at most now by this clock,
--- the only one that all servers share.
+-- the only one that all servers share. It may be set back: what was recorded while it was ahead
+-- would outrank a refusal that comes later, once its time has come, so that one counts from there.
 INSERT INTO consent.record (namespace, value, purpose, purpose_version, state, effective_at,
                             recorded_at, order_time, valid_until, notice, collected_by, evidence,
                             universal)
@@ -25,7 +26,12 @@ SELECT r.namespace, r.value, r.purpose, r.purpose_version,
 FROM (
   SELECT namespace, value, purpose, purpose_version, state, effective_at,
          least(received_at, statement_timestamp()) AS recorded_at,
-         least(effective_at, received_at, statement_timestamp()) AS order_time,
+         greatest(least(effective_at, received_at, statement_timestamp()),
+                  (SELECT max(a.order_time) FROM consent.record a
+                   WHERE said.state <> 'given'
+                     AND a.namespace = said.namespace AND a.value = said.value
+                     AND a.purpose = said.purpose
+                     AND a.order_time > statement_timestamp())) AS order_time,
          valid_until, notice, collected_by, evidence, universal, answered_at,
          consent.proof(state, namespace, collected_by, evidence) AS proof
   FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS said(

@@ -5,7 +5,7 @@ INSERT INTO consent.record (id, namespace, value, purpose, purpose_version, stat
                             recorded_at, order_time, notice, collected_by, evidence, universal)
 SELECT DISTINCT ON (r.id)
        r.id, r.namespace, r.value, r.purpose, r.purpose_version, r.state, r.effective_at,
-       statement_timestamp(), least(r.order_time, statement_timestamp()), r.notice, r.collected_by,
+       statement_timestamp(), r.order_time, r.notice, r.collected_by,
        r.evidence || jsonb_build_object('recorded_before', r.recorded_at), r.universal
 FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(
        id uuid, namespace text, value text, purpose text, purpose_version bigint, state text,

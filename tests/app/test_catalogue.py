@@ -360,6 +360,11 @@ def test_52_and_53_a_demand_stops_what_it_concerns_on_every_path(officer: Office
     officer.demand("restriction")
     assert officer.ask("analytics.audience")["reason"] == "restricted"
     assert officer.ask("service.operation")["reason"] == "restricted"
+    with officer.sessions.begin() as session:  # it was set, and then the clock was set back
+        session.execute(sa.text("UPDATE consent.restriction SET from_at = now() + interval '1 h'"))
+    assert officer.ask("marketing.email")["reason"] == "restricted"
+    with officer.sessions() as session:
+        assert {p.reason for p in permissions(session, "marketing.email")} == {"restricted"}
     profile = officer.server.get(
         "/v1/profiles/user_id:ada",
         params={"purpose": "analytics.audience"},

@@ -222,6 +222,25 @@ def test_no_record_is_dated_later_than_by_the_databases_clock(session: Session) 
     assert stands(session, ahead + DAY) in ("refused", "withdrawn")
 
 
+def test_a_grant_from_before_the_clock_was_set_back_does_not_outlive_a_withdrawal(
+    session: Session,
+) -> None:
+    now = session.scalar(sa.select(sa.func.clock_timestamp()))
+    assert now is not None
+    for value, effective in ("ada", now), ("bea", None):
+        ahead = now + timedelta(hours=1)
+        session.execute(sa.text(
+            "INSERT INTO consent.record (namespace, value, purpose, purpose_version, state,"
+            " effective_at, recorded_at, order_time, collected_by, evidence) VALUES"
+            " ('user_id', :value, 'ads.share', 1, 'given', :at, :at, :at, 'test', '{}')"
+        ), {"value": value, "at": ahead})  # fmt: skip
+        no = choice("refused", effective or now - timedelta(minutes=1), value=value)
+        consent.record(session, [no], received_at=now, repeat=value == "ada")
+        rows = consent.history(session, [("user_id", value)])
+        found = consent.standings(rows, at=ahead + DAY, known_at=None, purposes={})
+        assert found["user_id", value, "ads.share"].standing == "refused"
+
+
 def test_a_stamp_never_lifts_an_explicit_refusal(session: Session) -> None:
     """A browser goes on stamping what its banner said, after its person withdrew elsewhere."""
     consent.record(session, [choice("withdrawn", NOON)], received_at=NOON)

@@ -36,7 +36,8 @@ WITH asked AS NOT MATERIALIZED (
   SELECT i.person_id, CASE d.kind WHEN 'restriction' THEN d.kind ELSE 'objection' END AS what
   FROM consent.restriction d
   JOIN asked i USING (namespace, value)
-  WHERE d.from_at <= statement_timestamp() AND (d.to_at IS NULL OR d.to_at > statement_timestamp())
+  -- None is set for a later time: what seems to be was set before the clock was set back.
+  WHERE (d.to_at IS NULL OR d.to_at > statement_timestamp())
     AND (d.purpose_key IS NULL OR d.purpose_key = :purpose OR d.kind = 'objection_marketing')
     AND CASE d.kind WHEN 'restriction' THEN :restrictable
                     WHEN 'objection_marketing' THEN :direct_marketing
@@ -54,7 +55,8 @@ WITH asked AS NOT MATERIALIZED (
   SELECT i.person_id, 'age'
   FROM consent.age_band a
   JOIN asked i USING (namespace, value)
-  WHERE a.from_at <= statement_timestamp() AND (a.to_at IS NULL OR a.to_at > statement_timestamp())
+  WHERE (a.from_at <= statement_timestamp() OR a.band = 'child')
+    AND (a.to_at IS NULL OR a.to_at > statement_timestamp())
     AND (:adults_only OR a.band = 'child' AND CAST(:lawful_basis AS text) = 'consent')
   ) b
   GROUP BY b.person_id

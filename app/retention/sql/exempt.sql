@@ -17,7 +17,7 @@ WITH due AS MATERIALIZED (
       FROM consent.restriction d
       JOIN identity.current_person mine USING (namespace, value)
       JOIN identity.current_person other ON other.person_id = mine.person_id
-      WHERE d.kind = 'restriction' AND d.from_at <= CAST(:now AS timestamptz)
+      WHERE d.kind = 'restriction'
         AND (d.to_at IS NULL OR d.to_at > CAST(:now AS timestamptz)))
   LIMIT :limit
 ), gone AS (

@@ -5,7 +5,7 @@ WITH person AS (
   SELECT mine.person_id
   FROM consent.restriction d
   JOIN identity.current_person mine USING (namespace, value)
-  WHERE d.kind = 'restriction' AND d.from_at <= clock_timestamp()
+  WHERE d.kind = 'restriction'
     AND (d.to_at IS NULL OR d.to_at > clock_timestamp())
     AND mine.person_id = ANY(CAST(:people AS bigint[]))
   UNION
