@@ -280,7 +280,9 @@ class Compiler(Values):
         key = _key(rule, exclude={"count"})
         if key not in self._counts:
             within = rule.within_days
-            lately = "" if within is None else f"e.occurred_at >= {self.ago(within)} AND "
+            # An event of the future counts from its receipt, or it would stay for years.
+            at = "least(e.occurred_at, e.received_at)" if self.everybody else "e.at"
+            lately = "" if within is None else f"{at} >= {self.ago(within)} AND "
             if self.everybody:
                 self._counts[key] = lately + self.called(rule)
                 self._counted.add(rule.called, within)
@@ -349,7 +351,7 @@ class Compiler(Values):
         tests = ", ".join(self._tests.values())
         return (
             f", happened AS (SELECT *, row_number() OVER ({sequence.ORDER}) AS nth"
-            " FROM (SELECT a.person_id, e.occurred_at, least(e.occurred_at, e.received_at) AS at,"
+            " FROM (SELECT a.person_id, least(e.occurred_at, e.received_at) AS at,"
             " s.source, coalesce(e.source_seq, 4611686018427387903) AS place, e.received_at, e.id,"
             f" {tests} FROM allowed a JOIN app.event e ON e.identifier_id = a.identifier_id"
             f" LEFT JOIN {sequence.SOURCES} s ON s.id = e.source_id"

@@ -208,7 +208,7 @@ class Reference:
 
     def counted(self, rule: Json, events: list[Event]) -> bool:
         since = self.now - (rule["within_days"] or 10_000) * DAY
-        number = len([e for e in events if fits(e, rule, self.now) and e.occurred_at >= since])
+        number = len([e for e in events if fits(e, rule, self.now) and at(e) >= since])
         [(bound, wanted)] = rule["count"].items()
         return bool(
             {"gte": number >= wanted, "lte": number <= wanted, "eq": number == wanted}[bound]

@@ -266,10 +266,13 @@ def test_dates_are_asked_from_today_on_and_time_alone_takes_people_in_and_out(si
         "renews": {"trait": "renews", "op": "in_next_days", "value": 10},
         "renewed": {"trait": "renews", "op": "within_days", "value": 10},
         "lapsed": {"trait": "renews", "op": "older_than_days", "value": 10},
+        "lately": {"event": "Order", "within_days": 10},
     }
     for key, rule in rules.items():
         site.segment(key, rule).raise_for_status()
     site.call("identify", "ada", traits={"renews": soon})
+    ahead = datetime.now(UTC) + timedelta(days=700)  # a clock that is wrong: it counts from receipt
+    site.call("track", "ada", event="Order", timestamp=ahead.isoformat())
     purpose = (
         "SELECT s.key FROM app.segment_member m JOIN app.segment s ON s.id = m.segment_id"
         " WHERE m.left_at IS NULL"
@@ -282,7 +285,7 @@ def test_dates_are_asked_from_today_on_and_time_alone_takes_people_in_and_out(si
                 found = looking.look(own, group, now=now)
                 refreshing.refresh(own, found.segments, now=now, people=found.people, settled=True)
             inside[days] = set(own.scalars(sa.text(purpose)))
-    assert inside == {0: set(), 15: {"renews"}, 25: {"renewed"}, 40: {"lapsed"}}
+    assert inside == {0: {"lately"}, 15: {"renews"}, 25: {"renewed"}, 40: {"lapsed"}}
 
 
 def test_who_lacks_something_is_asked_for_with_exists_and_false(site: Site) -> None:

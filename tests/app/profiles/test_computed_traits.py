@@ -43,7 +43,7 @@ def counting(definition: dict[str, Any], events: list[Event], now: datetime) -> 
         if definition.get("event", e.name) == e.name and definition.get("type", e.type) == e.type
     ]
     if definition.get("within_days"):
-        found = [e for e in found if e.occurred_at >= now - definition["within_days"] * DAY]
+        found = [e for e in found if e.order[0] >= now - definition["within_days"] * DAY]
     for where in definition.get("where", []):
         found = [e for e in found if holds(e.properties, where["prop"], where["op"],
                                            where["value"], now)]  # fmt: skip
