@@ -1,6 +1,7 @@
 """The sealer: one at a time, it brings what was recorded into the ledger and signs checkpoints."""
 
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,8 @@ from consent.ledger.store import Head, head, tree, vkeys
 #: Entries of one step, hence at most of one checkpoint: 2 s of work.
 MOST = FULL
 LOCK = "ledger"
+#: How long another who holds the lock is waited for, and how often it is looked.
+PATIENCE_SECONDS, PAUSE_SECONDS = 0.5, 0.05
 
 
 def run(
@@ -33,19 +36,25 @@ def run(
 ) -> int:
     """Seal what waits, and return how many entries that made; 0 where another process is at it.
 
-    `host` names the log when it begins. Raises LedgerKeyUnusable, and LedgerForked when fewer or
-    other entries are here than were signed before.
+    Whoever needs a key of the keystore for a moment is waited for. `host` names the log when it
+    begins. Raises LedgerKeyUnusable, and LedgerForked when fewer or other entries are here than
+    were signed before.
     """
     made = 0
     keystore.rewrap()
+    patience = time.monotonic() + PATIENCE_SECONDS
     while not stop():
         with sessions.begin() as session, advisory_lock(session, LOCK) as mine:
-            if not mine:
+            if mine:
+                destroyed = keystore.untold()
+                signers = _signers(session, keystore, host)
+                demand_same(session, anchor, signers)
+                done = step(session, keystore, signers, most=most, destroyed=destroyed)
+        if not mine:
+            if time.monotonic() > patience:
                 return made
-            destroyed = keystore.untold()
-            signers = _signers(session, keystore, host)
-            demand_same(session, anchor, signers)
-            done = step(session, keystore, signers, most=most, destroyed=destroyed)
+            time.sleep(PAUSE_SECONDS)
+            continue
         keystore.told(list(destroyed))
         made += done
         if done < most:

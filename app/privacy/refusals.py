@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from pathlib import Path
 
 import msgspec
 from sqlalchemy.orm import Session
@@ -20,7 +21,7 @@ from app.consents import in_use
 from app.db import Sessions, advisory_lock, exclusively
 from app.errors import JournalUnusable
 from app.ledger.keystore import Keystore
-from app.ledger.seal import LOCK
+from app.ledger.seal import LOCK as SEALER
 from app.privacy import refusal_files as files
 from app.settings import Settings
 from app.suppression import gate
@@ -30,6 +31,7 @@ from identity import people
 
 log = logging.getLogger("parcours.privacy")
 
+LOCK = "refusals"
 #: Records looked at in one step, and lines heard again in one transaction.
 MOST, AT_ONCE = 5_000, 1_000
 #: What a line is bound to, so that it passes for nothing else that the same key sealed.
@@ -41,8 +43,10 @@ WAIT_SECONDS = 0.5
 def advance(sessions: Sessions, keystore: Keystore, settings: Settings) -> bool:
     """Tell the journal what was recorded since; say whether there may be more.
 
-    A database that was restored under a running server hears the journal first. Keys are made
-    under the lock of the sealer, as it makes them. Raises JournalUnusable and LedgerKeyUnusable.
+    A database that was restored under a running server hears the journal first. Where there is
+    something to tell, the sealer is kept waiting: keys are made under its lock, and none is
+    destroyed between the look at what it seals and the line. Raises JournalUnusable and
+    LedgerKeyUnusable.
     """
     repeat(sessions, keystore, settings)
     folder, now = settings.refusals, datetime.now(UTC)
@@ -52,25 +56,35 @@ def advance(sessions: Sessions, keystore: Keystore, settings: Settings) -> bool:
         if written > head.number:
             return False
         if written < head.number:
-            if written:
-                raise JournalUnusable(
-                    f"{folder} ends at portion {written} of {head.number}: it is an older one, or "
-                    "another machine's; restore or share it, or move it away to have it told anew"
-                )
-            log.warning("the journal of refusals is gone, and told anew")
-            refusals.tell_all(session)
-            head = refusals.head(session)
+            head = _anew(session, folder, written, head)
         news = refusals.news(session, head, most=MOST)
         if news.nothing:
             return False
         number = head.number
         if news.told:
-            number += 1
-            files.append(folder, _sealed(keystore, number, news.told), at=now)
+            with advisory_lock(session, SEALER) as alone:
+                if not alone:
+                    return False
+                news = refusals.news(session, head, most=MOST)
+                number += bool(news.told)
+                if news.told:
+                    files.append(folder, _sealed(keystore, number, news.told), at=now)
         refusals.noted(session, number, news)
     if news.told:
         files.clear(folder, before=now - timedelta(days=settings.backup_days))
     return news.more
+
+
+def _anew(session: Session, folder: Path, written: int, head: refusals.Head) -> refusals.Head:
+    """Have a journal that is gone told anew; raises JournalUnusable for one that is older."""
+    if written:
+        raise JournalUnusable(
+            f"{folder} ends at portion {written} of {head.number}: it is an older one, or another "
+            "machine's; restore or share it, or move it away to have it told anew"
+        )
+    log.warning("the journal of refusals is gone, and told anew")
+    refusals.tell_all(session)
+    return refusals.head(session)
 
 
 def repeat(sessions: Sessions, keystore: Keystore, settings: Settings) -> int:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 import consent
 from app.consents import ages as stated
 from app.consents.explain import explain
-from app.db import Sessions
+from app.db import Sessions, advisory_lock
 from app.errors import JournalUnusable
 from app.ledger import seal
 from app.ledger.anchor import Anchor
@@ -220,6 +220,24 @@ def test_a_journal_that_cannot_be_opened_stops_the_start_and_one_that_is_older_t
     path.unlink()
     write()  # all of it anew
     assert len(list(refusal_files.lines(folder, after=0))) == 3
+
+
+def test_while_the_sealer_is_at_work_nothing_is_told_and_what_is_erased_then_never(
+    world: World, keystore: Keystore, write: Callable[[], None]
+) -> None:
+    """A key that was destroyed in between would be made anew, and the line stay readable."""
+    greet(world, ADA, BOB)
+    write()
+    refuse(world, ADA)
+    refuse(world, BOB)
+    with world.sessions.begin() as session, advisory_lock(session, seal.LOCK) as mine:
+        assert mine
+        write()
+        assert refusal_files.last(world.settings.refusals) == 0
+    world.ask("erasure", "user_id:ada-1815")
+    write()
+    [line] = refusal_files.lines(world.settings.refusals, after=0)
+    assert keystore.of([BOB])[BOB][0] == line.key_id
 
 
 def test_files_of_months_older_than_the_oldest_backup_go(world: World) -> None:
