@@ -20,6 +20,7 @@ from api.described import Described
 from api.direct import Direct
 from api.forwarded import Callers, Forwarded
 from api.frame import Frame
+from api.heads import Heads
 from api.known_sources import KnownSources
 from api.request_body import Budget
 from api.routes import (
@@ -81,7 +82,7 @@ from api.routes import (
 from api.slashes import EncodedSlashes
 from app import db, logs
 from app.db import Sessions
-from app.destinations import file, seal
+from app.destinations import folders, seal
 from app.errors import DatabaseUnavailable
 from app.events.held import Holding
 from app.events.meter import Meter
@@ -181,7 +182,7 @@ def create_app(settings: Settings, sessions: Sessions) -> FastAPI:
     gate.use(settings)
     turns.use(settings)
     seal.use(settings)
-    file.use(settings)
+    folders.use(settings)
 
     @asynccontextmanager
     async def lifespan(server: FastAPI) -> AsyncIterator[None]:
@@ -218,6 +219,7 @@ def create_app(settings: Settings, sessions: Sessions) -> FastAPI:
     # From the innermost layer to the outermost. Tracking calls go no further than Direct: nothing
     # in them hangs on who passed them on, and their bodies are bounded where they are read.
     server.add_middleware(EncodedSlashes)
+    server.add_middleware(Heads, own=pixel.OWN_HEADS)
     server.add_middleware(Forwarded, trusted=settings.trusted_proxies)
     server.add_middleware(BodyLimit, largest=settings.max_body_bytes)
     server.add_middleware(Direct, handlers=collect.HANDLERS)

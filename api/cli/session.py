@@ -16,7 +16,7 @@ from rich.text import Text
 import consent
 from app import analysts, db, schema
 from app.db import Sessions
-from app.destinations import file, seal
+from app.destinations import folders, seal
 from app.lake import turns
 from app.ledger.keystore import Keystore
 from app.postgres import database
@@ -47,7 +47,7 @@ def opened(settings: Settings) -> Iterator[Sessions]:
     gate.use(settings)
     turns.use(settings)
     seal.use(settings)
-    file.use(settings)
+    folders.use(settings)
     with database(settings) as url:
         engine = db.engine(url, pool_size=8)
         try:

@@ -21,6 +21,8 @@ router = Resource(tags=["tracking"])
 
 #: A transparent GIF of one by one.
 GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
+#: A look at an image is no event: `look` answers it.
+OWN_HEADS = ("/v1/pixel/",)
 #: Where the answer counts an event that was not accepted and not rejected.
 COUNTS = {"duplicate": "duplicates", "held": "held"}
 #: Each view is an event: nobody may keep the image, neither browser nor proxy.

@@ -91,14 +91,6 @@ async def source_config(request: Request) -> Response:
     return JSONResponse({"source": source}, headers={"Cache-Control": f"private, {BRIEFLY}"})
 
 
-for path in ("/v1/projects/{write_key}/settings", "/sourceConfig"):
-
-    @router.head(path, include_in_schema=False)
-    async def look(request: Request) -> Response:
-        """Say that the settings are there."""
-        return Response(media_type="application/json")
-
-
 async def _answer(name: str, key: str, request: Request) -> Response:
     sources: KnownSources = request.app.state.sources
     try:

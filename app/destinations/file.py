@@ -9,33 +9,17 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any, Literal
 
 import httpx
 from pydantic import Field
 
+from app.destinations.folders import folder
 from app.destinations.kind import Kind, Options, Outcome, Record, Setup
 from app.destinations.wire import NOT_TRIED, Wire
-from app.settings import Settings
 
 #: Columns that every file has; a field may not be called so.
 OWN = ("profile_id", "identifiers", "segments", "updated_at")
-#: Where directories lie, in the data directory; in a list because it is set at start.
-_home: list[Path] = []
-FOLDER = "exports"
-
-
-def use(settings: Settings) -> None:
-    """Let directories lie in the data directory of these settings, from now on."""
-    _home[:] = [settings.home / FOLDER]
-
-
-def folder(directory: str) -> Path:
-    """Return where a directory lies; raises ValueError before `use`."""
-    if not _home:
-        raise ValueError("no data directory is known")
-    return _home[0] / directory
 
 
 def forget(settings: Mapping[str, Any], profile_ids: Collection[str]) -> None:

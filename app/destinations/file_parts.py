@@ -14,7 +14,8 @@ import pyarrow.csv
 import pyarrow.fs
 import pyarrow.parquet
 
-from app.destinations.file import OWN, folder
+from app.destinations.file import OWN
+from app.destinations.folders import folder
 from app.destinations.kind import Setup
 from app.destinations.wire import Wire
 

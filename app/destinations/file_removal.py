@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.db import Sessions
-from app.destinations import file, held, outbox
+from app.destinations import file, folders, held, outbox
 from app.destinations.tables import Delivery, Destination, HeldRecord
 from app.errors import DefinitionInvalid
 
@@ -64,7 +64,7 @@ def clear(session: Session, *, now: datetime) -> int:
         sharing = session.scalars(others).all()  # of before that was refused
         if sharing and not over:
             continue
-        deleted += _delete(file.folder(directory))
+        deleted += _delete(folders.folder(directory))
         for other in sharing:
             _write_anew(session, other, now=now)
         if over:

@@ -18,7 +18,7 @@ import pyarrow.fs
 import pytest
 import sqlalchemy as sa
 
-from app.destinations import file, file_parts, postgres
+from app.destinations import file, file_parts, folders, postgres
 from app.destinations.kind import Kind, Record, Setup
 from app.destinations.wire import NOT_TRIED, Wire
 from app.privacy import requests as privacy_requests
@@ -384,7 +384,7 @@ def test_what_a_batch_has_no_time_for_is_left_to_the_next(
                    "tls": False}  # fmt: skip
         secrets = {"password": "x"}
     setup = Setup(1, "there", "", "p", ("s",), kind.settings(**options), kind.secrets(**secrets))
-    file.use(settings)
+    folders.use(settings)
     records = [
         Record(str(n), "segment.entered", datetime.now(UTC), str(uuid4()), "hold") for n in range(3)
     ]
