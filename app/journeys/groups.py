@@ -23,11 +23,18 @@ def quantile(values: Array, share: float) -> int:
 
     To the last digit what DuckDB's `round(quantile_cont(…))` says.
     """
-    place = (len(values) - 1) * share
-    low = floor(place)
-    high = min(low + 1, len(values) - 1)
-    sorted_ = np.partition(values, (low, high))
-    below, above = float(sorted_[low]), float(sorted_[high])
-    exact = below + (above - below) * (place - low)
-    whole = floor(exact)
-    return whole + (exact - whole >= 0.5)
+    return quantiles(values, share)[0]
+
+
+def quantiles(values: Array, *shares: float) -> list[int]:
+    """Return several quantiles of the same numbers."""
+    last = len(values) - 1
+    lows = [floor(last * share) for share in shares]
+    sorted_ = np.partition(values, sorted({min(low + k, last) for low in lows for k in (0, 1)}))
+    found = []
+    for low, share in zip(lows, shares, strict=True):
+        below, above = float(sorted_[low]), float(sorted_[min(low + 1, last)])
+        exact = below + (above - below) * (last * share - low)
+        whole = floor(exact)
+        found.append(whole + (exact - whole >= 0.5))
+    return found

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from app.journeys.groups import quantile
+from app.journeys.groups import quantile, quantiles
 from app.journeys.paths_request import PathsRequest
 from app.journeys.trails import HOW, Trails
 from app.lake.ordered import Array, begins, numbered
@@ -69,7 +69,9 @@ class Tally:
         self.ranked = ranked(trails)
         self.who = trails.who[trails.path]
         self.labels = len(trails.texts)
-        self.steps = trails.step - (trails.step.min() if len(trails.step) else 0)
+        #: The step that all others are counted from.
+        self._lowest = int(trails.step.min()) if len(trails.step) else 0
+        self.steps = trails.step - self._lowest
         place = self.steps * self.labels + trails.label
         there, where = numbered(place)
         step, label = np.divmod(there, max(self.labels, 1))
@@ -89,13 +91,6 @@ class Tally:
     def _onward(self) -> Array:
         """Where the steps are that another follows."""
         return np.flatnonzero(~self._opens[1:])
-
-    @cached_property
-    def _how(self) -> Array:
-        """How paths ended, at their last steps; -1 at others."""
-        found: Array = np.full(len(self.who), -1)
-        found[self.trails.first + self.trails.length - 1] = self.trails.how
-        return found
 
     def code(self, text: str | None) -> int:
         """The number of a label, that of the others for None, -1 for one that no step has."""
@@ -122,9 +117,9 @@ class Tally:
         trails = self.trails
         return {
             "paths": len(trails.who),
-            "profiles": int(begins(trails.who).sum()),
+            "profiles": _distinct(trails.who),
             "without_end": trails.anchored - len(trails.who),
-            "earlier": int(trails.earlier.sum()),
+            "earlier": int(np.count_nonzero(trails.earlier)),
             "unlabelled": trails.unlabelled,
             "distinct_routes": len(self.ranked.n),
             **_ends(trails.how),
@@ -144,7 +139,7 @@ class Tally:
                 {
                     "route": [trails.texts[label] for label in route.tolist()],
                     "n": len(paths),
-                    "profiles": int(begins(trails.who[paths]).sum()),
+                    "profiles": _distinct(trails.who[paths]),
                     "share": len(paths) / len(ranked.route),
                     "p50": quantile(trails.duration[paths], 0.5),
                     **_ends(trails.how[paths]),
@@ -170,25 +165,26 @@ class Tally:
         return self._edges(self.node, stepped=False)
 
     def _balance(self, key: Array, *, stepped: bool) -> list[Row]:
+        trails = self.trails
         there, where = numbered(key)
         groups = _Groups(where, len(there))
-        onward: Array = np.zeros(len(key), np.bool_)
-        onward[self._onward] = True
+        begun = np.bincount(where[trails.first], minlength=len(there)).tolist()
+        last = where[trails.first + trails.length - 1] * len(HOW) + trails.how
+        ends = np.bincount(last, minlength=len(there) * len(HOW)).reshape(-1, len(HOW)).tolist()
         found = []
         for group, code in enumerate(there.tolist()):
             rows = groups.rows(group)
-            begun, more = int(self._opens[rows].sum()), int(onward[rows].sum())
             step, label = divmod(code, self.labels + 1)
             found.append(
                 {
                     **self._step(step, stepped=stepped),
                     "label": self._text(label),
                     "n": len(rows),
-                    "profiles": int(begins(self.who[rows]).sum()),
-                    "begins": begun,
-                    "inflow": len(rows) - begun,
-                    "outflow": more,
-                    **_ends(self._how[rows]),
+                    "profiles": _distinct(self.who[rows]),
+                    "begins": begun[group],
+                    "inflow": len(rows) - begun[group],
+                    "outflow": len(rows) - sum(ends[group]),
+                    **dict(zip(HOW, ends[group], strict=True)),
                     "order": (step if stepped else 0, -len(rows), label),
                 }
             )
@@ -199,7 +195,7 @@ class Tally:
         key = label[at].astype(np.int64) * base + label[at + 1]
         if stepped:
             key += self.steps[at] * base**2
-        pause = self.trails.t[at + 1] - self.trails.last_t[at]
+        pause, who = self.trails.t[at + 1] - self.trails.last_t[at], self.who[at]
         there, where = numbered(key)
         groups = _Groups(where, len(there))
         found = []
@@ -207,22 +203,23 @@ class Tally:
             rows = groups.rows(group)
             rest, target = divmod(code, base)
             step, source = divmod(rest, base)
+            p50, p90 = quantiles(pause[rows], 0.5, 0.9)
             found.append(
                 {
                     **self._step(step, stepped=stepped),
                     "source": self._text(source),
                     "target": self._text(target),
                     "n": len(rows),
-                    "profiles": int(begins(self.who[at[rows]]).sum()),
-                    "p50": quantile(pause[rows], 0.5),
-                    "p90": quantile(pause[rows], 0.9),
+                    "profiles": _distinct(who[rows]),
+                    "p50": p50,
+                    "p90": p90,
                     "order": (step, -len(rows), source, target),
                 }
             )
         return _in_order(found)
 
     def _step(self, step: int, *, stepped: bool) -> Row:
-        return {"step": step + int(self.trails.step.min())} if stepped else {}
+        return {"step": step + self._lowest} if stepped else {}
 
     def _text(self, label: int) -> str | None:
         return self.trails.texts[label] if label < self.labels else None
@@ -252,8 +249,12 @@ def _top(group: Array, label: Array, count: Array, most: int) -> Array:
 
 
 def _ends(how: Array) -> Row:
-    counts = np.bincount(how[how >= 0], minlength=len(HOW)).tolist()
-    return dict(zip(HOW, counts, strict=True))
+    return dict(zip(HOW, np.bincount(how, minlength=len(HOW)).tolist(), strict=True))
+
+
+def _distinct(who: Array) -> int:
+    """Count the people of rows that are ordered by them."""
+    return int(np.count_nonzero(who[1:] != who[:-1])) + 1 if len(who) else 0
 
 
 def _in_order(rows: Sequence[Row]) -> list[Row]:
