@@ -191,3 +191,5 @@ class Progress(Base):
     event_id: Mapped[int] = mapped_column(server_default=sa.text("0"))
     #: Of a reader that reads by time.
     moment: Mapped[datetime | None]
+    #: Of the lake: what was lost is not all there again.
+    anew: Mapped[bool] = mapped_column(server_default=sa.false())

@@ -32,8 +32,14 @@ SHEETS = {
     "kpis": "KPIs",
     "provenance": "Provenance",
 }
-#: Sheets that a workbook may lack.
-OPTIONAL = ("personae", "kpis", "provenance")
+#: Sheets that a workbook may lack, and the titles of one that is still to be filled in.
+OPTIONAL: dict[str, tuple[str, ...]] = {
+    "personae": ("id", "name.fr", "name.en", "segment"),
+    "kpis": ("id", "name.fr", "name.en", "direction", "target", "owner", "query (JSON)", "at"),
+    "provenance": ("of", "source", "by", "on", "n", "query (JSON)"),
+}
+#: What has no blanks: those around it are no part of it.
+CALLED = ("id", "stage", "channel", "key", "segment")
 #: What is text even where somebody typed a number.
 NAMES = ("id", "stage", "channel", "key", "segment", "by", "of", "owner", "at")
 FIRST, SHOWN = "Journey", "Map"
@@ -55,7 +61,7 @@ def write(journey: Journey) -> bytes:
     single = {key: value for key, value in definition.items() if key not in SHEETS}
     _fill(book.create_sheet(FIRST), [single])
     for key, title in SHEETS.items():
-        _fill(book.create_sheet(title), definition.get(key, []))
+        _fill(book.create_sheet(title), definition.get(key, []), OPTIONAL.get(key, ()))
     _show(book.create_sheet(SHOWN), journey)
     out = BytesIO()
     book.save(out)
@@ -65,23 +71,32 @@ def write(journey: Journey) -> bytes:
 def read(content: bytes) -> Journey:
     """Return the journey that a workbook states.
 
-    Raises MapUnreadable for what is no workbook, is too large, lacks a sheet or has a cell that
-    says JSON and is none; DefinitionInvalid, with the place, for what is no journey.
+    Raises MapUnreadable for what is no workbook, is too large, lacks a sheet, has two columns of
+    one title or a cell that says JSON and is none; DefinitionInvalid, with the place and the row,
+    for what is no journey.
     """
-    return defined(_stated(content))
+    body, places = _stated(content)
+    return defined(body, places)
 
 
-def defined(body: object) -> Journey:
-    """Return the journey of parsed JSON; raises DefinitionInvalid, with the place."""
+def defined(body: object, rows: Mapping[str, Sequence[int]] | None = None) -> Journey:
+    """Return the journey of parsed JSON; raises DefinitionInvalid, with the place.
+
+    `rows` are those of a workbook's lists.
+    """
     try:
         return Journey.model_validate(body)
     except ValidationError as error:
         first = error.errors()[0]
         place = "/".join(str(part) for part in first["loc"])
+        match first["loc"]:
+            case (str(key), int(at), *_) if rows and key in rows:
+                place += f" (sheet {SHEETS[key]}, row {rows[key][at]})"
         raise DefinitionInvalid(f"#/{place}: {first['msg']}") from None
 
 
-def _stated(content: bytes) -> dict[str, Any]:
+def _stated(content: bytes) -> tuple[dict[str, Any], dict[str, list[int]]]:
+    """Return what a workbook says, and of each list in which rows its items are."""
     import openpyxl  # noqa: PLC0415  # see above
 
     try:
@@ -99,7 +114,7 @@ def _stated(content: bytes) -> dict[str, Any]:
     if missing:
         raise MapUnreadable(f"the workbook has no sheet {missing[0]!r}")
     try:
-        single = _rows(book[FIRST])
+        single = list(_rows(book[FIRST]).values())
         lists = {key: _rows(book[title]) for key, title in sheets.items()}
     except MapUnreadable:
         raise
@@ -107,12 +122,15 @@ def _stated(content: bytes) -> dict[str, Any]:
         raise MapUnreadable("the workbook is damaged") from error
     if len(single) != 1:
         raise MapUnreadable(f"the sheet {FIRST!r} must have one row below its titles")
-    return {**single[0], **lists}
+    stated = {key: list(items.values()) for key, items in lists.items()}
+    return {**single[0], **stated}, {key: list(items) for key, items in lists.items()}
 
 
-def _fill(sheet: "Worksheet", items: Sequence[Mapping[str, Any]]) -> None:
+def _fill(
+    sheet: "Worksheet", items: Sequence[Mapping[str, Any]], empty: Sequence[str] = ()
+) -> None:
     flat = [dict(_cells(item)) for item in items]
-    titles = list(dict.fromkeys(title for row in flat for title in row))
+    titles = list(dict.fromkeys(title for row in flat for title in row)) or empty
     for column, title in enumerate(titles, 1):
         widen(sheet, column, 24)
         _put_cell(sheet, 1, column, title, bold=True)
@@ -157,20 +175,24 @@ def _show(sheet: "Worksheet", journey: Journey) -> None:
     sheet.freeze_panes = "B2"
 
 
-def _rows(sheet: Any) -> list[dict[str, Any]]:
+def _rows(sheet: Any) -> dict[int, dict[str, Any]]:
+    """Return what each row says that says anything, by its number."""
     sheet.reset_dimensions()  # what a file says of its size need not be so
     rows = sheet.iter_rows(max_row=MOST_ROWS + 2, max_col=MOST_COLUMNS, values_only=True)
     titles = [_text(title) for title in next(rows, ())]
-    found = []
+    for place, title in enumerate(titles):
+        if title and title in titles[:place]:
+            raise MapUnreadable(f"the sheet {sheet.title!r} has two columns {title!r}")
+    found: dict[int, dict[str, Any]] = {}
     for number, row in enumerate(rows, 2):
         if number > MOST_ROWS + 1:
             raise MapUnreadable(f"the sheet {sheet.title!r} has more than {MOST_ROWS:,} rows")
         item: dict[str, Any] = {}
         for title, value in zip(titles, row, strict=False):
-            if title and value is not None:
+            if title and value is not None and not (title in CALLED and str(value).isspace()):
                 _put(item, str(title), _text(value), f"{sheet.title}, row {number}")
         if item:
-            found.append(item)
+            found[number] = item
     return found
 
 
@@ -187,7 +209,8 @@ def _put(item: dict[str, Any], title: str, value: Any, where: str) -> None:
             label[language] = str(value)
     else:
         typed = title in NAMES and isinstance(value, int) and not isinstance(value, bool)
-        item[title] = str(value) if typed else value
+        value = str(value) if typed else value
+        item[title] = value.strip() if title in CALLED and isinstance(value, str) else value
 
 
 def _text(value: object) -> object:

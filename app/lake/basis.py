@@ -30,7 +30,10 @@ class Basis:
 
 
 def basis(session: Session, directory: Path, purpose: str) -> Basis:
-    """Return what the lake shows for a purpose at this moment; raises PurposeNotFound."""
+    """Return what the lake shows for a purpose at this moment.
+
+    Raises PurposeNotFound, LakeIncomplete.
+    """
     people = everybody(session, purpose)
     gone, files = copy.listing(session, directory)
     return Basis(people, tuple(gone), tuple(files))

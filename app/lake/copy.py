@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.db import Sessions, advisory_lock, statement
+from app.errors import LakeIncomplete
 from app.events import stream
 from app.key_file import sync_folder
 from app.lake.tables import LakePart, LakeRemoval
@@ -71,15 +72,20 @@ def keep_up(sessions: Sessions, directory: Path) -> None:
 
 
 def copy_new(sessions: Sessions, directory: Path) -> int:
-    """Copy events that the lake has not seen yet and return how many."""
-    copied = 0
-    while events := copy_next(sessions, directory):
+    """Copy the events that the lake has not seen yet and return how many.
+
+    Those that come meanwhile wait for the next time: where they come without a pause, each look
+    would find some, and never end.
+    """
+    copied, more = 0, True
+    while more:
+        events, more = _copy_next(sessions, directory)
         copied += events
     return copied
 
 
-def copy_next(sessions: Sessions, directory: Path) -> int:
-    """Copy one file's worth of events that the lake has not seen yet and return how many.
+def _copy_next(sessions: Sessions, directory: Path) -> tuple[int, bool]:
+    """Copy one file's worth of new events; return how many, and whether there may be more.
 
     One process at a time. A file is complete before it is listed, and listed in the transaction
     that moves the mark: a crash leaves at most a file that nobody reads, and never a hole or a
@@ -88,16 +94,24 @@ def copy_next(sessions: Sessions, directory: Path) -> int:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)  # everybody's events: for this account alone
     with sessions.begin() as session, advisory_lock(session, "lake") as mine:
-        events = stream.next_batch(session, "lake", BATCH, largest=BATCH_BYTES) if mine else []
+        if not mine:
+            return 0, False
+        events = stream.next_batch(session, "lake", BATCH, largest=BATCH_BYTES)
+        size = sum(len(event.properties) + len(event.context) for event in events)
+        more = len(events) == BATCH or size > BATCH_BYTES
+        if not more:
+            session.execute(
+                sa.text("UPDATE app.progress SET anew = false WHERE reader = 'lake' AND anew")
+            )
         if not events:
-            return 0
+            return 0, False
         with _new_files(directory) as new:
             path = new()
             _write(path, _table(session, events))
             session.add(LakePart(file=path.name, events=len(events)))
             stream.done(session, "lake", events[-1])
             session.flush()
-        return len(events)
+        return len(events), more
 
 
 def compact(sessions: Sessions, directory: Path) -> bool:
@@ -179,7 +193,10 @@ def begin_anew_if_incomplete(sessions: Sessions, directory: Path) -> bool:
         session.execute(sa.delete(LakePart))
         session.execute(sa.delete(LakeRemoval))
         session.execute(
-            sa.text("UPDATE app.progress SET transaction = '0', event_id = 0 WHERE reader = 'lake'")
+            sa.text(
+                "UPDATE app.progress SET transaction = '0', event_id = 0, anew = true"
+                " WHERE reader = 'lake'"
+            )
         )
     log.error("%d of %d files of the lake are lost; it is made anew", len(lost), len(listed))
     for one in listed:
@@ -301,8 +318,18 @@ def listing(session: Session, directory: Path) -> tuple[list[int], list[Path]]:
     """Return the events that were deleted and may still be in a file, and the files.
 
     In this order: files that were written anew in between lack those events, which does no harm.
+    Raises LakeIncomplete until what was lost is all there again: figures of a part would be wrong.
     """
-    return removed(session), parts(session, directory)
+    gone = removed(session)
+    anew, files = session.execute(
+        sa.text(
+            "SELECT p.anew, ARRAY(SELECT l.file FROM app.lake_part l ORDER BY l.id)"
+            " FROM app.progress p WHERE p.reader = 'lake'"
+        )
+    ).one()
+    if anew:
+        raise LakeIncomplete("all events are being copied again; ask again in a moment")
+    return gone, [directory / name for name in files]
 
 
 def _table(session: Session, events: Sequence[sa.Row[Any]]) -> pa.Table:

@@ -171,6 +171,28 @@ def test_a_wrong_cell_is_named() -> None:
         workbook.read(edited("Touchpoints", 2, "stage", "nowhere"))
     with pytest.raises(MapUnreadable, match="Touchpoints, row 2"):
         workbook.read(edited("Touchpoints", 2, "match (JSON)", "{not json"))
+    with pytest.raises(DefinitionInvalid, match=r"1/planned \(sheet Touchpoints, row 3\)"):
+        workbook.read(edited("Touchpoints", 3, "planned", "perhaps"))
+    # Of two columns of one title the first would be lost.
+    with pytest.raises(MapUnreadable, match="'Channels' has two columns 'id'"):
+        workbook.read(edited("Channels", 1, "family", "id"))
+
+
+def test_blanks_around_a_name_are_no_part_of_it_and_a_row_of_them_is_none() -> None:
+    same = Journey.model_validate(whole())
+    assert workbook.read(edited("Stages", 2, "id", f" {same.stages[0].id} ")) == same
+    assert workbook.read(edited("Stages", len(same.stages) + 2, "id", "  ")) == same
+
+
+def test_a_sheet_to_be_filled_in_says_what_its_columns_are() -> None:
+    plain = Journey.model_validate({**whole(), "provenance": [], "personae": []})
+    book = openpyxl.load_workbook(BytesIO(workbook.write(plain)))
+    for column, value in enumerate(("vip", "Habitués", "Regulars", "regulars"), 1):
+        book["Personae"].cell(2, column).value = value
+    out = BytesIO()
+    book.save(out)
+    [persona] = workbook.read(out.getvalue()).personae
+    assert (persona.id, persona.segment) == ("vip", "regulars")
 
 
 def bomb() -> bytes:

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
-from app.db import Sessions
+from app.db import Sessions, advisory_lock
 from app.lake import copy
 from app.settings import Settings
 
@@ -62,6 +62,9 @@ def test_lost_files_are_copied_anew_and_who_asks_meanwhile_is_told(
         assert ask() == (503, "lake-incomplete")
         with sessions.begin() as session:  # as an erasure leaves it
             session.execute(sa.text("INSERT INTO app.lake_removal (event_id) VALUES (0)"))
+        assert copy.begin_anew_if_incomplete(sessions, settings.lake_dir)
+        with sessions.begin() as session, advisory_lock(session, "lake"):
+            assert ask() == (503, "lake-incomplete")  # another process copies them
         copy.keep_up(sessions, settings.lake_dir)
         assert ask() == (200, 2 * number + 2)
         assert copy.rewrite_removed(sessions, settings.lake_dir) == 0
