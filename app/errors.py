@@ -324,7 +324,7 @@ class SegmentInUse(AppError):
 
 
 class ComputedTraitInUse(AppError):
-    """Segments are defined by this computed trait; change or delete them first."""
+    """Segments or destinations use this computed trait; change or delete them first."""
 
 
 class TraitRuleNotFound(AppError):

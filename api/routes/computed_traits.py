@@ -13,6 +13,7 @@ from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
 from api.resource import Resource
 from app import work
+from app.destinations import registry
 from app.errors import (
     ComputedTraitInUse,
     ComputedTraitNotFound,
@@ -133,7 +134,11 @@ def put_trait(session: Db, caller: Writer, key: Key, wanted: ComputedIn) -> dict
     responses=documented(*AUTH, ComputedTraitNotFound, ComputedTraitInUse),
 )
 def delete_trait(session: Db, caller: Writer, key: Key) -> None:
-    """Delete a computed trait and what was computed; refused while segments are defined by it."""
+    """Delete a computed trait and what was computed; refused while segments or destinations use it.
+
+    A field to which it is mapped would be emptied at the receiver.
+    """
     traits.find(session, key)
     uses.free_trait(session, key)
+    registry.free_trait(session, key)
     traits.remove(session, key)

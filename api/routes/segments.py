@@ -234,12 +234,20 @@ def list_segments(
 def list_dependencies(session: Db, caller: Reader) -> dict[str, Any]:
     """Return the graph of segments: what each is made of, and which destinations hear of it.
 
+    Of destinations also the traits and computed traits that are mapped there.
+
     The kinds are `segment`, `computed_trait`, `event`, `trait`, `purpose`, `list`, `destination`.
     """
     found = dependencies.edges(session)
     for destination in registry.list_all(session):
         mine = ("destination", destination.name)
         found += [(mine, ("segment", key)) for key in destination.segments]
+        found += [
+            (mine, ("computed_trait" if kind == "computed" else kind, source[kind]))
+            for source in destination.mapping.values()
+            for kind in ("computed", "trait")
+            if kind in source
+        ]
     return {
         "data": [
             {"what": {"kind": what[0], "name": what[1]}, "of": {"kind": of[0], "name": of[1]}}

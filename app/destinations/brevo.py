@@ -52,7 +52,8 @@ class BrevoSettings(Options):
 class BrevoSecrets(Options):
     """The account's key."""
 
-    api_key: str = Field(min_length=1, max_length=500)
+    #: As it is in a header: what comes with a line break cannot be sent.
+    api_key: str = Field(max_length=500, pattern=r"^[!-~]+$")
 
 
 class Brevo(Kind):

@@ -47,7 +47,8 @@ class HubSpotSettings(Options):
 class HubSpotSecrets(Options):
     """The token of a private app."""
 
-    access_token: str = Field(min_length=1, max_length=2000)
+    #: As it is in a header: what comes with a line break cannot be sent.
+    access_token: str = Field(max_length=2000, pattern=r"^[!-~]+$")
 
 
 class HubSpot(Kind):

@@ -15,7 +15,14 @@ from app.destinations import file_removal, held, kinds, mapping, seal, syncing
 from app.destinations.file import FileSettings
 from app.destinations.kind import Kind, Options
 from app.destinations.tables import Delivery, Destination, Sync
-from app.errors import DefinitionInvalid, DestinationExists, DestinationNotFound
+from app.errors import (
+    ComputedTraitInUse,
+    ComputedTraitNotFound,
+    DefinitionInvalid,
+    DestinationExists,
+    DestinationNotFound,
+)
+from app.profiles import computed_traits
 from app.profiles.conditions import pointed
 from app.segments import members as segments
 from app.segments.tables import Segment
@@ -65,10 +72,11 @@ def create(
     opened = _options(made.secrets, secrets or made.new_secrets(), "secrets")
     chosen = made.template if fields is None else fields
     mapped = mapping.parse(chosen, made, checked, segment_keys)
+    _computed(session, mapped, purpose)
     destination = Destination(
         name=name,
         kind=kind,
-        url=_address(made, checked),
+        url=_without_user(_address(made, checked)),
         secret=seal.seal_all(opened.model_dump(mode="json")),
         purpose=purpose,
         tcf_vendor=tcf_vendor,
@@ -106,6 +114,8 @@ def change(
     before = destination.settings or {"url": destination.url}
     checked = _settings(kind, before if settings is None else settings, destination.segments)
     address = _address(kind, checked)
+    if settings is not None:
+        _without_user(address)
     moved = urlsplit(address)[:2] != urlsplit(destination.url)[:2]
     anew = moved and kind.secrets_are_sent
     if anew and secrets is None:
@@ -125,6 +135,8 @@ def change(
         # One from before a rule for mappings must not keep anybody from switching it off.
         mapped = destination.mapping if fields is None else fields
         found = mapping.parse(mapped, kind, checked, destination.segments)
+        if fields is not None:
+            _computed(session, found, destination.purpose)
         destination.mapping = mapping.dumped(found)
     if rate is not None:
         destination.rate = rate or None
@@ -202,6 +214,43 @@ def _address(kind: Kind, settings: Any) -> str:
     if not usable or "\0" in address:
         raise DefinitionInvalid("#/settings: the address names no host")
     return address
+
+
+def _without_user(address: str) -> str:
+    """Return an address that everybody may be shown; raises DefinitionInvalid for one that is not.
+
+    What stands before `@` is a password to who connects, and is in every answer and log.
+    """
+    if "@" in urlsplit(address).netloc:
+        raise DefinitionInvalid("#/settings: an address is shown, and may hold no user or password")
+    return address
+
+
+def _computed(session: Session, mapped: mapping.Mapped, purpose: str) -> None:
+    """Check that computed traits are there, and for this purpose: else their fields are emptied."""
+    for name, source in mapped.items():
+        if source.computed is None:
+            continue
+        try:
+            its = computed_traits.find(session, source.computed).purpose
+        except ComputedTraitNotFound as error:
+            raise DefinitionInvalid(f"#/mapping/{name}/computed: {error}") from error
+        if its != purpose:
+            raise DefinitionInvalid(
+                f"#/mapping/{name}/computed: {source.computed} is computed for {its}, not for"
+                f" {purpose}"
+            )
+
+
+def free_trait(session: Session, key: str) -> None:
+    """Raise ComputedTraitInUse where destinations map a computed trait."""
+    using = [
+        one.name
+        for one in list_all(session)
+        if any(source.get("computed") == key for source in one.mapping.values())
+    ]
+    if using:
+        raise ComputedTraitInUse(", ".join(using))
 
 
 def _options(model: type[Options], given: Mapping[str, Any], root: str) -> Options:

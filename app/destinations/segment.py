@@ -12,7 +12,16 @@ from uuid import UUID, uuid5
 
 from pydantic import Field
 
-from app.destinations.kind import Kind, Options, Outcome, Record, Setup, Target, by_status
+from app.destinations.kind import (
+    UNREADABLE,
+    Kind,
+    Options,
+    Outcome,
+    Record,
+    Setup,
+    Target,
+    by_status,
+)
 from app.destinations.wire import Answer, Call, Wire, basic
 
 ENTERED, EXITED = "Audience Entered", "Audience Exited"
@@ -207,4 +216,6 @@ def _outcome(answer: Answer, rejected: str | None, who: str) -> Outcome:
         return Outcome("refused", f"the endpoint did not take it: {rejected}", answer.status)
     if answer.status == 410:
         return Outcome("gone", "the endpoint answered 410 Gone", 410)
+    if answer.ok and answer.body.lstrip().startswith(b"<"):  # a page, and no tracking API
+        return Outcome("again", UNREADABLE, answer.status)
     return by_status(answer, remote=who)

@@ -77,7 +77,7 @@ def _call(url: str, secret: str, record: Record, now: datetime) -> Call:
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": Signer(secret).sign(record.message_id, now, body),
     }
-    return Call("POST", url, body, headers)
+    return Call("POST", url, body, headers, status_alone=True)
 
 
 def _outcome(answer: Answer, record: Record) -> Outcome:

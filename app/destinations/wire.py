@@ -34,6 +34,8 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     #: How `body` is written; text is sent as it is.
     form: bool = False
+    #: Nothing is read of the answer but its status: a page of gigabytes is as good as none.
+    status_alone: bool = False
 
     def encoded(self) -> tuple[bytes | None, dict[str, str]]:
         """Return the body as bytes, and all headers."""
@@ -110,7 +112,7 @@ class Wire:
             )
             answer = self._client.send(request, stream=True)
             try:
-                body = self._read(answer)
+                body = b"" if call.status_alone else self._read(answer)
             finally:
                 answer.close()
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ValueError) as error:

@@ -139,10 +139,20 @@ def test_a_computed_trait_that_changes_is_a_difference_too(
     people.people("ada", "bob", plan="pro")
     _compute(people)
     people.segment("pros", PROS)
-    people.destination(
-        kind="segment", url=receiver.url, secrets={"write_key": "wk"}, segments=["pros"],
-        settings={"send": "identify"}, mapping={"orders": {"computed": "orders"}},
-    )  # fmt: skip
+    wanted = {
+        "kind": "segment", "url": receiver.url, "secrets": {"write_key": "wk"}, "name": "there",
+        "segments": ["pros"], "settings": {"send": "identify"}, "purpose": "marketing.email",
+    }  # fmt: skip
+    misspelt = {**wanted, "mapping": {"orders": {"computed": "order"}}}
+    refused = people.server.post("/v1/destinations", json=misspelt, headers=people.header)
+    assert refused.status_code == 422
+    assert "#/mapping/orders/computed: no computed trait order; did you mean orders" in refused.text
+    people.post("/v1/destinations", {**wanted, "mapping": {"orders": {"computed": "orders"}}})
+    used = people.server.delete("/v1/computed-traits/orders", headers=people.header)
+    assert (used.status_code, used.json()["detail"]) == (409, "there"), "its field would be emptied"
+    graph = people.get("/v1/segments/dependencies")["data"]
+    mapped = {"kind": "computed_trait", "name": "orders"}
+    assert {"what": {"kind": "destination", "name": "there"}, "of": mapped} in graph
     people.deliver()
     receiver.received.clear()
     body = {"userId": "ada", "event": "Order", "writeKey": people.key}

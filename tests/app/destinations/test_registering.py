@@ -34,6 +34,15 @@ def test_a_destination_hears_only_of_segments_that_are_for_its_own_purpose(
         refused = server.post("/v1/destinations", json={**same, wrong: 755}, headers=header)
         pointers = [error["pointer"] for error in refused.json()["errors"]]
         assert (refused.status_code, pointers) == (422, [f"#/{wrong}"])
+    open_ = server.post(
+        "/v1/destinations", json={**same, "url": "https://us:pw@crm.test/"}, headers=header
+    )
+    assert (open_.status_code, "pw" in open_.text) == (422, False), "an address is in every answer"
+    pasted = {**same, "kind": "hubspot", "secrets": {"access_token": "pat-1\n"}}
+    del pasted["url"]
+    cut = server.post("/v1/destinations", json=pasted, headers=header)
+    assert (cut.status_code, "pat-1" in cut.text) == (422, False), "it would never be sent"
+    assert cut.json()["detail"].startswith("#/secrets/access_token: ")
     assert server.post("/v1/destinations", json=same, headers=header).status_code == 201
 
 

@@ -13,7 +13,7 @@ from segment.analytics.client import Client
 
 from app.access import sources
 from app.destinations.deliver import deliver
-from app.destinations.kind import Record, Setup
+from app.destinations.kind import UNREADABLE, Record, Setup
 from app.destinations.segment import Segment
 from app.destinations.wire import Wire
 from tests.app.destinations.world import World
@@ -78,7 +78,10 @@ def test_our_own_endpoint_takes_what_is_sent_and_knows_duplicates(people: World)
         kind="segment", url="https://parcours.test/v1/batch", secrets={"write_key": key},
         segments=["pros"], mapping=MAPPING,
     )  # fmt: skip
-    people.fill()
+    page = httpx.MockTransport(lambda _: httpx.Response(200, text=" <!doctype html>"))
+    people.deliver(httpx.Client(transport=page))
+    assert people.outcomes(there["id"])[0][1:] == ("waiting", UNREADABLE), "a page is no API"
+    people.now()
     client = _as_client(people.server)
     while deliver(people.sessions, client):
         pass

@@ -8,6 +8,8 @@ import httpx
 import pytest
 
 from app.destinations import wire
+from app.destinations.kind import Record, Setup
+from app.destinations.webhook import Webhook, WebhookSecrets
 from app.destinations.wire import Call, Wire, retry_after
 from tests.app.destinations.world import World
 from tests.end_to_end.conftest import Receiver
@@ -46,6 +48,12 @@ def test_an_answer_that_is_too_long_or_never_ends_is_none(monkeypatch: pytest.Mo
     monkeypatch.setattr(wire, "MOST_BYTES", 100)
     answer = Wire(client(b"x" * 101)).send(CALL)
     assert (answer.status, answer.error) == (None, "DecodingError")
+    setup = Setup(
+        1, "there", CALL.url, "p", ("s",), None, WebhookSecrets(**Webhook().new_secrets())
+    )
+    record = Record("m", "segment.entered", datetime.now(UTC), "p", "tell")
+    [told] = Webhook().send(setup, [record], Wire(client(trickle()), seconds=0.1))
+    assert told.state == "taken", "of a webhook the status says all (Standard Webhooks)"
 
 
 def test_an_answer_that_is_no_json_says_nothing() -> None:
