@@ -68,6 +68,7 @@ class PurposeModel(BaseModel):
     """One version of a purpose."""
 
     model_config = ConfigDict(
+        extra="forbid",  # what is misspelt would be left out of a version that never changes
         from_attributes=True,
         json_schema_extra={
             "example": {
@@ -181,6 +182,7 @@ class NoticeModel(BaseModel):
     """One version of a notice in one language."""
 
     model_config = ConfigDict(
+        extra="forbid",  # what is misspelt would be left out of a version that never changes
         from_attributes=True,
         json_schema_extra={
             "example": {

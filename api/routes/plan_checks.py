@@ -80,7 +80,7 @@ VIOLATIONS: dict[str, Any] = {
 class DryRun(BaseModel):
     """An event as an SDK sends it, to be put to a plan without being stored."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"event": ORDER}})
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"event": ORDER}})
 
     event: dict[str, Any]
     version: int | None = Field(
@@ -91,7 +91,9 @@ class DryRun(BaseModel):
 class Inference(BaseModel):
     """Which arrivals to propose a plan from."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"source": "web", "limit": 10_000}})
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"source": "web", "limit": 10_000}}
+    )
 
     source: str = Field(min_length=1, max_length=200)
     since: Moment | None = Field(default=None, description="30 days ago unless stated.")

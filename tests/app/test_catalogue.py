@@ -244,6 +244,7 @@ def test_a_refusal_goes_down_the_tree_and_a_grant_does_not(officer: Officer) -> 
         ({"key": "a.b", "effective_from": "2150-01-01T00:00:00Z"}, 422),
         ({"key": "a.b", "effective_from": "9999-12-31T23:59:59-14:00"}, 422),
         ({"key": "a.b", "regime": "us_optout"}, 422),
+        ({"key": "a.b", "adult_only": True}, 422),  # misspelt, it was for children for ever
         ({"key": "a.b", "declared": {"dpia_required": True}}, 422),
         ({"key": "a.b", "declared": {"dpia_required": True, "dpia_ref": "DPIA-7"}}, 201),
         ({"key": "a.b", "regime": "us_optout", "lawful_basis": "legitimate_interests"}, 201),
@@ -344,6 +345,8 @@ def test_who_says_two_things_of_one_purpose_has_said_neither(officer: Officer) -
 def test_of_equal_versions_at_once_one_is_added(officer: Officer) -> None:
     notice = {"key": "n", "version": 1, "language": "en", "body": "…", "purposes": ["ads.share"]}
     for path, body in (("/v1/purposes", {"key": "a.b", "version": 1}), ("/v1/notices", notice)):
+        odd = officer.server.post(path, json={**body, "scop": "account"}, headers=officer.header)
+        assert odd.status_code == 422
         with ThreadPoolExecutor(8) as pool:
             made = [
                 pool.submit(officer.server.post, path, json=body, headers=officer.header)

@@ -185,6 +185,8 @@ def test_a_dry_run_says_what_would_become_of_an_event_and_stores_nothing(
     dropped = call("POST", "/shop/validate", json={"event": event}).json()
     assert (dropped["version"], dropped["outcome"]) == (2, "accepted")
     assert dropped["event"]["properties"] == {}
+    odd = call("POST", "/shop/validate", json={"event": event, "plan_version": 1})
+    assert odd.status_code == 422
     old = call("POST", "/shop/validate", json={"event": event, "version": 1}).json()
     assert old["outcome"] == "rejected"
 
