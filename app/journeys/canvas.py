@@ -19,7 +19,10 @@ Answer = Mapping[str, Any]
 _UNWRITABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
-def document(answer: Answer, title: str, height: float, parts: Iterable[str], say: Wording) -> str:
+def document(
+    answer: Answer, title: str, height: float, parts: Iterable[str], say: Wording,
+    *, width: int = WIDTH,
+) -> str:  # fmt: skip
     """Frame a drawing: its title, and below it what it was computed over."""
     profiles, events = say.number(answer["n_profiles"]), say.number(answer["n_events"])
     at = say.moment(str(answer["as_of"]))
@@ -35,11 +38,11 @@ def document(answer: Answer, title: str, height: float, parts: Iterable[str], sa
     total = height + 78 + 16 * len(lines)
     drawn = "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {total:.0f}"'
-            f' width="{WIDTH}" height="{total:.0f}" role="img" font-family="sans-serif"'
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {total:.0f}"'
+            f' width="{width}" height="{total:.0f}" role="img" font-family="sans-serif"'
             f' font-size="13" lang="{say.language}">',
             f"<title>{escape(title)}</title><desc>{escape('. '.join(lines))}</desc>",
-            f'<rect width="{WIDTH}" height="{total:.0f}" fill="{PAPER}"/>',
+            f'<rect width="{width}" height="{total:.0f}" fill="{PAPER}"/>',
             text(MARGIN, 32, short(title, 110), size=17),
             f'<g transform="translate(0 52)">{"".join(parts)}</g>',
             *(

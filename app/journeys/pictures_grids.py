@@ -16,9 +16,18 @@ SURVEYS = 3
 Cells = Mapping[tuple[int, int], tuple[float, str, str, str | None]]
 
 
+#: A column is no narrower: of 30 stages there was no number to be read.
+LEAST_WIDE = 92
+
+
+def _width(columns: int) -> int:
+    """Return how wide a picture with so many columns is."""
+    return max(WIDTH, LEFT + MARGIN + LEAST_WIDE * columns)
+
+
 def _grid(columns: list[str], rows: list[str], cells: Cells, high: int = 54) -> list[str]:
     """A heat map; a head may have a second line, smaller."""
-    wide = (WIDTH - LEFT - MARGIN) / max(len(columns), 1)
+    wide = (_width(len(columns)) - LEFT - MARGIN) / max(len(columns), 1)
     parts = []
     for c, name in enumerate(columns):
         for line, words in enumerate(name.split("\n")):
@@ -137,7 +146,8 @@ def _matrix(answer: Answer, say: Wording) -> str:
         f"Personnes par étape et par canal\u00a0: {n} en tout",
     )
     return canvas.document(
-        answer, title, below + 20, [*_grid(heads, sides, cells, high), *key], say
+        answer, title, below + 20, [*_grid(heads, sides, cells, high), *key], say,
+        width=_width(len(heads)),
     )  # fmt: skip
 
 
@@ -160,7 +170,8 @@ def _switches(answer: Answer, say: Wording) -> str:
     names = [say.name("channel", one) for one in ids]
     heads = [say.say("to ", "vers ") + name for name in names]
     sides = [say.say("from ", "depuis ") + name for name in names]
-    return canvas.document(answer, title, 34 + 54 * len(ids), _grid(heads, sides, cells), say)
+    drawn, width = _grid(heads, sides, cells), _width(len(heads))
+    return canvas.document(answer, title, 34 + 54 * len(ids), drawn, say, width=width)
 
 
 _MODELS = {
@@ -191,8 +202,8 @@ def _attribution(answer: Answer, say: Wording) -> str:
         f"Credit for {n} conversions, {without} of them without a touch",
         f"À qui revient le mérite de {n} conversions, dont {without} sans contact",
     )
-    high = 34 + 54 * len(channels)
-    return canvas.document(answer, title, high, _grid(heads, names, cells), say)
+    drawn, width = _grid(heads, names, cells), _width(len(heads))
+    return canvas.document(answer, title, 34 + 54 * len(channels), drawn, say, width=width)
 
 
 DRAWINGS: dict[str, Callable[[Answer, Wording], str]] = {

@@ -205,3 +205,19 @@ def test_what_is_not_drawn_is_said_and_bars_are_in_order() -> None:
     shown = {"all": {"share_fit": 0.5}, "compared": 100, "deviations": deviations}
     texts = [one for one in _texts(pictures.draw(_answer("conformance", shown))) if "(" in one]
     assert [one.split()[0] for one in texts if one.endswith("%)")] == ["59", "41", "20"]
+
+
+def test_every_number_of_a_map_of_many_stages_is_read() -> None:
+    stages = [{"id": f"s{n}", "name": None, "profiles": 1000 + n} for n in range(30)]
+    channels = [{"id": "web", "name": None, "profiles": 10}]
+    cells = [
+        {"stage": f"s{n}", "channel": "web", "profiles": 2000 + n, "observed": True,
+         "planned": True, "status": "planned+observed", "drop_rate": 0.123} for n in range(30)
+    ]  # fmt: skip
+    result = {"stages": stages, "channels": channels, "cells": cells, "profiles": 5000}
+    drawn = pictures.draw(_answer("matrix", result))
+    shown = [f"{1000 + n:,}" for n in range(30)] + [f"{2000 + n:,}" for n in range(30)]
+    assert not set(shown) - set(_texts(drawn))
+    root = ElementTree.fromstring(drawn)  # noqa: S314 - a text of our own
+    places = [float(one.get("x") or 0) for one in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert max(places) < float(root.get("width") or 0)
