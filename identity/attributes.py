@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from identity import columns
 from identity.birth_dates import birth_date
 from identity.garbage import counts, nobodys_mailbox, nobodys_number
+from identity.honorifics import bare
 from identity.letters import digits, words
 from identity.suffixes import GENERATIONS, generation
 
@@ -135,6 +136,10 @@ def _name(text: str) -> str:
     return "" if said in _PLACEHOLDERS or said.replace(" ", "").isdigit() else said
 
 
+def _persons(text: str) -> str:
+    return _name(bare(text))
+
+
 def _address(text: str) -> str:
     said = words(text)
     if said in _PLACEHOLDERS:
@@ -181,18 +186,21 @@ def _email(text: str) -> str:
 
 
 def _split_full_name(found: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """Split `Ada Lovelace` or `Lovelace, Ada`; a single word is a first name.
+    """Split `Ada Lovelace` or `Lovelace, Ada`; a single word is a first name, of Dr. Kant the last.
 
     What says father or son stays with the last name: John Smith Jr., Smith, John, II.
     """
-    text = next((found[name][name] for name in columns.FULL_NAMES if name in found), "")
-    suffix, parts = "", _SUFFIXED.fullmatch(text.strip())
+    written = next((found[name][name] for name in columns.FULL_NAMES if name in found), "").strip()
+    text = bare(written)
+    suffix, parts = "", _SUFFIXED.fullmatch(text)
     if parts and words(parts[2]) in GENERATIONS:
         text, suffix = parts[1], f" {parts[2]}"
     last, comma, first = text.partition(",")
     if not comma:
-        first, _, last = text.strip().rpartition(" ") if " " in text.strip() else (text, "", "")
-    named = {"first_name": _name(first), "last_name": _name(last + suffix)}
+        first, _, last = text.strip().rpartition(" ")
+        if not first and text == written:
+            first, last = last, ""
+    named = {"first_name": _persons(first), "last_name": _name(last + suffix)}
     if words(text) in _PLACEHOLDERS:
         return {}
     return {field: value for field, value in named.items() if value}
@@ -223,8 +231,8 @@ def _put_together(found: Mapping[str, Mapping[str, str]]) -> str:
 
 
 _CANONICAL: dict[str, Callable[[str], str]] = {
-    "first_name": _name,
-    "last_name": _name,
+    "first_name": _persons,
+    "last_name": _persons,
     "birth_date": birth_date,
     "email": _email,
     "phone": _phone,

@@ -61,6 +61,14 @@ def birth_date(text: str) -> str:
     return _month_named(text)
 
 
+def generation_apart(one: str, other: str) -> bool:
+    """Say whether two whole dates may be parent's and child's: by 16 to 50 years, and the day.
+
+    A digit of the year that is wrong leaves the day as it is.
+    """
+    return one[4:] != other[4:] and 16 <= abs(int(one[:4]) - int(other[:4])) <= 50
+
+
 def _born_then(day: int, month: int, year: int) -> str:
     """Write a date that has to be one of the calendar, whose year may have two digits."""
     if month > 12 >= day:

@@ -2,20 +2,15 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import SequenceMatcher
-from functools import lru_cache
 from typing import TypeVar
 
+from identity.birth_dates import generation_apart
+from identity.contradictions import contradict, is_date, is_whole
 from identity.guards import Edge, Node, Standing, Union, likelihood, ranks, stand, strength
 from identity.identifiers import Rules, rules_of
-from identity.letters import roman
-from identity.nicknames import NICKNAMES
-from identity.suffixes import generation
 
 #: Two logins are one person only on a match this certain; devices and addresses never join them.
 CERTAIN = 0.99
-#: Two first names whose letters agree to this share may be one name with typos.
-ALIKE = 0.6
 #: A person of more identifiers than this is a mistake of the evidence, not a person.
 LARGEST = 200
 #: Unless they are copies, of one name and birth date: of these it may have so many.
@@ -26,6 +21,8 @@ MOST_COPIES = 1_000
 BIG = 8
 #: From this priority on values are shared in a family or a shop: addresses, numbers, devices.
 WEAK = 4
+#: From this priority on values are a household's: a landline, a device.
+HOUSEHOLD = 5
 #: So many names speak for a person, the most frequent: comparing 100 with 100 at each link took 4 s
 #: on 5,000 links.
 VOICES = 25
@@ -133,7 +130,7 @@ class _Clusters(Union):
         #: How often each name with a birth date stands in a cluster: copies of one person.
         self.copies: dict[int, dict[int, int]] = {}
         if len(nodes) > LARGEST:
-            self.copies = {i: dict(n) for i, n in self.names.items() if _is_whole(named[i])}
+            self.copies = {i: dict(n) for i, n in self.names.items() if is_whole(named[i])}
         self.against: dict[int, bool] = {}
         self.apart: dict[int, set[int]] = {}
         for left, right in cannot:
@@ -173,7 +170,12 @@ class _Clusters(Union):
             return None
         if self._too_large(a, b):
             return "size"
-        return self._over_limit(edge, a, b) or self._contradiction(a, b) or self._bridge(edge, a, b)
+        return (
+            self._over_limit(edge, a, b)
+            or self._contradiction(a, b)
+            or self._generations(edge, a, b)
+            or self._bridge(edge, a, b)
+        )
 
     def _too_large(self, a: int, b: int) -> bool:
         size = len(self.members[a]) + len(self.members[b])
@@ -281,21 +283,39 @@ class _Clusters(Union):
                     return None
         return None
 
+    def _generations(self, edge: Edge, a: int, b: int) -> str | None:
+        """Hold what would join people born a generation apart without knowing that they are.
+
+        A match whose records both have a date has weighed it; father and son of one name share what
+        a household does, and who has a date made up in one form shares an address.
+        """
+        if a not in self.names or b not in self.names:
+            return None
+        ends = (self.nodes[edge.left], self.nodes[edge.right])
+        if edge.kind == "match":
+            knows = all(is_date(end.birth_date) for end in ends)
+        else:
+            knows = all(self.rules[end.namespace].priority < HOUSEHOLD for end in ends)
+        if knows:
+            return None
+        apart = pairs = 0
+        there = [(self.labels[i][2] or "", n) for i, n in self.names[b].items()]
+        for i, n in self.names[a].items():
+            born = self.labels[i][2]
+            if born and is_date(born):
+                for other, m in there:
+                    if is_date(other):
+                        pairs += n * m
+                        apart += n * m * generation_apart(born, other)
+        return "conflict" if apart * 2 > pairs else None
+
     def _contradict(self, one: int, other: int) -> bool:
-        found = _contradict(self.labels[one], self.labels[other])
+        found = contradict(self.labels[one], self.labels[other])
         self.against[one * len(self.labels) + other] = found
         return found
 
 
-# A year of birth alone is many people's.
-_YEAR = len("1984")
-Name = tuple[str, str | None, str | None]
 Key = TypeVar("Key")
-
-
-def _is_whole(name: Name) -> bool:
-    """Say whether a name is a first and a last one with a whole birth date."""
-    return bool(name[1]) and len(name[2] or "") > _YEAR
 
 
 def _sum(one: dict[Key, int], other: dict[Key, int]) -> dict[Key, int]:
@@ -312,45 +332,3 @@ def _voices(names: dict[int, int]) -> dict[int, int]:
         least = min(names.values())
         del names[max(name for name, n in names.items() if n == least)]
     return names
-
-
-@lru_cache(100_000)  # the same names meet again at each link of their people
-def _contradict(one: Name, other: Name) -> bool:
-    """Say whether two records name two people: other first names, and no equal birth date.
-
-    So do father and son of one name, if a suffix says which is which.
-
-    A typo, a nickname, an initial, and first and last name in each other's place are no
-    contradiction: holding those cost .011 of recall on Febrl 3. Nor is a name in another script.
-    That two begin with the same letter excuses nothing else: of the families behind one e-mail it
-    hid every seventh.
-    """
-    first, first_last, first_born = one
-    second, second_last, second_born = other
-    if first_born and first_born == second_born and len(first_born) > _YEAR:
-        return False
-    ages = {generation(first_last, first), generation(second_last, second)}
-    if len(ages - {None}) > 1:
-        return True
-    first, second = roman(first), roman(second)
-    if first.isascii() != second.isascii():
-        return False
-    if first[:2] == second[:2] or first in second or second in first:
-        return False
-    if first == roman(second_last or "") or second == roman(first_last or ""):
-        return False
-    here, there = _called(first), _called(second)
-    if not here.isdisjoint(there) or first in _initials(there) or second in _initials(here):
-        return False
-    # Which is asked first matters to it: adelaide and sadie are .46 or .62.
-    less, more = sorted((first, second))
-    return SequenceMatcher(None, less, more).ratio() < ALIKE
-
-
-def _called(name: str) -> set[str]:
-    """Return a first name and what it may be short for."""
-    return {name, *NICKNAMES.get(name, ())}
-
-
-def _initials(names: set[str]) -> set[str]:
-    return {name[0] for name in names}

@@ -66,6 +66,11 @@ _INITIAL = (
     "least(length(first_name_l), length(first_name_r)) = 1"
     " and left(first_name_l, 1) = left(first_name_r, 1)"
 )
+# The words of one of two names are all in the other: Luis and Luis Miguel, Thi Nhung and Nhung.
+_PART = " or ".join(
+    f"list_has_all(string_split(first_name_{one}, ' '), string_split(first_name_{other}, ' '))"
+    for one, other in ("lr", "rl")
+)
 # What both may be short for; a name may be short for several.
 _NICKNAME = "list_has_any(string_split(nicks_l, '|'), string_split(nicks_r, '|'))"
 # A name in Chinese says nothing of one in Latin letters.
@@ -81,6 +86,8 @@ _TWO_DATE_PARTS = (
     " + (right(birth_date_l, 2) = right(birth_date_r, 2))::int = 2"
 )
 _NEXT_YEAR = "abs(birth_year_l::int - birth_year_r::int) = 1"
+# Parents and children. Of one person's dates that differ, dates made up or of somebody else do too.
+_GENERATION_APART = "abs(birth_year_l::int - birth_year_r::int) between 16 and 50"
 _OWN_NAME = "(email_named_l or email_named_r)"
 # Other numbers behind one name are other people's.
 _USER_ALIKE = f"({_typo('email_user', 5)} or {_alike('email_user', 0.95)})"
@@ -121,6 +128,7 @@ COMPARISONS: dict[str, tuple[str, tuple[Level, ...]]] = {
                 f"{_alike('first_name', 0.92)} or {_typo('first_name', 3)}",
                 *(0.08, 0.004, 0.0014),
             ),
+            Level("part", _PART, 0.03, 0.003, 0.001),
             Level("initial", _INITIAL, 0.06, 0.011, 0.008),
             Level("similar", _alike("first_name", 0.8), 0.03, 0.006, 0.004),
             Level("different", "else", 0.025, 0.965, 0.984),
@@ -147,7 +155,8 @@ COMPARISONS: dict[str, tuple[str, tuple[Level, ...]]] = {
             Level("typo", _DATE_TYPO, 0.08, 0.005, 0.0014),
             Level("two parts", _TWO_DATE_PARTS, 0.03, 0.008, 0.0035),
             Level("within a year", "abs(born_l - born_r) <= 366", 0.01, 0.007, 0.015),
-            Level("different", "else", 0.02, 0.95, 0.98),
+            Level("generation apart", _GENERATION_APART, 0.005, 0.45, 0.4),
+            Level("different", "else", 0.015, 0.5, 0.58),
         ),
     ),
     # Where one of the two says no more than the year.
@@ -156,7 +165,8 @@ COMPARISONS: dict[str, tuple[str, tuple[Level, ...]]] = {
         (
             Level("same", _same("birth_year"), 0.93, 0.09, 0.016),
             Level("next year", _NEXT_YEAR, 0.03, 0.13, 0.032),
-            Level("different", "else", 0.04, 0.78, 0.952),
+            Level("generation apart", _GENERATION_APART, 0.01, 0.36, 0.4),
+            Level("different", "else", 0.03, 0.42, 0.552),
         ),
     ),
     "email": (

@@ -84,6 +84,12 @@ def last_run(session: Session) -> Run | None:
     return session.scalar(sa.select(Run).order_by(Run.id.desc()).limit(1))
 
 
+def last_done(session: Session) -> Run | None:
+    """Return the run that was done last."""
+    done = sa.select(Run).where(Run.state == "done").order_by(Run.id.desc()).limit(1)
+    return session.scalar(done)
+
+
 @dataclass(frozen=True, slots=True)
 class Failures:
     """How many runs of a kind have failed since the last of it was done; of the last, when and why.

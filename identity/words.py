@@ -27,6 +27,8 @@ LEVELS: dict[str, tuple[str, str]] = {
     "swapped": ("first and last name exchanged", "prénom et nom intervertis"),
     "nickname": ("a nickname of the other", "un diminutif de l'autre"),
     "close": ("nearly the same", "presque identique"),
+    "part": ("a part of the other", "une partie de l'autre"),
+    "generation apart": ("a generation apart", "à une génération d'écart"),
     "initial": ("the same initial", "même initiale"),
     "similar": ("similar", "ressemblant"),
     "different": ("different", "différent"),
@@ -77,8 +79,10 @@ GUARDS: dict[str, tuple[str, str]] = {
              "la personne aurait trop d'identifiants pour être une seule"),
     "bridge": ("nothing but this one link, or one value that both share, joins two big groups",
                "rien que ce seul lien, ou une seule valeur partagée, ne joint deux grands groupes"),
-    "conflict": ("their records bear other first names and no equal birth date",
-                 "leurs fiches portent d'autres prénoms et aucune date de naissance commune"),
+    "conflict": ("their records bear other names and no equal birth date, or are born a generation"
+                 " apart",
+                 "leurs fiches portent d'autres noms et aucune date de naissance commune, ou une"
+                 " génération les sépare"),
     "cannot_link": ("somebody decided that they are two", "quelqu'un a décidé qu'ils sont deux"),
 }  # fmt: skip
 SENTENCES: dict[str, tuple[str, str]] = {
@@ -106,9 +110,32 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{left} et {right} ont été rapprochés, avec {probability} de chances d'être une seule"
         " personne.",
     ),
+    "match.untold": (
+        "{left} and {right} were matched; what was compared is not told.",
+        "{left} et {right} ont été rapprochés ; ce qui a été comparé n'est pas dit.",
+    ),
+    "match.for": (
+        "For it, the most telling first: {fields}.",
+        "Pour, le plus parlant d'abord : {fields}.",
+    ),
+    "match.against": ("Against it: {fields}.", "Contre : {fields}."),
+    "spelling": (
+        "{left} and {right} are spellings of one value.",
+        "{left} et {right} sont deux écritures d'une même valeur.",
+    ),
     "manual": (
         "Somebody decided on {day} that {left} and {right} are one person.",
         "Quelqu'un a décidé le {day} que {left} et {right} sont une seule personne.",
+    ),
+    "link.held": ("Not followed: {guard}.", "Non suivi : {guard}."),
+    "link.revoked": ("Taken back since.", "Retiré depuis."),
+    "merge": (
+        "Two people became one on {day}; {count} link(s) lead from one to the other.",
+        "Deux personnes sont devenues une le {day} ; {count} lien(s) mènent de l'une à l'autre.",
+    ),
+    "merge.undone": (
+        "Taken back on {day} by {by}: they are two again.",
+        "Annulé le {day} par {by} : elles sont de nouveau deux.",
     ),
     "consent:refused": (
         "Not compared: one of the two refuses profile.link. Nothing more is looked at.",

@@ -37,10 +37,10 @@ def explain(
             holding = explaining.one(session, found.person_id, language)
             answer = {
                 "profile_id": str(found.profile_id),
-                "data": identity_explain.links(session, found.person_id),
+                "data": identity_explain.links(session, found.person_id, language),
                 "holding": holding,
             }
-            sentences = holding["text"]
+            sentences = [*holding["text"], *(link["text"] for link in answer["data"])]
         else:
             bounds = {
                 "merge": merging.threshold(session, configuration),

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from api.auth import Caller, requires
 from api.deps import Cursor, Db, Limit
 from api.errors import InsufficientScope, InvalidToken
+from api.languages import Chosen
 from api.problems import documented
 from api.resource import Resource
 from app import cursors, pipeline, work
@@ -51,19 +52,22 @@ def _moved(moved: graph.Moved) -> dict[str, int]:
     responses=documented(*AUTH, ProfileNotFound, IdentifierInvalid),
 )
 def list_links(
-    session: Db, caller: Reader, subject: Annotated[str, Query(examples=["user_id:u-42"])]
+    session: Db,
+    caller: Reader,
+    language: Chosen,
+    subject: Annotated[str, Query(examples=["user_id:u-42"])],
 ) -> dict[str, Any]:
     """Return links with evidence, weight and status: followed, held (with the reason), revoked."""
-    return {"data": explain.links(session, read.find(session, subject).person_id)}
+    return {"data": explain.links(session, read.find(session, subject).person_id, language)}
 
 
 @router.get("/merges", summary="List merges", responses=documented(*AUTH, CursorInvalid))
 def list_merges(
-    session: Db, caller: Reader, limit: Limit = 100, cursor: Cursor = None
+    session: Db, caller: Reader, language: Chosen, limit: Limit = 100, cursor: Cursor = None
 ) -> dict[str, Any]:
-    """Return merges in the order they happened, each with the links that caused it."""
+    """Return merges in the order they happened, each with its links, in words too."""
     rows = people.merges(session, after=_after(cursor), limit=limit)
-    return _page(rows, limit, [explain.describe_merge(session, m) for m in rows])
+    return _page(rows, limit, [explain.describe_merge(session, m, language) for m in rows])
 
 
 @router.get("/splits", summary="List splits", responses=documented(*AUTH, CursorInvalid))
@@ -81,6 +85,7 @@ def list_splits(
 def list_held(
     session: Db,
     caller: Reader,
+    language: Chosen,
     reason: Annotated[str | None, Query(max_length=100, examples=["limit:user_id"])] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
@@ -90,7 +95,7 @@ def list_held(
     Those that consent stops are listed for their reason only: nobody has to look at them.
     """
     rows = people.held(session, reason=reason, after=_after(cursor), limit=limit)
-    page = _page(rows, limit, explain.describe_links(session, rows))
+    page = _page(rows, limit, explain.describe_links(session, rows, language))
     return {**page, "counts": people.held_counts(session)}
 
 

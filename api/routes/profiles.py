@@ -276,14 +276,14 @@ def read_consents(
 
 @router.get("/{ref}/merges", summary="Read how this person was put together", responses=IDENTITY)
 def read_merges(
-    session: Db, caller: Annotated[Caller, requires("identity:read")], ref: Ref
+    session: Db, caller: Annotated[Caller, requires("identity:read")], language: Chosen, ref: Ref
 ) -> dict[str, Any]:
-    """Return the merges this person took part in, undone ones included."""
+    """Return the merges this person took part in, undone ones included, in words too."""
     found = read.find(session, ref)
     merges = people.merges(session, person=found.person_id)
     return {
         "profile_id": str(found.profile_id),
-        "data": [identity_explain.describe_merge(session, m) for m in merges],
+        "data": [identity_explain.describe_merge(session, m, language) for m in merges],
     }
 
 
@@ -298,6 +298,6 @@ def read_explanation(
     found = read.find(session, ref)
     return {
         "profile_id": str(found.profile_id),
-        "data": identity_explain.links(session, found.person_id),
+        "data": identity_explain.links(session, found.person_id, language),
         "holding": explaining.one(session, found.person_id, language),
     }

@@ -43,13 +43,13 @@ def two(
         "left": _side(session, found.left.id, names),
         "right": _side(session, found.right.id, names),
         "same_person": found.same,
-        "path": explain.describe_links(session, found.path),
+        "path": explain.describe_links(session, found.path, language),
         "reasons": [_reason(reason, language) for reason in found.reasons],
         "comparison": None,
         "withheld": [],
     }
     sentences = [_verdict(found, names, language)]
-    sentences += [link_in_words(link, language) for link in answer["path"]]
+    sentences += [link["text"] for link in answer["path"]]
     sentences += [reason["text"] for reason in answer["reasons"]]
     if found.compared is not None:
         ends = found.compared.left, found.compared.right
@@ -193,19 +193,6 @@ def shown_fields(
         {"what": "values", "reason": why, "identifiers": count}
         for why, count in sorted(Counter(denied.values()).items())
     ]
-
-
-def link_in_words(link: Mapping[str, Any], language: Language) -> str:
-    """Return a described link as a sentence."""
-    return words.say(
-        language,
-        link["kind"],
-        left=link["left"],
-        right=link["right"],
-        rule=link["rule"],
-        day=link["first_at"][:10],
-        probability=words.percent(language, link["probability"] or 0.0),
-    )
 
 
 def _pair(session: Session, left: str, right: str, *, merge: float, review: float) -> pairs.Pair:

@@ -94,6 +94,8 @@ def test_a_match_of_who_refuses_since_tells_no_weight(
     assert link["held_because"] == "consent:refused"
     assert (link["match_weight"], link["probability"]) == (None, None)
     assert link["evidence"].keys() == {"id"}
+    assert "what was compared is not told" in link["text"]
+    assert "Not followed: one of the two does not allow being recognised" in link["text"]
 
 
 def test_values_go_as_soon_as_consent_does_even_before_it_is_mirrored(
@@ -136,6 +138,9 @@ def test_decisions_guards_and_undone_links_are_each_a_reason(
     assert found["reasons"][1]["guard"] == "cannot_link"
     assert "father" not in str(found)
     assert any("quelqu'un a décidé qu'ils sont deux" in line for line in french["text"])
+    [link] = identity_explain.links(matched, one)
+    assert link["text"].endswith("Not followed: somebody decided that they are two.")
+    assert "Against it: Last name" not in link["text"]
     logins = graph.identify(matched, [("user_id", "u-1"), ("user_id", "u-2")])
     seen = [graph.Evidence(i, ids["stranger"], "event", "identify", NOW) for i in logins.values()]
     graph.reconsider(matched, graph.observe(matched, seen), at=NOW)
@@ -237,5 +242,14 @@ def test_the_routes_answer_in_the_language_that_is_asked_for(
     assert server.get("/v1/identity/explain.svg", params=nothing, headers=header).status_code == 404
     person = server.get("/v1/profiles/crm_id:ada/explain", headers=french)
     assert person.json()["holding"]["text"][0].startswith("2 identifiants tiennent ensemble")
+    links = [link["text"] for link in person.json()["data"]]
+    assert any(t.startswith("crm_id:ada et crm_id:twice ont été rapprochés") for t in links)
+    [merge] = server.get("/v1/profiles/crm_id:ada/merges", headers=header).json()["data"]
+    assert merge["text"][0].startswith("Two people became one on ")
+    assert "For it, the most telling first: Phone, Birth date, " in merge["text"][1]
+    assert "lovelace" not in str(merge)
+    listed = server.get("/v1/identity/merges", headers=french)
+    assert listed.headers["content-language"] == "fr"
+    assert listed.json()["data"][0]["text"][0].startswith("Deux personnes sont devenues une le ")
     absent = {**asked, "right": "crm_id:nobody"}
     assert server.get("/v1/identity/explain", params=absent, headers=header).status_code == 404

@@ -237,3 +237,38 @@ def test_a_review_of_who_vanished_is_closed(sessions: Sessions) -> None:
         )
         assert judged.of(session, [ids["two"]]).reviews
     assert run(sessions, reviews.ALL)["closed"] == 1
+
+
+def test_what_learning_anew_moves_a_little_leaves_people_as_they_are(sessions: Sessions) -> None:
+    """Matches about as likely as the threshold came and went with each whole run."""
+
+    def once(auto: float, prior: float = 1.0) -> None:
+        with sessions.begin() as session:
+            if prior != 1:
+                pinned = (
+                    "UPDATE identity.model SET pinned_at = now(), learnt = jsonb_set(learnt,"
+                    " '{shares,match}', to_jsonb((learnt #>> '{shares,match}')::float8 * :prior))"
+                    " WHERE id = (SELECT max(id) FROM identity.model)"
+                )
+                session.execute(sa.text(pinned), {"prior": prior})
+            reviews.request_run(session, {"asked_by": "test"}, scope=reviews.ALL)
+        app_matching.run_waiting(sessions, auto=auto, review=REVIEW)
+
+    one = {**ADA, "city": "london"}
+    ids = add(sessions, {"ada": one, "also ada": {**one, "last_name": "lovelaec", **MAIL},
+                         **numbered(population(200, 7))})  # fmt: skip
+    once(0.99999)
+    with sessions() as session:
+        low, high = sorted((ids["ada"], ids["also ada"]))
+        pair = {"left_id": low, "right_id": high}
+        doubt = session.scalars(sa.select(reviews.Review).filter_by(**pair)).one().probability
+    once(doubt - 1e-6)
+    assert joined(sessions, ids, "ada", "also ada")
+    once(doubt - 1e-6, prior=0.8)  # a third of a bit less
+    assert joined(sessions, ids, "ada", "also ada")
+    once(doubt - 1e-6, prior=0.2)  # more than two bits
+    assert held(sessions, ids, "ada", "also ada") == "outscored"
+    once(doubt - 1e-6, prior=1 / 0.16)
+    assert joined(sessions, ids, "ada", "also ada")
+    once(doubt + 1e-6)  # who sets another threshold means what is joined too
+    assert held(sessions, ids, "ada", "also ada") == "outscored"

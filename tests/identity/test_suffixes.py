@@ -34,6 +34,42 @@ def test_a_suffix_stays_with_the_name(
     assert (said.get("first_name"), said.get("last_name")) == (first, last)
 
 
+@pytest.mark.parametrize(
+    ("written", "first", "last"),
+    [
+        ("Mr. John Smith", "john", "smith"),
+        ("SMITH, Mr John", "john", "smith"),
+        ("Dr Ada Lovelace, M.D., Ph.D.", "ada", "lovelace"),
+        ("Smith, John A., CPA", "john a", "smith"),
+        ("Mr John Smith Jr., MD", "john", "smith jr"),
+        ("Herr Prof. Dr. Immanuel Kant", "immanuel", "kant"),
+        ("Mme Jeanne Dupont", "jeanne", "dupont"),
+        ("M. Jean Dupont", "jean", "dupont"),
+        ("Sr. Juan Garcia", "juan", "garcia"),
+        ("Dr. Kant", None, "kant"),
+        # What looks like a title and is a name, or its beginning.
+        ("M. K. Gandhi", "m k", "gandhi"),
+        ("M. Shyamalan", "m", "shyamalan"),
+        ("Smith, JD", "jd", "smith"),
+        ("Drew Barry", "drew", "barry"),
+        ("Missy Elliott", "missy", "elliott"),
+        ("Md Rahman", "md", "rahman"),
+        ("Ms", None, None),
+    ],
+)
+def test_titles_and_degrees_are_none_of_the_name(
+    written: str, first: str | None, last: str | None
+) -> None:
+    said = from_traits({"name": written})
+    assert (said.get("first_name"), said.get("last_name")) == (first, last)
+
+
+def test_titles_stand_in_columns_of_first_and_last_names_too() -> None:
+    said = from_traits({"first_name": "Mrs. Ada", "last_name": "Lovelace PhD", "city": "Dr"})
+    assert said == {"first_name": "ada", "last_name": "lovelace", "city": "dr"}
+    assert from_traits({"first_name": "Mr", "last_name": "Smith"}) == {"last_name": "smith"}
+
+
 def test_suffixes_in_five_languages_say_the_generation() -> None:
     assert [generation(f"x {word}") for word in ("sr", "pere", "fils", "hijo", "filho", "iii")] == [
         1, 1, 2, 2, 2, 3
