@@ -1,7 +1,7 @@
 """`parcours identity explain`: why these two, why not, and what holds a person together."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -35,12 +35,13 @@ def explain(
         if other is None:
             found = read.find(session, subject)
             holding = explaining.one(session, found.person_id, language)
-            answer = {
+            links = identity_explain.links(session, found.person_id, language)
+            answer: dict[str, Any] = {
                 "profile_id": str(found.profile_id),
-                "data": identity_explain.links(session, found.person_id, language),
+                "data": links,
                 "holding": holding,
             }
-            sentences = [*holding["text"], *(link["text"] for link in answer["data"])]
+            sentences = [*holding["text"], *(link["text"] for link in links)]
         else:
             bounds = {
                 "merge": merging.threshold(session, configuration),

@@ -260,8 +260,8 @@ def test_what_learning_anew_moves_a_little_leaves_people_as_they_are(sessions: S
     once(0.99999)
     with sessions() as session:
         low, high = sorted((ids["ada"], ids["also ada"]))
-        pair = {"left_id": low, "right_id": high}
-        doubt = session.scalars(sa.select(reviews.Review).filter_by(**pair)).one().probability
+        said = "SELECT probability FROM identity.review WHERE left_id = :l AND right_id = :r"
+        doubt = session.execute(sa.text(said), {"l": low, "r": high}).scalar_one()
     once(doubt - 1e-6)
     assert joined(sessions, ids, "ada", "also ada")
     once(doubt - 1e-6, prior=0.8)  # a third of a bit less
