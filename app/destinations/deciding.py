@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.consents.permission import permissions
-from app.destinations import google, held, manifest, mapping, places, seal
+from app.destinations import google, held, manifest, mapping, places
 from app.destinations.held import Held
 from app.destinations.jobs import Ended, Job
 from app.destinations.kind import Intent, Kind, Record, Setup
@@ -43,20 +43,6 @@ ANOTHERS = "the segment serves another purpose now"
 TAKEN = "the receiver knows somebody else by the same"
 
 
-def setup_of(destination: Destination, kind: Kind) -> Setup:
-    """Open a destination; raises DestinationKeyUnusable, and ValueError for settings of before."""
-    settings = destination.settings or {"url": destination.url}
-    return Setup(
-        destination.id,
-        destination.name,
-        destination.url,
-        destination.purpose,
-        tuple(destination.segments),
-        kind.settings.model_validate(settings),
-        kind.secrets.model_validate(seal.open_all(destination.secret)),
-    )
-
-
 class Deciding:
     """The decisions about one batch of one destination, in one transaction."""
 
@@ -68,6 +54,9 @@ class Deciding:
         self._kind, self._setup = kind, setup
         self._mapping = mapping.READER.validate_python(destination.mapping)
         self._now = datetime.now(UTC)
+        #: Of a trait that is not computed for everybody nothing is known: neither is it empty.
+        mapped = [source.computed for source in self._mapping.values() if source.computed]
+        self._waits = computed_values.unready(session, mapped) if mapped else ""
         self._anothers = of_another_purpose(session, destination.segments, destination.purpose)
         #: Who is in and is sent nothing, as it will be noted.
         self._absent: list[tuple[Any, Held]] = []
@@ -256,6 +245,8 @@ class Deciding:
         if not allowed:
             self._leaves(row, was)
             return self._taken_back(row, before) if news else Ended(row, "dropped", NOT_ALLOWED)
+        if self._waits:
+            return Ended(row, "later", f"waits for computed traits: {self._waits}")
         identifiers = by_namespace(sent[row.id].identifiers)
         values, wrong = self._fields(row, sent[row.id], identifiers, inside)
         if wrong:

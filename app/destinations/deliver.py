@@ -15,11 +15,12 @@ from sqlalchemy.orm import Session
 from app.consents import in_use
 from app.db import Sessions, statement
 from app.destinations import held, kinds, moving, outbox, places
-from app.destinations.deciding import Deciding, setup_of
+from app.destinations.deciding import Deciding
 from app.destinations.held import Held
 from app.destinations.jobs import Ended, Job
 from app.destinations.kind import Kind, Outcome, Setup
 from app.destinations.messages import members_of
+from app.destinations.opened import setup_of
 from app.destinations.resting import rest
 from app.destinations.tables import Delivery, Destination
 from app.destinations.wire import NOT_TRIED, Wire
@@ -45,6 +46,8 @@ MOST_HELD = 2_000
 MOST_WAITING = 100
 #: How long a destination rests whose messages all wait for others, or that cannot be used.
 REST = timedelta(seconds=1)
+#: How soon it is looked again whether a computed trait that is mapped is there.
+LATER = timedelta(seconds=10)
 BROKEN = timedelta(seconds=60)
 
 
@@ -235,6 +238,15 @@ def _end_unsent(session: Session, ended: Ended) -> None:
             .where(Delivery.id == ended.row.id)
             .values(due_at=datetime.now(UTC), attempts=Delivery.attempts - 1)
         )
+    elif ended.state == "later":
+        session.execute(
+            sa.update(Delivery)
+            .where(Delivery.id == ended.row.id)
+            .values(
+                due_at=datetime.now(UTC) + LATER, attempts=Delivery.attempts - 1,
+                reason=ended.reason,
+            )
+        )  # fmt: skip
     else:
         _end(session, ended.row.id, ended.state, ended.reason)
 

@@ -30,7 +30,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """One message that is not sent: `dropped`, `failed` or, decided too early, `again`."""
+    """One message that is not sent: `dropped`, `failed` or, decided too early, `again`.
+
+    Or `later`, which waits for something of ours, and its attempts are not counted.
+    """
 
     row: sa.Row[Any]
     state: str

@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 
 from app.db import statement
 from app.destinations import kinds
-from app.destinations.deciding import Deciding, setup_of
+from app.destinations.deciding import Deciding
+from app.destinations.opened import setup_of
 from app.destinations.tables import Destination, Sync
 from app.errors import SegmentNotFound
 from app.segments.members import find, list_members

@@ -8,7 +8,7 @@ import httpx
 import sqlalchemy as sa
 
 from app.db import Sessions, exclusively
-from app.destinations import deciding, kinds, registry
+from app.destinations import kinds, opened, registry
 from app.destinations.deliver import RETRY_SECONDS
 from app.destinations.kind import Kind, Outcome, Record, Setup
 from app.destinations.wire import Wire
@@ -94,7 +94,7 @@ def _message(sessions: Sessions, alert_id: UUID) -> tuple[Kind, Setup, Record]:
             intent="tell",
             data=data,
         )
-        return kind, deciding.setup_of(destination, kind), record
+        return kind, opened.setup_of(destination, kind), record
 
 
 def _note(sessions: Sessions, alert_id: UUID, outcome: Outcome, now: datetime) -> None:

@@ -1,6 +1,6 @@
 """Reads what computed traits are for people, as a purpose may see them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -36,6 +36,12 @@ class Computed:
     events: int
     since: datetime | None
     state: str
+
+
+def unready(session: Session, keys: Collection[str]) -> str:
+    """Return which of these computed traits have no values for anybody now; empty for none."""
+    query = sa.select(ComputedTrait).where(ComputedTrait.key.in_(keys)).order_by(ComputedTrait.key)
+    return ", ".join(one.key for one in session.scalars(query) if not traits.usable(one))
 
 
 def of_views(

@@ -147,7 +147,8 @@ def test_a_computed_trait_that_changes_is_a_difference_too(
     refused = people.server.post("/v1/destinations", json=misspelt, headers=people.header)
     assert refused.status_code == 422
     assert "#/mapping/orders/computed: no computed trait order; did you mean orders" in refused.text
-    people.post("/v1/destinations", {**wanted, "mapping": {"orders": {"computed": "orders"}}})
+    wanted["mapping"] = {"orders": {"computed": "orders"}}
+    number = people.post("/v1/destinations", wanted)["id"]
     used = people.server.delete("/v1/computed-traits/orders", headers=people.header)
     assert (used.status_code, used.json()["detail"]) == (409, "there"), "its field would be emptied"
     graph = people.get("/v1/segments/dependencies")["data"]
@@ -165,6 +166,14 @@ def test_a_computed_trait_that_changes_is_a_difference_too(
     _compute(people)
     people.deliver()
     assert len(receiver.received) == 1
+    for error in ("'took longer than 10 s'", "NULL"):
+        with people.sessions.begin() as session:
+            session.execute(sa.text(f"UPDATE app.computed_trait SET error = {error}"))  # noqa: S608 -- of this test
+        people.identify("ada", name="Ada")
+        people.now()
+        people.settle()
+        waits = people.get(f"/v1/destinations/{number}")["waiting"]
+        assert (waits, len(receiver.received)) == (int(error != "NULL"), 1), "it is not emptied"
 
 
 def _compute(people: World) -> None:
