@@ -2,6 +2,7 @@
 
 import json
 
+import typer
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from sqlalchemy.exc import DataError
@@ -35,7 +36,8 @@ def line(error: Exception) -> str | None:
 
 def document(error: Exception, said: str) -> str:
     """Return the same as JSON, for who asked for that: `code` is that of HTTP where it has one."""
-    code = slug(type(error)) if isinstance(error, BASES) else "command-failed"
+    code = "usage" if isinstance(error, typer.TyperException) else "command-failed"
+    code = slug(type(error)) if isinstance(error, BASES) else code
     return json.dumps({"error": {"code": code, "message": said}}, ensure_ascii=False) + "\n"
 
 

@@ -106,6 +106,14 @@ class Commands(TyperGroup):
         command.name = cmd_name
         return command
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; that it was called wrongly is said in JSON too to who asked for that."""
+        try:
+            return super().invoke(ctx)
+        except typer.TyperException as error:
+            _tell_in_json(error, error.format_message())
+            raise
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help, and load nothing of what it lists."""
         listed = TyperGroup(name=self.name, help=self.help, params=self.params)
@@ -142,6 +150,11 @@ def main() -> None:
             raise
         line = Text.assemble(("error:", "red"), " ", said)
         Console(stderr=True).print(line, highlight=False, soft_wrap=True)
-        if "--json" in sys.argv:
-            sys.stdout.write(failures.document(error, said))
+        _tell_in_json(error, said)
         sys.exit(1)
+
+
+def _tell_in_json(error: Exception, said: str) -> None:
+    """Say an error on standard output as well where JSON was asked for."""
+    if "--json" in sys.argv:
+        sys.stdout.write(import_module("api.cli.failures").document(error, said))

@@ -70,6 +70,18 @@ def test_an_error_is_json_too_where_json_was_asked_for(parcours: Run) -> None:
     assert json.loads(said.out)["error"]["code"] == "source-not-found"
     assert said.err.startswith("error: ")
     assert parcours("source", "show", "nobody").out == ""
+    for wrong, names in (
+        (["source", "show", "--json"], "name"),
+        (["source", "list", "--jsn", "--json"], "--jsn"),
+        (["sources", "--json"], "sources"),
+        (["rejected", "list", "--limit", "x", "--json"], "--limit"),
+    ):
+        said = parcours(*wrong)
+        found = json.loads(said.out)["error"]
+        assert (said.status, found["code"]) == (2, "usage")
+        assert names in found["message"]
+        assert names in said.err
+        assert parcours(*[word for word in wrong if word != "--json"]).out == ""
 
 
 @pytest.mark.parametrize(
