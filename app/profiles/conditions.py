@@ -149,5 +149,7 @@ def pointed(error: ValidationError, root: str, place: Callable[[Loc], Loc] = lam
 
 def _said(error: ValidationError, root: str, place: Callable[[Loc], Loc]) -> Iterator[str]:
     for one in error.errors(include_url=False)[:5]:
+        if one["type"] == "too_short" and len(one["input"]) >= one["ctx"]["min_length"]:
+            continue  # there are as many, and what is wrong with them is said
         parts = [str(p).replace("~", "~0").replace("/", "~1") for p in place(one["loc"])]
         yield f"#/{'/'.join([root, *parts])}: {wrong_words.said(one)}"

@@ -7,6 +7,7 @@ from typing import Any
 
 #: What other products call our operators and conditions.
 ELSEWHERE = {
+    "op": ("operator", "comparison"),
     "eq": ("=", "==", "is", "equals", "equal", "equal_to"),
     "ne": ("!=", "<>", "is_not", "not_equals", "not_equal", "not_equal_to"),
     "gt": (">", "greater_than", "more_than", "after"),
@@ -62,5 +63,6 @@ def said(error: Any) -> str:
         most = "at least" if kind == "too_short" else "at most"
         return f"takes {most} {context[bound]}, and there are {context['actual_length']}"
     if kind == "extra_forbidden":
-        return "is not known here" + meant([error["loc"][-1]], ELSEWHERE)
+        word = error["loc"][-1]
+        return "is not known here" + meant([word], [one for one in ELSEWHERE if one != word])
     return message

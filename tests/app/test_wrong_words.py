@@ -24,6 +24,9 @@ KINDS = "a condition is one of: "
         ({"any": []}, "#/rule/any: ", "takes at least 1, and there are 0"),
         ({"event": "A", "count": 2}, "#/rule/count: ", "takes an object: {...}"),
         ({"event": "A", "count": {">=": 2}}, "#/rule/count/>=: ", "; did you mean gte?"),
+        ({"trait": "x", "operator": "eq", "value": 1}, "#/rule/operator: ", "; did you mean op?"),
+        ({"all": [{"event": "A"}], "any": []}, "#/rule/any: ", "is not known here"),
+        ({"all": [{"trait": "x"}]}, "#/rule/all/0/value: ", "exists asks with true or false"),
         ({"event": "A", "filters": []}, "#/rule/filters: ", "; did you mean where?"),
     ],
 )
