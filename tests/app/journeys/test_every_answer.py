@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 from collections.abc import Iterator
 from io import BytesIO, StringIO
 from typing import Any
@@ -163,8 +164,10 @@ def test_every_answer_is_painted_unless_it_is_sentences(
         painted = answer_png.draw(answer)
         assert painted[:8] == b"\x89PNG\r\n\x1a\n"
         wide, high = (int.from_bytes(painted[at : at + 4], "big") for at in (16, 20))
-        assert wide == 1920
-        assert high > 100
+        drawn = re.search(r'width="(\d+)" height="(\d+)"', pictures.draw(answer))
+        assert drawn is not None
+        assert wide == 2 * int(drawn[1]) >= 1920
+        assert high == 2 * int(drawn[2]) > 100
 
 
 def test_a_name_that_no_xml_can_hold_is_painted_and_a_long_picture_is_bounded(
