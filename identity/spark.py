@@ -161,6 +161,10 @@ def _of_spark(node: Any) -> Any:
     if isinstance(node, exp.ArrayOverlaps):
         both = exp.func("array_intersect", node.this, node.expression)
         return exp.GT(this=exp.func("size", both), expression=exp.Literal.number(0))
+    if isinstance(node, exp.Anonymous) and node.name.lower() == "list_has_all":
+        every, some = node.expressions
+        lacking = exp.func("size", exp.func("array_except", some, every))
+        return exp.EQ(this=lacking, expression=exp.Literal.number(0))
     return node
 
 
