@@ -93,13 +93,32 @@ def people_of(session: Session, identifiers: Collection[int]) -> dict[int, int]:
 
 
 def merges(
-    session: Session, *, person: int | None = None, after: int = 0, limit: int = 100
+    session: Session,
+    *,
+    person: int | None = None,
+    after: int = 0,
+    limit: int = 100,
+    newest: bool = False,
 ) -> list[Merge]:
-    """Return merges in the order they happened, of one person or of all."""
-    query = sa.select(Merge).where(Merge.id > after).order_by(Merge.id).limit(limit)
+    """Return merges in the order they happened, or the `newest` first, of one person or of all.
+
+    Of a person also those by which its parts had been put together before they came to it.
+    """
+    order = Merge.id.desc() if newest else Merge.id
+    query = sa.select(Merge).where(Merge.id > after).order_by(order).limit(limit)
     if person is not None:
-        query = query.where(sa.or_(Merge.survivor_id == person, Merge.absorbed_id == person))
+        mine = [row.identifier_id for row in members(session, [person])]
+        of = graph.among(Merge.survivor_id, mine), graph.among(Merge.absorbed_id, mine)
+        query = query.where(sa.or_(*of))
     return list(session.scalars(query))
+
+
+def find_merge(session: Session, merge_id: int) -> Merge:
+    """Return a merge; raises MergeNotFound."""
+    merge = session.get(Merge, merge_id)
+    if merge is None:
+        raise MergeNotFound(str(merge_id))
+    return merge
 
 
 def splits(session: Session, *, after: int = 0, limit: int = 100) -> list[Split]:

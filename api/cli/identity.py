@@ -12,6 +12,7 @@ import typer
 from api.cli import labelled
 from api.cli.evaluation import Evaluation, throw_away
 from api.cli.identity_explanations import explain
+from api.cli.identity_merges import commands as merge_commands
 from api.cli.identity_models import commands as model_commands
 from api.cli.identity_previews import preview
 from api.cli.identity_reviews import commands as review_commands
@@ -35,6 +36,7 @@ identity.command("explain")(explain)
 identity.command("drift")(drift)
 identity.command("held")(held)
 identity.command("preview")(preview)
+identity.add_typer(merge_commands, name="merges")
 identity.add_typer(review_commands, name="reviews")
 identity.add_typer(model_commands, name="models")
 

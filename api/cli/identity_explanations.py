@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api.cli.session import AsJson, DataDir, opened, settings, show
+from api.cli.session import AsJson, DataDir, opened, say, settings, show
 from app.identities import explaining, merging
 from app.profiles import read
 from identity import explain as identity_explain
@@ -57,4 +57,4 @@ def explain(
     if as_json:
         show(answer, as_json)
         return
-    typer.echo("\n".join(sentences))
+    say(*sentences)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 import consent
@@ -70,10 +70,21 @@ def show(data: Any, as_json: bool, *columns: str) -> None:
     if as_json or not isinstance(data, list):
         sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False, default=_plain) + "\n")
         return
-    table = Table(*columns)
+    table = Table(*(Column(_cell(column)) for column in columns))
     for row in data:
         table.add_row(*(_cell(row.get(column)) for column in columns))
     Console().print(table)
+
+
+def say(*sentences: str) -> None:
+    """Print sentences, a line each, and nothing in them that a terminal would obey."""
+    for sentence in sentences:
+        typer.echo(visible(sentence))
+
+
+def visible(text: str) -> str:
+    """Return a text without what a terminal would obey or hide: identifiers are anybody's."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 def _plain(value: Any) -> str:
@@ -86,4 +97,4 @@ def _cell(value: Any) -> Text:
         text = ", ".join(map(str, value))
     else:
         text = "" if value is None else str(value)
-    return Text("".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text))
+    return Text(visible(text))

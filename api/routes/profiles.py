@@ -278,9 +278,12 @@ def read_consents(
 def read_merges(
     session: Db, caller: Annotated[Caller, requires("identity:read")], language: Chosen, ref: Ref
 ) -> dict[str, Any]:
-    """Return the merges this person took part in, undone ones included, in words too."""
+    """Return the merges that this person or a part of it took part in, in words too.
+
+    Undone ones included; the first thousand, in the order in which they happened.
+    """
     found = read.find(session, ref)
-    merges = people.merges(session, person=found.person_id)
+    merges = people.merges(session, person=found.person_id, limit=1000)
     return {
         "profile_id": str(found.profile_id),
         "data": [identity_explain.describe_merge(session, m, language) for m in merges],

@@ -74,3 +74,48 @@ def test_two_are_explained_drawn_and_a_change_is_previewed(parcours: Run, tmp_pa
     assert "people split" in parcours("preview", "--merge-threshold", "0.9999")
     parcours("preview", status=2)
     parcours("preview", "--limit", "2", status=2)
+
+
+def test_merges_are_listed_said_and_undone(parcours: Run) -> None:
+    [merge] = json.loads(parcours("merges", "list", "--of", "crm_id:ada", "--json"))
+    assert [{link["left"], link["right"]} for link in merge["links"]] == [
+        {"crm_id:ada", "crm_id:twice"}
+    ]
+    newest = [row["id"] for row in json.loads(parcours("merges", "list", "--json"))]
+    assert newest == sorted(newest, reverse=True)
+    assert len(newest) == 20
+    assert "crm_id:twice" in parcours("merges", "list", "--of", "crm_id:ada")
+    number = str(merge["id"])
+    assert "%" in parcours("merges", "show", number)
+    assert json.loads(parcours("merges", "show", number, "--json")) == merge
+    done = json.loads(parcours("merges", "undo", number, "--json"))
+    assert done == {"id": merge["id"], "merged": 0, "split": 1}
+    assert "command line" in parcours("merges", "show", number)
+    assert "two people" in parcours("explain", "crm_id:ada", "crm_id:twice")
+    parcours("merges", "undo", number, status=1)
+    parcours("merges", "show", str(2**62), status=1)
+
+
+def test_no_identifier_commands_the_terminal(parcours: Run, matched_url: str) -> None:
+    """Anybody who sends events chooses them."""
+    engine = db.engine(matched_url)
+    with db.sessions(engine).begin() as session:
+        renamed = "UPDATE identity.identifier SET value = :to WHERE value = :of"
+        for of, to in (("ada", "\x1b]0;ada\x07"), ("grace", "[/grace]\x1b[2J")):
+            session.execute(sa.text(renamed), {"of": of, "to": to})
+        ada = session.scalar(sa.text("SELECT profile_id FROM identity.identifier"
+                                     " WHERE value LIKE '%ada%'"))  # fmt: skip
+    engine.dispose()
+    for told in (
+        parcours("explain", str(ada)),
+        parcours("reviews", "show", json.loads(parcours("reviews", "list", "--json"))[0]["id"]),
+    ):
+        assert "\x1b" not in told
+        assert "x1b" in told
+    [merge] = json.loads(parcours("merges", "list", "--of", str(ada), "--json"))
+    for told in (
+        parcours("merges", "list", "--of", str(ada)),
+        parcours("merges", "show", str(merge["id"])),
+    ):
+        assert "\x1b" not in told
+        assert "x1b" in told

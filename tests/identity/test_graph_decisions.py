@@ -106,3 +106,20 @@ def test_a_refusal_does_not_hide_who_was_seen_with_a_device_last(session: Sessio
     assert held(session, ids)[tablet, a, "event"] == "shared"
     observe(session, seen(tablet, b, 500 * DAY))
     assert held(session, ids)[tablet, a, "event"] == "lapsed"
+
+
+def test_the_merges_of_a_person_are_those_of_its_parts_too(session: Session) -> None:
+    """Who looked a person up for the merge to undo did not find it, once they had been absorbed."""
+    ids = make(session, "crm_id:a", "crm_id:b", "crm_id:c", "crm_id:d")
+    a, b, c, d = ids
+    give(session, *ids)
+    observe(session, match(b, c))
+    observe(session, match(a, b))
+    [within, between] = people.merges(session, person=a)
+    assert [(m.survivor_id, m.absorbed_id) for m in (within, between)] == [(b, c), (a, b)]
+    assert people.merges(session, person=a, newest=True, limit=1) == [between]
+    assert people.merges(session, person=d) == []
+    people.undo(session, within.id, by="ada", at=NOW)
+    assert person(session, *ids) == [a, a, c, d]
+    assert people.merges(session, person=c) == [within]
+    assert people.merges(session, person=a) == [within, between]
