@@ -24,7 +24,7 @@ from identity import candidates, judged, known, matching, models, recalibration,
 from identity.blocking import LeftOut
 from identity.engines import engine
 from identity.isotonic import Curve
-from identity.learnt import Learnt, in_force
+from identity.learnt import SLACK, Learnt, in_force, stays
 from identity.matching import Outcome
 from identity.reviews import ALL, NEW
 from identity.whole import MEGABYTES, Whole
@@ -42,9 +42,6 @@ MANY_KEYS = 20_000
 #: A whole run is no dearer once so many records are new, and once a fifth of all are.
 MANY = 1_000
 SHARE = 0.2
-#: So many bits below the merge threshold what is joined stays so. Each whole run learns anew: of
-#: 2,763 matches that rested on names 55 came and went within eight of them.
-SLACK = 0.5
 #: After runs that failed the next is asked for at the latest after so long.
 LONGEST_WAIT = timedelta(days=1)
 
@@ -66,7 +63,7 @@ class Limits:
 class Thresholds:
     """As they are meant: from when on pairs are joined, usually and at the lowest, or asked about.
 
-    `curve` says what the model's probabilities mean, `slack` is `SLACK` or nothing.
+    `curve` says what the model's probabilities mean, `slack` is as `stays` takes it.
     """
 
     usual: float
@@ -79,8 +76,7 @@ class Thresholds:
         """Return the limits that go with what was learnt."""
         merge = in_force(learnt, self.usual, self.lowest)
         auto = self.curve.least(merge)
-        stay = auto / (auto + (1 - auto) * 2**self.slack)
-        return Limits(auto, self.curve.least(self.review), merge, stay)
+        return Limits(auto, self.curve.least(self.review), merge, stays(auto, self.slack))
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,12 +190,14 @@ def run_waiting(
     if started is None:
         return None
     run_id, wanted = started
-    parameters = {"auto_merge_threshold": auto, "review_threshold": review}
-    with sessions() as session:
-        curve, before = recalibration.curve(session), reviews.last_done(session)
     least = auto if lowest is None else max(lowest, review)
-    # Who sets another threshold means what is joined too.
-    same = before is None or before.parameters.get("auto_merge_threshold") == auto
+    set_to = {"auto_merge_threshold": auto, "least_merge_threshold": least}
+    parameters = {**set_to, "review_threshold": review}
+    with sessions() as session:
+        curve, before = recalibration.curve(session), reviews.last_whole(session)
+    # Who sets another threshold means what is joined too: until a run over all has gone by it.
+    said = before.parameters if before else {"auto_merge_threshold": None}
+    same = all(said.get(name, value) == value for name, value in set_to.items())
     thresholds = Thresholds(auto, least, review, curve, slack=SLACK if same else 0)
     try:
         if wanted.get("scope") == NEW:

@@ -14,6 +14,7 @@ from identity import graph, known, namespaces, people, recalibration, restricted
 from identity.errors import ModelNotFound, PreviewTooLarge
 from identity.guards import Edge
 from identity.known import ScoredPair
+from identity.learnt import stays
 from identity.namespaces import Setting, blocked_form
 from identity.tables import Link, Review, Suspension
 
@@ -28,8 +29,8 @@ UNDONE = "undone"
 class Proposal:
     """What would be otherwise: the rules of a namespace, the merge threshold, the model.
 
-    `merge` is the threshold in force, or the one proposed; probabilities mean what they mean after
-    the recalibration that counts. `model_run` names a run that has learnt a model which is kept.
+    `merge` is the one proposed; probabilities mean what they mean after the recalibration that
+    counts. `model_run` names a run that has learnt a model which is kept.
     """
 
     setting: Setting | None = None
@@ -93,8 +94,10 @@ class Preview:
 def preview(session: Session, proposal: Proposal, *, merge: float, bounds: Bounds = ANY) -> Preview:
     """Compute who everybody that a proposal touches would be.
 
-    `merge` is the merge threshold in force. With a model all records are scored anew. Raises
-    NamespaceRulesInvalid, ModelNotFound and PreviewTooLarge.
+    `merge` is the merge threshold in force, or that would be with the model proposed. With a model
+    all records are scored anew, and what is joined stays so half a bit below the threshold unless
+    another is proposed, as a run has it. Raises NamespaceRulesInvalid, ModelNotFound and
+    PreviewTooLarge.
     """
     rules, blocked, touched = None, frozenset[int](), list[Iterator[list[int]]]()
     name = None
@@ -171,9 +174,17 @@ def _matches(
         if pair not in fixed and stopped.isdisjoint(pair) and (link.probability or 0.0) > 0
     }
     if proposal.model_run is not None:
-        scored = _scored(session, proposal.model_run, least, bounds.records)
-        new = {(p.left, p.right): p.probability for p in scored}
-        gone = {pair for pair, link in standing.items() if link.probability != new.get(pair)}
+        stay = stays(least) if proposal.merge is None else least
+        scored = {
+            (p.left, p.right): p.probability
+            for p in _scored(session, proposal.model_run, stay, bounds.records)
+        }
+        new = {pair: p for pair, p in scored.items() if p >= least}
+        gone = {
+            pair
+            for pair, link in standing.items()
+            if pair not in scored or new.get(pair, link.probability) != link.probability
+        }
         fixed |= standing.keys() - gone
     else:
         gone = {pair for pair, link in standing.items() if (link.probability or 0.0) < least}

@@ -84,9 +84,10 @@ def last_run(session: Session) -> Run | None:
     return session.scalar(sa.select(Run).order_by(Run.id.desc()).limit(1))
 
 
-def last_done(session: Session) -> Run | None:
-    """Return the run that was done last."""
-    done = sa.select(Run).where(Run.state == "done").order_by(Run.id.desc()).limit(1)
+def last_whole(session: Session) -> Run | None:
+    """Return the run over everybody that was done last."""
+    whole = Run.parameters["scope"].astext == ALL
+    done = sa.select(Run).where(Run.state == "done", whole).order_by(Run.id.desc()).limit(1)
     return session.scalar(done)
 
 

@@ -65,7 +65,7 @@ def preview(
                 old = namespaces.get(session, namespace)
             setting = changed(old, *rules)
         with sessions() as session:
-            merge = merging.threshold(session, configuration)
+            merge = merging.threshold(session, configuration, model_run)
         found = previewing.run(
             sessions,
             Proposal(setting, merge_threshold, model_run),

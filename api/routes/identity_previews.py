@@ -93,7 +93,7 @@ def preview(
     )
     sessions: Sessions = request.app.state.sessions
     with sessions() as session:
-        merge = merging.threshold(session, configuration)
+        merge = merging.threshold(session, configuration, wanted.model_run)
     return previewing.run(
         sessions,
         proposal,

@@ -43,9 +43,9 @@ def run(
 ) -> dict[str, Any]:
     """Compute a preview: people merged and split, the largest, consents, segments, examples.
 
-    `merge` and `review` are the thresholds in force. Identifiers of examples are shown for a stated
-    purpose, as far as those people allow it. What exceeds the bounds is given up. Raises
-    NamespaceRulesInvalid, ModelNotFound, PreviewTooLarge and PurposeNotFound.
+    `merge` and `review` are the thresholds in force (`preview.preview`). Identifiers of examples
+    are shown for a stated purpose, as far as those people allow it. What exceeds the bounds is
+    given up. Raises NamespaceRulesInvalid, ModelNotFound, PreviewTooLarge and PurposeNotFound.
     """
     try:
         with sessions() as session:

@@ -8,7 +8,8 @@ import sqlalchemy as sa
 
 from app import matching as app_matching
 from app.db import Sessions
-from identity import graph, judged, matching, people, records, reviews, suspensions
+from identity import graph, judged, matching, people, preview, records, reviews, suspensions
+from identity.preview import Proposal
 from tests.app.test_matching import REVIEW, add, numbered, run, strangers
 from tests.app.test_matching import people as population
 
@@ -239,36 +240,104 @@ def test_a_review_of_who_vanished_is_closed(sessions: Sessions) -> None:
     assert run(sessions, reviews.ALL)["closed"] == 1
 
 
-def test_what_learning_anew_moves_a_little_leaves_people_as_they_are(sessions: Sessions) -> None:
-    """Matches about as likely as the threshold came and went with each whole run."""
+def once(sessions: Sessions, auto: float, prior: float = 1.0, scope: str = reviews.ALL) -> None:
+    """Do one run, by a model that takes matches for so many times as frequent."""
+    if prior != 1:
+        pin(sessions, prior)
+    with sessions.begin() as session:
+        reviews.request_run(session, {"asked_by": "test"}, scope=scope)
+    app_matching.run_waiting(sessions, auto=auto, review=REVIEW)
 
-    def once(auto: float, prior: float = 1.0) -> None:
-        with sessions.begin() as session:
-            if prior != 1:
-                pinned = (
-                    "UPDATE identity.model SET pinned_at = now(), learnt = jsonb_set(learnt,"
-                    " '{shares,match}', to_jsonb((learnt #>> '{shares,match}')::float8 * :prior))"
-                    " WHERE id = (SELECT max(id) FROM identity.model)"
-                )
-                session.execute(sa.text(pinned), {"prior": prior})
-            reviews.request_run(session, {"asked_by": "test"}, scope=reviews.ALL)
-        app_matching.run_waiting(sessions, auto=auto, review=REVIEW)
 
+def pin(sessions: Sessions, prior: float) -> int:
+    """Hold on to the latest model, changed so; return its run."""
+    pinned = (
+        "UPDATE identity.model SET pinned_at = now(), learnt = jsonb_set(learnt,"
+        " '{shares,match}', to_jsonb((learnt #>> '{shares,match}')::float8 * :prior))"
+        " WHERE id = (SELECT max(id) FROM identity.model) RETURNING run_id"
+    )
+    with sessions.begin() as session:
+        run_id: int = session.execute(sa.text(pinned), {"prior": prior}).scalar_one()
+    return run_id
+
+
+@pytest.fixture
+def ids(sessions: Sessions) -> Named:
+    """Two records that may be one person, asked about, among others."""
     one = {**ADA, "city": "london"}
-    ids = add(sessions, {"ada": one, "also ada": {**one, "last_name": "lovelaec", **MAIL},
-                         **numbered(population(200, 7))})  # fmt: skip
-    once(0.99999)
+    found = add(sessions, {"ada": one, "also ada": {**one, "last_name": "lovelaec", **MAIL},
+                           **numbered(population(200, 7))})  # fmt: skip
+    once(sessions, 0.99999)
+    return found
+
+
+def doubt(sessions: Sessions, ids: Named) -> float:
+    """Return how likely the two are."""
+    said = "SELECT probability FROM identity.review WHERE left_id = :l AND right_id = :r"
     with sessions() as session:
         low, high = sorted((ids["ada"], ids["also ada"]))
-        said = "SELECT probability FROM identity.review WHERE left_id = :l AND right_id = :r"
-        doubt = session.execute(sa.text(said), {"l": low, "r": high}).scalar_one()
-    once(doubt - 1e-6)
+        found: float = session.execute(sa.text(said), {"l": low, "r": high}).scalar_one()
+    return found
+
+
+def test_what_learning_anew_moves_a_little_leaves_people_as_they_are(
+    sessions: Sessions, ids: Named
+) -> None:
+    """Matches about as likely as the threshold came and went with each whole run."""
+    at = doubt(sessions, ids)
+    once(sessions, at - 1e-6)
     assert joined(sessions, ids, "ada", "also ada")
-    once(doubt - 1e-6, prior=0.8)  # a third of a bit less
+    once(sessions, at - 1e-6, prior=0.8)  # a third of a bit less
     assert joined(sessions, ids, "ada", "also ada")
-    once(doubt - 1e-6, prior=0.2)  # more than two bits
+    once(sessions, at - 1e-6, prior=0.2)  # more than two bits
     assert held(sessions, ids, "ada", "also ada") == "outscored"
-    once(doubt - 1e-6, prior=1 / 0.16)
+    once(sessions, at - 1e-6, prior=1 / 0.16)
     assert joined(sessions, ids, "ada", "also ada")
-    once(doubt + 1e-6)  # who sets another threshold means what is joined too
+    once(sessions, at + 1e-6)  # who sets another threshold means what is joined too
     assert held(sessions, ids, "ada", "also ada") == "outscored"
+
+
+def test_another_threshold_is_meant_until_a_run_over_all_has_gone_by_it(
+    sessions: Sessions, ids: Named
+) -> None:
+    """A run over who is new, which comes within a minute, looks at none of who is joined."""
+    at = doubt(sessions, ids)
+    once(sessions, at - 1e-6)
+    once(sessions, at + 1e-6, scope=reviews.NEW)
+    assert joined(sessions, ids, "ada", "also ada")
+    once(sessions, at + 1e-6)
+    assert held(sessions, ids, "ada", "also ada") == "outscored"
+
+
+def test_another_lowest_threshold_is_meant_too(sessions: Sessions, ids: Named) -> None:
+    """Who sets the usual one to what it is already lifts the lowest, and nothing else."""
+    at = doubt(sessions, ids)
+    usual = at + 1e-6
+    afforded = "UPDATE identity.model SET learnt = jsonb_set(learnt, '{merge}', to_jsonb(:at))"
+    for lowest in (at - 1e-6, usual):
+        pin(sessions, 1.0)
+        with sessions.begin() as session:
+            session.execute(sa.text(afforded), {"at": at - 1e-6})
+            reviews.request_run(session, {"asked_by": "test"}, scope=reviews.ALL)
+        app_matching.run_waiting(sessions, auto=usual, review=REVIEW, lowest=lowest)
+        assert joined(sessions, ids, "ada", "also ada") == (lowest < usual)
+
+
+def test_the_preview_of_a_model_says_what_the_run_by_it_does(
+    sessions: Sessions, ids: Named
+) -> None:
+    """Whom learning anew moves a little stays joined, in the preview as in the run."""
+    at = doubt(sessions, ids)
+    once(sessions, at - 1e-6)
+    for prior in (0.8, 0.2):
+        run_id = pin(sessions, prior)
+        with sessions() as session:
+            found = preview.preview(session, Proposal(model_run=run_id), merge=at - 1e-6)
+            who = sa.text("SELECT id, person_id FROM identity.identifier")
+            before = {row.id: row.person_id for row in session.execute(who)}
+        told = {i: person for person, members in found.after.items() for i in members}
+        once(sessions, at - 1e-6)
+        with sessions() as session:
+            after = {row.id: row.person_id for row in session.execute(who)}
+        assert {i: told.get(i, person) for i, person in before.items()} == after
+        assert joined(sessions, ids, "ada", "also ada") == (prior == 0.8)

@@ -1,14 +1,17 @@
 """Records that say little are joined below the usual threshold, where nearly all is right."""
 
 import random
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from fastapi.testclient import TestClient
 
 from app import matching
 from app.db import Sessions
 from app.identities import merging
 from app.settings import Settings
-from identity import reviews
+from identity import models, reviews
 from tests.app.test_matching import AUTO, REVIEW, add, numbered
 from tests.app.test_matching import few_suffice as few_suffice
 
@@ -86,3 +89,27 @@ def test_the_lowest_threshold_is_as_set() -> None:
     assert Settings(auto_merge_threshold=0.9).lowest_merge_threshold == 0.9
     both = Settings(auto_merge_threshold=0.9, least_merge_threshold=0.75)
     assert both.lowest_merge_threshold == 0.75
+
+
+@pytest.mark.usefixtures("few_suffice")
+def test_a_preview_of_a_model_goes_by_what_records_afforded_when_it_was_learnt(
+    server: TestClient, sessions: Sessions, token: Any
+) -> None:
+    def persons() -> int:
+        with sessions() as session:
+            return int(session.scalar(sa.text("SELECT count(DISTINCT person_id)"
+                                              " FROM identity.identifier")) or 0)  # fmt: skip
+
+    add(sessions, numbered(population(600)))
+    lower = run(sessions, reviews.ALL, LOWEST)
+    run(sessions, reviews.ALL, None)
+    apart = persons()
+    body = {"model_run": lower["model_run"]}
+    answer = server.post("/v1/identity/preview", json=body, headers=token("identity:read"))
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert found["people_merged"] > 0
+    with sessions.begin() as session:
+        models.pin(session, int(str(lower["model_run"])), by="test")
+    run(sessions, reviews.ALL, LOWEST)
+    assert apart - persons() == found["people_before"] - found["people_after"]
