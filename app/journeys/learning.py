@@ -18,6 +18,8 @@ from app.journeys.intervals import wilson, z_of
 RIDGE = 1.0
 #: Steps of Newton's method, of which ten are usual.
 MOST_STEPS = 100
+#: A step that moves no weight by more is the last.
+TINY = 1e-10
 
 Floats = Any  # a NumPy array of doubles
 
@@ -49,20 +51,35 @@ class Model:
 
 
 def fit(names: tuple[str, ...], features: Floats, outcome: Floats) -> Model:
-    """Fit by Newton's method, to convergence; the ridge keeps it from running away."""
+    """Fit by Newton's method, to convergence.
+
+    A step that makes it worse is halved until it does not. The loss is convex, so that leads to its
+    minimum; without it, a name that few have, most of whom did, made the steps run away, and those
+    few got the opposite of their score.
+    """
     mean, spread = features.mean(axis=0), features.std(axis=0)
     spread = np.where(spread > 0, spread, 1.0)
     rows = np.column_stack([(features - mean) / spread, np.ones(len(features))])
     ridge = np.diag([*([RIDGE] * len(names)), 0.0])
     weights = np.zeros(len(names) + 1)
     weights[-1] = log(max(outcome.mean(), 1e-6) / max(1 - outcome.mean(), 1e-6))
+
+    def loss(of: Floats) -> float:
+        odds = rows @ of
+        return float((np.logaddexp(0, odds) - outcome * odds).sum() + of @ ridge @ of / 2)
+
+    before = loss(weights)
     for _ in range(MOST_STEPS):
         chance = _chance(rows @ weights)
         slope = rows.T @ (chance - outcome) + ridge @ weights
         curve = (rows * (chance * (1 - chance))[:, None]).T @ rows + ridge
         step = np.linalg.solve(curve + 1e-9 * np.eye(len(weights)), slope)
-        weights = weights - step
-        if np.abs(step).max() < 1e-10:
+        # Near the minimum a step gains less than a sum of so many doubles can tell.
+        allowed = before + 1e-12 * abs(before)
+        while (after := loss(weights - step)) > allowed and np.abs(step).max() >= TINY:
+            step = step / 2
+        weights, before = weights - step, after
+        if np.abs(step).max() < TINY:
             break
     return Model(names, mean, spread, weights[:-1], float(weights[-1]))
 

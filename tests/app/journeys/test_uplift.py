@@ -10,8 +10,10 @@ import duckdb
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from scipy import optimize
 
 from app.errors import BucketInvalid
+from app.journeys import learning
 from app.journeys.qini import PARTS, qini
 from app.journeys.uplift import people, uplift
 from app.journeys.uplift_answer import UpliftResult
@@ -183,3 +185,32 @@ def test_random_rankings_are_within_their_interval_of_0_as_often_as_it_says() ->
         low, high = qini(dice.random(n), treated, came, seed).interval
         inside += low < 0 < high
     assert 180 <= inside <= 200
+
+
+@pytest.mark.parametrize(
+    ("few", "of_all", "of_few"),
+    [(60, 0.01, 1.0), (60, 0.01, 0.9), (200, 0.02, 0.95), (20, 0.005, 1)],
+)
+def test_a_rare_name_that_says_nearly_all_is_learnt(few: int, of_all: float, of_few: float) -> None:
+    """Undamped, Newton's steps ran away: of 200 people with the name, 190 came, and their score
+    was 1e-217. Held against SciPy's minimum of the same loss.
+    """
+    n, dice = 20_000, np.random.default_rng(1)
+    features = np.column_stack([np.zeros(n), np.log1p(dice.poisson(2, n))])
+    features[:few, 0] = np.log(2)
+    outcome = (dice.random(n) < of_all).astype(float)
+    outcome[:few] = dice.random(few) < of_few
+    model = learning.fit(("rare", "often"), features, outcome)
+    scores = model.scores(features)
+    assert scores[:few].mean() == pytest.approx(outcome[:few].mean(), abs=0.02)
+    assert scores.sum() == pytest.approx(outcome.sum())  # what the intercept gives
+    rows = np.column_stack([(features - model.mean) / model.spread, np.ones(n)])
+    ridge = np.array([learning.RIDGE, learning.RIDGE, 0])
+
+    def loss(weights: Any) -> Any:
+        odds = rows @ weights
+        slope = rows.T @ (1 / (1 + np.exp(-odds)) - outcome) + ridge * weights
+        return (np.logaddexp(0, odds) - outcome * odds).sum() + ridge @ weights**2 / 2, slope
+
+    best = optimize.minimize(loss, np.zeros(3), jac=True, options={"gtol": 1e-8}).x
+    assert [*model.weights, model.intercept] == pytest.approx(best, abs=1e-5)
