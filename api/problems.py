@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from api import slashes
 from api.errors import (
@@ -168,6 +169,7 @@ PROFILE_API_CODES = {
     422: "validation_error",
     429: "rate_limit_error",
 }
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 BASES = (
     ApiError,
     app_errors.AppError,
@@ -312,15 +314,32 @@ def _http(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     phrase = HTTPStatus(error.status_code).phrase
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = _allowed(request)
     return problem(
         request,
         error.status_code,
         code=phrase.lower().replace(" ", "-"),
         heading=f"{phrase}.",
         detail=str(error.detail) if error.detail else "",
-        headers=dict(error.headers or {}),
+        headers=headers,
         type="about:blank",  # nothing to say beyond the status (RFC 9457 §4.2.1)
     )
+
+
+def _allowed(request: Request) -> str:
+    """Return every method that the path takes (RFC 9110 §10.2.1).
+
+    The framework names those of the first route alone, and a path has one for each method.
+    """
+    taken = [
+        method
+        for method in METHODS
+        for route in request.app.router.routes
+        if route.matches({**request.scope, "method": method})[0] is Match.FULL
+    ]
+    return ", ".join(dict.fromkeys(["GET", "HEAD", *taken] if "GET" in taken else taken))
 
 
 def unexpected(request: Request) -> Response:

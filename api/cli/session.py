@@ -70,7 +70,8 @@ def show(data: Any, as_json: bool, *columns: str) -> None:
     if as_json or not isinstance(data, list):
         sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False, default=_plain) + "\n")
         return
-    table = Table(*(Column(_cell(column)) for column in columns))
+    # In a narrow terminal a cell gets longer: cut short, codes and pointers say nothing.
+    table = Table(*(Column(_cell(column), overflow="fold") for column in columns))
     for row in data:
         table.add_row(*(_cell(row.get(column)) for column in columns))
     Console().print(table)

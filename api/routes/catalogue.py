@@ -30,6 +30,8 @@ KEY = r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)*$"
 class Transfer(BaseModel):
     """Where data go outside the union, and what makes it lawful (GDPR art. 44 to 49)."""
 
+    model_config = ConfigDict(extra="allow")
+
     country: str = Field(max_length=100, examples=["US"])
     tool: str = Field(max_length=200, examples=["standard contractual clauses 2021/914"])
 

@@ -211,6 +211,9 @@ def _read(
 ) -> Batch:
     """Read the messages of a request; of those beyond the limit only their ids.
 
+    They are kept with all that the request says of them, too: what it refuses is refused when one
+    is replayed.
+
     `address` is the sender's, for the messages that ask for it. `gpc`: it carries Global Privacy
     Control, which is written into each.
     """
@@ -236,7 +239,7 @@ def _read(
     ]
     why = f"a request has at most {most} events"
     rest = [
-        envelope.beyond(message, why, call=call, sent_at=body.sent_at)
+        envelope.beyond(completed(message), why, call=call, sent_at=body.sent_at)
         for message in messages[most:]
     ]
     return Batch(door.source, [*read, *rest] if rest else read, received_at)

@@ -43,9 +43,17 @@ router = Resource(tags=["consent"])
 AUTH = (InvalidToken, InsufficientScope)
 #: Bytes of evidence, as JSON: it stands in the record of every purpose that is decided, for ever.
 LONGEST_EVIDENCE = 4_096
+#: Levels of objects and lists in it: of 255 the records of its person could be listed no more.
+DEEPEST_EVIDENCE = 32
 
 
 def _short(evidence: dict[str, Any]) -> dict[str, Any]:
+    level: list[Any] = [evidence]
+    for _ in range(DEEPEST_EVIDENCE):
+        inner = [i for o in level for i in (o.values() if isinstance(o, dict) else o)]
+        level = [one for one in inner if isinstance(one, dict | list)]
+    if level:
+        raise ValueError(f"has more than {DEEPEST_EVIDENCE} levels: keep it elsewhere and name it")
     if len(json.dumps(evidence, ensure_ascii=False).encode(errors="replace")) > LONGEST_EVIDENCE:
         raise ValueError(f"has more than {LONGEST_EVIDENCE} bytes: keep it elsewhere and name it")
     return evidence
@@ -57,12 +65,16 @@ Evidence = Annotated[dict[str, Any], AfterValidator(_short)]
 class SubjectIn(BaseModel):
     """Whose choice it is: one identifier."""
 
+    model_config = ConfigDict(extra="forbid")
+
     namespace: str = Field(examples=["user_id"], max_length=63)
     value: str = Field(examples=["u-42"], max_length=1024)
 
 
 class DecisionIn(BaseModel):
     """One choice about one purpose."""
+
+    model_config = ConfigDict(extra="forbid")
 
     purpose: str = Field(examples=["marketing.email"], max_length=200)
     state: Literal["given", "refused", "withdrawn"]
@@ -77,6 +89,8 @@ class DecisionIn(BaseModel):
 class NoticeRef(BaseModel):
     """Which notice the person saw."""
 
+    model_config = ConfigDict(extra="forbid")
+
     key: str
     version: int = Field(ge=1)
     language: str = Field(default="en", max_length=35)
@@ -84,6 +98,8 @@ class NoticeRef(BaseModel):
 
 class PartnerIn(BaseModel):
     """Who collected it in our place; without the proof they hold nothing is allowed."""
+
+    model_config = ConfigDict(extra="forbid")
 
     name: str = Field(min_length=1, max_length=200, examples=["Partner SA"])
     proof: Evidence | None = Field(
@@ -108,13 +124,14 @@ class ConsentIn(BaseModel):
     """Explicit consent decisions of one identifier."""
 
     model_config = ConfigDict(
+        extra="forbid",  # what is misspelt may be when it was withdrawn, or on which notice
         json_schema_extra={
             "example": {
                 "subject": {"namespace": "user_id", "value": "u-42"},
                 "decisions": [{"purpose": "marketing.email", "state": "withdrawn"}],
                 "evidence": {"channel": "preference centre"},
             }
-        }
+        },
     )
 
     subject: SubjectIn
@@ -124,7 +141,7 @@ class ConsentIn(BaseModel):
     evidence: Evidence = Field(
         default_factory=dict,
         description="What proves it: `served_notice_id` says that the notice was shown. At most "
-        f"{LONGEST_EVIDENCE} bytes.",
+        f"{LONGEST_EVIDENCE} bytes, in {DEEPEST_EVIDENCE} levels.",
     )
     partner: PartnerIn | None = None
     guardian: GuardianIn | None = Field(

@@ -114,6 +114,7 @@ class ConstraintIn(BaseModel):
     """Two people that must, or cannot, be one."""
 
     model_config = ConfigDict(
+        extra="forbid",
         json_schema_extra={
             "example": {
                 "kind": "cannot_link",
@@ -121,7 +122,7 @@ class ConstraintIn(BaseModel):
                 "right": "crm_id:c-7",
                 "reason": "father and son, same name",
             }
-        }
+        },
     )
 
     kind: Literal["must_link", "cannot_link"]

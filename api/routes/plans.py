@@ -69,7 +69,8 @@ class PlanChange(BaseModel):
     """A plan as it should be; written as its draft."""
 
     model_config = ConfigDict(
-        json_schema_extra={"example": {"title": "Web shop", "definition": DEFINITION}}
+        extra="forbid",
+        json_schema_extra={"example": {"title": "Web shop", "definition": DEFINITION}},
     )
 
     title: str = Field(min_length=1, max_length=LONGEST_TITLE)

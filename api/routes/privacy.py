@@ -178,7 +178,8 @@ class CheckIn(BaseModel):
     """Which identifier is checked, and how."""
 
     model_config = ConfigDict(
-        json_schema_extra={"example": {"identifier": "email:ada@example.org", "way": "code"}}
+        extra="forbid",
+        json_schema_extra={"example": {"identifier": "email:ada@example.org", "way": "code"}},
     )
 
     identifier: str = Field(max_length=1200)
@@ -212,7 +213,10 @@ class ConfirmationIn(BaseModel):
     """The secret that the person brought back."""
 
     model_config = ConfigDict(
-        json_schema_extra={"example": {"identifier": "email:ada@example.org", "secret": "12345678"}}
+        extra="forbid",
+        json_schema_extra={
+            "example": {"identifier": "email:ada@example.org", "secret": "12345678"}
+        },
     )
 
     identifier: str = Field(max_length=1200)
@@ -246,7 +250,9 @@ def confirm_check(
 class AttestationIn(BaseModel):
     """How the caller knows who asks."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"how": "passport seen, ticket 4711"}})
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"how": "passport seen, ticket 4711"}}
+    )
 
     how: str = Field(min_length=1, max_length=500)
 
@@ -269,7 +275,7 @@ class ExtensionIn(BaseModel):
     """Why the answer takes longer, in the words that the person is told."""
 
     model_config = ConfigDict(
-        json_schema_extra={"example": {"reason": "Your data are in many places."}}
+        extra="forbid", json_schema_extra={"example": {"reason": "Your data are in many places."}}
     )
 
     reason: str = Field(max_length=2000)
@@ -293,7 +299,8 @@ class EndIn(BaseModel):
     """How a request ends."""
 
     model_config = ConfigDict(
-        json_schema_extra={"example": {"state": "refused", "reason": "manifestly excessive"}}
+        extra="forbid",
+        json_schema_extra={"example": {"state": "refused", "reason": "manifestly excessive"}},
     )
 
     state: Literal["closed", "refused", "partially_met", "revoked_by_subject", "no_match"]

@@ -89,12 +89,13 @@ class LiftIn(BaseModel):
     """Whose data may be stored again, and by which act of theirs."""
 
     model_config = ConfigDict(
+        extra="forbid",
         json_schema_extra={
             "example": {
                 "identifiers": ["email:ada@example.org"],
                 "act": "opened a new account on 2027-03-01",
             }
-        }
+        },
     )
 
     identifiers: list[str] = Field(min_length=1, max_length=20)

@@ -76,7 +76,7 @@ REPLAYED = {
 class CorrectionIn(BaseModel):
     """The event as it should have been sent, whole."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"event": EVENT}})
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"event": EVENT}})
 
     event: dict[str, Any]
 

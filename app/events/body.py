@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Raw
 
 from app.errors import BodyUnreadable
-from app.events import twice
+from app.events import extremes, twice
 
 #: A value that is absent.
 NONE = Raw(b"")
@@ -105,7 +105,8 @@ def storable(text: bytes, on_values: Callable[[bytes], None] = lambda body: None
     Nearly always that is what came. Else it is parsed and written anew (before which `on_values`
     may refuse, because that takes many times its size): NUL characters are removed, lone
     surrogates become U+FFFD, NaN, infinities and numbers beyond a double null: official SDKs send
-    all of these (research/sdk-contract.md rules 8, 15). Of duplicate keys the last counts, here or
+    all of these (research/sdk-contract.md rules 8, 15). What nobody can read stays so far that its
+    event is refused for it (`extremes`). Of duplicate keys the last counts, here or
     where it is read, but for those that speak of consent (`twice`). Raises BodyUnreadable when it
     is not JSON.
     """
@@ -147,9 +148,14 @@ def compact(text: Raw, largest: int) -> Raw:
     """Return a text without blanks and escapes where it may come below a size by that.
 
     A letter may be written as an escape of six characters: what is larger than six times the size
-    stays as it is, so that nothing much is built of it.
+    stays as it is, so that nothing much is built of it; so does what cannot be built.
     """
-    return Raw(_encode(values_of(text))) if largest < len(text) <= 6 * largest else text
+    if not largest < len(text) <= 6 * largest:
+        return text
+    try:
+        return Raw(_encode(values_of(text)))
+    except (msgspec.DecodeError, RecursionError):
+        return text
 
 
 def values_of(text: bytes | Raw) -> Any:
@@ -202,6 +208,10 @@ def _anew(body: bytes, on_values: Callable[[bytes], None]) -> bytes:
     on_values(body)
     try:
         return _encode(clean(_parsed(body)))
+    except RecursionError:
+        body = extremes.cut(body)
+    try:
+        return _encode(clean(_parsed(body)))
     except RecursionError as error:
         raise BodyUnreadable("the body is nested too deeply") from error
 
@@ -213,10 +223,12 @@ def _parsed(body: bytes) -> Any:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass
     try:
-        return json.loads(body.decode(), object_pairs_hook=twice.once)
+        return json.loads(
+            body.decode(), object_pairs_hook=twice.once, parse_int=extremes.whole_number
+        )
     except UnicodeDecodeError as error:
         raise BodyUnreadable("the body is not UTF-8") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise BodyUnreadable(f"the body is not JSON: {str(error)[:200]}") from error
 
 
@@ -255,6 +267,7 @@ def _with_shared(message: Raw, shared: Mapping[str, Raw]) -> Raw:
     others = {k: v for k, v in shared.items() if bytes(own.get(k, NONE)) in (b"", NULL)}
     context = members_of(shared.get("context", Raw(NULL)))
     if context is not None:
-        its = members_of(own.get("context", Raw(NULL)))
-        others["context"] = Raw(_encode({**context, **(its or {})}))
+        its = members_of(own.get("context", Raw(NULL))) or {}
+        said = {k: v for k, v in its.items() if bytes(v) != NULL}
+        others["context"] = Raw(_encode({**its, **context, **said}))
     return with_members(message, others)

@@ -9,7 +9,7 @@ from uuid import uuid4
 import msgspec
 from msgspec import Raw
 
-from app.events import times, who
+from app.events import extremes, times, who
 from app.events.body import NONE, compact, members_of, values_of, with_members
 from app.events.message import (
     NO_REST,
@@ -106,6 +106,9 @@ def read(
     if len(text) > largest and len(text := bytes(compact(message, largest))) > largest:
         why = f"{len(text)} bytes; the limit is {largest}"
         return Rejection("too_large", why, _own_id(text), whole(message, call, sent_at))
+    if extremes.has_long_number(text):
+        why = f"a number in it has more than {extremes.DIGITS} digits"
+        return Rejection("unstorable", why, _own_id(text), whole(message, call, sent_at))
     # So many levels take so many brackets: counting these costs nothing, and is mostly enough.
     if text.count(b"{") + text.count(b"[") > MOST_LEVELS and _too_deep(text):
         return Rejection("nested_too_deeply", f"more than {MOST_LEVELS} levels", _own_id(text))

@@ -72,7 +72,42 @@ def test_evidence_is_short_whoever_sends_it(make: Make, token: Token, where: str
     assert written(site) == 2
 
 
+def test_evidence_never_keeps_the_records_of_its_person_from_being_listed(make: Make) -> None:
+    site = make()
+    for levels, status in ((31, 200), (32, 422), (900, 422)):
+        nested: Any = []
+        for _ in range(levels - 1):
+            nested = [nested]
+        said = site.say(decisions=THREE[:1], evidence={"a": nested})
+        assert said.status_code == status, said.text
+        assert len(site.records()) == 1
+        assert site.records()[0]["evidence"]["a"]
+
+
 def test_an_unknown_key_is_told_so_before_anything_is_read(make: Make) -> None:
     site = make()
     site.key = "wk_unknown"
     assert site.say(decisions=[]).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("pointer", "misspelt"),
+    [
+        ("#/effectiveAt", {"effectiveAt": "2026-01-01T00:00:00Z"}),
+        ("#/evidences", {"evidences": {}}),
+        ("#/decisions/0/overrides_opt_out",
+         {"decisions": [{**THREE[0], "overrides_opt_out": True}]}),
+        ("#/subject/type", {"subject": {"namespace": "user_id", "value": "u", "type": "x"}}),
+        ("#/notice/lang", {"notice": {"key": "n", "version": 1, "lang": "fr"}}),
+        ("#/partner/proofs", {"partner": {"name": "Partner SA", "proofs": {}}}),
+    ],
+)  # fmt: skip
+def test_a_member_that_nobody_knows_is_not_left_out_of_a_record(
+    make: Make, token: Token, pointer: str, misspelt: dict[str, Any]
+) -> None:
+    site = make()
+    refused = site.say(token("consents:write"), **{"decisions": THREE[:1], **misspelt})
+    assert refused.status_code == 422, refused.text
+    assert {one["pointer"] for one in refused.json()["errors"]} == {pointer}
+    assert written(site) == 0
+    assert site.say(decisions=THREE[:1], evidence={"anything": [1]}).status_code == 200

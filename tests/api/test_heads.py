@@ -35,3 +35,14 @@ def test_head_is_answered_as_get_is(
     assert server.head("/v1/pixel/track.gif").headers["event-outcome"] == "none"
     with sessions() as session:
         assert session.scalar(sa.text("SELECT count(*) FROM app.event")) == 0
+
+
+def test_a_405_names_every_method_that_its_path_takes(server: TestClient) -> None:
+    for method, path, allowed in (
+        ("PATCH", "/healthz", "GET, HEAD"),
+        ("DELETE", "/v1/segments", "GET, HEAD, POST"),
+        ("POST", "/v1/segments/x", "GET, HEAD, PUT, DELETE"),
+        ("GET", "/v1/batch", "POST"),
+    ):
+        answer = server.request(method, path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, allowed), path

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from api.cli.session import show
 from app.errors import RejectedEventNotFound, SourceNotFound
 from tests.api.line import Line
 
@@ -52,3 +53,13 @@ def test_numbers_without_end_are_refused_with_their_bounds(line: Line, tmp_path:
         file = tmp_path / "event.json"
         file.write_text(text)
         assert said in line("replay", "1", "--file", str(file), status=2).replace("\n", " ")
+
+
+def test_a_table_cuts_nothing_short_in_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    show([{"pointer": "/" + "x" * 90, "code": "nested_too_deeply"}], False, "pointer", "code")
+    printed = capsys.readouterr().out
+    assert "…" not in printed
+    assert printed.count("x") == 90

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from app.errors import BodyUnreadable
+from app.events import extremes
 from app.events.body import Body, members_of, parse, storable, to_message, values_of
+from app.events.envelope import MOST_LEVELS
 from app.events.message import whole
 
 
@@ -63,7 +65,8 @@ def test_what_can_be_held_says_the_same_as_it_came(text: bytes) -> None:
 @pytest.mark.parametrize(
     "body",
     [b"", b"[]", b"null", b'"text"', b"{", b"{'a': 1}", b'{"a": "\x00"}', b'{"a": "\xff"}', b"a=1",
-     b'{"a":' * 5000 + b"1" + b"}" * 5000, b'{"a":' + b"9" * 5000 + b"}", b'{"a": "\xed\xa0\x80"}'],
+     b'{"a":' * 5000 + b"1" + b"}" * 4999, b'{"a":' + b"9" * 5000, b'{"a": "\xed\xa0\x80"}',
+     b'{"a":' * 60_000 + b"1" + b"}" * 60_000],
 )  # fmt: skip
 @pytest.mark.parametrize("call", [None, "track"])
 def test_what_is_not_a_json_object_is_refused_and_says_so(body: bytes, call: str | None) -> None:
@@ -71,10 +74,36 @@ def test_what_is_not_a_json_object_is_refused_and_says_so(body: bytes, call: str
         parse(body, call)
 
 
-@pytest.mark.parametrize("odd", [b"NaN", b'"\\u0000"', b'"\\ud800"'])
-def test_what_must_be_cleaned_and_is_nested_too_deeply_is_unreadable(odd: bytes) -> None:
-    with pytest.raises(BodyUnreadable):
-        parse(b'{"a":' + b"[" * 900 + odd + b"]" * 900 + b"}", None)
+@pytest.mark.parametrize("odd", [b"NaN", b'"\\u0000"', b'"\\ud800"', b"1"])
+@pytest.mark.parametrize("levels", [300, 900, 5_000])
+def test_of_what_is_nested_too_deeply_so_much_stays_that_its_event_is_refused(
+    odd: bytes, levels: int
+) -> None:
+    deep = b'{"a":' + b"[" * levels + odd + b"]" * levels + b',"messageId":"]}"}'
+    found = parse(b'{"batch":[%b,{"b":"\\"[["}]}' % deep, None)
+    one, two = found.messages or []
+    assert MOST_LEVELS < bytes(one).count(b"[") <= levels
+    assert values_of(one)["messageId"] == "]}"
+    assert values_of(two) == {"b": '"[['}
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.recursive(st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3)
+                    | st.dictionaries(st.text(max_size=4), inner, max_size=3), max_leaves=9),
+       st.booleans())  # fmt: skip
+def test_nothing_is_cut_of_what_can_be_followed(value: Any, escaped: bool) -> None:
+    text = json.dumps(value, ensure_ascii=escaped).encode("utf-8", "replace")
+    assert extremes.cut(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "long"),
+    [(b"%b", True), (b"-%b", True), (b"[%b]", True), (b'{"%b": 1}', False), (b'"\\"%b"', False),
+     (b'{"a": "x", "b": %b}', True), (b'{"a": "\\\\", "b": %b}', True)],
+)  # fmt: skip
+def test_a_number_has_too_many_digits_only_where_it_is_one(text: bytes, long: bool) -> None:
+    assert extremes.has_long_number(text % (b"9" * 4_301)) is long
+    assert not extremes.has_long_number(text % (b"9" * 4_300))
 
 
 @settings(max_examples=400, deadline=None)

@@ -51,6 +51,39 @@ def test_a_number_that_no_program_can_hold_stops_nothing(
     assert copy.copy_new(sessions, settings.lake_dir) == 2
 
 
+@pytest.mark.parametrize("odd", ["", ', "odd": NaN'])
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [("9" * 5_000, "unstorable"), ("[" * 5_000 + "]" * 5_000, "nested_too_deeply")],
+)
+def test_what_no_reader_can_follow_costs_its_own_event_only(
+    server: TestClient,
+    sessions: Sessions,
+    write_key: str,
+    value: str,
+    code: str,
+    shared: bool,
+    odd: str,
+) -> None:
+    pages = [f'{{"type": "page", "userId": "u-{n}"{odd}}}' for n in (1, 2)]
+    bad = f'{{"type": "page", "userId": "u-3", "messageId": "bad", "properties": {{"a": {value}}}}}'
+    top = f'"context": {{"a": {value}}}, ' if shared else ""
+    headers = {"X-Write-Key": write_key}
+    body = f'{{{top}"batch": [{pages[0]}, {bad}, {pages[1]}]}}'
+    answer = server.post("/v1/batch", content=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    refused = {one["index"]: one["code"] for one in answer.json()["rejected"]}
+    assert refused == (dict.fromkeys(range(3), code) if shared else {1: code})
+    alone = server.post("/v1/page", content=bad, headers=headers).json()
+    assert [one["code"] for one in alone["rejected"]] == [code]
+    with sessions() as session:
+        kept = session.scalars(
+            sa.text("SELECT replayable FROM app.rejected_event WHERE message_id = 'bad'")
+        )
+        assert set(kept) == {code == "unstorable"}
+
+
 def web(sessions: Sessions) -> SourceSettings:
     with sessions.begin() as session:
         return sources.settings_of(sources.add(session, "web")[0])

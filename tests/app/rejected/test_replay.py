@@ -289,3 +289,23 @@ def test_a_correction_of_another_form_is_refused(send: Send, call: Call) -> None
     for wrong in forms:
         answer = call("POST", f"/{only(call)['id']}/replay", json=wrong)
         assert (answer.status_code, answer.json()["code"]) == (422, "request-invalid"), wrong
+
+
+def test_what_a_request_refuses_is_refused_by_those_beyond_its_limit_too(
+    server: TestClient, call: Call, sessions: Sessions
+) -> None:
+    with sessions.begin() as session:
+        _, key = sources.add(session, "small", max_batch_events=1)
+    said = {"consent": {"categoryPreferences": {"ads.share": False}}}
+    pages: list[dict[str, Any]] = [
+        {"type": "page", "userId": f"u-{n}", "messageId": f"m-{n}"} for n in range(2)
+    ]
+    pages[1]["context"] = {"consent": None}  # says nothing
+    headers = {**basic(key), "Sec-GPC": "1"}
+    server.post("/v1/batch", json={"batch": pages, "context": said}, headers=headers)
+    assert call("POST", "/replay", json={"code": "too_many"}).json()["accepted"] == 1
+    with sessions() as session:
+        rows = session.execute(sa.text("SELECT context, refused FROM app.event ORDER BY id")).all()
+    assert [row.context for row in rows] == [{**said, "gpc": True}] * 2
+    assert "ads.share" in rows[0].refused
+    assert sorted(rows[0].refused) == sorted(rows[1].refused)
