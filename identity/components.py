@@ -6,7 +6,19 @@ from typing import TypeVar
 
 from identity.birth_dates import generation_apart
 from identity.contradictions import contradict, is_date, is_whole
-from identity.guards import Edge, Node, Standing, Union, likelihood, ranks, stand, strength
+from identity.guards import (
+    HOUSEHOLD,
+    VISITORS,
+    Edge,
+    Node,
+    Standing,
+    Union,
+    likelihood,
+    ranks,
+    stand,
+    strength,
+    visited,
+)  # fmt: skip
 from identity.identifiers import Rules, rules_of
 
 #: Two logins are one person only on a match this certain; devices and addresses never join them.
@@ -21,8 +33,6 @@ MOST_COPIES = 1_000
 BIG = 8
 #: From this priority on values are shared in a family or a shop: addresses, numbers, devices.
 WEAK = 4
-#: From this priority on values are a household's: a landline, a device.
-HOUSEHOLD = 5
 #: So many names speak for a person, the most frequent: comparing 100 with 100 at each link took 4 s
 #: on 5,000 links.
 VOICES = 25
@@ -69,7 +79,16 @@ def resolve(
     """
     local = standing or stand(nodes, edges, cannot, rules, nodes.keys())
     edges = [e for e in edges if e.left in nodes and e.right in nodes]
-    clusters = _Clusters(nodes, edges, cannot, rules, dict(local.held))
+    nobodys = visited(nodes, edges, local.held, rules)
+    held = dict(local.held)
+    for edge in edges if nobodys else ():
+        if (
+            edge.kind != "manual"
+            and not edge.same
+            and not nobodys.isdisjoint((edge.left, edge.right))
+        ):
+            held.setdefault(edge.id, VISITORS)
+    clusters = _Clusters(nodes, edges, cannot, rules, held)
     reach = Union(nodes)
     for edge in edges:
         if edge.id not in local.held:
@@ -94,7 +113,8 @@ def resolve(
         {i: clusters.root(i) for i in nodes},
         {i: reach.root(i) for i in nodes},
         clusters.held,
-        {i: why for i, why in local.closed.items() if i in nodes},
+        {i: why for i, why in local.closed.items() if i in nodes}
+        | dict.fromkeys(nobodys, VISITORS),
     )
 
 

@@ -52,6 +52,10 @@ class Edge(msgspec.Struct, frozen=True):
     same: bool = False
 
 
+#: From this priority on values are a household's: a landline, a device.
+HOUSEHOLD = 5
+#: Why an identifier is nobody's that hangs on more than its own links.
+VISITORS = "visitors"
 #: What orders a node: the priority of its namespace, and its key.
 Rank = tuple[int, int]
 
@@ -135,8 +139,9 @@ def _closed(
     lost: dict[int, str] = {}
     for i, node in nodes.items():
         if i not in inner:
-            if node.closed and not rules_of(node.namespace, owners.rules).unique:
-                found.closed[i] = node.closed
+            why = node.closed
+            if why and why != VISITORS and not rules_of(node.namespace, owners.rules).unique:
+                found.closed[i] = why
         elif i not in found.closed:
             links = at.get(i, ())
             if node.blocked and links:
@@ -144,6 +149,60 @@ def _closed(
             elif len(links) > 1 and (why := owners.judge(i, links, lost)):
                 found.closed[i] = why
     return lost
+
+
+def visited(
+    nodes: Mapping[int, Node], edges: Iterable[Edge], held: Collection[int], rules: Rules
+) -> set[int]:
+    """Find numbers and devices at which more people left an address than one person has.
+
+    A kiosk, the browser of a call centre, a switchboard: up to their limit, the addresses would be
+    one person's, with one consent. What an event shows are links to who acts, so addresses are
+    looked for at the other ends of its links too; one of them speaks for one address at most, so
+    the many addresses of one login are not many visitors. `edges` conduct but for the `held`.
+    """
+    spaces = {name: rules_of(name, rules) for name in {n.namespace for n in nodes.values()}}
+    limits = {n: r.limit for n, r in spaces.items() if r.limit is not None and not r.unique}
+    homes = {n for n, r in spaces.items() if r.priority >= HOUSEHOLD}
+    if not limits or not homes:
+        return set()
+    shown = [e for e in edges if e.kind == "event" and not e.same and e.id not in held]
+    seen: dict[int, int] = {}
+    for edge in shown:
+        for i in (edge.left, edge.right):
+            if nodes[i].namespace in homes:
+                seen[i] = seen.get(i, 0) + 1
+    least = min(limits.values())
+    hubs = [i for i, n in seen.items() if n > least]
+    if not hubs:
+        return set()
+    near: dict[int, set[int]] = {}
+    for edge in shown:
+        near.setdefault(edge.left, set()).add(edge.right)
+        near.setdefault(edge.right, set()).add(edge.left)
+    return {
+        hub
+        for hub in hubs
+        for name, limit in limits.items()
+        if spaces[name].priority < spaces[nodes[hub].namespace].priority
+        and _visitors(nodes, near, hub, name) > limit
+    }
+
+
+def _visitors(
+    nodes: Mapping[int, Node], near: Mapping[int, Collection[int]], hub: int, name: str
+) -> int:
+    """Return how many of those seen with it bear different values of a namespace, at most."""
+
+    def bears(i: int) -> bool:
+        return nodes[i].namespace == name and not nodes[i].old
+
+    bearers, values = 0, set[int]()
+    for i in near[hub]:
+        own = {i} if bears(i) else {j for j in near[i] if bears(j)}
+        bearers += bool(own)
+        values |= own
+    return min(bearers, len(values))
 
 
 def refused(nodes: Mapping[int, Node], edge: Edge) -> bool:

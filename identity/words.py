@@ -66,6 +66,9 @@ GUARDS: dict[str, tuple[str, str]] = {
                   "l'un a été vu avec trop d'autres pour être à une personne"),
     "shared": ("one is shared by several logins, as a family's device is",
                "l'un est partagé par plusieurs comptes, comme l'appareil d'une famille"),
+    "visitors": ("more people left an address there than one person has, as at a kiosk",
+                 "plus de personnes y ont laissé une adresse qu'une seule n'en a, comme à une"
+                 " borne"),
     "lapsed": ("the login was seen with it long before another was",
                "le compte y a été vu bien avant un autre"),
     "undone": ("its rule was taken back, or its run, and the records say nothing new since",

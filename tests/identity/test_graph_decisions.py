@@ -108,6 +108,58 @@ def test_a_refusal_does_not_hide_who_was_seen_with_a_device_last(session: Sessio
     assert held(session, ids)[tablet, a, "event"] == "lapsed"
 
 
+KIOSKS = {
+    "a browser": ("anonymous_id:kiosk", "email:m{}@mail.net", None),
+    "a device whose cookie each visitor renews": (
+        "device_id:kiosk",
+        "anonymous_id:c{}",
+        "email:m{}@mail.net",
+    ),
+    "a switchboard": ("phone:33142685300", "crm_id:c{}", "email:m{}@mail.net"),
+}
+
+
+@pytest.mark.parametrize("kiosk", KIOSKS)
+def test_where_more_people_left_an_address_than_one_has_nobody_is_joined(
+    session: Session, kiosk: str
+) -> None:
+    """The first five who left an address in a shop became one person, with one consent."""
+    shape = KIOSKS[kiosk]
+    [hub] = make(session, shape[0])
+    visitors = [make(session, *(r.format(n) for r in shape[1:] if r)) for n in range(6)]
+    for n, (acts, *mail) in enumerate(visitors):
+        observe(session, seen(acts, hub, after=n), *(seen(acts, m, after=n) for m in mail))
+        if n == 4:
+            assert set(person(session, *(visitor[0] for visitor in visitors[:5]))) == {hub}
+    assert person(session, hub) == [hub]
+    for visitor in visitors:
+        assert person(session, *visitor) == [visitor[0]] * len(visitor)
+    everybody = [hub, *(i for visitor in visitors for i in visitor)]
+    assert "visitors" in held(session, everybody).values()
+    assert graph.imagine(session, [visitors[0][0]]).people.closed == {hub: "visitors"}
+    # Who did not allow to be linked meanwhile, and does again, is nobody's visitor less.
+    give(session, visitors[0][0], state="refused")
+    give(session, visitors[0][0])
+    for visitor in visitors:
+        assert person(session, *visitor) == [visitor[0]] * len(visitor)
+    moved = [graph.reconsider(session, [i], at=NOW) for i in everybody]
+    assert not any(m.merged or m.split for m in moved)
+    # Somebody decides that one of them is who the kiosk belongs to.
+    people.must_link(session, hub, visitors[0][0], by="ada", at=NOW)
+    assert person(session, *visitors[0]) == [hub] * len(visitors[0])
+    assert person(session, *visitors[1]) == [visitors[1][0]] * len(visitors[1])
+
+
+def test_the_many_addresses_of_one_person_are_not_those_of_visitors(session: Session) -> None:
+    login, device, *mails = make(session, "user_id:u", "device_id:d",
+                                 *(f"email:m{n}@mail.net" for n in range(8)))  # fmt: skip
+    observe(session, seen(login, device), *(seen(login, m, after=n) for n, m in enumerate(mails)))
+    assert person(session, login, device, *mails) == [login] * 7 + mails[5:]
+    mail, *numbers = make(session, "email:n@mail.net", *(f"phone:4477009001{n}0" for n in range(7)))
+    observe(session, *(seen(mail, number, after=n) for n, number in enumerate(numbers)))
+    assert person(session, mail, *numbers) == [mail] * 6 + numbers[5:]
+
+
 def test_the_merges_of_a_person_are_those_of_its_parts_too(session: Session) -> None:
     """Who looked a person up for the merge to undo did not find it, once they had been absorbed."""
     ids = make(session, "crm_id:a", "crm_id:b", "crm_id:c", "crm_id:d")
