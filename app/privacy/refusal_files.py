@@ -20,11 +20,13 @@ from app.key_file import sync_folder
 ENDING = ".journal"
 #: So much of the end of a file is read for its last line, at first.
 TAIL = 65_536
+#: Whose key a line names that says nothing of anybody.
+NOBODY = UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What one portion says of one identifier."""
+    """What one portion says of one identifier; nothing where it only says that all is told anew."""
 
     number: int
     key_id: UUID
@@ -61,6 +63,11 @@ def append(folder: Path, lines: Sequence[Line], *, at: datetime) -> None:
             sync_folder(folder)
     except OSError as error:
         raise JournalUnusable(f"{path}: {type(error).__name__}") from error
+
+
+def begin(folder: Path, number: int, *, at: datetime) -> None:
+    """Say that all is told anew from this portion on. Raises JournalUnusable."""
+    append(folder, [Line(number, NOBODY, b"")], at=at)
 
 
 def last(folder: Path) -> int:

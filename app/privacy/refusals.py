@@ -55,13 +55,13 @@ def advance(sessions: Sessions, keystore: Keystore, settings: Settings) -> bool:
         written = files.last(folder) if mine else head.number + 1
         if written > head.number:
             return False
-        if written < head.number:
-            head = _anew(session, folder, written, head)
-        news = refusals.news(session, head, most=MOST)
-        if news.nothing:
+        news = refusals.news(session, head, most=MOST) if written == head.number else None
+        if news is not None and news.nothing:
             return False
         number = head.number
-        if news.told:
+        if news is None:
+            _tell_anew(session, folder, written, head)
+        elif news.told:
             with advisory_lock(session, SEALER) as alone:
                 if not alone:
                     return False
@@ -69,14 +69,21 @@ def advance(sessions: Sessions, keystore: Keystore, settings: Settings) -> bool:
                 number += bool(news.told)
                 if news.told:
                     files.append(folder, _sealed(keystore, number, news.told), at=now)
-        refusals.noted(session, number, news)
+        if news is not None:
+            refusals.noted(session, number, news)
+    if news is None:  # after the commit: a beginning without it would pass for the whole
+        files.begin(folder, number + 1, at=now)
+        return True
     if news.told:
         files.clear(folder, before=now - timedelta(days=settings.backup_days))
     return news.more
 
 
-def _anew(session: Session, folder: Path, written: int, head: refusals.Head) -> refusals.Head:
-    """Have a journal that is gone told anew; raises JournalUnusable for one that is older."""
+def _tell_anew(session: Session, folder: Path, written: int, head: refusals.Head) -> None:
+    """Have a journal that is gone told anew; raises JournalUnusable for one that is older.
+
+    The next portion says so, and nothing of anybody: there may be nobody to tell of for long.
+    """
     if written:
         raise JournalUnusable(
             f"{folder} ends at portion {written} of {head.number}: it is an older one, or another "
@@ -84,7 +91,7 @@ def _anew(session: Session, folder: Path, written: int, head: refusals.Head) -> 
         )
     log.warning("the journal of refusals is gone, and told anew")
     refusals.tell_all(session)
-    return refusals.head(session)
+    refusals.repeated(session, head.number + 1)
 
 
 def repeat(sessions: Sessions, keystore: Keystore, settings: Settings) -> int:
@@ -120,6 +127,12 @@ def _repeat(sessions: Sessions, keystore: Keystore, settings: Settings) -> int:
     last = after
     all_lines = files.lines(folder, after=after)
     while some := list(islice(all_lines, AT_ONCE)):
+        if last == after and some[0].number > after + 1 and some[0].sealed:
+            log.error(
+                "restored: what was refused between portions %d and %d of %s is lost, since these"
+                " were deleted: the backup is older than PARCOURS_BACKUP_DAYS",
+                after, some[0].number, folder,
+            )  # fmt: skip
         told, closed = _opened(keystore, some)
         lost += closed
         last = max(last, max(line.number for line in some))
@@ -167,7 +180,7 @@ def _opened(keystore: Keystore, lines: Sequence[files.Line]) -> tuple[list[Told]
     """Return what lines say, and how many nothing opens, though no erasure destroyed their key."""
     keys = keystore.by_ids({line.key_id for line in lines})
     told, lost = [], 0
-    for line in lines:
+    for line in (line for line in lines if line.sealed):
         key = keys.get(line.key_id)
         if key is None:
             lost += line.key_id not in keys

@@ -219,7 +219,7 @@ def test_a_journal_that_cannot_be_opened_stops_the_start_and_one_that_is_older_t
         write()
     path.unlink()
     write()  # all of it anew
-    assert len(list(refusal_files.lines(folder, after=0))) == 3
+    assert len([one for one in refusal_files.lines(folder, after=0) if one.sealed]) == 3
 
 
 def test_while_the_sealer_is_at_work_nothing_is_told_and_what_is_erased_then_never(
@@ -249,3 +249,58 @@ def test_files_of_months_older_than_the_oldest_backup_go(world: World) -> None:
     assert [one.number for one in refusal_files.lines(folder, after=0)] == [3, 4]
     refusal_files.clear(folder, before=datetime(2030, 1, 1, tzinfo=UTC))
     assert refusal_files.last(folder) == 4
+
+
+def test_a_backup_that_is_older_than_what_is_left_of_the_journal_says_so(
+    world: World,
+    keystore: Keystore,
+    write: Callable[[], None],
+    older: Callable[[], Sessions],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    greet(world, ADA, BOB)
+    backup = older()
+    folder = world.settings.refusals
+    refuse(world, ADA)
+    write()
+    [path] = folder.iterdir()
+    path.unlink()  # as those of months that are over do
+    refuse(world, BOB)
+    write()  # the journal is gone, and told anew: nothing is missing
+    assert refusals.repeat(backup, keystore, world.settings) == 2
+    assert not [one for one in caplog.records if "is lost" in one.message]
+
+    older_still = older()
+    refuse(world, EVE)
+    write()
+    lines = list(refusal_files.lines(folder, after=0))
+    path.unlink()  # and only the last month is there still
+    refusal_files.append(folder, lines[-1:], at=datetime.now(UTC))
+    with older_still.begin() as session:
+        told.repeated(session, 0)
+    assert refusals.repeat(older_still, keystore, world.settings) == 1
+    [lost] = [one.message for one in caplog.records if "is lost" in one.message]
+    assert f"between portions 0 and {lines[-1].number}" in lost
+
+
+def test_a_journal_that_is_gone_is_told_anew_although_it_begins_with_grants_alone(
+    world: World,
+    keystore: Keystore,
+    write: Callable[[], None],
+    older: Callable[[], Sessions],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of an import that states consent the first portions tell nothing: they were read for ever."""
+    greet(world, ADA, BOB)
+    backup = older()
+    refuse(world, ADA)
+    write()
+    [path] = world.settings.refusals.iterdir()
+    path.unlink()
+    monkeypatch.setattr(refusals, "MOST", 2)
+    steps = 0
+    while refusals.advance(world.sessions, keystore, world.settings):
+        steps += 1
+        assert steps < 50, "it begins again and again"
+    assert refusals.repeat(backup, keystore, world.settings) == 1
+    assert reason(backup, ADA) == "withdrawn"
