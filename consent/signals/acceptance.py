@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 
 from consent.signals.stamp import Rules
 from consent.signals.tcf import TcString
+from consent.signals.tcf_canada import CanadaString
 
 #: A banner must ask again after 13 months (TCF policies, appendix B).
 LONGEST = timedelta(days=395)
@@ -34,17 +35,31 @@ def problem(found: TcString, rules: Rules, now: datetime) -> str | None:
     return next((why for why, wrong in checks.items() if wrong), None)
 
 
+def problem_in_canada(found: CanadaString, rules: Rules, now: datetime) -> str | None:
+    """Return why a string of IAB Canada's does not count; None when it does.
+
+    It is of one service always, has policies of its own, and names no vendors that we read.
+    """
+    checks = {
+        "unknown_cmp": not _known(found.cmp_id, rules),
+        "dates_differ": found.created.date() != found.updated.date(),
+        "dated_ahead": found.updated > now + AHEAD,
+        "too_old": now >= ends(found),
+    }
+    return next((why for why, wrong in checks.items() if wrong), None)
+
+
 def _known(cmp_id: int, rules: Rules) -> bool:
     """Say whether a source knows who made a string; anybody, where it names no banners."""
     return cmp_id >= FIRST_CMP and (not rules.collectors or cmp_id in rules.collectors)
 
 
-def ends(found: TcString) -> datetime:
+def ends(found: TcString | CanadaString) -> datetime:
     """Return when a TC string stops counting."""
     return found.updated + LONGEST
 
 
-def changes(found: TcString, now: datetime) -> datetime | None:
+def changes(found: TcString | CanadaString, now: datetime) -> datetime | None:
     """Return when, after now, `problem` may answer otherwise."""
     moments = (found.updated - AHEAD, ends(found))
     return min((moment for moment in moments if moment > now), default=None)

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from consent.signals import tcf, us_privacy, us_sections
+from consent.signals import tcf, tcf_canada, us_privacy, us_sections
 from consent.signals.bits import Bits, Undecodable
 from consent.signals.tcf import TcString
+from consent.signals.tcf_canada import CanadaString
 from consent.signals.us_privacy import UsPrivacy
 from consent.signals.us_sections import SECTIONS, Values
 
@@ -18,18 +19,20 @@ LONGEST = 16_384
 REMEMBERED, LONGEST_REMEMBERED = 1_024, 4_096
 #: There are 27 sections; ids of so many bits of a range cost nothing.
 LARGEST_SECTION = 1_000
-TCF_EU, US_PRIVACY = 2, 6
+TCF_EU, TCF_CANADA, US_PRIVACY = 2, 5, 6
 
 
 @dataclass(frozen=True, slots=True)
 class Gpp:
     """A decoded GPP string. `unread` are sections that are not known, and say nothing.
 
-    `tc` is the text of the section that `tcf` was read from.
+    So is Canada's where it cannot be read. `tc` is the text of the section that `tcf` was read
+    from.
     """
 
     tcf: TcString | None = None
     tc: str = ""
+    canada: CanadaString | None = None
     us_privacy: UsPrivacy | None = None
     states: Mapping[int, Values] | None = None
     unread: frozenset[int] = frozenset()
@@ -39,6 +42,7 @@ class Gpp:
         """The ids of all sections."""
         found = set(self.states or ()) | self.unread
         found |= {TCF_EU} if self.tcf else set()
+        found |= {TCF_CANADA} if self.canada else set()
         return frozenset(found | ({US_PRIVACY} if self.us_privacy else set()))
 
 
@@ -55,18 +59,29 @@ def _decode(text: str) -> Gpp:
     if not sections or len(ids) != len(sections):
         raise Undecodable("sections_missing")
     found = dict(zip(ids, sections, strict=True))
+    canada = _canada(found.get(TCF_CANADA))
+    read = {TCF_EU, US_PRIVACY, *SECTIONS, *((TCF_CANADA,) if canada else ())}
     return Gpp(
         tcf=tcf.decode(found[TCF_EU]) if TCF_EU in found else None,
         tc=found.get(TCF_EU, ""),
+        canada=canada,
         us_privacy=us_privacy.decode(found[US_PRIVACY]) if US_PRIVACY in found else None,
         states={
             i: us_sections.decode(SECTIONS[i], text) for i, text in found.items() if i in SECTIONS
         },
-        unread=frozenset(i for i in ids if i not in SECTIONS and i not in (TCF_EU, US_PRIVACY)),
+        unread=frozenset(ids) - read,
     )
 
 
 _remembered = lru_cache(maxsize=REMEMBERED)(_decode)
+
+
+def _canada(text: str | None) -> CanadaString | None:
+    """Read Canada's section; None where it cannot be, which stops no other section."""
+    try:
+        return None if text is None else tcf_canada.decode(text)
+    except Undecodable:  # the specification's own example has a European string there
+        return None
 
 
 def _header(bits: Bits) -> list[int]:

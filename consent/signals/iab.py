@@ -1,7 +1,7 @@
 """IAB's strings as signals: TC strings, GPP strings and US Privacy strings, read and accepted."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from consent.signals import acceptance, gpp, tcf, us_privacy, us_sections
@@ -9,8 +9,11 @@ from consent.signals.bits import Undecodable
 from consent.signals.meanings import Meanings
 from consent.signals.stamp import Rules, Signal
 from consent.signals.tcf import TcString
+from consent.signals.tcf_canada import CanadaString
 
 PURPOSES, FEATURES = range(1, 12), range(1, 3)
+#: Those of IAB Canada: the first bit is not used, and 11 came to Europe later.
+IN_CANADA = range(2, 11)
 _IDS = re.compile(r"-?\d{1,3}(?:[,_]-?\d{1,3})*", re.ASCII)
 
 
@@ -59,6 +62,8 @@ def read_gpp(
     said = []
     if found.tcf and gpp.TCF_EU in wanted:
         said.append(_accepted(found.tcf, found.tc, meanings, rules, now))
+    if found.canada and gpp.TCF_CANADA in wanted:
+        said.append(_accepted_in_canada(found.canada, meanings, rules, now))
     out = any(us_sections.opted_out(v) for i, v in (found.states or {}).items() if i in wanted)
     if found.us_privacy and gpp.US_PRIVACY in wanted and found.us_privacy.opted_out:
         out = True
@@ -93,21 +98,10 @@ def _accepted(
     why, until = acceptance.problem(found, rules, now), acceptance.changes(found, now)
     if why is not None:
         return Signal("tcf", problem=why, until=until)
-    silent = frozenset[str]()
-    if rules.own_purposes == "core":
-        yes = {f"tcf:{i}" for i in found.purposes}
-        yes |= {f"tcf:feature:{i}" for i in found.special_features}
-        asked = {f"tcf:{i}" for i in PURPOSES} | {f"tcf:feature:{i}" for i in FEATURES}
-    elif found.publisher is None:  # what it gave to the publisher before, it gives no more
-        yes, asked = set(), set()
-        silent = meanings.of(f"tcf:{i}" for i in PURPOSES)
-    else:
-        yes = {f"tcf:{i}" for i in found.publisher.purposes}
-        asked = {f"tcf:{i}" for i in PURPOSES}
-    refused = meanings.of(asked - yes)
+    given, refused, silent = _answers(found, PURPOSES, meanings, rules)
     return Signal(
         "tcf",
-        meanings.of(yes & asked) - refused,
+        given,
         refused,
         silent=silent,
         notes=("legitimate_interest_ignored",) if acceptance.ignored(found) else (),
@@ -116,6 +110,42 @@ def _accepted(
         until=until,
         answered_at=found.updated,
     )
+
+
+def _accepted_in_canada(
+    found: CanadaString, meanings: Meanings, rules: Rules, now: datetime
+) -> Signal:
+    """Read what was agreed to expressly; it is never kept for vendors."""
+    why, until = acceptance.problem_in_canada(found, rules, now), acceptance.changes(found, now)
+    if why is not None:
+        return Signal("tcf_canada", problem=why, until=until)
+    given, refused, silent = _answers(found, IN_CANADA, meanings, rules)
+    return Signal(
+        "tcf_canada",
+        given,
+        refused,
+        silent=silent,
+        registered=found.cmp_id in rules.collectors,
+        until=until,
+        answered_at=found.updated,
+    )
+
+
+def _answers(
+    found: TcString | CanadaString, purposes: Iterable[int], meanings: Meanings, rules: Rules
+) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """Return what a string gives, refuses, and gives no more because it says nothing of it."""
+    asked = {f"tcf:{i}" for i in purposes}
+    if rules.own_purposes == "core":
+        yes = {f"tcf:{i}" for i in found.purposes}
+        yes |= {f"tcf:feature:{i}" for i in found.special_features}
+        asked |= {f"tcf:feature:{i}" for i in FEATURES}
+    elif found.publisher is None:  # what it gave to the publisher before, it gives no more
+        return frozenset(), frozenset(), meanings.of(asked)
+    else:
+        yes = {f"tcf:{i}" for i in found.publisher.purposes}
+    refused = meanings.of(asked - yes)
+    return meanings.of(yes & asked) - refused, refused, frozenset()
 
 
 def _ids(value: object) -> frozenset[int]:

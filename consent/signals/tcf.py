@@ -119,7 +119,7 @@ def _decode(text: str) -> TcString:
             raise Undecodable("unknown_segment")
         if kind in parts:
             raise Undecodable("repeated_segment")
-        parts[kind] = _publisher(bits) if kind == PUBLISHER else _vendors(bits)
+        parts[kind] = publisher(bits) if kind == PUBLISHER else _vendors(bits)
         bits.end()
     return TcString(
         **core,  # type: ignore[arg-type]  # each under the name of its own field
@@ -136,8 +136,8 @@ def _core(bits: Bits) -> dict[str, object]:
     if bits.number(6) != 2:
         raise Undecodable("unknown_version")
     found = {
-        "created": _time(bits),
-        "updated": _time(bits),
+        "created": moment(bits),
+        "updated": moment(bits),
         "cmp_id": bits.number(12),
         "cmp_version": bits.number(12),
         "screen": bits.number(6),
@@ -159,7 +159,8 @@ def _core(bits: Bits) -> dict[str, object]:
     return found
 
 
-def _time(bits: Bits) -> datetime:
+def moment(bits: Bits) -> datetime:
+    """Read a time of 36 bits."""
     return _EPOCH + timedelta(milliseconds=100 * bits.number(36))
 
 
@@ -202,7 +203,8 @@ def _restrictions(bits: Bits) -> tuple[Restriction, ...]:
     return tuple(found)
 
 
-def _publisher(bits: Bits) -> Publisher:
+def publisher(bits: Bits) -> Publisher:
+    """Read the rest of the segment Publisher TC."""
     purposes, legitimate = bits.ids(24), bits.ids(24)
     custom = bits.number(6)
     return Publisher(purposes, legitimate, bits.ids(custom), bits.ids(custom))

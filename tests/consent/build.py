@@ -67,3 +67,27 @@ def vector(ids: Collection[int]) -> str:
 def base64url(bits: str) -> str:
     bits += "0" * (-len(bits) % 24)
     return "".join(ALPHABET[int(bits[n : n + 6], 2)] for n in range(0, len(bits), 6))
+
+
+def canada(
+    *,
+    created: datetime = DAY,
+    updated: datetime | None = None,
+    version: int = 1,
+    cmp_id: int = 300,
+    features: Collection[int] = (),
+    express: Collection[int] = (),
+    implied: Collection[int] = (),
+    publisher: Collection[int] | None = (),
+    tail: str = "0" * 34,
+) -> str:
+    """A GPP string with IAB Canada's section alone; `tail` is what it says of vendors."""
+    bits = number(version, 6)
+    for moment in (created, updated or created):
+        bits += number(int(moment.timestamp() * 10), 36)
+    bits += number(cmp_id, 12) + number(1, 12) + number(1, 6) + letters("EN") + number(1, 12)
+    bits += number(2, 6) + "0" + field(features, 12) + field(express, 24) + field(implied, 24)
+    segments = [bits + tail]
+    if publisher is not None:
+        segments.append(number(3, 3) + field(publisher, 24) + field(implied, 24) + number(0, 6))
+    return "DBABD~" + ".".join(map(base64url, segments))

@@ -49,14 +49,23 @@ Strings = list[tuple[str, str]]
 Read = dict[str, Any]
 
 
-@cache
 def written(each: int) -> Strings:
     """So many TC and so many GPP strings as IAB's encoders write them, and the public ones."""
+    return [*PUBLIC, *(one for one in _written(each) if one[0] != "canada")]
+
+
+def canadian(each: int) -> Strings:
+    """So many GPP strings with the section of IAB Canada as IAB's encoder writes them."""
+    return [one for one in _written(each) if one[0] == "canada"]
+
+
+@cache
+def _written(each: int) -> Strings:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "strings.json"
         _node("encode.mjs", str(path), str(each))
         made = json.loads(path.read_text(encoding="utf-8"))
-    return [*PUBLIC, *((one["kind"], one["text"]) for one in made)]
+    return [(one["kind"], one["text"]) for one in made]
 
 
 def read_by_iab(strings: Strings) -> list[Read | None]:

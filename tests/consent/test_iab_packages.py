@@ -7,10 +7,11 @@ restricted is granted.
 """
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 
 import pytest
 
-from consent.signals import tcf
+from consent.signals import gpp, tcf
 from consent.signals.acceptance import FIRST_CMP
 from tests.consent import strings
 from tests.consent.strings import Read, comparable, read_by_iab, read_by_us
@@ -29,6 +30,25 @@ def test_both_read_the_same_out_of_more_than_two_hundred_strings(
         assert theirs is not None, text
         assert read_by_us(kind, text) == comparable(kind, theirs), text
     record_property("strings read alike", len(made))
+
+
+def test_both_read_the_same_of_purposes_out_of_the_section_of_canada() -> None:
+    made = strings.canadian(EACH)
+    for (_, text), theirs in zip(made, read_by_iab(made), strict=True):
+        found = gpp.decode(text).canada
+        assert found is not None
+        assert found.publisher is not None
+        assert theirs is not None
+        assert [found.created, found.updated] == [
+            datetime.fromisoformat(theirs[name]) for name in ("Created", "LastUpdated")
+        ]
+        assert (found.cmp_id, found.policy_version) == (theirs["CmpId"], theirs["TcfPolicyVersion"])
+        for mine, name in (
+            (found.purposes, "PurposesExpressConsent"),
+            (found.special_features, "SpecialFeatureExpressConsent"),
+            (found.publisher.purposes, "PubPurposesExpressConsent"),
+        ):
+            assert mine == {place for place, bit in enumerate(theirs[name], 1) if bit}, text
 
 
 def test_a_walk_over_vendors_yields_those_that_are_in() -> None:

@@ -70,7 +70,7 @@ function gpp(text) {
   return out;
 }
 
-const readers = { tcf, gpp };
+const readers = { tcf, gpp, canada: (text) => new GppModel(text).toObject().tcfcav1 };
 const lines = JSON.parse(readFileSync(input, "utf8")).map(({ kind, text }) => {
   try {
     return JSON.stringify(readers[kind](text));

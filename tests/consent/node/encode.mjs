@@ -106,7 +106,26 @@ function gpp() {
   return [head, tcf(), ...others].join("~");
 }
 
+function canada() {
+  const model = new GppModel();
+  const bits = (size) => Array.from({ length: size }, () => random() < 0.5);
+  const at = new Date(Date.UTC(2019, below(90), 1 + below(28)));
+  const said = {
+    CmpId: 2 + below(4090), CmpVersion: below(4000), ConsentScreen: below(60),
+    VendorListVersion: below(4000), TcfPolicyVersion: 1 + below(5),
+    UseNonStandardStacks: random() < 0.5, SpecialFeatureExpressConsent: bits(12),
+    PurposesExpressConsent: bits(24), PurposesImpliedConsent: bits(24),
+    VendorExpressConsent: vendors(), VendorImpliedConsent: vendors(),
+    PubPurposesExpressConsent: bits(24), PubPurposesImpliedConsent: bits(24),
+    Created: at, LastUpdated: at,
+  };
+  for (const [field, value] of Object.entries(said)) model.setFieldValue("tcfcav1", field, value);
+  return model.encode();
+}
+
 const made = [];
 for (let n = 0; n < count; n++) made.push({ kind: "tcf", text: tcf() });
 for (let n = 0; n < count; n++) made.push({ kind: "gpp", text: gpp() });
+// Last, so that what is above stays the same.
+for (let n = 0; n < count; n++) made.push({ kind: "canada", text: canada() });
 writeFileSync(output, JSON.stringify(made));
