@@ -57,6 +57,7 @@ def add(file: File, data_dir: DataDir = None, as_json: AlwaysJson = True) -> Non
             purpose=wanted.purpose,
             segment_keys=wanted.segments,
             tcf_vendor=wanted.tcf_vendor,
+            also_for=wanted.also_for,
             declared=wanted.declared.model_dump(exclude_none=True),
         )
         work.wake(session)

@@ -44,6 +44,10 @@ def prove_send(
     person: Person,
     destination: Annotated[str, typer.Option("--destination", help="Id or name.")],
     until: Until = None,
+    purpose: Annotated[
+        str | None,
+        typer.Option("--purpose", help="Of several that it was sent for; else the destination's."),
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Print the proof of the last send about a person to a destination, until a time.
@@ -55,7 +59,9 @@ def prove_send(
     configuration = settings(data_dir)
     keystore = Keystore(configuration)
     with opened(configuration) as sessions, closing(keystore), sessions() as session:
-        row = evidence.last(session, namespace, value, until=_time(until), destination=destination)
+        row = evidence.last(
+            session, namespace, value, until=_time(until), destination=destination, purpose=purpose
+        )
         proof = evidence.prove(session, keystore, row)
     sys.stdout.write(proof + "\n")
 

@@ -93,6 +93,12 @@ class DestinationIn(BaseModel):
     rate: float | None = Field(default=None, gt=0, le=1_000, description="Requests a second.")
     purpose: str = Field(max_length=100, description="The purpose that allows the sending.")
     segments: list[str] = Field(min_length=1, max_length=100)
+    also_for: list[Annotated[str, Field(max_length=100)]] = Field(
+        default_factory=list,
+        max_length=20,
+        description="Purposes that each person must allow beside `purpose`, all of them.",
+        examples=[["ads.personalised"]],
+    )
     tcf_vendor: int | None = Field(
         default=None,
         ge=1,
@@ -124,6 +130,7 @@ def _out(destination: Destination, state: syncing.State, sync: Sync | None) -> d
         "mapping": destination.mapping,
         "rate": destination.rate,
         "purpose": destination.purpose,
+        "also_for": destination.also_for,
         "tcf_vendor": destination.tcf_vendor,
         "segments": destination.segments,
         "declared": destination.declared,
@@ -166,10 +173,11 @@ def create_destination(session: Db, caller: Writer, wanted: DestinationIn) -> di
     """Register a destination; a webhook's `secret` verifies its signatures, shown only this once.
 
     Who is in its segments already is queued by the worker from now on, as `sync` tells; after that
-    only what changes is sent. The client must be registered for the purpose, as for every route
+    only what changes is sent. The client must be registered for the purposes, as for every route
     that sends.
     """
-    state_purpose(caller, wanted.purpose)
+    for purpose in (wanted.purpose, *wanted.also_for):
+        state_purpose(caller, purpose)
     destination = registry.create(
         session,
         name=wanted.name,
@@ -182,6 +190,7 @@ def create_destination(session: Db, caller: Writer, wanted: DestinationIn) -> di
         purpose=wanted.purpose,
         segment_keys=wanted.segments,
         tcf_vendor=wanted.tcf_vendor,
+        also_for=wanted.also_for,
         declared=wanted.declared.model_dump(exclude_none=True),
     )
     work.wake(session)

@@ -84,6 +84,10 @@ def prove_send(
     subject: Subject,
     destination: Annotated[str, Query(description="Its id or name.", examples=["crm"])],
     until: Until = None,
+    purpose: Annotated[
+        str | None,
+        Query(description="Of several that it was sent for; else the destination's own."),
+    ] = None,
 ) -> dict[str, Any]:
     """Return what `parcours ledger check` checks offline; it is personal data.
 
@@ -94,6 +98,7 @@ def prove_send(
         *identifiers.parse(subject),
         until=until or datetime.now(UTC),
         destination=destination,
+        purpose=purpose,
     )
     with closing(Keystore(configuration)) as keystore:
         proof: dict[str, Any] = json.loads(evidence.prove(session, keystore, row))

@@ -51,6 +51,9 @@ class DestinationChange(_Strict):
 
     purpose: str = Field(max_length=100, examples=["marketing.email"])
     segments: list[str] = Field(min_length=1, max_length=100, examples=[["newsletter-buyers"]])
+    also_for: list[str] = Field(
+        default_factory=list, max_length=20, description="Purposes that must be allowed too."
+    )
     tcf_vendor: int | None = Field(
         default=None, ge=1, le=1_000_000, description="Its id, if it is a TCF vendor."
     )

@@ -16,6 +16,7 @@ import consent
 from app.access.tables import Client, Source
 from app.accountability.compare import decided
 from app.db import read_only, statement
+from app.destinations import registry
 from app.destinations.tables import Destination
 from app.retention import rules
 from app.segments.tables import Segment
@@ -89,7 +90,7 @@ def _activity(
     declared = purpose.declared
     sources = _sources(session, purpose.key)
     parts = [_segment(session, segment) for segment in _of(session, Segment, purpose.key)]
-    destinations = [_destination(session, one) for one in _of(session, Destination, purpose.key)]
+    destinations = [_destination(session, one) for one in registry.receiving(session, purpose.key)]
     # Whom something was disclosed to stays a recipient (art. 30(1)(d)).
     destinations = [d for d in destinations if d["removed_at"] is None or d["people_told"]]
     used = bool(sources or parts or destinations or _has_records(session, purpose.key))
@@ -163,6 +164,7 @@ def _destination(session: Session, one: Destination) -> dict[str, Any]:
         "region": one.declared.get("region"),
         "transfer_tool": one.declared.get("transfer_tool"),
         "agreement": one.declared.get("agreement"),
+        "also_for": list(one.also_for),
         "tcf_vendor": one.tcf_vendor,
         "enabled": one.enabled,
         "removed_at": one.removed_at.isoformat() if one.removed_at else None,

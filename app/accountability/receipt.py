@@ -3,11 +3,10 @@
 from typing import Any, Literal
 from uuid import UUID
 
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import consent
-from app.destinations.tables import Destination
+from app.destinations import registry
 from consent import party, receipts, records
 from consent.errors import ControllerNotFound, ReceiptIncomplete
 
@@ -64,10 +63,8 @@ def _told(newest: dict[str, Any], then: dict[str, Any], controller: dict[str, An
 
 def _sent_to(session: Session, purpose: str) -> list[str]:
     """Return to whom data are sent for a purpose."""
-    query = sa.select(Destination).where(
-        Destination.purpose == purpose, Destination.removed_at.is_(None)
-    )
-    found = session.scalars(query.order_by(Destination.name))
+    found = [one for one in registry.receiving(session, purpose) if one.removed_at is None]
+    found.sort(key=lambda one: one.name)
     return [destination.declared.get("recipient") or destination.name for destination in found]
 
 

@@ -31,7 +31,7 @@ from app.accountability.compare import (
 from app.consents.permission import permissions
 from app.db import read_only, statement
 from app.destinations import registry
-from app.destinations.outbox import ENTERED, EXITED, decided, kept_from_vendor, told
+from app.destinations.outbox import ENTERED, EXITED, decided, kept_from_vendor, told, without
 from app.destinations.tables import Destination
 from app.segments.compile import members
 from app.segments.members import rule_of
@@ -190,11 +190,11 @@ def _segments(
             }
         )
         for destination in _listening(session, segment.key):
-            vendor, kept = destination.tcf_vendor, 0
+            vendor, kept = destination.tcf_vendor, without(session, entering, destination.also_for)
             if vendor is not None:
-                kept = len(kept_from_vendor(session, then.key, entering, vendor, now=at))
+                kept |= kept_from_vendor(session, then.key, entering, vendor, now=at).keys()
             messages = {
-                ENTERED: len(entering) - kept,
+                ENTERED: len(entering) - len(kept),
                 EXITED: len(told(session, destination.id, segment.key, leaving)),
             }
             sends.append({"destination": destination.name, "segment": segment.key, **messages})
@@ -244,8 +244,9 @@ def _destination(session: Session, change: DestinationChange, at: datetime) -> _
         inside = members(session, rule_of(segment), purpose, now=at)
         anyhow = inside | members(session, rule_of(segment), fail_open(purpose), now=at)
         told_of, why = decided(
-            session, change.purpose, anyhow, now=at, tcf_vendor=change.tcf_vendor
-        )
+            session, change.purpose, anyhow, now=at,
+            tcf_vendor=change.tcf_vendor, also_for=change.also_for,
+        )  # fmt: skip
         sent |= told_of & inside
         denied |= why
         found.append(

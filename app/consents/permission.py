@@ -161,6 +161,22 @@ def permissions(
     return [Permission(r.identifier_id, r.group_id, r.person_id, r.allowed, r.reason) for r in rows]
 
 
+def usable(session: Session, purpose: str, identifiers: Collection[int]) -> dict[int, Permission]:
+    """Say of each of these identifiers whether it may be used for a purpose, by its id.
+
+    Whoever it is a person with for another purpose. Raises PurposeNotFound.
+    """
+    known = consent.catalogue.purpose(session, purpose)
+    asked = set(identity.people_of(session, identifiers).values())
+    rows = session.execute(decision(asked), parameters(known, asked)) if asked else ()
+    wanted = frozenset(identifiers)
+    return {
+        r.identifier_id: Permission(r.identifier_id, r.group_id, r.person_id, r.allowed, r.reason)
+        for r in rows
+        if r.identifier_id in wanted
+    }
+
+
 def unit(purpose: consent.Purpose) -> str:
     """Return the column of `decision` that says whose data may be used together."""
     return "person_id" if purpose.link_confidence == "probable" else "group_id"

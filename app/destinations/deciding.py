@@ -9,7 +9,6 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.consents.permission import permissions
 from app.destinations import google, held, manifest, mapping, places
 from app.destinations.held import Held
 from app.destinations.jobs import Ended, Job
@@ -28,6 +27,7 @@ from app.destinations.outbox import (
     UPDATED,
     allowed_people,
     decided,
+    permitted,
     queue,
 )
 from app.destinations.tables import Destination
@@ -160,12 +160,12 @@ class Deciding:
         """Return the ids of the messages whose people may be known, and why each of them may."""
         asked = [row for row in rows if self._tells(row, before.get(row.profile_id))]
         persons = {row.person_id for row in asked}
-        purpose, vendor = self._destination.purpose, self._destination.tcf_vendor
-        allowed = allowed_people(self._session, purpose, persons, now=self._now, tcf_vendor=vendor)
-        why: dict[int, dict[int, str]] = {}
-        for p in permissions(self._session, purpose, allowed) if allowed else []:
-            if p.allowed:
-                why.setdefault(p.person_id, {})[p.identifier_id] = p.reason
+        to = self._destination
+        allowed = allowed_people(
+            self._session, to.purpose, persons, now=self._now,
+            tcf_vendor=to.tcf_vendor, also_for=to.also_for,
+        )  # fmt: skip
+        why, _ = permitted(self._session, to.purpose, allowed, to.also_for) if allowed else ({}, {})
         ids = {i for reasons in why.values() for i in reasons}
         named = {i.id: i for i in people.identifiers(self._session, ids)} if ids else {}
         sent = {}
@@ -278,22 +278,22 @@ class Deciding:
         )  # fmt: skip
 
     def _leaves(self, row: Any, was: Held) -> None:
-        """Queue that who refuses the vendor leaves: no segment says so, which asks for consent."""
-        vendor = self._destination.tcf_vendor
+        """Queue that who refuses the vendor, or another purpose that is needed, leaves.
+
+        No segment says so: it asks for its own purpose alone.
+        """
+        to = self._destination
         maybe = {segment_of(row)} if row.type == ENTERED and row.sent else set()
         inside = was.segments | maybe
-        if vendor is None or not inside:
+        if (to.tcf_vendor is None and not to.also_for) or not inside:
             return
         _, denied = decided(
-            self._session, self._destination.purpose, [row.person_id], now=self._now,
-            tcf_vendor=vendor,
+            self._session, to.purpose, [row.person_id], now=self._now,
+            tcf_vendor=to.tcf_vendor, also_for=to.also_for,
         )  # fmt: skip
-        said = {"reason": f"consent:{denied.get(row.person_id, 'tcf_vendor')}"}
+        said = {"reason": f"consent:{denied.get(row.person_id, 'not_allowed')}"}
         for segment in sorted(inside):
-            queue(
-                self._session, self._destination, segment, [(row.person_id, EXITED, said)],
-                self._now,
-            )  # fmt: skip
+            queue(self._session, to, segment, [(row.person_id, EXITED, said)], self._now)
 
     def _unfit(
         self, row: Any, before: Held | None, inside: frozenset[str], why: str,

@@ -30,11 +30,18 @@ MOST_LISTED = 100
 
 
 def sends(
-    session: Session, namespace: str, value: str, *, until: datetime, destination: str | None = None
+    session: Session,
+    namespace: str,
+    value: str,
+    *,
+    until: datetime,
+    destination: str | None = None,
+    purpose: str | None = None,
 ) -> list[Disclosure]:
     """Return the decisions to send about the person of an identifier, the newest first.
 
-    `destination` is an id or a name, also of one that was removed since.
+    `destination` is an id or a name, also of one that was removed since. What is sent for several
+    purposes was decided for each.
     """
     person = people.find(session, namespace, value)
     if person is None:
@@ -50,8 +57,11 @@ def sends(
     return [
         row
         for row in found
-        if destination is None
-        or destination in (str(row.destination_id), said(row)["destination"]["name"])
+        if purpose in (None, row.purpose)
+        and (
+            destination is None
+            or destination in (str(row.destination_id), said(row)["destination"]["name"])
+        )
     ]
 
 
@@ -61,13 +71,20 @@ def said(row: Disclosure) -> Any:
 
 
 def last(
-    session: Session, namespace: str, value: str, *, until: datetime, destination: str
+    session: Session,
+    namespace: str,
+    value: str,
+    *,
+    until: datetime,
+    destination: str,
+    purpose: str | None = None,
 ) -> Disclosure:
     """Return the last send about a person to a destination until a time; raises SendNotFound.
 
     What took something back, or righted it, is none: for that nobody had to agree.
     """
-    for row in sends(session, namespace, value, until=until, destination=destination):
+    found = sends(session, namespace, value, until=until, destination=destination, purpose=purpose)
+    for row in found:
         if said(row)["reason"] != TOLD_BEFORE:
             return row
     raise SendNotFound(f"nothing was sent to {destination} about this person until {until}")

@@ -129,6 +129,7 @@ def _take_out(sessions: Sessions, destination_id: int, now: datetime) -> int:
                 {look.person_id for look in looks},
                 now=now,
                 tcf_vendor=destination.tcf_vendor,
+                also_for=destination.also_for,
             )
             gone = {look.profile_id for look in looks if look.person_id in denied}
             file.forget(destination.settings, {str(one) for one in gone})

@@ -9,7 +9,7 @@ import base64
 import secrets
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -53,10 +53,27 @@ class Sent:
 
 
 def note(session: Session, destination: Destination, sends: Sequence[Sent]) -> None:
-    """Note decisions to send to a destination, as it is now: some statements for all of them."""
+    """Note decisions to send to a destination, as it is now: some statements for all of them.
+
+    What is sent for several purposes is decided for each. The destination's own is noted last: the
+    proof of a send is of that one, unless another is asked for.
+    """
+    giving = [sent for sent in sends if sent.reason not in (TOLD_BEFORE, NOBODY)]
+    for key in destination.also_for:
+        _note(session, destination, consent.catalogue.purpose(session, key), giving)
+    purpose = consent.catalogue.purpose(session, destination.purpose)
+    _note(session, destination, purpose, sends)
+
+
+def _note(
+    session: Session, destination: Destination, purpose: consent.Purpose, sends: Sequence[Sent]
+) -> None:
     if not sends:
         return
-    purpose = consent.catalogue.purpose(session, destination.purpose)
+    if purpose.key != destination.purpose:
+        basis = purpose.lawful_basis
+        why = GIVEN if basis == "consent" else f"lawful_basis:{basis}"
+        sends = [replace(sent, reason=why) for sent in sends]
     asking = {one.id for sent in sends if sent.reason == GIVEN for one in sent.identifiers}
     relied = _relied_on(session, purpose, asking)
     # After that, or what was given in between would be relied on before it was on record.

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 import consent
 from app.consents import denials
-from app.consents.permission import permissions
+from app.consents.permission import permissions, usable
 from app.db import statement
 from app.destinations import held
 from app.destinations.tables import Delivery, Destination, HeldRecord
@@ -50,6 +50,7 @@ def enqueue(session: Session, delta: Delta, *, now: datetime) -> None:
             delta.entered if destination.purpose == delta.purpose else (),
             now=now,
             tcf_vendor=destination.tcf_vendor,
+            also_for=destination.also_for,
         )
         already = told(session, destination.id, delta.segment, [p for p, _ in delta.left])
         rows: list[Message] = [(p, ENTERED, {}) for p in delta.entered if p in allowed]
@@ -71,6 +72,8 @@ def follow(
     commits. Nor will one about a segment at a destination that is switched off: nobody looks at it
     before it is on again (`file_removal.take_out`).
     """
+    if persons:
+        _admit(session, persons, now=now)
     held_of = held.told_of(session, persons, changed) if persons or changed else []
     if not held_of:
         return
@@ -93,6 +96,32 @@ def follow(
         [tuple(row) for row in held_of if (row.destination_id, row.person_id) not in covered],
         now=now,
     )
+
+
+def _admit(session: Session, persons: Collection[int], *, now: datetime) -> None:
+    """Queue members whom a destination may be told of by now: who came into no segment for that.
+
+    They allow its vendor, or another of the purposes that it needs, as they did not before.
+    """
+    query = sa.select(Destination).where(
+        Destination.enabled,
+        sa.or_(Destination.tcf_vendor.is_not(None), sa.func.cardinality(Destination.also_for) > 0),
+    )
+    for destination in session.scalars(query.order_by(Destination.id)):
+        asked = {
+            "destination": destination.id, "segments": destination.segments,
+            "purpose": destination.purpose, "people": graph.array(persons),
+        }  # fmt: skip
+        untold = session.execute(statement("app.destinations", "untold_members"), asked).all()
+        if not untold:
+            continue
+        allowed, _ = decided(
+            session, destination.purpose, {row.person_id for row in untold}, now=now,
+            tcf_vendor=destination.tcf_vendor, also_for=destination.also_for,
+        )  # fmt: skip
+        for key in destination.segments:
+            mine = [row.person_id for row in untold if row.key == key and row.person_id in allowed]
+            queue(session, destination, key, [(person, ENTERED, {}) for person in mine], now)
 
 
 def follow_computed(session: Session, *, now: datetime) -> None:
@@ -148,11 +177,14 @@ def allowed_people(
     *,
     now: datetime,
     tcf_vendor: int | None = None,
+    also_for: Collection[str] = (),
 ) -> set[int]:
     """Return who of these people may be told for the purpose now; notes who may not."""
     if not persons:
         return set()
-    allowed, denied = decided(session, purpose, persons, now=now, tcf_vendor=tcf_vendor)
+    allowed, denied = decided(
+        session, purpose, persons, now=now, tcf_vendor=tcf_vendor, also_for=also_for
+    )
     denials.note(session, "export", purpose, denied, at=now)
     return allowed
 
@@ -164,23 +196,63 @@ def decided(
     *,
     now: datetime,
     tcf_vendor: int | None = None,
+    also_for: Collection[str] = (),
 ) -> tuple[set[int], dict[int, str]]:
     """Return who of these people may be told for the purpose now, and why the others may not.
 
-    A vendor of IAB's framework (`tcf_vendor`) needs each person's TC string to allow it too.
+    And for each of those that are needed beside it (`also_for`). A vendor of IAB's framework
+    (`tcf_vendor`) needs each person's TC string to allow it too.
     """
-    allowed: set[int] = set()
-    denied: dict[int, str] = {}
-    for permission in permissions(session, purpose, persons):
-        if permission.allowed:
-            allowed.add(permission.person_id)
-        else:
-            denied[permission.person_id] = permission.reason
+    may, denied = permitted(session, purpose, persons, also_for)
+    allowed = set(may)
     if tcf_vendor is not None:
         kept = kept_from_vendor(session, purpose, allowed, tcf_vendor, now=now)
         denied |= kept
         allowed -= kept.keys()
     return allowed, {person: why for person, why in denied.items() if person not in allowed}
+
+
+def permitted(
+    session: Session, purpose: str, persons: Collection[int], also_for: Collection[str]
+) -> tuple[dict[int, dict[int, str]], dict[int, str]]:
+    """Return what may be used of each of these people for all of these purposes.
+
+    The identifiers, with the reason of the first purpose; and of who has none the reason why, that
+    of another purpose with its name before it.
+    """
+    may: dict[int, dict[int, str]] = {}
+    denied: dict[int, str] = {}
+    for one in permissions(session, purpose, persons):
+        if one.allowed:
+            may.setdefault(one.person_id, {})[one.identifier_id] = one.reason
+        else:
+            denied[one.person_id] = one.reason
+    denied |= _narrow(session, may, also_for)
+    return may, {person: why for person, why in denied.items() if person not in may}
+
+
+def without(session: Session, persons: Collection[int], also_for: Collection[str]) -> set[int]:
+    """Return who of these people does not allow all of these purposes."""
+    may: dict[int, dict[int, str]] = {person: {} for person in persons}
+    for member in people.members(session, persons) if persons and also_for else ():
+        may[member.person_id][member.identifier_id] = ""
+    return set(_narrow(session, may, also_for))
+
+
+def _narrow(
+    session: Session, may: dict[int, dict[int, str]], also_for: Collection[str]
+) -> dict[int, str]:
+    """Take out of each person what these purposes do not allow; return who is left with nothing."""
+    denied: dict[int, str] = {}
+    for key in also_for:
+        said = usable(session, key, {i for ids in may.values() for i in ids})
+        for person, ids in list(may.items()):
+            may[person] = {i: why for i, why in ids.items() if i in said and said[i].allowed}
+            if not may[person]:
+                del may[person]
+                reasons = [said[i].reason for i in sorted(ids) if i in said]
+                denied[person] = f"{key}:{reasons[-1] if reasons else 'unknown'}"
+    return denied
 
 
 def untold(session: Session, persons: Collection[int], *, now: datetime) -> list[str]:
@@ -203,8 +275,9 @@ def untold(session: Session, persons: Collection[int], *, now: datetime) -> list
     found = set()
     for destination, person in session.execute(query):
         _, denied = decided(
-            session, destination.purpose, [person], now=now, tcf_vendor=destination.tcf_vendor
-        )
+            session, destination.purpose, [person], now=now,
+            tcf_vendor=destination.tcf_vendor, also_for=destination.also_for,
+        )  # fmt: skip
         if denied:
             found.add(destination.name)
     return sorted(found)

@@ -112,8 +112,9 @@ def _members(session: Session, destination: Destination, sync: Sync, now: dateti
     unheld = _unheld(session, destination, key, [p for p in page if last.get(p) == outbox.ENTERED])
     new = [p for p in page if last.get(p) != outbox.ENTERED or again or p in unheld]
     allowed = outbox.allowed_people(
-        session, destination.purpose, new, now=now, tcf_vendor=destination.tcf_vendor
-    )
+        session, destination.purpose, new, now=now,
+        tcf_vendor=destination.tcf_vendor, also_for=destination.also_for,
+    )  # fmt: skip
     rows: list[outbox.Message] = [(p, outbox.ENTERED, {}) for p in new if p in allowed]
     outbox.queue(session, destination, key, rows, now)
     return _end(page), len(page), len(rows)
@@ -131,8 +132,9 @@ def _gone(session: Session, destination: Destination, sync: Sync, now: datetime)
     ).all()  # fmt: skip
     gone = [row.person_id for row in listed if row.gone]
     _, denied = outbox.decided(
-        session, destination.purpose, gone, now=now, tcf_vendor=destination.tcf_vendor
-    )
+        session, destination.purpose, gone, now=now,
+        tcf_vendor=destination.tcf_vendor, also_for=destination.also_for,
+    )  # fmt: skip
     rows: list[outbox.Message] = [
         (p, outbox.EXITED, {"reason": f"consent:{denied[p]}" if p in denied else NOT_MET})
         for p in gone

@@ -47,6 +47,7 @@ def create(
     fields: Mapping[str, Any] | None = None,
     rate: float | None = None,
     tcf_vendor: int | None = None,
+    also_for: Sequence[str] = (),
     declared: Mapping[str, Any] | None = None,
 ) -> Destination:
     """Register a destination.
@@ -55,13 +56,15 @@ def create(
     mapping; without `secrets`, with those that it makes itself.
 
     A destination cannot be without a purpose: what is sent is decided by it, and its segments
-    are for the same one. Members that the segments have already are sent by the first sync
-    (`syncing.request`), which is asked for here. `declared` is told of it and decides nothing.
+    are for the same one; each person must allow those in `also_for` too. Members that the segments
+    have already are sent by the first sync (`syncing.request`), which is asked for here. `declared`
+    is told of it and decides nothing.
     Raises DestinationExists, PurposeNotFound, SegmentNotFound, DefinitionInvalid,
     DestinationKeyUnusable.
     """
     made = kinds.of(kind)
     serving(session, purpose, segment_keys)
+    _also_for(session, purpose, also_for)
     if tcf_vendor is not None and not purposes_of(purpose):
         raise DefinitionInvalid(f"#/tcf_vendor: {purpose} is no purpose of TCF")
     if session.scalar(sa.select(Destination.id).where(Destination.name == name, HERE)):
@@ -79,6 +82,7 @@ def create(
         url=_without_user(_address(made, checked)),
         secret=seal.seal_all(opened.model_dump(mode="json")),
         purpose=purpose,
+        also_for=list(also_for),
         tcf_vendor=tcf_vendor,
         segments=list(segment_keys),
         declared=dict(declared or {}),
@@ -143,6 +147,7 @@ def change(
     if enabled is not None:
         if enabled:
             consent.catalogue.purpose(session, destination.purpose)
+            _also_for(session, destination.purpose, destination.also_for)
             destination.why_disabled = None
         destination.enabled = enabled
     session.flush()
@@ -177,6 +182,15 @@ def seal_plain(session: Session) -> int:
     for destination in found:
         destination.secret = seal.seal_all(seal.open_all(destination.secret))
     return len(found)
+
+
+def _also_for(session: Session, purpose: str, also: Sequence[str]) -> None:
+    """Check the further purposes of a destination; raises PurposeNotFound, DefinitionInvalid."""
+    for place, key in enumerate(also):
+        if not consent.catalogue.purpose(session, key).linkable:
+            raise DefinitionInvalid(f"#/also_for/{place}: nothing is sent for {key}")
+        if key == purpose or key in also[:place]:
+            raise DefinitionInvalid(f"#/also_for/{place}: {key} is named twice")
 
 
 def serving(session: Session, purpose: str, segment_keys: Sequence[str]) -> list[Segment]:
@@ -276,6 +290,14 @@ def named(session: Session, name: str) -> Destination:
     if destination is None or destination.removed_at is not None:
         raise DestinationNotFound(name)
     return destination
+
+
+def receiving(session: Session, purpose: str) -> list[Destination]:
+    """Return where data go for a purpose, also where it is one of several, and what was removed."""
+    wanted = sa.or_(
+        Destination.purpose == purpose, sa.literal(purpose) == sa.any_(Destination.also_for)
+    )
+    return list(session.scalars(sa.select(Destination).where(wanted).order_by(Destination.id)))
 
 
 def list_all(session: Session) -> list[Destination]:

@@ -25,6 +25,8 @@ class Destination(Base):
     url: Mapped[str]
     secret: Mapped[str]
     purpose: Mapped[str]
+    #: Purposes that each person must allow beside that one.
+    also_for: Mapped[list[str]] = mapped_column(ARRAY(sa.Text), server_default="{}")
     #: Its id in the Global Vendor List of IAB Europe, if it is a TCF vendor.
     tcf_vendor: Mapped[int | None]
     segments: Mapped[list[str]] = mapped_column(ARRAY(sa.Text))

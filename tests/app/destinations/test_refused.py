@@ -18,6 +18,10 @@ from tests.consent.build import tc
 from tests.end_to_end.conftest import Receiver
 
 ADS = "ads.personalised"
+SCOPES = (
+    "destinations:write", "segments:write", "consents:read", "privacy:read", "privacy:process",
+    "profiles:read",
+)  # fmt: skip
 PROS = {"trait": "plan", "op": "eq", "value": "pro"}
 MAPPING = {"plan": {"trait": "plan"}}
 
@@ -154,3 +158,102 @@ def test_a_rectification_ends_where_nothing_is_held_and_takes_back_where_nobody_
         ("delivered", "the receiver holds nothing of it"), ("delivered", None),
     ]  # fmt: skip
     assert people.get(f"/v1/destinations/{number}")["held"] == 0
+
+
+SHARE = "ads.share"
+
+
+def google(people: World, user: str, *, data: str = "granted", ads: str = "granted") -> None:
+    """Let somebody's browser say what Google may have: user data, and for personal advertising."""
+    said = {"ad_user_data": data, "ad_personalization": ads}
+    body = {"userId": user, "traits": {"plan": "pro"}, "writeKey": people.key,
+            "context": {"consent": {"google": said}}}  # fmt: skip
+    people.server.post("/v1/identify", json=body).raise_for_status()
+
+
+def customer_match(people: World, token: Callable[..., dict[str, str]], url: str) -> str:
+    """A destination as Google's lists are: nobody may be in them who denies one of the two."""
+    people.header = token(*SCOPES, purposes=(SHARE, ADS))
+    people.post("/v1/segments", {"key": "pros", "name": "Pros", "purpose": SHARE, "rule": PROS})
+    made = people.destination(url=url, segments=["pros"], purpose=SHARE, also_for=[ADS])
+    assert made["also_for"] == [ADS]
+    return f"/v1/destinations/{made['id']}"
+
+
+def users(receiver: Receiver) -> list[tuple[str, list[str]]]:
+    """What was told, and of whom, as the receiver knows them."""
+    bodies = [json.loads(one.body) for one in receiver.received]
+    return [(b["type"], b["data"].get("identifiers", {}).get("user_id", [])) for b in bodies]
+
+
+def test_23_who_denies_one_of_googles_two_is_in_no_upload(
+    people: World, receiver: Receiver, token: Callable[..., dict[str, str]]
+) -> None:
+    google(people, "half", ads="denied")  # first of the batch, which decides for nobody else
+    google(people, "both")
+    google(people, "other", data="denied")
+    people.work()
+    path = customer_match(people, token, receiver.url)
+    people.settle()
+    assert users(receiver) == [("segment.entered", ["both"])]
+    said = json.loads(receiver.received[0].body)["data"]["google_consent"]
+    assert said == {"ad_user_data": "GRANTED", "ad_personalization": "GRANTED"}
+    people.post(f"{path}/sync", full=True)
+    google(people, "late")
+    people.work()
+    google(people, "both", ads="denied")  # while what is of both waits to be sent
+    google(people, "late", ads="denied")
+    people.deliver()
+    people.settle()
+    assert told(receiver)[1:] == [("segment.exited", f"consent:{ADS}:withdrawn")], (
+        "nothing is sent that one of the two forbids by then, and what was is taken back"
+    )
+    google(people, "both")
+    google(people, "half")
+    people.settle()
+    assert sorted(users(receiver)[2:]) == [
+        ("segment.entered", ["both"]), ("segment.entered", ["half"]),
+    ]  # fmt: skip
+    denied = people.get("/v1/consents/denials")["data"]
+    assert {one["reason"] for one in denied if one["use"] == "export"} >= {f"{ADS}:refused"}
+
+
+def test_what_needs_several_purposes_is_noted_for_each_and_says_what_it_needs(
+    people: World, receiver: Receiver, token: Callable[..., dict[str, str]]
+) -> None:
+    google(people, "both")
+    people.work()
+    path = customer_match(people, token, receiver.url)
+    people.settle()
+    sends = people.get("/v1/consents/sends", subject="user_id:both")["data"]
+    assert [one["purpose"] for one in sends] == [SHARE, ADS], "its own is the one that is proved"
+    assert len({one["message"] for one in sends}) == 1
+    records = [one["records"] for one in sends]
+    assert all(len(rests_on) == 1 for rests_on in records)
+    assert records[0] != records[1]
+    for purpose in (SHARE, ADS):
+        activities = people.get("/v1/record-of-processing", people=False)["activities"]
+        [activity] = [one for one in activities if one["purpose"] == purpose]
+        assert [one["also_for"] for one in activity["destinations"]] == [[ADS]]
+    change = {"destination": {"purpose": SHARE, "segments": ["pros"], "also_for": [ADS]}}
+    google(people, "half", ads="denied")
+    people.settle()
+    found = people.post("/v1/consents/simulate", change)["destination"]["segments"][0]
+    assert (found["sends"], found["denied"]) == (1, {f"{ADS}:refused": 1})
+    google(people, "both", ads="denied")
+    people.settle()
+    [no] = [r for r in people.get("/v1/consents", subject="user_id:both")["data"]
+            if (r["purpose"], r["state"]) == (ADS, "withdrawn")]  # fmt: skip
+    assert people.get(path)["held"] == 0
+    assert people.get(f"/v1/consents/{no['id']}/disclosures")["data"] == []
+    for wrong in ([SHARE], [ADS, ADS]):
+        body = {"name": "x", "url": receiver.url, "purpose": SHARE, "segments": ["pros"]}
+        answer = people.server.post(
+            "/v1/destinations", json={**body, "also_for": wrong}, headers=people.header
+        )
+        assert answer.status_code == 422, answer.text
+    people.header = token(*SCOPES, purposes=(SHARE,))
+    answer = people.server.post(
+        "/v1/destinations", json={**body, "also_for": [ADS]}, headers=people.header
+    )
+    assert answer.status_code == 403, "by who is sent, it would learn what they said of the other"
