@@ -1,6 +1,7 @@
 """What a lake shows at a moment: who may be analysed, and which events of which files."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy.orm import Session
@@ -19,6 +20,7 @@ class Basis:
     people: Everybody
     removed: tuple[int, ...]
     files: tuple[Path, ...]
+    checksums: Mapping[Path, str | None] = field(default_factory=dict)
 
     def same(self, other: "Basis") -> bool:
         """Say whether a lake opened on the other one shows the same events of the same people."""
@@ -36,4 +38,4 @@ def basis(session: Session, directory: Path, purpose: str) -> Basis:
     """
     people = everybody(session, purpose)
     gone, files = copy.listing(session, directory)
-    return Basis(people, tuple(gone), tuple(files))
+    return Basis(people, tuple(gone), tuple(files), files)

@@ -1,11 +1,11 @@
 """Copies events into the lake: immutable Parquet files, listed in PostgreSQL."""
 
-import errno
 import logging
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,6 +21,7 @@ from app.db import Sessions, advisory_lock, statement
 from app.errors import LakeIncomplete
 from app.events import stream
 from app.key_file import sync_folder
+from app.lake import checks
 from app.lake.tables import LakePart, LakeRemoval
 
 log = logging.getLogger("parcours.lake")
@@ -38,6 +39,9 @@ GRACE_SECONDS = 3_600
 #: the whole lake anew: 600,000 of 1.2 million events took 14 s in two, 30 s in twelve, and 370 MB
 #: of memory either way.
 REMOVALS = 500_000
+
+#: A disk seldom loses a file that was written so lately; another directory lacks it.
+YOUNG = timedelta(minutes=10)
 
 SCHEMA = pa.schema(
     [
@@ -65,7 +69,8 @@ ENGINE: dict[str, str | bool | int | float | list[str]] = {
 
 
 def keep_up(sessions: Sessions, directory: Path) -> None:
-    """Copy what is new and put files together; begin anew where some are lost."""
+    """Copy what is new and put files together; begin anew where some are lost or damaged."""
+    checks.look(sessions, directory)
     begin_anew_if_incomplete(sessions, directory)
     copy_new(sessions, directory)
     compact(sessions, directory)
@@ -108,7 +113,7 @@ def _copy_next(sessions: Sessions, directory: Path) -> tuple[int, bool]:
         with _new_files(directory) as new:
             path = new()
             _write(path, _table(session, events))
-            session.add(LakePart(file=path.name, events=len(events)))
+            session.add(_part(path, len(events)))
             stream.done(session, "lake", events[-1])
             session.flush()
         return len(events), more
@@ -126,10 +131,13 @@ def compact(sessions: Sessions, directory: Path) -> bool:
             _sweep(directory, {part.file for part in parts})
         if len(parts) <= MOST_PARTS:
             return False
+        # What is damaged would be so for ever, and nobody could tell.
+        if not all([checks.sound(directory / part.file, part.checksum) for part in parts]):
+            return False
         with _new_files(directory) as new:
             path = new()
             _merge([directory / part.file for part in parts], path)
-            session.add(LakePart(file=path.name, events=sum(part.events for part in parts)))
+            session.add(_part(path, sum(part.events for part in parts)))
             for part in parts:
                 session.delete(part)
             session.flush()
@@ -156,13 +164,16 @@ def rewrite_removed(sessions: Sessions, directory: Path) -> int:
             with _new_files(directory) as new:
                 for part in session.scalars(sa.select(LakePart).order_by(LakePart.id)).all():
                     path, target = directory / part.file, new()
+                    checks.ensure({path: part.checksum})
                     kept = _without(path, gone, again, target)
                     if kept is None:
                         continue
+                    if not checks.sound(path, part.checksum):  # it was read to be written anew
+                        raise LakeIncomplete("a file is damaged; it is made anew in a moment")
                     replaced.append(path)
                     session.delete(part)
                     if kept:
-                        session.add(LakePart(file=target.name, events=kept))
+                        session.add(_part(target, kept))
                 # As one array: the protocol counts parameters in 16 bits.
                 session.execute(
                     sa.text(
@@ -180,16 +191,18 @@ def begin_anew_if_incomplete(sessions: Sessions, directory: Path) -> bool:
     """Have all events copied again where a listed file is not there whole; say whether that is so.
 
     The files belong to another time than a database that was restored without them, or somebody
-    deleted them, or a disk lost their ends. Damage within a file, which only reading it all would
-    find, is not looked for.
+    deleted them, or a disk lost their ends, or one was damaged and is removed (`checks`).
     """
     with sessions.begin() as session, advisory_lock(session, "lake") as mine:
         if not mine:
             return False
         listed = session.scalars(sa.select(LakePart).order_by(LakePart.id)).all()
-        lost = [one.file for one in listed if held(directory / one.file) != one.events]
+        lost = [one for one in listed if checks.held(directory / one.file) != one.events]
         if not lost:
             return False
+        lately = sa.func.now() - YOUNG
+        young = session.scalars(sa.select(LakePart.id).where(LakePart.copied_at > lately)).all()
+        turns = not {one.id for one in lost}.isdisjoint(young)
         session.execute(sa.delete(LakePart))
         session.execute(sa.delete(LakeRemoval))
         session.execute(
@@ -198,23 +211,23 @@ def begin_anew_if_incomplete(sessions: Sessions, directory: Path) -> bool:
                 " WHERE reader = 'lake'"
             )
         )
-    log.error("%d of %d files of the lake are lost; it is made anew", len(lost), len(listed))
+    # Two that do so make it anew in turns, without an end.
+    hint = (
+        "; some are minutes old: servers of one database need one directory, PARCOURS_DATA_DIR"
+        if turns
+        else ""
+    )
+    log.error(
+        "%d of %d files of the lake are lost; it is made anew%s", len(lost), len(listed), hint
+    )
     for one in listed:
         with suppress(FileNotFoundError):
             os.utime(directory / one.file)  # its time is now when it left the listing
     return True
 
 
-def held(path: Path) -> int | None:
-    """Return how many events a file says it holds; None where it is not there whole."""
-    try:
-        return int(pq.read_metadata(path).num_rows)
-    except pa.ArrowInvalid:
-        return None
-    except OSError as error:
-        if error.errno not in (None, errno.ENOENT):  # Arrow gives none for an end it cannot read
-            raise
-        return None
+def _part(path: Path, events: int) -> LakePart:
+    return LakePart(file=path.name, events=events, checksum=checks.checksum(path))
 
 
 def removed(session: Session, *, limit: int | None = None) -> list[int]:
@@ -314,8 +327,8 @@ def parts(session: Session, directory: Path) -> list[Path]:
     return [directory / name for name in names]
 
 
-def listing(session: Session, directory: Path) -> tuple[list[int], list[Path]]:
-    """Return the events that were deleted and may still be in a file, and the files.
+def listing(session: Session, directory: Path) -> tuple[list[int], dict[Path, str | None]]:
+    """Return the events that were deleted and may still be in a file, and the files' checksums.
 
     In this order: files that were written anew in between lack those events, which does no harm.
     Raises LakeIncomplete until what was lost is all there again: figures of a part would be wrong.
@@ -323,13 +336,13 @@ def listing(session: Session, directory: Path) -> tuple[list[int], list[Path]]:
     gone = removed(session)
     anew, files = session.execute(
         sa.text(
-            "SELECT p.anew, ARRAY(SELECT l.file FROM app.lake_part l ORDER BY l.id)"
+            "SELECT p.anew, ARRAY(SELECT ARRAY[file, checksum] FROM app.lake_part ORDER BY id)"
             " FROM app.progress p WHERE p.reader = 'lake'"
         )
     ).one()
     if anew:
         raise LakeIncomplete("all events are being copied again; ask again in a moment")
-    return gone, [directory / name for name in files]
+    return gone, {directory / name: checksum for name, checksum in files}
 
 
 def _table(session: Session, events: Sequence[sa.Row[Any]]) -> pa.Table:

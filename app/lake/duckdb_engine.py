@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.consents.everybody import Everybody
 from app.errors import AnalysisTooLarge, LakeIncomplete
-from app.lake import copy
+from app.lake import checks
 from app.lake.basis import Basis, basis
 from app.lake.kept import in_order
 from app.lake.ordered import Ordered, attached
@@ -65,8 +65,9 @@ def opened(shown: Basis, purpose: str) -> Iterator[Lake]:
     """Yield the lake that a basis shows, as `open_lake` does.
 
     Raises AnalysisTooLarge where the block needs more memory than one analysis may take, and
-    LakeIncomplete where a file is not there whole.
+    LakeIncomplete where a file is not there whole, or not as it was written.
     """
+    checks.ensure(shown.checksums)
     try:
         with _opened(shown, purpose) as lake:
             yield lake
@@ -76,7 +77,7 @@ def opened(shown: Basis, purpose: str) -> Iterator[Lake]:
             " PARCOURS_ANALYSES_MEMORY_BYTES"
         ) from error
     except duckdb.Error as error:
-        if all(copy.held(path) is not None for path in shown.files):
+        if all([checks.sound(path, shown.checksums.get(path)) for path in shown.files]):
             raise
         raise LakeIncomplete("ask again in a moment") from error
 

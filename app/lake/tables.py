@@ -16,6 +16,8 @@ class LakePart(Base):
     id: Mapped[int] = mapped_column(sa.Identity(), primary_key=True)
     file: Mapped[str] = mapped_column(unique=True)
     events: Mapped[int]
+    #: Of its bytes; none of files that an older version wrote, until the worker has read them.
+    checksum: Mapped[str | None]
     copied_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
 
 
