@@ -81,7 +81,7 @@ def _look(session: Session, journey: Journey, persons: set[int], now: datetime) 
     person_of = {row.identifier_id: row.person_id for row in members}
     if journey.target is not None:
         rule, moment = rules(journey), microseconds(now)
-        for subject, events in _events(session, journey.purpose, members, now).items():
+        for subject, events in _events(session, journey, members, now).items():
             here = current(rule, placed(journey, events), now=moment)
             if here is None:
                 continue
@@ -103,13 +103,13 @@ def _look(session: Session, journey: Journey, persons: set[int], now: datetime) 
 
 
 def _events(
-    session: Session, purpose: str, members: Iterable[sa.Row[Any]], now: datetime
-) -> Mapping[int, list[Told]]:
+    session: Session, journey: Journey, members: Iterable[sa.Row[Any]], now: datetime
+) -> Mapping[int, Told]:
     """Return the events of each subject, of the identifiers that may be used for the purpose.
 
     Subjects are people, or groups where the purpose demands deterministic links.
     """
-    known = consent.catalogue.purpose(session, purpose)
+    known = consent.catalogue.purpose(session, journey.purpose)
     column = "group_id" if known.link_confidence == "deterministic" else "person_id"
     subjects = {getattr(row, column) for row in members}
     if not subjects:
@@ -119,10 +119,7 @@ def _events(
         for one in permissions(session, known, subjects)
         if one.allowed
     }
-    found: dict[int, list[Told]] = {}
-    for event in told(session, allowed, purpose, now=now) if allowed else ():
-        found.setdefault(allowed[event.identifier_id], []).append(event)
-    return found
+    return told(session, allowed, journey.purpose, [journey], now=now)
 
 
 def _key(one: Mapping[str, Any]) -> Key:

@@ -1,14 +1,13 @@
-"""People's events in the order of journeys, for rules that run over single profiles."""
+"""Where profiles stand in the journeys of their purpose."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.db import statement
 from app.journeys import catalogue
-from app.journeys.definition import current_stage
-from app.journeys.match import EventView
+from app.journeys.standing import placed, stage_of
+from app.journeys.told import Told, told
 from app.profiles.read import View
 
 
@@ -20,26 +19,18 @@ def stages(session: Session, views: Sequence[View]) -> dict[int, list[dict[str, 
     found: dict[int, list[dict[str, Any]]] = {view.subject_id: [] for view in views}
     if not views:
         return found
-    purpose = views[0].purpose
-    journeys = catalogue.of_purpose(session, purpose)
+    listed = catalogue.of_purpose(session, views[0].purpose)
     subjects = {i: view.subject_id for view in views for i in view.allowed}
-    events: dict[int, list[EventView]] = {subject: [] for subject in found}
-    if journeys and subjects:
-        rows = session.execute(
-            statement("app.journeys", "history"),
-            {"identifiers": sorted(subjects), "purpose": purpose},
-        )
-        for r in rows:
-            view = EventView(r.type, r.name, r.source, r.properties)
-            events[subjects[r.identifier_id]].append(view)
+    journeys = [journey for _, journey in listed]
+    events = told(session, subjects, views[0].purpose, journeys)
     for subject, stood in found.items():
-        for version, journey in journeys:
-            stage = current_stage(journey, events[subject])
+        for version, journey in listed:
+            stops = placed(journey, events.get(subject, Told({})))
             stood.append(
                 {
                     "journey": version.key,
                     "version": version.version,
-                    "stage": stage.id if stage else None,
+                    "stage": stage_of(journey, stops),
                 }
             )
     return found

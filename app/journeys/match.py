@@ -140,6 +140,24 @@ def may_be_called(match: Match, name: str | None) -> bool:
     )
 
 
+def names(match: Match) -> set[str] | None:
+    """Return the names of which one must be an event's that fits; None where it may be any."""
+    bounds = [names(part) for part in match.all or ()]
+    if match.event is not None:
+        bounds.append({match.event})
+    if match.any is not None:
+        parts = [names(part) for part in match.any]
+        bounds.append(None if None in parts else set().union(*(part or () for part in parts)))
+    known = [bound for bound in bounds if bound is not None]
+    return set.intersection(*known) if known else None
+
+
+def asks_properties(match: Match) -> bool:
+    """Say whether it rests on the properties of an event too whether it fits."""
+    inner = (*(match.all or ()), *(match.any or ()), *((match.not_,) if match.not_ else ()))
+    return match.prop is not None or any(map(asks_properties, inner))
+
+
 def asks_traits(match: Match) -> bool:
     """Say whether a match, by itself, tests what an identify or group call says of somebody."""
     return match.prop is not None and match.type in TYPES_OF_TRAITS

@@ -1,9 +1,7 @@
 """Where one person stands in each journey: the stage, what comes next, what differs from plan."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -26,16 +24,15 @@ def of_person(session: Session, view: View, *, now: datetime) -> list[dict[str, 
     people did from there, as it was counted within the hour.
     """
     listed = catalogue.of_purpose(session, view.purpose)
-    events = list(told(session, view.allowed, view.purpose, now=now)) if listed else []
+    whose = dict.fromkeys(view.allowed, view.subject_id)
+    journeys = [journey for _, journey in listed]
+    events = told(session, whose, view.purpose, journeys, now=now).get(view.subject_id, Told({}))
     stood = {version.key: placed(journey, events) for version, journey in listed}
-    following = flow.next_steps(
-        session,
-        {key: [one for one, _ in groupby(stops, itemgetter(0))] for key, stops in stood.items()},
-    )
+    following = flow.next_steps(session, {key: _last_two(stops) for key, stops in stood.items()})
     found = []
     for version, journey in listed:
         stops, kept = stood[version.key], following.get(version.key)
-        stage = _stage(journey, stops)
+        stage = stage_of(journey, stops)
         found.append(
             {
                 "journey": version.key,
@@ -51,14 +48,23 @@ def of_person(session: Session, view: View, *, now: datetime) -> list[dict[str, 
     return found
 
 
-def placed(journey: Journey, events: Iterable[Told]) -> list[tuple[str, int]]:
+def placed(journey: Journey, events: Told) -> list[tuple[str, int]]:
     """Return the touchpoints that events are at, with their times in microseconds."""
-    found, find = [], finder(journey)
-    for one in events:
-        point = find(one.event)
-        if point is not None:
-            found.append((point.id, microseconds(one.occurred_at)))
-    return found
+    find = finder(journey)
+    points = {number: find(events.kinds[number]) for number in set(events.kind)}
+    at = {number: point.id for number, point in points.items() if point is not None}
+    return [
+        (at[kind], time) for kind, time in zip(events.kind, events.times, strict=True) if kind in at
+    ]
+
+
+def _last_two(stops: Sequence[tuple[str, int]]) -> list[str]:
+    """Return the last two touchpoints that differ, or fewer."""
+    if not stops:
+        return []
+    last = stops[-1][0]
+    before = next((one for one, _ in reversed(stops) if one != last), None)
+    return [last] if before is None else [before, last]
 
 
 def current(
@@ -106,15 +112,17 @@ def _target(
     }
 
 
-def _stage(journey: Journey, stops: Iterable[tuple[str, int]]) -> str | None:
-    orders = {stage.id: stage.order for stage in journey.stages}
-    stage_of = {point.id: point.stage for point in journey.touchpoints}
-    stages = [stage_of[touchpoint] for touchpoint, _ in stops]
-    if not stages:
+def stage_of(journey: Journey, stops: Sequence[tuple[str, int]]) -> str | None:
+    """Return the stage that somebody with these stops is at, by the journey's rule."""
+    if not stops:
         return None
+    orders = {stage.id: stage.order for stage in journey.stages}
+    stages = {point.id: point.stage for point in journey.touchpoints}
     if journey.stage_rule == "latest":
-        return stages[-1]
-    return max(stages, key=lambda stage: orders[stage])
+        return stages[stops[-1][0]]
+    return max(
+        (stages[point] for point in {point for point, _ in stops}), key=lambda stage: orders[stage]
+    )
 
 
 def _time(at: int) -> str:

@@ -248,3 +248,29 @@ def test_a_map_that_matches_by_traits_is_followed_by_the_clock_too(world: World)
     assert [one["kind"] for one in world.told()] == ["late"]
     assert world.standing("user_id:ada")["touchpoint"] == "A"
     assert world.standing("user_id:bob")["touchpoint"] is None
+
+
+def test_of_somebody_with_many_events_each_kind_is_read_once(world: World) -> None:
+    """Of 100,000 events all rows were read, with properties that no touchpoint asks for: 5 s."""
+    for step in range(30):
+        for name in ("A", "B", "Elsewhere"):
+            world.track(ADA, name, 3 - step / 100)
+    world.settle()
+    read: list[int] = []
+
+    def count(_c: Any, cursor: Any, text: str, *_: Any) -> None:
+        if "app.event" in text:
+            read.append(cursor.rowcount)
+
+    engine = world.sessions.kw["bind"]
+    sa.event.listen(engine, "after_cursor_execute", count)
+    try:
+        here = world.standing("user_id:ada")
+        world.look()
+    finally:
+        sa.event.remove(engine, "after_cursor_execute", count)
+    assert (here["stage"], here["touchpoint"]) == ("b", "B")
+    assert (here["target"]["state"], here["target"]["expected"]) == ("open", "C")
+    assert len(here["target"]["deviations"]) == 58
+    assert read
+    assert max(read) <= 3  # A, B, and all of hers together

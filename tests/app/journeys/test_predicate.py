@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.journeys.match import EventView, Match, matches, may_be_called
+from app.journeys.match import (
+    EventView,
+    Match,
+    asks_properties,
+    matches,
+    may_be_called,
+    names,
+)
 from app.journeys.predicate import Parameters, json_pointer, microseconds, sql
 
 History = Callable[[Sequence[Mapping[str, Any]]], duckdb.DuckDBPyConnection]
@@ -92,6 +99,12 @@ def test_duckdb_and_python_agree_on_any_event(
     assert all(
         may_be_called(asked, one["name"]) for one, fit in zip(events, fits, strict=True) if fit
     )
+    called = names(asked)
+    for one, fit in zip(events, fits, strict=True):
+        if fit:
+            assert called is None or one["name"] in called
+        if not asks_properties(asked):
+            assert matches(asked, EventView(**{**one, "properties": None})) == fit
     connection.close()
 
 
