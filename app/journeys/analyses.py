@@ -125,6 +125,8 @@ def _answered(session: Session, asked: _Asked) -> remembered.Answer:
     with opened(shown, purpose) as lake:
         seen = _look(session, lake, analysis, request, purpose, moment)
         warnings = envelope.check(lake, request, moment) if analysis.spelling else []
+        if asked.as_of is not None:
+            warnings += envelope.late(lake, asked.as_of)
         result = analysis.compute(lake.connection, request, as_of=moment)
     answer = remembered.Answer(shown, moment, seen, result, warnings)
     if asked.plain:

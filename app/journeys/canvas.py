@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from textwrap import wrap
 from typing import Any
 from xml.sax.saxutils import escape
 
+from app.journeys.cautions import caution
 from app.journeys.wording import Wording
 
 WIDTH, MARGIN, INK, FAINT, PAPER = 960, 24, "#1d2433", "#c9ced8", "#ffffff"
@@ -13,6 +15,9 @@ BLUE, GREEN, AMBER, RED, GREY = "#2f6690", "#1b7f5c", "#c98a1b", "#b3402e", "#8a
 SMALL = "#5f6878"
 #: Grey of what a bar could be.
 TRACK = "#eef1f5"
+
+#: Warnings that are written below a picture; the answer has them all.
+WARNINGS = 3
 
 Answer = Mapping[str, Any]
 #: Characters that names may have and no XML can (XML 1.0 §2.2).
@@ -35,6 +40,15 @@ def document(
     )
     beside = say.say(f"Left out: {left_out}", f"Laissés de côté\u00a0: {left_out}")
     lines = [foot, beside] if left_out else [foot]
+    warned = [
+        line
+        for one in answer["warnings"][:WARNINGS]
+        for line in wrap(
+            say.say("Beware: ", "Attention\u00a0: ") + caution(one, say.language),
+            int((width - 2 * MARGIN) / 11 / 0.62),
+        )
+    ]
+    lines += warned
     total = height + 78 + 16 * len(lines)
     drawn = "\n".join(
         [
@@ -46,7 +60,13 @@ def document(
             text(MARGIN, 32, short(title, 110), size=17),
             f'<g transform="translate(0 52)">{"".join(parts)}</g>',
             *(
-                text(MARGIN, height + 76 + 16 * line, short(said, 155), size=11, fill=SMALL)
+                text(
+                    MARGIN,
+                    height + 76 + 16 * line,
+                    fit(said, width - 2 * MARGIN, 11),
+                    size=11,
+                    fill=RED if len(lines) - line <= len(warned) else SMALL,
+                )
                 for line, said in enumerate(lines)
             ),
             "</svg>",

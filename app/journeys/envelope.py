@@ -73,6 +73,21 @@ def check(lake: Lake, request: BaseModel, as_of: datetime) -> list[str]:
     return spelling.check(request, names) if names else []
 
 
+def late(lake: Lake, as_of: datetime) -> list[str]:
+    """Return a warning where events that had happened by a moment were not known of then.
+
+    Of a log that was imported these are all: as of its own end there was nothing of it.
+    """
+    events, at = lake.ordered, microseconds(as_of)
+    n = int(((events.t <= at) & (events.received > at)).sum())
+    if not n:
+        return []
+    return [
+        f"{n} events had happened by as_of and were received only later, such as those of a log"
+        " that was imported; they are left out"
+    ]
+
+
 def wrap(
     session: Session,
     left_out: Mapping[str, int],

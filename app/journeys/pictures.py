@@ -44,7 +44,7 @@ def _funnel(answer: Answer, say: Wording) -> str:
             box(left, y, width, 30, BLUE, f"{name}: {n}"),
             text(left + wide + 12, y + 20, n),
         ]
-        if number:
+        if number and of_all:
             said = say.say(f"{of_all} of all", f"{of_all} du total")
             parts.append(text(left + wide + 90, y + 20, said, fill=canvas.SMALL))
     y, x = len(steps) * row + 14.0, float(left)

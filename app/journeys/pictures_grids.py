@@ -177,7 +177,7 @@ def _switches(answer: Answer, say: Wording) -> str:
 _MODELS = {
     "first": "premier", "last": "dernier", "last_non_direct": "dernier hors direct",
     "linear": "linéaire", "position": "position", "j_shaped": "en J", "inverse_j": "en J inversé",
-    "time_decay": "décroissance", "shapley": "Shapley", "shapley_rate": "Shapley, taux",
+    "time_decay": "déclin temporel", "shapley": "Shapley", "shapley_rate": "Shapley, taux",
     "markov": "Markov",
 }  # fmt: skip
 

@@ -1,13 +1,19 @@
 """Pictures of what decides, and of how good a prediction is; pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from pydantic import TypeAdapter
 
 from app.journeys import canvas
 from app.journeys.canvas import BLUE, FAINT, GREEN, GREY, MARGIN, RED, WIDTH, Answer
+from app.journeys.cautions import caution
 from app.journeys.vega_over_time import driver
 from app.journeys.wording import Wording
 
 ROWS = 30
+_LASTING = TypeAdapter(timedelta)
 
 
 def _drivers(answer: Answer, say: Wording) -> str:
@@ -62,7 +68,7 @@ def _prediction(answer: Answer, say: Wording) -> str:
     quality = result["quality"]
     none = say.say("No prediction", "Pas de prédiction")
     if quality is None:
-        said = [canvas.text(MARGIN, 20, canvas.short(result["refused"] or "", 130))]
+        said = [canvas.text(MARGIN, 20, _refused(result, say))]
         return canvas.document(answer, none, 40, said, say)
     size, left = 320.0, 70.0
     ends = [one["interval"][1] for one in quality["calibration"]]
@@ -107,7 +113,7 @@ def _prediction(answer: Answer, say: Wording) -> str:
         f"AUC {auc} ({low}–{high}) sur une période jamais vue",
     )
     if result["refused"]:
-        title = f"{none}: {result['refused']}"
+        title = f"{none}{say.say('', chr(0xA0))}: {_refused(result, say)}"
     return canvas.document(answer, title, size + 24, parts, say)
 
 
@@ -116,7 +122,7 @@ def _next_purchase(answer: Answer, say: Wording) -> str:
     result = answer["result"]
     bands, left = result["bands"], 250
     if result["refused"]:
-        said = [canvas.text(MARGIN, 20, canvas.short(result["refused"], 130))]
+        said = [canvas.text(MARGIN, 20, _refused(result, say))]
         none = say.say("Nothing is foretold", "Rien n'est prédit")
         return canvas.document(answer, none, 40, said, say)
     most = max((band["expected"] for band in bands), default=0.0) or 1.0
@@ -137,7 +143,8 @@ def _next_purchase(answer: Answer, say: Wording) -> str:
             canvas.text(left + width + 8, y + 16, figures, size=12),
         ]
     expected, alive = say.number(result["expected"]), say.number(result["alive"])
-    n, horizon = say.number(result["profiles"]), answer["semantics"]["horizon"]
+    n = say.number(result["profiles"])
+    horizon = say.lasting(_LASTING.validate_python(answer["semantics"]["horizon"]).total_seconds())
     title = say.say(
         f"{expected} purchases to come in {horizon}; {alive} of {n} are still customers",
         f"{expected} achats à venir en {horizon}\u00a0; {alive} de {n} sont encore clients",
@@ -150,7 +157,7 @@ def _uplift(answer: Answer, say: Wording) -> str:
     result = answer["result"]
     bands, left, high = result["bands"], 250, 28
     if result["refused"]:
-        said = [canvas.text(MARGIN, 20, canvas.short(result["refused"], 130))]
+        said = [canvas.text(MARGIN, 20, _refused(result, say))]
         none = say.say("Nobody is ranked", "Personne n'est classé")
         return canvas.document(answer, none, 40, said, say)
     ends = [abs(end) for one in bands for end in one["interval"] or (0.0,)]
@@ -201,6 +208,10 @@ def _uplift(answer: Answer, say: Wording) -> str:
         f"Ce que le traitement change\u00a0: {effect} de tous\u00a0; {finds}",
     )
     return canvas.document(answer, title, below + 10, [*parts, *key], say)
+
+
+def _refused(result: Mapping[str, Any], say: Wording) -> str:
+    return canvas.short(caution(result["refused"] or "", say.language), 130)
 
 
 DRAWINGS: dict[str, Callable[[Answer, Wording], str]] = {

@@ -123,8 +123,13 @@ def _friction(answer: Answer, say: Wording) -> str:
         moved.append(_felt(way, "\n→ ".join(ends), say))
     heading = say.say(
         f"Ways from one touchpoint to the next: the roughest {len(moved)} of {len(ways)}",
-        f"D'un point de contact au suivant\u00a0: les {len(moved)} passages les plus rudes,"
-        f" sur {len(ways)}",
+        "D'un point de contact au suivant\u00a0: "
+        + (
+            "le passage le plus rude"
+            if len(moved) == 1
+            else f"les {len(moved)} passages les plus rudes"
+        )
+        + f", sur {len(ways)}",
     )
     key = [(say.say(english, french), colour) for colour, english, french in REASONS.values()]
     parts, high = _bars(rows, key, say, more=(heading, moved))
@@ -233,7 +238,6 @@ def _moments(answer: Answer, say: Wording) -> str:
 
 def _compare(answer: Answer, say: Wording) -> str:
     rows: list[Bar] = []
-    warned = answer["warnings"]
     for comparison in answer["result"]["alignments"]:
         counted = comparison["counted_from"]
         since = say.say(f"from the {counted}", f"depuis {_ALIGNED.get(counted, counted)}")
@@ -253,11 +257,6 @@ def _compare(answer: Answer, say: Wording) -> str:
         (say.say("up to the upper 95 % limit", "jusqu'à la borne haute à 95 %"), PALE),
     ]
     parts, high_ = _bars(rows, key, say)
-    for line, said in enumerate(warned[:3]):
-        parts.append(
-            canvas.text(24, high_ + 22 + 18 * line, canvas.short(said, 130), size=11, fill=RED)
-        )
-    high_ += 18 * min(len(warned), 3)
     title = say.say("Variants compared", "Variantes comparées")
     return canvas.document(answer, title, high_ + 8, parts, say)
 

@@ -379,3 +379,20 @@ def test_what_is_withheld_is_counted_after_all_that_is_computed(
         query = "SELECT denials FROM consent.denial WHERE use = 'journey' AND reason = 'refused'"
         counted = session.scalars(sa.text(query)).all()
     assert sum(counted) == 2  # one left out of the answer, one not named
+
+
+def test_events_that_came_only_after_the_time_asked_about_are_told(
+    server: TestClient, header: dict[str, str], write_key: str
+) -> None:
+    """An imported log is received today: as of its own end an answer was empty, in silence."""
+    old = {
+        "event": "Ordered", "userId": "u-0", "timestamp": "2020-05-01T00:00:00Z",
+        "writeKey": write_key,
+    }  # fmt: skip
+    server.post("/v1/track", json=old).raise_for_status()
+    asked = {**FUNNEL, "as_of": "2020-06-01T00:00:00Z"}
+    then = server.post("/v1/analyses/funnel", json=asked, headers=header).json()
+    assert then["n_events"] == 0
+    assert [one for one in then["warnings"] if one.startswith("1 events had happened by as_of")]
+    now = server.post("/v1/analyses/funnel", json=FUNNEL, headers=header).json()
+    assert not [one for one in now["warnings"] if "had happened" in one]

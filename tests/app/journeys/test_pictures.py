@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from app.journeys import canvas, pictures, vega
+from app.journeys import canvas, compare_request, pictures, vega
+from app.journeys.compare_request import CompareQuery
 from app.journeys.definition import Journey
 from app.journeys.wording import Wording
 
@@ -221,3 +222,45 @@ def test_every_number_of_a_map_of_many_stages_is_read() -> None:
     root = ElementTree.fromstring(drawn)  # noqa: S314 - a text of our own
     places = [float(one.get("x") or 0) for one in root.iter("{http://www.w3.org/2000/svg}text")]
     assert max(places) < float(root.get("width") or 0)
+
+
+def test_what_an_answer_warns_of_is_on_its_picture_in_its_language() -> None:
+    """Whoever looks at a picture alone is told too, and in French whoever reads French."""
+    warned = [
+        *compare_request.caveats(
+            CompareQuery.model_validate(
+                {
+                    "entry": {"event": "a"},
+                    "variants": [{"name": "x", "exposed": {"event": "b"}},
+                                 {"name": "y", "rest": True}],
+                    "outcomes": [{"name": "o", "match": {"event": "c"}}],
+                }
+            )
+        ),
+        "no event is named 'Ordr'; did you mean 'Order'?",
+        "12 events say they happen later than as_of and are left out",
+    ]  # fmt: skip
+    answer = {**_answer("compare", {"alignments": []}), "warnings": warned}
+    english, french = (
+        " ".join(_texts(pictures.draw(answer, Wording(language)))) for language in ("en", "fr")
+    )
+    assert all(one in english for one in warned)
+    assert "immortal_time : x se reconnaît à un événement" in french.replace("\u00a0", " ")
+    assert "aucun événement ne s'appelle 'Ordr'" in french
+    assert "12 événements se disent postérieurs" in french
+    assert not any(one[:20] in french for one in warned[1:])
+    refused = {"quality": None, "refused": "too thin: 1,200 did and 3 did not to learn from; "
+               "50 each needed"}  # fmt: skip
+    [_, said, *_] = _texts(pictures.draw(_answer("prediction", refused), Wording("fr")))
+    assert said.startswith("trop peu pour apprendre")
+
+
+def test_every_head_of_credit_by_model_is_read_in_both_languages() -> None:
+    models = ("first", "last_non_direct", "linear", "position", "j_shaped", "inverse_j",
+              "time_decay", "shapley", "shapley_rate", "markov")  # fmt: skip
+    result = {"sums": dict.fromkeys(models, 1.0), "conversions": 1, "unattributed": 0,
+              "channels": [{"label": "web", "credits": {m: {"conversions": 1.0} for m in models}}],
+              }  # fmt: skip
+    for language in ("en", "fr"):
+        drawn = pictures.draw(_answer("attribution", result, label="channel"), Wording(language))
+        assert not [said for said in _texts(drawn) if "…" in said]
