@@ -185,14 +185,18 @@ def visited(
         for hub in hubs
         for name, limit in limits.items()
         if spaces[name].priority < spaces[nodes[hub].namespace].priority
-        and _visitors(nodes, near, hub, name) > limit
+        and _many(nodes, near, hub, name, limit)
     }
 
 
-def _visitors(
-    nodes: Mapping[int, Node], near: Mapping[int, Collection[int]], hub: int, name: str
-) -> int:
-    """Return how many of those seen with it bear different values of a namespace, at most."""
+def _many(
+    nodes: Mapping[int, Node],
+    near: Mapping[int, Collection[int]],
+    hub: int,
+    name: str,
+    limit: int,
+) -> bool:
+    """Say whether more of those seen with it bear different values of a namespace."""
 
     def bears(i: int) -> bool:
         return nodes[i].namespace == name and not nodes[i].old
@@ -202,7 +206,9 @@ def _visitors(
         own = {i} if bears(i) else {j for j in near[i] if bears(j)}
         bearers += bool(own)
         values |= own
-    return min(bearers, len(values))
+        if bearers > limit < len(values):
+            return True
+    return False
 
 
 def refused(nodes: Mapping[int, Node], edge: Edge) -> bool:
