@@ -61,6 +61,27 @@ const scripts = {
     window.load = async (host, key) => jitsuAnalytics({
       host, writeKey: key + ":secret", cookieDomain: location.hostname,  // an address has no domain
     });`,
+  // Its own settings are empty, whatever its CDN says.
+  june: `import { AnalyticsBrowser as Browser } from "@june-so/analytics-next";
+    window.load = async (host, key) => {
+      const { host: name, protocol } = new URL(host);
+      const june = { apiHost: name + "/sdk", protocol: protocol.slice(0, -1) };
+      const cdnSettings = { integrations: { "june.so": june }, metrics: { sampleRate: 0 } };
+      return (await Browser.load({ writeKey: key, cdnSettings }))[0];
+    };`,
+  // It remembers nobody: the page says with each call who it is.
+  dittofeed: `import { DittofeedSdk as sdk } from "@dittofeed/sdk-web";
+    window.load = async (host, key) => {
+      await sdk.init({ host, writeKey: "Basic " + btoa(key + ":") });
+      const kept = window.localStorage;
+      kept.device ??= crypto.randomUUID();
+      const who = () => ({ anonymousId: kept.device, ...(kept.user && { userId: kept.user }) });
+      return {
+        page: (name) => sdk.page({ ...who(), name }),
+        track: (event, properties) => sdk.track({ ...who(), event, properties }),
+        identify: (user, traits) => { kept.user = user; sdk.identify({ ...who(), traits }); },
+      };
+    };`,
   // No SDK: what a page can read of each answer (status, code, our header) or the error it gets.
   nothing: `window.load = async (host, key) => async (userId) => {
     const event = (n) => ({ type: "track", event: "Bare", userId, writeKey: key, properties: { n } });

@@ -121,6 +121,8 @@ BROWSER = [
     Page("@rudderstack/analytics-js 3.34.1, batching", "rudder-batch", retries=True),
     Page("@rudderstack/analytics-js 3.34.1, beacon", "rudder-beacon"),
     Page("rudder-sdk-js 2.52.21", "rudder-2", retries=True),
+    Page("@june-so/analytics-next 2.0.0", "june"),
+    Page("@dittofeed/sdk-web 0.1.2", "dittofeed", alias=False, resumes=False),
     Page(
         "@jitsu/js 1.11.0, browser", "jitsu", alias=False, resumes=False, identifies_at_once=False
     ),
