@@ -29,8 +29,6 @@ WRITER_SECONDS = 10.0
 LATE_SECONDS = 300.0
 #: A job that has failed for so long will not mend itself by its next try.
 FAILING_SECONDS = 10.0
-#: A worker that wrote no heartbeat for so long is gone.
-WORKER_SECONDS = 60.0
 
 
 @dataclass(slots=True)
@@ -178,7 +176,7 @@ def _judge(health: Health, answer: _Answer) -> None:
         health.worries.append("no worker has run yet")
         return
     health.worker_seconds = max(0, (answer.now - answer.worker).total_seconds())
-    if health.worker_seconds > WORKER_SECONDS:
+    if health.worker_seconds > work.WORKER_SECONDS:
         health.worries.append(f"no worker for {health.worker_seconds:.0f} s")
 
 

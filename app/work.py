@@ -1,7 +1,7 @@
 """What the worker must look at again although no event says so, and how it is woken."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -15,6 +15,8 @@ from app.db import Base, statement
 CHANNEL = "parcours_work"
 #: Why an identifier is looked at again whose people must be computed anew.
 AGAIN = "identity"
+#: A worker that wrote no heartbeat for so long is gone.
+WORKER_SECONDS = 60.0
 
 
 class Touched(Base):
@@ -62,6 +64,13 @@ def fail(session: Session, job: str) -> None:
     session.execute(
         row.on_conflict_do_update(index_elements=["job"], set_={"failing_since": since})
     )
+
+
+def alive(session: Session) -> bool:
+    """Say whether a worker has told lately that it lives."""
+    after = sa.func.clock_timestamp() - timedelta(seconds=WORKER_SECONDS)
+    lately = Heartbeat.job == "pipeline", Heartbeat.at > after
+    return bool(session.scalar(sa.select(sa.exists().where(*lately))))
 
 
 def failing(session: Session) -> dict[str, datetime]:

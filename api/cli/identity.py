@@ -17,8 +17,9 @@ from api.cli.identity_models import commands as model_commands
 from api.cli.identity_previews import preview
 from api.cli.identity_reviews import commands as review_commands
 from api.cli.identity_reviews import drift, held
-from api.cli.identity_rules import rebuild, respell
+from api.cli.identity_rules import PATIENCE, rebuild, respell
 from api.cli.session import AsJson, DataDir, err, opened, settings, show
+from app import work
 from app.errors import ImportFailed
 from app.imports import files
 from app.settings import Settings
@@ -66,20 +67,29 @@ def run(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask the running server's worker for a matching run and wait for it."""
+    """Ask the running server's worker for a matching run and wait for it.
+
+    Without a worker the run waits for one, and the command ends with status 1.
+    """
     scope = reviews.NEW if new else reviews.ALL
     wanted = {"asked_by": "command line", **_where(engine, master, exchange, new=new)}
     with opened(settings(data_dir)) as sessions:
         with sessions.begin() as session:
             wanted_id = reviews.request_run(session, wanted, scope=scope).id
+            work.wake(session)
+        since = time.monotonic()
         while True:
             with sessions() as session:
                 answer = describe_run(reviews.find_run(session, wanted_id))
+                alive = work.alive(session)
             if answer["state"] in ("done", "failed"):
+                break
+            if not alive and time.monotonic() - since > PATIENCE:
+                err.print("no worker is running: the run is done when one is")
                 break
             time.sleep(0.5)
     show(answer if as_json else [answer], as_json, "id", "state", "finished_at", "result")
-    if answer["state"] == "failed":
+    if answer["state"] != "done":
         raise typer.Exit(1)
 
 

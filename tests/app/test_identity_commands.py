@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner
 
+from api.cli import identity
 from api.cli.root import app
 from app import db
 from identity import graph
@@ -119,3 +120,12 @@ def test_no_identifier_commands_the_terminal(parcours: Run, matched_url: str) ->
     ):
         assert "\x1b" not in told
         assert "x1b" in told
+
+
+def test_who_asks_for_a_run_without_a_worker_is_told_so(
+    parcours: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command waited for ever, and said nothing."""
+    monkeypatch.setattr(identity, "PATIENCE", -1.0)
+    asked = json.loads(parcours("run", "--new", "--json", status=1))
+    assert (asked["state"], asked["parameters"]["scope"]) == ("waiting", "new")
