@@ -54,7 +54,7 @@ def agree(sessions: Sessions, keystore: Keystore, anchor: Anchor) -> bool:
             signers = [key.signer for key in keystore.signing_keys(at=now)]
             if not signers:
                 return False
-            demand_same(session, anchor, signers)
+            demand_same(session, keystore, anchor, signers)
             sure = proved(session, back)
             again = keystore.destroy_again(sure, at=now)
             if again:

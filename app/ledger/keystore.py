@@ -23,10 +23,18 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from app import db
 from app.errors import LedgerKeyUnusable
 from app.key_file import KeyFile
-from app.ledger.keystore_tables import OWN, key_counts, metadata, signing_keys, subject_keys
+from app.ledger.keystore_tables import (
+    OWN,
+    key_counts,
+    metadata,
+    signed_logs,
+    signing_keys,
+    subject_keys,
+)
 from app.ledger.wrapping import Wrapping, look_up
 from app.settings import Settings
 from consent.ledger import INSTALLATION, Identifier, Signer, SubjectKey
+from consent.ledger.check import Checkpoint, read_checkpoint
 
 T = TypeVar("T")
 #: Says how many entries of the ledger name a key, by kind.
@@ -269,6 +277,19 @@ class Keystore:
             row = {"id": key_id, "origin": origin, "created_at": at, **self._wrapped(key_id, seed)}
             connection.execute(sa.insert(signing_keys).values(row))
         return Signer(origin, seed)
+
+    def signed(self, origin: str, note: str) -> None:
+        """Note the newest checkpoint of a log."""
+        with self._begin() as connection:
+            connection.execute(sa.delete(signed_logs).where(signed_logs.c.origin == origin))
+            connection.execute(sa.insert(signed_logs).values(origin=origin, note=note))
+
+    def last_signed(self, origin: str) -> Checkpoint | None:
+        """Return the newest checkpoint of a log, as far as it was noted."""
+        with self._begin() as connection:
+            asked = sa.select(signed_logs.c.note).where(signed_logs.c.origin == origin)
+            note = connection.execute(asked).scalar()
+        return read_checkpoint(note.partition("\n\n")[0] + "\n") if note else None
 
     def old(self) -> int:
         """Return how many keys an older key wraps."""

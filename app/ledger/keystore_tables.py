@@ -31,6 +31,14 @@ key_counts = sa.Table(
     sa.Column("id", sa.Uuid(), primary_key=True),
     sa.Column("named", sa.JSON(), nullable=False),
 )
+#: What was signed last under the name of each log: who restores the database takes the keystore
+#: along, or nothing opens, and may forget the checkpoints.
+signed_logs = sa.Table(
+    "signed_log",
+    metadata,
+    sa.Column("origin", sa.Text(), primary_key=True),
+    sa.Column("note", sa.Text(), nullable=False),
+)
 signing_keys = sa.Table(
     "signing_key",
     metadata,

@@ -48,14 +48,17 @@ def run(
             if mine:
                 destroyed = keystore.untold()
                 signers = _signers(session, keystore, host)
-                demand_same(session, anchor, signers)
+                demand_same(session, keystore, anchor, signers)
                 done = step(session, keystore, signers, most=most, destroyed=destroyed)
+                note = head(session).note if done else ""
         if not mine:
             if time.monotonic() > patience:
                 return made
             time.sleep(PAUSE_SECONDS)
             continue
         keystore.told(list(destroyed))
+        if note:  # after the commit: it is of what is there
+            keystore.signed(signers[0].origin, note)
         made += done
         if done < most:
             return made
@@ -108,21 +111,25 @@ def _name(host: str) -> str:
     return f"{host}/ledger/{secrets.token_hex(4)}"
 
 
-def demand_same(session: Session, anchor: Anchor, signers: Sequence[Signer]) -> None:
+def demand_same(
+    session: Session, keystore: Keystore, anchor: Anchor, signers: Sequence[Signer]
+) -> None:
     """Refuse to go on when the ledger is not what was signed last, and what follows it signed.
 
     A log signs nothing that contradicts what it signed before (C2SP tlog-checkpoint), nor what
     somebody wrote behind that who has the database alone: the newest checkpoint is signed by one
     of `signers`, or the one that was published last, which a key of before may have signed. That
     holds under whatever name it was signed: `rotate` alone lets a log begin on what another signed.
-    Where the anchor cannot be read the ledger goes on, and who publishes says that it cannot.
-    Raises LedgerForked.
+    Where the anchor cannot be read the ledger goes on, and who publishes says that it cannot. The
+    keystore knows too what was signed last: an anchor may be left behind where the database is
+    restored on another machine. Raises LedgerForked.
     """
-    last, here = None, head(session)
+    last, here, origin = None, head(session), signers[0].origin
     with suppress(AnchorUnusable):
-        last = anchor.last(signers[0].origin)
-    if last is not None:
-        _demand_begins_with(session, here, last)
+        last = anchor.last(origin)
+    for claim in (last, keystore.last_signed(origin)):
+        if claim is not None:
+            _demand_begins_with(session, here, claim)
     if here.size == 0:
         return
     claimed = here.size, here.root

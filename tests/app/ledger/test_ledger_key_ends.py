@@ -12,6 +12,7 @@ from app.ledger import seal
 from app.ledger.anchor import Anchor, publish
 from app.ledger.job import LedgerJob
 from app.ledger.keystore import Keystore
+from app.ledger.keystore_tables import signed_logs
 from app.settings import Settings
 from consent.ledger import INSTALLATION, Signer, ending, store
 from consent.ledger.check import leaf_hash, open_checkpoint
@@ -167,6 +168,10 @@ def test_another_text_in_the_place_of_an_entry_destroys_no_key(
         tamper(sessions, "UPDATE consent.ledger_entry SET leaf_hash = :h WHERE leaf_index = 2",
                h=other)  # fmt: skip
     assert row["index"] == 2
+    with pytest.raises(LedgerForked):  # the keystore knows what was signed
+        LedgerJob(sessions, settings).round()
+    with keystore._begin() as connection:  # one of before it did
+        connection.execute(sa.delete(signed_logs))
     LedgerJob(sessions, settings).round()
     assert keystore.by_id(keys["bob"]) is not None
 

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from datetime import timedelta
 from uuid import uuid4
 
+import pytest
 import sqlalchemy as sa
 
 from app.db import Sessions, advisory_lock
+from app.errors import LedgerForked
 from app.ledger import ending, seal
 from app.ledger.anchor import Anchor, publish
 from app.ledger.job import LedgerJob
@@ -64,6 +66,33 @@ def test_what_a_destroyed_key_sealed_goes_from_an_older_database_too(
         assert told == [key.hex]
         report = ledger.verify(session, full=True, keys=keystore.by_ids, own=keystore.vkeys())
         assert report.problems == []
+
+
+def test_a_database_restored_without_the_checkpoints_signs_nothing_that_contradicts_them(
+    sessions: Sessions, keystore: Keystore, anchor: Anchor, sealing: Sealing
+) -> None:
+    """On another machine the keystore is taken along, or nothing opens; an anchor is forgotten."""
+    people(sessions, 3)
+    sealing()
+    with sessions() as session:
+        size = store.head(session).size
+    record(sessions, [choice("email:ada@example.org")])
+    sealing()
+    tamper(
+        sessions,
+        "DELETE FROM consent.ledger_sealed WHERE leaf_index >= :size",
+        "DELETE FROM consent.ledger_entry WHERE leaf_index >= :size",
+        "DELETE FROM consent.ledger_checkpoint WHERE size > :size",
+        "DELETE FROM consent.ledger_node WHERE (node_index + 1) << CAST(level AS int) > :size",
+        size=size,
+    )
+    record(sessions, [choice("email:bob@example.org")])
+    assert not anchor.path.exists()
+    with pytest.raises(LedgerForked, match=f"{size + 1} entries were signed and {size} are here"):
+        sealing()
+    with sessions.begin() as session:
+        seal.rotate(session, keystore, host=HOST, overlap=timedelta(0), new_log=True)
+    assert sealing() > 0
 
 
 def test_keys_that_an_older_keystore_lacks_are_told_and_the_ledger_goes_on(
