@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from identity import graph, records
+from identity.guards import VISITORS
 from identity.lock import lock
 from identity.tables import Identifier, LearntModel, Link
 
@@ -122,14 +123,29 @@ def forget(session: Session, ids: Collection[int], *, at: datetime) -> tuple[gra
 
     People who were joined through them come apart as if they had never been there. A merge with
     them cannot be undone any more, and its undo would bring nothing back. `Moved` may name them:
-    they are nobody now.
+    they are nobody now. What only their number showed to be a kiosk joins nobody for it: what it
+    was seen with is forgotten too.
     """
     lock(session)
     wanted = {"ids": graph.array(ids)}
+    kiosks = _kiosks(session, ids)
     session.execute(graph.statement("erase_evidence"), wanted)
-    moved = graph.reconsider(session, ids, at=at)
+    opened = kiosks - _kiosks(session, kiosks)
+    session.execute(
+        sa.delete(Link).where(
+            Link.kind == "event",
+            graph.among(Link.left_id, opened) | graph.among(Link.right_id, opened),
+        )
+    )
+    moved = graph.reconsider(session, {*ids, *opened}, at=at)
     gone = session.execute(graph.statement("erase_history"), wanted).one()
     return moved, int(gone.identifiers)
+
+
+def _kiosks(session: Session, ids: Collection[int]) -> set[int]:
+    """Return what near these joins nobody because of how many left an address there."""
+    closed = graph.imagine(session, ids).people.closed if ids else {}
+    return {i for i, why in closed.items() if why == VISITORS}
 
 
 def every(session: Session, *, portion: int = 20_000) -> Iterator[list[tuple[int, str, str]]]:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from msgspec import structs
 from sqlalchemy.orm import Session
 
-from identity import graph, people, queue, reviews, suspensions
+from identity import erasure, graph, people, queue, reviews, suspensions
 from identity.errors import ReviewDecided
 from tests.identity.test_graph import (
     DAY,
@@ -148,6 +148,23 @@ def test_where_more_people_left_an_address_than_one_has_nobody_is_joined(
     people.must_link(session, hub, visitors[0][0], by="ada", at=NOW)
     assert person(session, *visitors[0]) == [hub] * len(visitors[0])
     assert person(session, *visitors[1]) == [visitors[1][0]] * len(visitors[1])
+
+
+@pytest.mark.parametrize("kiosk", KIOSKS)
+def test_the_others_at_a_kiosk_are_not_joined_because_one_of_them_is_erased(
+    session: Session, kiosk: str
+) -> None:
+    shape = KIOSKS[kiosk]
+    [hub] = make(session, shape[0])
+    visitors = [make(session, *(r.format(n) for r in shape[1:] if r)) for n in range(7)]
+    for acts, *mail in visitors:
+        observe(session, seen(acts, hub), *(seen(acts, m) for m in mail))
+    for gone in (visitors.pop(), visitors.pop()):
+        moved, count = erasure.forget(session, gone, at=NOW)
+        assert (moved.merged, count) == ((), len(gone))
+        assert person(session, hub) == [hub]
+        for visitor in visitors:
+            assert person(session, *visitor) == [visitor[0]] * len(visitor)
 
 
 def test_the_many_addresses_of_one_person_are_not_those_of_visitors(session: Session) -> None:
