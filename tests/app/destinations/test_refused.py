@@ -257,3 +257,43 @@ def test_what_needs_several_purposes_is_noted_for_each_and_says_what_it_needs(
         "/v1/destinations", json={**body, "also_for": [ADS]}, headers=people.header
     )
     assert answer.status_code == 403, "by who is sent, it would learn what they said of the other"
+
+
+def test_only_what_may_be_used_for_each_of_several_purposes_is_sent(
+    people: World, receiver: Receiver, token: Callable[..., dict[str, str]]
+) -> None:
+    """Storage on devices is asked of each: of a person who allows it on one, that one is sent."""
+    people.header = token(*SCOPES, purposes=(SHARE, "device.storage"))
+    people.say("ada", "given", SHARE)
+    for device in ("phone-1", "phone-2"):
+        body = {"userId": "ada", "anonymousId": device, "traits": {"plan": "pro"}}
+        people.server.post("/v1/identify", json={**body, "writeKey": people.key})
+    yes = {"subject": {"namespace": "anonymous_id", "value": "phone-1"},
+           "decisions": [{"purpose": "device.storage", "state": "given"}]}  # fmt: skip
+    people.server.post("/v1/consents", json=yes, auth=(people.key, "")).raise_for_status()
+    people.work()
+    people.post("/v1/segments", {"key": "pros", "name": "Pros", "purpose": SHARE, "rule": PROS})
+    made = people.destination(
+        kind="segment", url=receiver.url, secrets={"write_key": "wk"}, segments=["pros"],
+        mapping=MAPPING, purpose=SHARE, also_for=["device.storage"],
+    )  # fmt: skip
+    people.settle()
+    assert people.get(f"/v1/destinations/{made['id']}")["held"] == 1
+    sent = b"".join(one.body for one in receiver.received)
+    assert b"phone-1" in sent
+    assert b"phone-2" not in sent
+    assert b'"ada"' not in sent
+    no = {**yes, "decisions": [{"purpose": "device.storage", "state": "withdrawn"}]}
+    people.server.post("/v1/consents", json=no, auth=(people.key, "")).raise_for_status()
+    people.settle()
+    assert people.get(f"/v1/destinations/{made['id']}")["held"] == 0
+    assert people.outcomes(made["id"])[-1][:2] == ("segment.exited", "delivered")
+    people.server.post("/v1/consents", json=yes, auth=(people.key, "")).raise_for_status()
+    people.settle()
+    people.server.post("/v1/consents", json=no, auth=(people.key, "")).raise_for_status()
+    people.work()
+    [looked] = [one for one in people.outcomes(made["id"]) if one[1] == "waiting"]
+    people.deliver()  # she leaves; and before that is sent, she has agreed again
+    people.server.post("/v1/consents", json=yes, auth=(people.key, "")).raise_for_status()
+    people.settle()
+    assert people.get(f"/v1/destinations/{made['id']}")["held"] == 1, looked
