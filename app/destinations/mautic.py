@@ -122,8 +122,7 @@ class _Sending:
         return found | self._batch("POST", "batch/new", new)
 
     def release(self, records: Sequence[Record]) -> dict[str, Outcome]:
-        known = self._found(records)
-        found = {r.message_id: _not_there() for r in records if r.message_id not in known}
+        known, found = self._found(records)
         mine = [r for r in records if r.message_id in known]
         found |= self._cleared(mine, known)
         return found | emptied(
@@ -135,8 +134,7 @@ class _Sending:
         return {m: _not_there() if o.status == 404 else o for m, o in edited.items()}
 
     def delete(self, records: Sequence[Record]) -> dict[str, Outcome]:
-        known = self._found(records)
-        found = {r.message_id: _not_there() for r in records if r.message_id not in known}
+        known, found = self._found(records)
         mine = [r for r in records if r.message_id in known]
         if not mine:
             return found
@@ -177,20 +175,27 @@ class _Sending:
             if not answer.ok and answer.status != 404
         }
 
-    def _found(self, records: Sequence[Record]) -> dict[str, str]:
-        """Return the ids of contacts; of those that Mautic has not told it, by their address."""
+    def _found(self, records: Sequence[Record]) -> tuple[dict[str, str], dict[str, Outcome]]:
+        """Return the ids of contacts, and the outcomes of those that are not there, or of whom
+        Mautic could not be asked; of those whose id it has not told it is, by their address.
+        """
         known = {r.message_id: _id(r) for r in records if _id(r)}
+        outcomes = {r.message_id: _not_there() for r in records if r.message_id not in known}
         asked = [r for r in records if not _id(r) and r.remote]
         calls = [self._call("GET", f"?search={_search(r)}&limit={LIKE}", None) for r in asked]
         for record, answer in zip(asked, self._wire.send_all(calls), strict=True):
             said = answer.json()
             listed = said.get("contacts") if isinstance(said, dict) else None
-            rows = listed.values() if isinstance(listed, dict) else listed or []
-            for row in rows:
-                if _address_of(row) == _address(record).casefold():
-                    known[record.message_id] = str(row["id"])
+            if not answer.ok:
+                outcomes[record.message_id] = by_status(answer, said=_error(said))
+            elif not isinstance(listed, dict | list):
+                outcomes[record.message_id] = Outcome("again", UNREADABLE, answer.status)
+            else:
+                for row in listed.values() if isinstance(listed, dict) else listed:
+                    if _address_of(row) == _address(record).casefold():
+                        known[record.message_id] = str(row["id"])
         self._looked_up |= known
-        return known
+        return known, {m: outcome for m, outcome in outcomes.items() if m not in known}
 
     def _marked(self, record: Record, outcome: Outcome) -> str | None:
         """Return the contact that is marked, or not any more, after this outcome."""

@@ -13,7 +13,7 @@ from app.settings import Settings
 from identity import identifiers
 from tests.app.destinations.crm_hubspot_brevo import BrevoApi, HubSpotApi
 from tests.app.destinations.crm_salesforce_mautic import MauticApi, SalesforceApi
-from tests.app.destinations.crm_server import Crm, serving
+from tests.app.destinations.crm_server import LOST, Crm, serving
 from tests.app.destinations.world import World
 
 APIS: dict[str, type[Crm]] = {
@@ -291,7 +291,7 @@ def test_mautic_marks_whom_it_knows_by_an_address_alone_though_a_field_is_not_th
 def test_what_arrived_is_taken_back_though_the_answer_was_lost(
     people: World, crm: Crm, on_leave: str
 ) -> None:
-    """The receiver never told its id of the record."""
+    """The receiver never told its id of the record, and is away when it is asked for it first."""
     join(people, "ada")
     if on_leave == "delete":
         number = register(people, crm, on_leave=DELETE[crm.kind])
@@ -303,6 +303,9 @@ def test_what_arrived_is_taken_back_though_the_answer_was_lost(
     assert len(held(crm)) == 1
     people.say("ada", "withdrawn", "marketing.email")
     people.work()
+    people.now()
+    crm.trouble = [LOST]
+    people.settle()
     people.now()
     people.settle()
     assert held(crm) == []
