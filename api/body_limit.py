@@ -1,60 +1,104 @@
 """Refuses a request body that is too large before anybody gathers it in memory."""
 
+import asyncio
+
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import problems
-from api.request_body import declared
-from app.errors import BodyTooLarge
+from api.request_body import Budget, Held, declared, values_in
+from app.errors import AppError, BodyTooLarge, BodyTooSlow
+
+#: So long may a body take to come: who sends a byte now and then holds what came before it.
+LONGEST_SECONDS = 60.0
+#: What the values of one body may take: 4.5 MB of `[],[],…` would become 200 MB.
+MOST_VALUES_BYTES = 32 * 1024 * 1024
 
 
 class BodyLimit:
     """Counts the bytes of every request as they arrive, on whatever route and before any check.
 
     Without it a client without a token could send 200 MB to any route and the server held them
-    (176 MB grew to 749 MB, measured). Tracking calls are counted by `api.request_body` instead,
-    which knows what gzip unpacks to, and for whom a refusal counts.
+    (176 MB grew to 749 MB, measured). Together, too, bodies take no more than `budget`, with what
+    becomes of them: they are read and parsed before anybody looks at the token. Tracking calls are
+    counted by `api.request_body` instead, which knows what gzip unpacks to, and for whom a refusal
+    counts.
     """
 
-    def __init__(self, app: ASGIApp, largest: int) -> None:
-        """Let at most `largest` bytes through to `app`."""
+    def __init__(self, app: ASGIApp, largest: int, budget: Budget) -> None:
+        """Let at most `largest` bytes through to `app`, and of all together what `budget` holds."""
         self._app = app
         self._largest = largest
+        self._budget = budget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer 413."""
+        """Pass the request on, or answer 413, 408 or 503."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         if declared(Request(scope)) > self._largest:
-            await self._refuse(scope, receive, send)
+            await _refuse(_too_large(self._largest), scope, receive, send)
             return
-        size, started = 0, False
+        with Held(self._budget) as held:
+            body = _Body(receive, self._largest, held)
+            started = False
 
-        async def counted() -> Message:
-            nonlocal size
-            message = await receive()
-            size += len(message.get("body", b""))
-            if size > self._largest:
-                raise BodyTooLarge(f"more than {self._largest} bytes")
-            return message
+            async def noted(message: Message) -> None:
+                nonlocal started
+                # What the framework makes of a body that was cut off here is not the answer.
+                if body.refused is None or started:
+                    started = True
+                    await send(message)
 
-        async def noted(message: Message) -> None:
-            nonlocal started
-            # What the framework makes of a body that was cut off here is not the answer.
-            if size > self._largest and not started:
-                return
-            started = True
-            await send(message)
+            try:
+                await self._app(scope, body.receive, noted)
+            except Exception:
+                if body.refused is None or started:
+                    raise
+            if body.refused is not None and not started:
+                await _refuse(body.refused, scope, receive, send)
 
+
+class _Body:
+    """The body of one request on its way in; `refused` is why no more of it is let through."""
+
+    def __init__(self, receive: Receive, largest: int, held: Held) -> None:
+        self._receive, self._largest, self._held = receive, largest, held
+        self._until = asyncio.get_running_loop().time() + LONGEST_SECONDS
+        self._size = self._values = 0
+        self._whole = False
+        self.refused: AppError | None = None
+
+    async def receive(self) -> Message:
         try:
-            await self._app(scope, counted, noted)
-        except Exception:
-            if size <= self._largest or started:
-                raise
-        if size > self._largest and not started:
-            await self._refuse(scope, receive, send)
+            async with asyncio.timeout_at(None if self._whole else self._until):
+                message = await self._receive()
+            self._count(message.get("body", b""))
+            if not self._whole and not message.get("more_body", False):
+                self._whole = True
+                self._held.take(self._values)
+        except TimeoutError:
+            why = f"it was not there after {LONGEST_SECONDS:.0f} seconds"
+            self.refused = BodyTooSlow(why)
+            raise self.refused from None
+        except AppError as error:
+            self.refused = error
+            raise
+        return message
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        error = BodyTooLarge(f"more than {self._largest} bytes")
-        await problems.answer(Request(scope), error)(scope, receive, send)
+    def _count(self, part: bytes) -> None:
+        self._size += len(part)
+        self._values += values_in(part)
+        if self._size > self._largest:
+            raise _too_large(self._largest)
+        if self._values > MOST_VALUES_BYTES:
+            raise BodyTooLarge("too many values in one request")
+        self._held.take(2 * len(part))  # as it came, and joined to the rest
+
+
+def _too_large(largest: int) -> BodyTooLarge:
+    return BodyTooLarge(f"more than {largest} bytes")
+
+
+async def _refuse(error: AppError, scope: Scope, receive: Receive, send: Send) -> None:
+    await problems.answer(Request(scope), error)(scope, receive, send)

@@ -103,6 +103,8 @@ consent allows for it; `withheld` says what was left out and why.
 #: Bytes of tracking requests in one process, with what becomes of them: 100 events are 50 KB, and
 #: 200 KB with what is made of them. With 32 MB floods of hostile bodies took up to 297 MB.
 MOST_BYTES = 24 * 1024 * 1024
+#: Bytes of all other requests in one process: the largest body that is full of values takes 24 MB.
+MOST_API_BYTES = 64 * 1024 * 1024
 #: What pages of any origin may call.
 TRACKING = (collect, gpc, pixel, tracking_settings)
 
@@ -221,7 +223,8 @@ def create_app(settings: Settings, sessions: Sessions) -> FastAPI:
     server.add_middleware(EncodedSlashes)
     server.add_middleware(Heads, own=pixel.OWN_HEADS)
     server.add_middleware(Forwarded, trusted=settings.trusted_proxies)
-    server.add_middleware(BodyLimit, largest=settings.max_body_bytes)
+    others = Budget(MOST_API_BYTES)
+    server.add_middleware(BodyLimit, largest=settings.max_body_bytes, budget=others)
     server.add_middleware(Direct, handlers=collect.HANDLERS)
     server.add_middleware(Frame)
     # Outside of everything that answers, so that every answer carries the headers, errors included.

@@ -92,6 +92,8 @@ class Held:
 
     def take(self, size: int) -> None:
         """Hold more; raises OverCapacity."""
+        if not size:
+            return
         self._budget.take(size, self._size)
         self._size += size
 
@@ -172,6 +174,12 @@ def _unzip(body: bytes, largest: int) -> bytes:
     raise BodyUnreadable(f"the gzip body consists of more than {MOST_MEMBERS} files")
 
 
+def values_in(part: bytes) -> int:
+    """Return how many bytes the values in a part of a body take once it is parsed."""
+    containers = part.count(b"{") + part.count(b"[")
+    return CONTAINER_BYTES * containers + VALUE_BYTES * part.count(b",")
+
+
 def _values(body: bytes) -> int:
     """Return how many bytes the values of a body take beside their text.
 
@@ -181,7 +189,7 @@ def _values(body: bytes) -> int:
     values = body.count(b",")
     if len(body) > LOOKED_AT and (containers > MOST_CONTAINERS or values > MOST_VALUES):
         raise BodyTooLarge("too many values in one request")
-    return CONTAINER_BYTES * containers + VALUE_BYTES * values
+    return values_in(body)
 
 
 async def whole(request: Request) -> bytes:

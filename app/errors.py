@@ -80,7 +80,11 @@ class AnalysisTooLarge(AppError):
 
 
 class OverCapacity(AppError):
-    """The server has more waiting events than it may hold; send them again a little later."""
+    """The server holds as much of what is sent as it may; send it again a little later."""
+
+
+class BodyTooSlow(AppError):
+    """The body of the request did not come in time."""
 
 
 class HoldKeyUnusable(AppError):

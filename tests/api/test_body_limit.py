@@ -1,10 +1,16 @@
 """No client makes the server hold more than the limit, with or without a token."""
 
+import asyncio
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 from fastapi.testclient import TestClient
+from starlette.types import Message, Receive, Scope, Send
 
+from api import body_limit
+from api.body_limit import BodyLimit
+from api.request_body import Budget
 from app.settings import Settings
 
 PATHS = ["/v1/segments", "/v1/batch", "/v1/analyses/funnel", "/oauth/token", "/nowhere"]
@@ -45,3 +51,58 @@ def test_a_body_at_the_limit_is_read(
     answer = server.post("/v1/batch", content=body)
     assert answer.status_code == 200
     assert answer.json()["received"] == 0
+
+
+@dataclass
+class Slow:
+    """A server that gathers whole bodies, and clients that send theirs half and then wait."""
+
+    limit: BodyLimit
+
+    async def send(self, body: bytes, rest: asyncio.Event | None = None) -> int:
+        """Send a body, the last byte only when `rest` says so; return the status."""
+        parts = [body[:-1], body[-1:]]
+        status = 0
+
+        async def receive() -> Message:
+            if len(parts) == 1 and rest is not None:
+                await rest.wait()
+            part = parts.pop(0)
+            return {"type": "http.request", "body": part, "more_body": bool(parts)}
+
+        async def send(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+
+        scope = {"type": "http", "method": "POST", "path": "/", "headers": [], "query_string": b"",
+                 "state": {"request_id": "r"}}  # fmt: skip
+        await self.limit(scope, receive, send)
+        return status
+
+
+async def _gathers(scope: Scope, receive: Receive, send: Send) -> None:
+    while (await receive())["more_body"]:
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body"})
+
+
+def test_bodies_that_come_slowly_take_no_more_together_than_there_is_for_all() -> None:
+    async def run() -> list[int]:
+        slow = Slow(BodyLimit(_gathers, 1_000_000, Budget(4_000_000)))
+        rest = asyncio.Event()
+        first = [asyncio.create_task(slow.send(b" " * 1_000_000, rest)) for _ in range(2)]
+        await asyncio.sleep(0)
+        found = [await slow.send(b" " * 1_000_000), await slow.send(b"{}")]
+        rest.set()
+        found += await asyncio.gather(*first)
+        found.append(await slow.send(b" " * 1_000_000))
+        return [*found, await slow.send(b"[]," * 300_000)]
+
+    assert asyncio.run(run()) == [503, 200, 200, 200, 200, 413]
+
+
+def test_a_body_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body_limit, "LONGEST_SECONDS", 0.01)
+    slow = Slow(BodyLimit(_gathers, 1_000, Budget(2_000)))
+    assert asyncio.run(slow.send(b" " * 900, asyncio.Event())) == 408
