@@ -126,18 +126,21 @@ def _plain(traits: Mapping[str, Golden]) -> dict[str, Trait]:
 
 @router.get(f"{USER}/traits", summary="Get a profile's traits", responses=PERSON)
 def user_traits(session: Db, view: Seen, asked: Annotated[Traits, Depends()]) -> dict[str, Any]:
-    """Return traits, computed traits, and segments as audiences: true inside, false once left."""
+    """Return traits, computed traits, and segments as audiences: true inside, false once left.
+
+    Of one name a trait comes first, then a computed trait: the others answer by `class`, too.
+    """
     found: dict[str, Trait] = {}
-    if asked.kind is None:
-        found |= _plain(read.traits(session, view))
+    if asked.kind != "computed_trait":
+        for stay in stays.of_views(session, [view])[view.subject_id]:
+            found[stay.key] = (stay.left_at is None, None, stay.left_at or stay.entered_at)
     if asked.kind != "audience":
         computed = computed_values.of_views(session, [view], now=datetime.now(UTC))
         for one in computed.get(view.subject_id, ()):
             if one.value is not None:
                 found[one.key] = (one.value, None, one.since)
-    if asked.kind != "computed_trait":
-        for stay in stays.of_views(session, [view])[view.subject_id]:
-            found[stay.key] = (stay.left_at is None, None, stay.left_at or stay.entered_at)
+    if asked.kind is None:
+        found |= _plain(read.traits(session, view))
     return asked.answer(found, view.withheld)
 
 

@@ -86,6 +86,16 @@ def test_traits_are_paged_chosen_and_say_where_they_are_from(client: Client) -> 
     assert client.get("user_id:cleo", "external_ids")["data"] == []
 
 
+def test_a_segment_that_is_called_as_a_trait_is_does_not_hide_it(client: Client) -> None:
+    """Nothing else of this API would tell of the trait; a segment answers by its class, too."""
+    client.people.send("identify", "ada", traits={"buyers": "of three"})
+    client.people.settle()
+    asked = {"include": "buyers"}
+    assert client.get("user_id:ada", "traits", **asked)["traits"] == {"buyers": "of three"}
+    as_audience = client.get("user_id:ada", "traits", **{"class": "audience"})["traits"]
+    assert as_audience == {"buyers": True}
+
+
 def test_external_ids_events_metadata_and_links_have_segments_shapes(client: Client) -> None:
     ids = client.get("user_id:ada", "external_ids")["data"]
     assert {(i["type"], i["id"], i["collection"], i["encoding"]) for i in ids} == {
