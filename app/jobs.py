@@ -19,7 +19,16 @@ from app import matching, pipeline, sweeps, turning
 from app.access import reads
 from app.consents import denials
 from app.db import Sessions, advisory_lock, exclusively, listen
-from app.destinations import evidence, file_removal, guard, manifest, outbox, portions, registry
+from app.destinations import (
+    evidence,
+    file_removal,
+    guard,
+    manifest,
+    outbox,
+    portions,
+    registry,
+    syncing,
+)
 from app.destinations.deliver import deliver
 from app.events import partitions, rejected, tally
 from app.events.release import Releases
@@ -213,10 +222,12 @@ class Worker:
         that were removed, and take out of those of who is switched off whom they may have no more.
         """
         now = datetime.now(UTC)
-        with self._sessions.begin() as session, advisory_lock(session, "held") as mine:
-            if mine:
-                outbox.follow_computed(session, now=now)
-                registry.seal_plain(session)
+        more = True
+        while more and not self._stop.is_set():
+            with self._sessions.begin() as session, advisory_lock(session, "held") as mine:
+                more = mine and outbox.follow_computed(session, now=now)
+                if mine and not more:
+                    registry.seal_plain(session)
         with self._sessions.begin() as session:
             file_removal.clear(session, now=now)
         file_removal.take_out(self._sessions, now=now)
@@ -224,7 +235,8 @@ class Worker:
     def _computing(self) -> None:
         more = True
         while more and not self._stop.is_set():
-            more = history.advance(self._sessions) or computing.advance(self._sessions)
+            looked = history.advance(self._sessions, syncing.follow_trait)
+            more = looked or computing.advance(self._sessions)
 
     def _journeys(self) -> None:
         while not self._stop.is_set() and following.advance(self._sessions):

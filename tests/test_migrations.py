@@ -376,3 +376,24 @@ def test_alerts_from_before_say_by_themselves_whom_to_tell_of_what(empty: sa.Eng
     schema.downgrade(empty, "0073")
     with empty.connect() as connection:
         assert connection.scalar(sa.text("SELECT count(*) FROM app.analysis_alert")) == 0
+
+
+def test_computed_traits_of_a_window_are_computed_anew_and_stand_meanwhile(
+    empty: sa.Engine,
+) -> None:
+    schema.migrate(empty, "0079")
+    with empty.begin() as connection:
+        for key, more in (("lately", ', "within_days": 30'), ("ever", "")):
+            connection.execute(
+                sa.text(
+                    "INSERT INTO app.computed_trait (key, name, purpose, definition, position,"
+                    " until, computed_at)"
+                    " VALUES (:key, :key, 'p', CAST(:said AS jsonb), 9, 9, now())"
+                ),
+                {"key": key, "said": f'{{"kind": "count", "event": "E"{more}}}'},
+            )
+    schema.migrate(empty)
+    asked = "SELECT key, until FROM app.computed_trait WHERE computed_at IS NOT NULL"
+    with empty.connect() as connection:
+        found = {row.key: row.until for row in connection.execute(sa.text(asked))}
+    assert found == {"lately": None, "ever": 9}

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from api.cli.session import AsJson, DataDir, opened, settings, show
+from app.destinations import syncing
 from app.profiles import trait_rules
 from app.profiles.survivorship import NAMES
 
@@ -37,6 +38,7 @@ def set_rule(
     """Set the rule of a trait; the running server's worker looks events through where it must."""
     with opened(settings(data_dir)) as sessions, sessions.begin() as session:
         found = trait_rules.put(session, key, rule, tuple(source or ()), by="command line")
+        syncing.follow_trait(session, key)
         answer = trait_rules.describe(found)
     show(answer if as_json else [answer], as_json, *COLUMNS)
 
@@ -46,3 +48,4 @@ def reset_rule(key: str, data_dir: DataDir = None) -> None:
     """Let the latest value of a trait count again."""
     with opened(settings(data_dir)) as sessions, sessions.begin() as session:
         trait_rules.remove(session, key)
+        syncing.follow_trait(session, key)

@@ -42,8 +42,8 @@ def read_changes(
     """
     wanted = [t.strip() for t in (types or "").split(",") if t.strip()]
     changes.check_types(wanted)
-    rows, following = changes.read(session, after=after, types=wanted, limit=limit)
-    told = changes.told(session, rows, caller.purposes)
+    page = changes.read(session, after=after, types=wanted, limit=limit)
+    told = changes.told(session, page.rows, caller.purposes)
     reads.saw_profiles(session, {row.profile_id for row, _ in told}, purpose=None)
     return {
         "data": [
@@ -60,6 +60,6 @@ def read_changes(
             }
             for row, data in told
         ],
-        "next_cursor": following,
-        "has_more": len(rows) == limit,
+        "next_cursor": page.following,
+        "has_more": page.more,
     }

@@ -12,6 +12,7 @@ from api.problems import documented
 from api.resource import Resource
 from api.slashes import WithSlashes
 from app import work
+from app.destinations import syncing
 from app.errors import DefinitionInvalid, TraitRuleNotFound
 from app.profiles import trait_rules
 from app.profiles.survivorship import Name
@@ -77,9 +78,10 @@ def put_trait_rule(session: Db, caller: Admin, key: Key, wanted: RuleIn) -> dict
     """Set which value of a trait survives; profiles are read by it at once.
 
     The rules that look at every value ever said have the worker look through the events first.
-    Segments follow within a minute. Safe to repeat.
+    Segments follow within a minute, and so do destinations that map it. Safe to repeat.
     """
     found = trait_rules.put(session, key, wanted.rule, tuple(wanted.sources), by=caller.client_id)
+    syncing.follow_trait(session, key)
     work.wake(session)
     return trait_rules.describe(found)
 
@@ -93,3 +95,5 @@ def put_trait_rule(session: Db, caller: Admin, key: Key, wanted: RuleIn) -> dict
 def remove_trait_rule(session: Db, caller: Admin, key: Key) -> None:
     """Forget the rule of a trait: its latest value counts again, at once."""
     trait_rules.remove(session, key)
+    syncing.follow_trait(session, key)
+    work.wake(session)

@@ -74,6 +74,8 @@ class Setup:
     segments: tuple[str, ...]
     settings: Any = field(repr=False)
     secrets: Any = field(repr=False)
+    #: Fields that are mapped no more, and that records may have from before.
+    formerly: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

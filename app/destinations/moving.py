@@ -45,6 +45,29 @@ class _Sending:
         self.left: dict[str, list[str]] = defaultdict(list)
 
     def send(self, records: Sequence[Record]) -> dict[str, Outcome]:
+        """Send; of what is taken back fields that are mapped no more are emptied too.
+
+        Such a field may be gone there, or take nothing: it keeps nobody from being taken back.
+        """
+        formerly = dict.fromkeys(self._setup.formerly)
+        found = self._sent(
+            [
+                r if r.intent == "hold" else replace(r, fields={**formerly, **r.fields})
+                for r in records
+            ]
+        )
+        again = [
+            record
+            for record in records
+            if formerly and record.intent != "hold" and found[record.message_id].state == "refused"
+        ]
+        for message, outcome in self._sent(again).items():
+            taken = outcome.state == "taken"
+            why = found[message].reason if taken else outcome.reason
+            found[message] = replace(outcome, reason=why)
+        return found
+
+    def _sent(self, records: Sequence[Record]) -> dict[str, Outcome]:
         if not records:
             return {}
         outcomes = self._kind.send(self._setup, records, self._wire)

@@ -16,4 +16,5 @@ def setup_of(destination: Destination, kind: Kind) -> Setup:
         tuple(destination.segments),
         kind.settings.model_validate(settings),
         kind.secrets.model_validate(seal.open_all(destination.secret)),
+        tuple(destination.formerly),
     )

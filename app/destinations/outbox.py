@@ -14,6 +14,7 @@ from app.consents.permission import permissions, usable
 from app.db import statement
 from app.destinations import held
 from app.destinations.tables import Delivery, Destination, HeldRecord
+from app.profiles import changes
 from app.segments.members import Delta
 from identity import graph, people
 
@@ -22,8 +23,12 @@ EXITED = "segment.exited"
 #: Something else about somebody who is held there may have changed; what, is looked at when sent.
 UPDATED = "profile.updated"
 ERASED = "profile.erased"
-#: Looks that are deleted at once.
+#: Looks that are deleted, or changes that are followed, at once.
 MOST = 5_000
+#: Destinations a field of which is a computed trait.
+_MAPS_COMPUTED = sa.and_(
+    Destination.enabled, sa.func.jsonb_path_exists(Destination.mapping, sa.text("'$.*.computed'"))
+)
 #: Messages of which those that were overtaken are deleted at once.
 WINDOW = 20_000
 #: Whom it is about, what happened, and what there is to say of it.
@@ -124,10 +129,25 @@ def _admit(session: Session, persons: Collection[int], *, now: datetime) -> None
             queue(session, destination, key, [(person, ENTERED, {}) for person in mine], now)
 
 
-def follow_computed(session: Session, *, now: datetime) -> None:
-    """Queue whose computed traits were computed since, where a record with one of them is held."""
-    rows = session.execute(statement("app.destinations", "computed_since")).all()
+def follow_computed(session: Session, *, now: datetime) -> bool:
+    """Queue of whom the feed tells that they changed, where a record has a computed trait.
+
+    Some at once; say whether there may be more. The feed tells of each value that is another, also
+    of one that is gone, and each once. By the times of values and of records nobody was looked at
+    whose value went, or changed while their record was on its way.
+    """
+    place = changes.place_of(session, "computed")
+    if not session.scalar(sa.select(sa.exists().where(_MAPS_COMPUTED))):
+        # Who maps one from now on is brought up to date by a sync.
+        changes.done(session, "computed", changes.newest(session))
+        return False
+    page = changes.since(session, place, types=[UPDATED], limit=MOST)
+    changes.done(session, "computed", page.end)
+    persons = set(people.people_of(session, {row.person_id for row in page.rows}).values())
+    asked = {"people": graph.array(persons)}
+    rows = session.execute(statement("app.destinations", "held_with_computed"), asked).all()
     look_again(session, [(r.destination_id, r.person_id, r.profile_id) for r in rows], now=now)
+    return page.more
 
 
 def look_again(session: Session, whom: Collection[tuple[int, int, UUID]], *, now: datetime) -> None:

@@ -141,6 +141,9 @@ def change(
         found = mapping.parse(mapped, kind, checked, destination.segments)
         if fields is not None:
             _computed(session, found, destination.purpose)
+            # One that nobody was ever sent, such as a misspelt one, is filled nowhere.
+            sent = destination.mapping if held.any_of(session, destination.id) else ()
+            destination.formerly = sorted({*destination.formerly, *sent} - found.keys())
         destination.mapping = mapping.dumped(found)
     if rate is not None:
         destination.rate = rate or None

@@ -16,6 +16,7 @@ from app.destinations.deciding import Deciding
 from app.destinations.opened import setup_of
 from app.destinations.tables import Destination, Sync
 from app.errors import SegmentNotFound
+from app.profiles import paths
 from app.segments.members import find, list_members
 from app.segments.tables import Segment
 
@@ -106,6 +107,15 @@ def request(session: Session, destination: Destination, what: str = "changes") -
         session.add(found)
         session.flush()
     return found
+
+
+def follow_trait(session: Session, key: str) -> None:
+    """Bring receivers of a trait up to date, as another of its values may survive for anybody."""
+    query = sa.select(Destination).where(Destination.removed_at.is_(None))
+    for destination in session.scalars(query.order_by(Destination.id)):
+        mapped = {source["trait"] for source in destination.mapping.values() if "trait" in source}
+        if any(key in (name, *(paths.split(name) or ())[:1]) for name in mapped):
+            request(session, destination)
 
 
 def syncs(session: Session, destinations: Sequence[Destination]) -> dict[int, Sync]:

@@ -35,6 +35,8 @@ class Destination(Base):
     #: As its kind declares them (`kind.py`), and which trait becomes which field (`mapping.py`).
     settings: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
     mapping: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
+    #: Fields that are mapped no more: they are emptied with the others when somebody leaves.
+    formerly: Mapped[list[str]] = mapped_column(ARRAY(sa.Text), server_default="{}")
     #: Most requests a second; None is what its kind says.
     rate: Mapped[float | None]
     #: When its turn comes at the earliest: it is being served, rests, or was told to wait.

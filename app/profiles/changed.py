@@ -36,9 +36,9 @@ def page(
     that a reader with these purposes is not told of concern nobody here. Raises CursorInvalid and
     PurposeNotFound.
     """
-    rows, following = changes.read(session, after=after, types=(), limit=limit)
+    news = changes.read(session, after=after, types=(), limit=limit)
     seen: dict[str, str] = {}
-    for row, _ in changes.told(session, rows, purposes):
+    for row, _ in changes.told(session, news.rows, purposes):
         for profile in (str(row.profile_id), row.data.get("other_profile_id")):
             if profile is not None:
                 seen.pop(profile, None)
@@ -55,8 +55,8 @@ def page(
     return Page(
         [(view, latest[view.person_id]) for view in views],
         [(ref, place) for ref, place in seen.items() if ref not in here],
-        following,
-        len(rows) == limit,
+        news.following,
+        news.more,
     )
 
 

@@ -32,6 +32,13 @@ TYPES = (
 )
 
 
+#: Where a change is in the feed: its number and its id.
+Place = tuple[int, int]
+BEGINNING: Place = (0, 0)
+#: Changes that one read looks at for those of the types that are asked for.
+LOOKED = 10_000
+
+
 @dataclass(frozen=True, slots=True)
 class News:
     """Something that happened to a person and that readers of the feed must learn."""
@@ -58,28 +65,84 @@ def publish(session: Session, news: Iterable[News], *, at: datetime) -> None:
         session.execute(statement("app.profiles", "publish"), {"rows": encoded, "at": at})
 
 
-def read(
-    session: Session, *, after: str | None, types: Sequence[str], limit: int
-) -> tuple[list[sa.Row[Any]], str | None]:
-    """Return changes after a cursor and the cursor to go on with (None before the first change).
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Changes, the place in the feed at which the look at it ended, whether there are more."""
 
-    At least once and in order: a change becomes visible only when every transaction older than
-    its own has ended, so none can appear later before a cursor that was handed out.
-    A cursor may also be the sequence of a change. Raises CursorInvalid.
+    rows: list[sa.Row[Any]]
+    end: Place
+    more: bool
+
+    @property
+    def following(self) -> str | None:
+        """The cursor to go on with; None before the first change."""
+        return cursors.encode(*self.end) if self.end != BEGINNING else None
+
+
+def read(session: Session, *, after: str | None, types: Sequence[str], limit: int) -> Page:
+    """Return the changes `since` a cursor, which may also be the sequence of a change.
+
+    Raises CursorInvalid.
     """
-    transaction, last = _place(after)
-    rows = session.execute(
+    return since(session, _place(after), types=types, limit=limit)
+
+
+def since(session: Session, place: Place, *, types: Sequence[str], limit: int) -> Page:
+    """Return the next changes after a place, of these types if any are named.
+
+    At least once and in order: a change becomes visible only when every transaction that may still
+    write before it has ended, so none can appear later before a cursor that was handed out. No more
+    than LOOKED are looked at, and the end is past those of other types too.
+    """
+    window = LOOKED if types else limit
+    looked = session.execute(
         statement("app.profiles", "changes"),
         {
-            "transaction": str(transaction),
-            "id": last,
+            "transaction": str(place[0]),
+            "id": place[1],
             "types": list(types) or None,
             "limit": limit,
+            "window": window,
         },
     ).all()
-    if not rows:
-        return [], after
-    return list(rows), cursors.encode(int(rows[-1].stream_transaction), rows[-1].id)
+    if not looked:
+        return Page([], place, more=False)
+    last = looked[-1]
+    rows = [row for row in looked if row.id is not None]
+    if len(rows) == limit:
+        return Page(rows, (int(last.stream_transaction), last.id), more=True)
+    return Page(rows, (int(last.last_transaction), last.last_id), more=last.looked == window)
+
+
+def newest(session: Session) -> Place:
+    """Return the place of the last change that may be read now."""
+    query = (
+        "SELECT CAST(transaction AS text), id FROM app.change"
+        " WHERE transaction < pg_snapshot_xmin(pg_current_snapshot())"
+        " ORDER BY transaction DESC, id DESC LIMIT 1"
+    )
+    row = session.execute(sa.text(query)).one_or_none()
+    return (int(row[0]), row[1]) if row is not None else BEGINNING
+
+
+def place_of(session: Session, reader: str) -> Place:
+    """Return how far a reader of ours has come, and let no other go on meanwhile."""
+    query = (
+        "SELECT CAST(transaction AS text), event_id FROM app.progress WHERE reader = :reader"
+        " FOR UPDATE"
+    )
+    transaction, last = session.execute(sa.text(query), {"reader": reader}).one()
+    return int(transaction), last
+
+
+def done(session: Session, reader: str, place: Place) -> None:
+    """Note, in the transaction that did the work, that a reader has come as far as this."""
+    note = (
+        "UPDATE app.progress SET transaction = CAST(CAST(:transaction AS text) AS xid8),"
+        " event_id = :last WHERE reader = :reader"
+    )
+    bound = {"transaction": str(place[0]), "last": place[1], "reader": reader}
+    session.execute(sa.text(note), bound)
 
 
 def check_types(types: Iterable[str]) -> None:
@@ -103,7 +166,7 @@ def sequence(change: sa.Row[Any]) -> str:
 SEQUENCE = re.compile(r"([0-9]{20})-([0-9]{20})")
 
 
-def _place(after: str | None) -> tuple[int, int]:
+def _place(after: str | None) -> Place:
     found = SEQUENCE.fullmatch(after) if after else None
     transaction, last = (
         map(int, found.groups()) if found else cursors.decode(after, int, int) if after else (0, 0)

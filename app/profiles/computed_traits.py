@@ -48,25 +48,18 @@ def put(
             " taken for another: define a trait of another key"
         )
     elif found.definition != wanted:
-        begin_anew(session, found)
-        found.definition, found.computed_at = wanted, None
+        try_again(session, found)
+        found.definition, found.bounds, found.bounds_at = wanted, None, None
     found.name, found.updated_at = name, session.scalar(sa.select(sa.func.now())) or sa.func.now()
     session.flush()
     return found
 
 
-def begin_anew(session: Session, trait: ComputedTrait) -> None:
-    """Forget what was computed, and have it computed for everybody."""
-    gone = sa.delete(ComputedValue).where(ComputedValue.trait_id == trait.id)
-    session.execute(gone, execution_options={"synchronize_session": False})
-    trait.position, trait.until, trait.milliseconds = 0, None, 0.0
-    trait.computed_at = trait.error = trait.failed_at = trait.bounds = trait.bounds_at = None
-
-
 def try_again(session: Session, trait: ComputedTrait) -> None:
-    """Have a trait that could not be computed computed for everybody.
+    """Have a trait computed for everybody that is another by now, or could not be computed.
 
-    What is known of who is there stays, to be compared with; of who is none any more it goes.
+    What is known of who is there is read by nobody until then and stays, to be compared with: who
+    has nothing any more is told of, too. Of who is none any more it goes.
     """
     purpose = consent.catalogue.purpose(session, trait.purpose)
     gone = (

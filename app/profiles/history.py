@@ -1,6 +1,6 @@
 """Every value that identifiers' events ever set, for the traits whose rule needs to know them."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -57,11 +57,12 @@ def wait_for_steps(session: Session) -> None:
     session.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended('pipeline', 0))"))
 
 
-def advance(sessions: Sessions) -> bool:
+def advance(sessions: Sessions, in_force: Callable[[Session, str], None] = lambda *_: None) -> bool:
     """Look through the next portion of identifiers for a rule that waits; say whether one did.
 
     In one transaction, with no step of the pipeline beside it: what the pipeline takes afterwards
-    it counts itself, since it then sees the rule.
+    it counts itself, since it then sees the rule. `in_force` is told of the trait whose rule holds
+    from now on.
     """
     with sessions.begin() as session:
         if not session.scalar(sa.select(_WAITING.exists())):
@@ -78,6 +79,8 @@ def advance(sessions: Sessions) -> bool:
         ).all()
         rebuild(session, ids, [rule.key])
         rule.position = ids[-1] if len(ids) == PORTION else rule.until
+        if rule.position >= rule.until:
+            in_force(session, rule.key)
         return True
 
 

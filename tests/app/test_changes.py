@@ -1,11 +1,17 @@
 """The change feed: what happened, in order, told only to whom it concerns."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
+import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
+from sqlalchemy.orm import Session
 
 from app import pipeline
 from app.db import Sessions
+from app.profiles import changes
+from app.segments import looking, members, refreshing
 
 Token = Callable[..., dict[str, str]]
 
@@ -102,3 +108,65 @@ def test_a_cursor_that_we_did_not_make_is_refused(server: TestClient, token: Tok
     answer = server.get("/v1/changes", params={"after": "!!"}, headers=token())
     assert answer.status_code == 422
     assert answer.json()["code"] == "cursor-invalid"
+
+
+def test_who_had_to_wait_is_told_of_after_whom_they_waited_for(
+    server: TestClient,
+    sessions: Sessions,
+    write_key: str,
+    token: Token,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A step begins, a look lets in whom it takes out then: readers kept them as inside."""
+    header = token(purposes=("marketing.email",))
+    monkeypatch.setattr(looking, "few", lambda _: False)
+    _buy(server, sessions, write_key, "ada")
+    _segment(server, header)
+
+    def bring_up_to_date(session: Session, now: datetime) -> None:
+        person = session.scalars(sa.text("SELECT DISTINCT person_id FROM identity.current_person"))
+        listed = [members.find(session, "buyers")]
+        deltas = refreshing.refresh(session, listed, now=now, people=person.all())
+        pipeline.announce(session, *deltas, now=now)
+
+    began = datetime.now(UTC)
+    with sessions.begin() as step:
+        step.execute(sa.text("UPDATE app.event SET name = 'Order Cancelled'"))
+        with sessions.begin() as look:
+            bring_up_to_date(look, began + timedelta(seconds=1))
+        unread = server.get("/v1/changes?types=segment.entered", headers=header).json()
+        bring_up_to_date(step, began)
+    assert unread["data"] == []
+    told = server.get("/v1/changes?types=segment.entered,segment.exited", headers=header).json()
+    assert [one["type"] for one in told["data"]] == ["segment.entered", "segment.exited"]
+    answer = server.get("/v1/segments/buyers/history", headers=header).json()
+    [stay] = answer["data"]
+    assert stay["until"] >= stay["since"]
+
+
+def test_a_type_that_does_not_come_is_not_looked_for_from_the_beginning_each_time(
+    server: TestClient,
+    sessions: Sessions,
+    write_key: str,
+    token: Token,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    header = token(purposes=("marketing.email",))
+    _segment(server, header)
+    _buy(server, sessions, write_key, "ada", "bea")
+    monkeypatch.setattr(changes, "LOOKED", 4)
+
+    def ask(after: str | None) -> dict[str, object]:
+        query = {"types": "profile.merged", **({"after": after} if after else {})}
+        answer: dict[str, object] = server.get("/v1/changes", params=query, headers=header).json()
+        assert answer["data"] == []
+        return answer
+
+    first = ask(None)
+    last = ask(str(first["next_cursor"]))
+    assert (first["has_more"], last["has_more"]) == (True, False)
+    again = ask(str(last["next_cursor"]))
+    assert again["next_cursor"] == last["next_cursor"] != first["next_cursor"]
+    whole = server.get("/v1/changes", headers=header).json()
+    assert whole["next_cursor"] == last["next_cursor"]
+    assert whole["has_more"] is False

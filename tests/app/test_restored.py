@@ -72,8 +72,8 @@ def process(sessions: Sessions) -> None:
 def feed(sessions: Sessions, after: str | None) -> tuple[list[int], str | None]:
     """The people that the feed says were created since, and the cursor to go on with."""
     with sessions() as session:
-        found, cursor = changes.read(session, after=after, types=["profile.created"], limit=1000)
-        return [row.id for row in found], cursor
+        found = changes.read(session, after=after, types=["profile.created"], limit=1000)
+        return [row.id for row in found.rows], found.following
 
 
 def lake_ids(sessions: Sessions, lake: Path) -> Counter[int]:
@@ -111,8 +111,9 @@ def test_a_restored_database_goes_on_exactly_where_it_was(
     all_before, _ = feed(sessions, None)
     page, cursor = all_before[:2], None
     with sessions() as session:
-        rows, cursor = changes.read(session, after=None, types=["profile.created"], limit=2)
-        assert [row.id for row in rows] == page
+        some = changes.read(session, after=None, types=["profile.created"], limit=2)
+        assert [row.id for row in some.rows] == page
+        cursor = some.following
     decide(sessions, "u-a")
     with sessions() as session:
         mark = consent.changes_since(session, 0).mark

@@ -2,16 +2,16 @@
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
-from app.destinations import outbox, seal
+from app.destinations import outbox, seal, syncing
 from app.destinations.tables import Destination
 from app.privacy import requests as privacy_requests
 from app.privacy import run
-from app.profiles import computing
+from app.profiles import computing, history
 from app.settings import Settings
 from identity import identifiers
 from tests.app.destinations.world import World
@@ -71,7 +71,7 @@ def test_what_was_refused_is_sent_again_unless_something_later_has_overtaken_it(
     people: World, receiver: Receiver
 ) -> None:
     people.people("ada", "bob", plan="pro", city="Lyon")
-    receiver.answers = [400]
+    receiver.answers = [400] * 3  # both together, and each alone
     number = there(people, receiver.url)
     people.deliver()
     assert [o[1:] for o in people.outcomes(number)] == [("failed", "HTTP 400")] * 2
@@ -176,9 +176,68 @@ def test_a_computed_trait_that_changes_is_a_difference_too(
         assert (waits, len(receiver.received)) == (int(error != "NULL"), 1), "it is not emptied"
 
 
-def _compute(people: World) -> None:
+def test_a_computed_trait_that_goes_by_time_or_while_it_is_sent_is_a_difference_too(
+    people: World, receiver: Receiver
+) -> None:
+    """A field kept the orders of months ago, and one that came while the last was on its way."""
+    count = {"kind": "count", "event": "Order", "within_days": 30}
+    body = {"name": "Orders", "purpose": "marketing.email", "definition": count}
+    people.server.put("/v1/computed-traits/orders", json=body, headers=people.header)
+    people.people("ada", plan="pro")
+    people.segment("pros", PROS)
+    people.post("/v1/destinations", {
+        "kind": "segment", "url": receiver.url, "secrets": {"write_key": "wk"}, "name": "there",
+        "segments": ["pros"], "settings": {"send": "identify"}, "purpose": "marketing.email",
+        "mapping": {"orders": {"computed": "orders"}},
+    })  # fmt: skip
+    _compute(people)
+    people.deliver()
+    receiver.received.clear()
+
+    def told(later: timedelta = timedelta(0)) -> list[int]:
+        _compute(people, later)
+        people.deliver()
+        calls = [c for r in receiver.received for c in json.loads(r.body)["batch"]]
+        receiver.received.clear()
+        return [call["traits"]["orders"] for call in calls]
+
+    def order() -> None:
+        body = {"userId": "ada", "event": "Order", "writeKey": people.key}
+        people.server.post("/v1/track", json=body).raise_for_status()
+        people.work()
+
+    order()
+    assert told() == [1]
+    order()
+    with people.sessions.begin() as session:  # the answer about the first came after the second
+        session.execute(sa.text("UPDATE app.held_record SET sent_at = now() + interval '9 s'"))
+    assert told() == [2]
+    assert told(timedelta(days=31)) == [0]
+    assert told(timedelta(days=31)) == []
+
+
+def test_another_rule_of_what_survives_is_a_difference_too(
+    people: World, receiver: Receiver
+) -> None:
+    people.people("ada", plan="pro", city="Lyon")
+    people.identify("ada", city="Rome")
+    people.work()
+    there(people, receiver.url)
+    people.deliver()
+    receiver.received.clear()
+    path = "/v1/trait-rules/city"
+    for method, body in (("PUT", {"rule": "first"}), ("DELETE", None)):
+        people.server.request(method, path, json=body, headers=people.header).raise_for_status()
+        while history.advance(people.sessions, syncing.follow_trait):
+            pass
+        people.deliver()
+    calls = [c for r in receiver.received for c in json.loads(r.body)["batch"]]
+    assert [call["traits"]["city"] for call in calls] == ["Lyon", "Rome"]
+
+
+def _compute(people: World, later: timedelta = timedelta(0)) -> None:
     """Do what the jobs `computing` and `held` do."""
-    while computing.advance(people.sessions):
+    while computing.advance(people.sessions, now=datetime.now(UTC) + later):
         pass
     with people.sessions.begin() as session:
         outbox.follow_computed(session, now=datetime.now(UTC))

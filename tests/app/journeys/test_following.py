@@ -68,8 +68,8 @@ class World:
 
     def told(self) -> list[dict[str, Any]]:
         with self.sessions() as session:
-            rows, _ = changes.read(session, after=None, types=["journey.deviated"], limit=100)
-            return [dict(row.data) for row in rows]
+            found = changes.read(session, after=None, types=["journey.deviated"], limit=100)
+            return [dict(row.data) for row in found.rows]
 
     def standing(self, ref: str) -> dict[str, Any]:
         url = f"/v1/profiles/{ref}/journeys?purpose={PURPOSE}"

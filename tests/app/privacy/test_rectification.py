@@ -68,8 +68,7 @@ def test_77_a_wrong_address_is_read_no_more_and_its_consents_stay(world: World) 
             sa.text("SELECT payload FROM app.delivery WHERE type = 'profile.rectified'")
         ).all()
         assert sent == [{"trait": "email"}]
-        changes, _ = news(session, after=None, types=["profile.updated"], limit=100)
-        assert changes
+        assert news(session, after=None, types=["profile.updated"], limit=100).rows
     assert {t["store"]: t["state"] for t in answer["tasks"]} == {
         "profile": "done", "lake": "done", "destination": "waiting",
     }  # fmt: skip

@@ -46,6 +46,13 @@ def test_who_has_another_computed_value_is_in_the_feed_and_nobody_else(
     assert told() == 2
     track("bea", "Order")
     assert told() == 3
+    body["definition"] = {"kind": "count", "event": "Seen"}
+    server.put("/v1/computed-traits/days", json=body, headers=header).raise_for_status()
+    mine = f"/v1/profiles/user_id:ada/computed?purpose={PURPOSE}"
+    [shown] = server.get(mine, headers=header).json()["data"]
+    assert (shown["value"], shown["state"]) == (None, "computing"), "of what it was nothing is read"
+    advance(timedelta(0))
+    assert told() == 5  # bea has another value now, ada none
 
 
 def test_numbers_that_are_too_large_together_break_nobodys_profile(
