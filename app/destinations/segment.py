@@ -27,6 +27,8 @@ from app.destinations.wire import Answer, Call, Wire, basic
 ENTERED, EXITED = "Audience Entered", "Audience Exited"
 #: The API takes at most 500 KB a request and 32 KB a call: so many records fit in any case.
 MOST = 20
+#: What is answered to all of a batch for one call in it.
+TOO_LARGE = frozenset({400, 413})
 
 
 class SegmentSettings(Options):
@@ -86,21 +88,44 @@ class Segment(Kind):
     def send(self, setup: Setup, records: Sequence[Record], wire: Wire) -> list[Outcome]:
         """Send one batch; ids of calls come of the message's, so that duplicates are known.
 
-        The API answers for a batch as a whole; an endpoint that says which calls it did not take
-        (`rejected`, as our own does) is believed.
+        The API answers for a batch as a whole, and takes nothing of one in which a call is too
+        large: then each half is sent alone, and so on. An endpoint that says which calls it did not
+        take (`rejected`, as our own does) is believed.
         """
         calls = [_calls(setup, record) for record in records]
         emptied = [
             [_emptied(setup, record)] if _is_anothers(setup, record) else [] for record in records
         ]
         # First: whose name it is may be in the same batch.
-        batch = [call for some in (*emptied, *calls) for call in some]
-        header = basic(setup.secrets.write_key, "")
-        answer = wire.send(Call("POST", setup.url, {"batch": batch}, header))
+        whole = _post(setup, [call for some in (*emptied, *calls) for call in some], wire)
+        if whole.status in TOO_LARGE and len(records) > 1:
+            before, after = (_halves(setup, some, wire) for some in (emptied, calls))
+            answers = [b if not b.ok else a for b, a in zip(before, after, strict=True)]
+        else:
+            answers = [whole] * len(records)
         return [
             _outcome(answer, _rejected(answer, [*before, *some]), _who(setup, record))
-            for record, before, some in zip(records, emptied, calls, strict=True)
+            for answer, record, before, some in zip(answers, records, emptied, calls, strict=True)
         ]
+
+
+def _post(setup: Setup, batch: Sequence[Any], wire: Wire) -> Answer:
+    header = basic(setup.secrets.write_key, "")
+    return wire.send(Call("POST", setup.url, {"batch": list(batch)}, header))
+
+
+def _halves(setup: Setup, parts: Sequence[Sequence[Any]], wire: Wire) -> list[Answer]:
+    """Send the calls of each record, as many together as are taken, and in their order."""
+    middle = len(parts) // 2
+    return [one for half in (parts[:middle], parts[middle:]) for one in _half(setup, half, wire)]
+
+
+def _half(setup: Setup, parts: Sequence[Sequence[Any]], wire: Wire) -> list[Answer]:
+    batch = [call for some in parts for call in some]
+    answer = _post(setup, batch, wire) if batch else Answer(200)
+    if answer.status in TOO_LARGE and len(parts) > 1:
+        return _halves(setup, parts, wire)
+    return [answer] * len(parts)
 
 
 #: connections/spec/identify, traits.

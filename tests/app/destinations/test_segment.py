@@ -68,6 +68,54 @@ def test_entering_changing_and_leaving_are_identify_and_track_calls(
     assert "externalIds" not in json.dumps(calls(receiver.received))
 
 
+def test_a_field_that_is_mapped_no_more_is_emptied_when_its_person_leaves(
+    people: World, receiver: Receiver
+) -> None:
+    people.people("ada", "bob", plan="pro", city="Lyon")
+    people.segment("pros", {"trait": "plan", "op": "eq", "value": "pro"})
+    made = people.destination(
+        kind="segment", url=receiver.url, secrets={"write_key": "wk"}, segments=["pros"],
+        settings={"send": "identify"}, mapping={**MAPPING, "city": {"trait": "city"}},
+    )  # fmt: skip
+    people.settle()
+    people.patch(f"/v1/destinations/{made['id']}", {"mapping": MAPPING})
+    people.deliver()
+    assert all("city" not in call["traits"] for call in calls(receiver.received[1:]))
+    receiver.received.clear()
+    people.say("ada", "withdrawn", "marketing.email")
+    people.settle()
+    gone = {"email": None, "plan": None, "city": None, "pros": False}
+    assert told(receiver.received) == [("ada", "identify", None, gone)]
+
+    receiver.received.clear()
+    receiver.answers = [400]  # as where the field is gone there, too: the others are emptied
+    people.say("bob", "withdrawn", "marketing.email")
+    people.settle()
+    assert [sorted(call["traits"]) for call in calls(receiver.received)] == [
+        ["city", "email", "plan", "pros"], ["email", "plan", "pros"],
+    ]  # fmt: skip
+    assert ("segment.exited", "delivered", "HTTP 400") in people.outcomes(made["id"])
+
+
+def test_a_call_that_is_too_large_costs_nobody_else_theirs(
+    people: World, receiver: Receiver
+) -> None:
+    """Segment answers 400 to all of a batch; who left in it was never told of, for good."""
+    people.people("ada", "bob", "eve", plan="pro")
+    people.segment("pros", {"trait": "plan", "op": "eq", "value": "pro"})
+    made = people.destination(
+        kind="segment", url=receiver.url, secrets={"write_key": "wk"}, segments=["pros"],
+        mapping=MAPPING,
+    )  # fmt: skip
+    receiver.answers = [400, 200, 400, 400, 200]  # all, ada, the others, bob, eve
+    people.settle()
+    assert [state for _, state, _ in people.outcomes(made["id"])] == [
+        "delivered", "failed", "delivered",
+    ]  # fmt: skip
+    sent = [{call["userId"] for call in calls([one])} for one in receiver.received]
+    assert sent == [{"ada", "bob", "eve"}, {"ada"}, {"bob", "eve"}, {"bob"}, {"eve"}]
+
+
 def test_our_own_endpoint_takes_what_is_sent_and_knows_duplicates(people: World) -> None:
     """The product as its own receiver: another source, by way of the whole application."""
     with people.sessions.begin() as session:
