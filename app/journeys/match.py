@@ -152,10 +152,11 @@ def names(match: Match) -> set[str] | None:
     return set.intersection(*known) if known else None
 
 
-def asks_properties(match: Match) -> bool:
-    """Say whether it rests on the properties of an event too whether it fits."""
+def properties(match: Match) -> set[str]:
+    """Return which properties of an event, at the top, say whether it fits."""
     inner = (*(match.all or ()), *(match.any or ()), *((match.not_,) if match.not_ else ()))
-    return match.prop is not None or any(map(asks_properties, inner))
+    found = set().union(*map(properties, inner))
+    return found if match.prop is None else found | {match.prop.split(".")[0]}
 
 
 def asks_traits(match: Match) -> bool:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.db import statement
 from app.journeys.definition import Journey
-from app.journeys.match import EventView, Match, asks_properties, names
+from app.journeys.match import EventView, Match, names, properties
 from identity import graph
 
 
@@ -69,19 +69,22 @@ def told(
 
 
 def _asked(touchpoints: Iterable[Match]) -> dict[str, Any]:
-    """Say which events may be at one of these, and of which their properties are asked.
+    """Say which events may be at one of these, of which their properties are asked, and which.
 
     By their names, in order; no names are all.
     """
     called: set[str] | None = set()
     asked: set[str] | None = set()
+    keys: set[str] = set()
     for match in touchpoints:
         here = names(match)
         called = None if called is None or here is None else called | here
-        if asks_properties(match):
+        if here_asked := properties(match):
             asked = None if asked is None or here is None else asked | here
+            keys |= here_asked
     return {
         "names": None if called is None else sorted(called),
         "asked": sorted(asked or ()),
         "every": asked is None,
+        "keys": sorted(keys),
     }

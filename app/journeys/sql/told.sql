@@ -1,15 +1,17 @@
 -- The events of some identifiers, by whose they are, in the order of journeys and up to a moment:
 -- first what kinds of event there are, then of each subject all times and kinds in one row. So a
 -- hundred thousand events are a row, and each kind is read once. An event is of the kind of another
--- when no touchpoint can tell them apart: what cannot be at one, with :names, is left out, and
--- properties come where a touchpoint asks for them, of those :asked or of :every.
+-- when no touchpoint can tell them apart: what cannot be at one, with :names, is left out, and of
+-- the properties come the :keys that touchpoints ask for, of those events :asked or of :every one.
 WITH whose AS (
   SELECT * FROM unnest(CAST(:identifiers AS bigint[]), CAST(:subjects AS bigint[]))
     AS w (identifier_id, subject)
 ), seen AS MATERIALIZED (
   SELECT w.subject, e.occurred_at, e.source_id, e.source_seq, e.received_at, e.id, e.type, e.name,
          CASE WHEN :every OR e.name = ANY(CAST(:asked AS text[]))
-              THEN CAST(e.properties AS text) END AS properties
+              THEN (SELECT CAST(json_object_agg(k, e.properties -> k) AS text)
+                    FROM unnest(CAST(:keys AS text[])) AS k
+                    WHERE e.properties -> k IS NOT NULL) END AS properties
   FROM app.event e
   JOIN whose w ON w.identifier_id = e.identifier_id
   WHERE e.identifier_id = ANY(CAST(:identifiers AS bigint[]))
