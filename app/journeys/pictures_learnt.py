@@ -14,6 +14,12 @@ from app.journeys.wording import Wording
 
 ROWS = 30
 _LASTING = TypeAdapter(timedelta)
+#: What is known of everybody (`snapshots.ALWAYS`); other features are names of events.
+_FEATURES = {
+    "events": "événements", "active days": "jours actifs",
+    "days since the last": "jours depuis le dernier",
+    "days since the first": "jours depuis le premier",
+}  # fmt: skip
 
 
 def _drivers(answer: Answer, say: Wording) -> str:
@@ -104,13 +110,15 @@ def _prediction(answer: Answer, say: Wording) -> str:
         x = middle if one["weight"] > 0 else middle - width
         colour = GREEN if one["weight"] > 0 else RED
         parts.append(canvas.box(x, y, width, 18, colour, f"{one['weight']:+.2f}"))
-        name = canvas.fit(one["feature"], 250, 12)
+        feature = one["feature"]
+        name = canvas.fit(say.say(feature, _FEATURES.get(feature, feature)), 250, 12)
         parts.append(canvas.text(middle - 128, y + 14, name, size=12, anchor="end"))
-    low, high = (say.number(end, 2) for end in quality["auc_interval"])
+    low, high = (say.number(100 * end) for end in quality["auc_interval"])
+    right = f"{say.number(100 * quality['auc'])} ({low}–{high})"
     auc = say.number(quality["auc"], 2)
     title = say.say(
-        f"AUC {auc} ({low}–{high}) on a time it had not seen",
-        f"AUC {auc} ({low}–{high}) sur une période jamais vue",
+        f"Of 100 pairs {right} are ranked rightly, on a time it had not seen (AUC {auc})",
+        f"Sur 100 paires, {right} bien classées, sur une période jamais vue (AUC {auc})",
     )
     if result["refused"]:
         title = f"{none}{say.say('', chr(0xA0))}: {_refused(result, say)}"

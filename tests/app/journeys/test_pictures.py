@@ -11,6 +11,7 @@ import pytest
 from app.journeys import canvas, compare_request, pictures, vega
 from app.journeys.compare_request import CompareQuery
 from app.journeys.definition import Journey
+from app.journeys.snapshots import ALWAYS
 from app.journeys.wording import Wording
 
 LABELS = tuple(f"tp-{number:02}" for number in range(20))
@@ -264,3 +265,15 @@ def test_every_head_of_credit_by_model_is_read_in_both_languages() -> None:
     for language in ("en", "fr"):
         drawn = pictures.draw(_answer("attribution", result, label="channel"), Wording(language))
         assert not [said for said in _texts(drawn) if "…" in said]
+
+
+def test_what_makes_a_score_is_said_in_french() -> None:
+    part = {"n": 10, "predicted": 0.2, "observed": 0.2, "interval": (0.1, 0.3)}
+    quality = {"calibration": [part], "auc": 0.734, "auc_interval": (0.71, 0.76)}
+    weights = [{"feature": name, "weight": 0.5} for name in (*ALWAYS, "Small")]
+    answer = _answer("prediction", {"quality": quality, "weights": weights, "refused": None})
+    french, english = (_texts(pictures.draw(answer, Wording(one))) for one in ("fr", "en"))
+    assert {*ALWAYS, "Small"} <= set(english)
+    assert not set(ALWAYS) & set(french)
+    assert "Small" in french
+    assert french[0].startswith("Sur 100 paires, 73 (71–76) bien classées")
