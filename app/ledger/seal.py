@@ -100,10 +100,18 @@ def _signers(session: Session, keystore: Keystore, host: str) -> list[Signer]:
     now = datetime.now(UTC)
     keys = [key.signer for key in keystore.signing_keys(at=now)]
     if not keys:
-        if vkeys(session):
-            raise LedgerKeyUnusable(LOST)
+        demand_own(session, keystore)
         keys = [keystore.add_signing_key(_name(host), at=now, overlap=timedelta(0))]
     return keys
+
+
+def demand_own(session: Session, keystore: Keystore) -> None:
+    """Raise LedgerKeyUnusable for a keystore that signed nothing of a ledger that was signed.
+
+    It is lost, or this is a machine with an empty one: what it seals, no other will open.
+    """
+    if vkeys(session) and not keystore.signing_keys(at=datetime.now(UTC)):
+        raise LedgerKeyUnusable(LOST)
 
 
 def _name(host: str) -> str:

@@ -22,6 +22,7 @@ from app.db import Sessions, advisory_lock, exclusively
 from app.errors import JournalUnusable
 from app.ledger.keystore import Keystore
 from app.ledger.seal import LOCK as SEALER
+from app.ledger.seal import demand_own
 from app.privacy import refusal_files as files
 from app.settings import Settings
 from app.suppression import gate
@@ -46,7 +47,7 @@ def advance(sessions: Sessions, keystore: Keystore, settings: Settings) -> bool:
     A database that was restored under a running server hears the journal first. Where there is
     something to tell, the sealer is kept waiting: keys are made under its lock, and none is
     destroyed between the look at what it seals and the line. Raises JournalUnusable and
-    LedgerKeyUnusable.
+    LedgerKeyUnusable, also where the keystore is none of this ledger's.
     """
     repeat(sessions, keystore, settings)
     folder, now = settings.refusals, datetime.now(UTC)
@@ -60,8 +61,10 @@ def advance(sessions: Sessions, keystore: Keystore, settings: Settings) -> bool:
             return False
         number = head.number
         if news is None:
+            demand_own(session, keystore)
             _tell_anew(session, folder, written, head)
         elif news.told:
+            demand_own(session, keystore)
             with advisory_lock(session, SEALER) as alone:
                 if not alone:
                     return False

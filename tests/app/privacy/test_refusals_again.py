@@ -11,11 +11,11 @@ import consent
 from app.consents import ages as stated
 from app.consents.explain import explain
 from app.db import Sessions, advisory_lock
-from app.errors import JournalUnusable
+from app.errors import JournalUnusable, LedgerKeyUnusable
 from app.ledger import seal
 from app.ledger.anchor import Anchor
 from app.ledger.keystore import Keystore
-from app.ledger.keystore_tables import subject_keys
+from app.ledger.keystore_tables import signing_keys, subject_keys
 from app.privacy import refusal_files, refusals, requests
 from app.privacy.replay import replay
 from consent import ages, ledger
@@ -281,6 +281,34 @@ def test_a_backup_that_is_older_than_what_is_left_of_the_journal_says_so(
     assert refusals.repeat(older_still, keystore, world.settings) == 1
     [lost] = [one.message for one in caplog.records if "is lost" in one.message]
     assert f"between portions 0 and {lines[-1].number}" in lost
+
+
+def test_a_machine_with_a_keystore_of_its_own_takes_no_journal_over(
+    world: World, keystore: Keystore, write: Callable[[], None], anchor: Anchor
+) -> None:
+    """It told all anew, where nobody looks and with keys that nobody else has."""
+    greet(world, ADA, BOB)
+    refuse(world, ADA)
+    seal.run(world.sessions, keystore, anchor, host=HOST)
+    write()
+    folder = world.settings.refusals
+    [path] = folder.iterdir()
+    away = path.rename(path.with_suffix(".elsewhere"))
+    with keystore._begin() as connection:
+        keys = connection.execute(sa.select(signing_keys)).mappings().all()
+        connection.execute(sa.delete(signing_keys))
+    refuse(world, BOB)
+    with pytest.raises(LedgerKeyUnusable):
+        write()
+    assert refusal_files.last(folder) == 0
+    away.rename(path)
+    with pytest.raises(LedgerKeyUnusable):
+        write()
+    assert refusal_files.last(folder) == 1
+    with keystore._begin() as connection:
+        connection.execute(sa.insert(signing_keys), [dict(key) for key in keys])
+    write()
+    assert refusal_files.last(folder) == 2, "where it is, it goes on"
 
 
 def test_a_journal_that_is_gone_is_told_anew_although_it_begins_with_grants_alone(
