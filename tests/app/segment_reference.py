@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from app.consents.permission import permissions
 from identity import people
 from identity.tables import Link
-from tests.app.profiles.histories import DAY, NOW, Event, World
+from tests.app.profiles.histories import DAY, NOW, PURPOSE, Event, World
 from tests.app.profiles.test_computed_traits import reference as computed
+from tests.app.profiles.test_golden_record import reference as survivor
 from tests.app.said import PATHS, at_path, condition, holds, meets
 
 OTHER = "ads.share"
@@ -107,9 +108,11 @@ class Reference:
     """What a person meets, looked up in plain lists and by trying everything."""
 
     def __init__(
-        self, world: World, rules: dict[str, Json], lists: dict[str, set[int]], now: datetime
-    ) -> None:
+        self, world: World, rules: dict[str, Json], lists: dict[str, set[int]], now: datetime,
+        survives: dict[str, tuple[str, list[str]]],
+    ) -> None:  # fmt: skip
         self.world, self.rules, self.lists, self.now = world, rules, lists, now
+        self.survives = survives
         self.everybody = world.everybody()
         self.persons = {p: ids for p, ids in world.persons().items() if ids}
         self.reasons = {
@@ -122,6 +125,15 @@ class Reference:
             self.parts.setdefault(row.group_id, set()).add(row.identifier_id)
         links = sa.select(Link).where(Link.revoked_at.is_(None), Link.held.is_(None))
         self.links = list(world.session.scalars(links))
+
+    def by_group(self) -> None:
+        """Know asserted groups, and nobody whom only a match has made one."""
+        self.persons = {}
+        for p in permissions(self.world.session, PURPOSE):
+            if p.identifier_id in self.world.names and p.allowed:
+                self.persons.setdefault(p.group_id, []).append(p.identifier_id)
+        self.everybody = {group: list(ids) for group, ids in self.parts.items()}
+        self.groups = {group: {group} for group in self.parts}
 
     def inside(self, rule: Json) -> set[int]:
         return {person for person in self.persons if self.holds(rule, person)}
@@ -167,9 +179,10 @@ class Reference:
 
     def said(self, rule: Json, events: list[Event]) -> bool:
         traits: Json = {}
-        for event in events:  # in order: the latest counts
-            if event.type == "identify":
-                traits |= event.properties
+        for key, (by, first) in self.survives.items():
+            mine = [e for e in events if e.type == "identify" and key in e.properties]
+            if mine:
+                traits[key] = survivor(by, first, [(e.order, e.properties[key], e) for e in mine])
         if rule["op"] != "exists" and not at_path(traits, rule["trait"]):
             return False
         return holds(traits, rule["trait"], rule["op"], rule["value"], self.now)
