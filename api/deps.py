@@ -1,6 +1,7 @@
 """What a route may ask for: a transaction, the settings, a page of a list."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -8,10 +9,41 @@ from fastapi import Depends, Query, Request, Response
 from sqlalchemy.orm import Session
 
 from app.access import reads
+from app.errors import OverCapacity
 from app.settings import Settings
 
+#: Requests of one process that have a transaction at once: fewer than there are connections (20)
+#: and threads (40), so that who has one never waits for who waits for one.
+MOST_AT_ONCE = 16
+#: So long, in seconds, may one wait for its turn.
+LONGEST_WAIT = 30.0
 
-def transaction(request: Request) -> Iterator[Session]:
+
+async def turn(request: Request) -> AsyncIterator[None]:
+    """Let a request wait for its transaction without a thread; raises OverCapacity.
+
+    A request takes a thread for each of its steps. Those that waited for a connection, or for what
+    another transaction held, had all threads, and the one that held it got none to end in: 70
+    consents at once stood still for 30 s, and with them all that needs a thread, `readyz` too.
+    """
+    state = request.app.state
+    if not hasattr(state, "turns"):
+        state.turns = asyncio.Semaphore(MOST_AT_ONCE)
+    turns: asyncio.Semaphore = state.turns
+    try:
+        async with asyncio.timeout(LONGEST_WAIT):
+            await turns.acquire()
+    except TimeoutError:
+        raise OverCapacity("too many requests wait for the database") from None
+    try:
+        yield
+    finally:
+        turns.release()
+
+
+def transaction(
+    request: Request, turn: Annotated[None, Depends(turn, scope="function")]
+) -> Iterator[Session]:
     """One request is one transaction: commit on success, roll back on any error.
 
     Whom it read is noted in it, before the answer leaves: what cannot be noted is not told.

@@ -58,6 +58,7 @@ def test_only_the_collector_is_asynchronous() -> None:
     assert found <= {
         Path("api/body_limit.py"),  # counts a body as it arrives
         Path("api/cors.py"),  # marks answers, and waits for nothing of its own
+        Path("api/deps.py"),  # lets requests wait for their transaction without a thread
         Path("api/direct.py"),  # calls the tracking routes
         Path("api/forwarded.py"),  # likewise, of requests
         Path("api/known_sources.py"),  # waits for a look-up that several requests share

@@ -11,8 +11,8 @@ from msgspec import Raw
 
 #: Levels that stay of a request: two are its own, and an event of the others has too many.
 LEVELS = 200
-#: Of a body of more objects and lists nothing is cut: it would take longer than 50 ms.
-MOST_CONTAINERS = 50_000
+#: Of a body of more objects and lists nothing is cut: a short one would take long.
+MOST_CONTAINERS = 20_000
 #: Digits of a whole number that Python reads (`sys.int_info.default_max_str_digits`).
 DIGITS = 4_300
 

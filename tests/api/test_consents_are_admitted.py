@@ -4,6 +4,7 @@ The records stay for ever, and the evidence stands in each.
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -111,3 +112,13 @@ def test_a_member_that_nobody_knows_is_not_left_out_of_a_record(
     assert {one["pointer"] for one in refused.json()["errors"]} == {pointer}
     assert written(site) == 0
     assert site.say(decisions=THREE[:1], evidence={"anything": [1]}).status_code == 200
+
+
+def test_many_at_once_wait_for_each_other_and_stop_nothing_else(make: Make) -> None:
+    site = make()
+    with ThreadPoolExecutor(90) as pool:
+        said = [pool.submit(site.say, decisions=THREE[:1]) for _ in range(90)]
+        ready = site.server.get("/readyz")
+    assert ready.elapsed.total_seconds() < 10
+    assert {one.result().status_code for one in said} == {200}
+    assert max(one.result().elapsed.total_seconds() for one in said) < 20
