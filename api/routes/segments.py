@@ -10,6 +10,7 @@ from fastapi import Header, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
+import consent
 from api.auth import Caller, requires, state_purpose
 from api.deps import Db
 from api.errors import InsufficientScope, InvalidToken
@@ -188,6 +189,8 @@ def create_segment(
     all the same: `state` is `error`, `error` says why. Whoever asks by the values of a trait reads
     it, member by member: that needs `profiles:read`, as a profile does.
     """
+    consent.catalogue.purpose(session, wanted.purpose)
+    state_purpose(caller, wanted.purpose)  # before a segment of another purpose is told by a 409
     at_once = pipeline.can_fill(session)
     segment = segments.create(
         session, key=wanted.key, name=wanted.name, purpose=wanted.purpose, rule=wanted.rule,
