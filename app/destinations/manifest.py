@@ -21,12 +21,14 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import consent
+from app.consents.permission import usable
 from app.db import Sessions, advisory_lock, statement
 from app.destinations.tables import Destination, Disclosure, Manifest
 from consent import ledger
 from consent.ledger import check_send, manifest
 from consent.ledger.check import leaf_hash
 from consent.ledger.entry import minute, word
+from identity import people
 
 #: Decisions in one manifest at most: half a second of work.
 MOST = 5_000
@@ -42,7 +44,10 @@ Noted = sa.Row[int, int, str, str, datetime]
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A decision to send. `identifiers` (id, namespace, value) are whom it is about."""
+    """A decision to send. `identifiers` (id, namespace, value) are whom it is about.
+
+    Of a send for several purposes: those that are sent, and on whose word one of these rests.
+    """
 
     row: sa.Row[Any]
     message: str
@@ -76,10 +81,39 @@ def _note(
         sends = [replace(sent, reason=why) for sent in sends]
     asking = {one.id for sent in sends if sent.reason == GIVEN for one in sent.identifiers}
     relied = _relied_on(session, purpose, asking)
+    if destination.also_for and purpose.mode != "per_identifier":
+        sends = _with_speakers(session, purpose, relied, sends)
     # After that, or what was given in between would be relied on before it was on record.
     now: datetime = session.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
     rows = [_row(sent, destination, purpose, relied, now) for sent in sends]
     session.execute(sa.insert(Disclosure), rows)
+
+
+def _with_speakers(
+    session: Session, purpose: consent.Purpose, relied: "_Relied", sends: Sequence[Sent]
+) -> list[Sent]:
+    """Name on whose word a purpose rests, beside what is sent: another one may keep them from it.
+
+    Of those who are one with what is sent, who has agreed and may be used for this purpose: as a
+    send for it alone would name them. Where each has to agree, who is sent has, and nobody else.
+    """
+    used = {one.id for sent in sends if sent.reason == GIVEN for one in sent.identifiers}
+    said = usable(session, purpose.key, used | relied.speakers) if used else {}
+    speak: dict[int, set[int]] = defaultdict(set)
+    for i in relied.speakers:
+        if i in said and said[i].allowed:
+            speak[said[i].group_id].add(i)
+    speakers = {i for ids in speak.values() for i in ids}
+    named = {i.id: i for i in people.identifiers(session, speakers)} if speakers else {}
+    found = []
+    for sent in sends:
+        ids = {one.id for one in sent.identifiers}
+        if sent.reason == GIVEN:
+            more = {i for one in ids & said.keys() for i in speak[said[one].group_id]} - ids
+            about = [*sent.identifiers, *(named[i] for i in sorted(more))]
+            sent = replace(sent, identifiers=about)
+        found.append(sent)
+    return found
 
 
 class _Relied:
@@ -89,6 +123,8 @@ class _Relied:
         """`rows` are those of `relied_on.sql`."""
         self._alone = purpose.mode == "per_identifier"
         self._group = {row.identifier_id: row.group_id for row in rows}
+        #: Who has agreed.
+        self.speakers = self._group.keys()
         self._grants: dict[int, dict[int, str]] = defaultdict(dict)
         for row in rows:
             whose = row.identifier_id if self._alone else row.group_id

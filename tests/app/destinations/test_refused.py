@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,6 +13,10 @@ import sqlalchemy as sa
 import consent
 from app import turning
 from app.db import statement
+from app.destinations import evidence, manifest
+from app.ledger.job import LedgerJob
+from app.settings import Settings
+from consent.ledger import check_send, store
 from consent.signals import acceptance, tcf
 from identity import graph
 from tests.app.destinations.world import EMAIL, World
@@ -259,8 +265,24 @@ def test_what_needs_several_purposes_is_noted_for_each_and_says_what_it_needs(
     assert answer.status_code == 403, "by who is sent, it would learn what they said of the other"
 
 
+def proved(people: World, settings: Settings, who: str, purpose: str) -> dict[str, Any]:
+    """What the proof of the last send about somebody shows, for one of its purposes."""
+    job = LedgerJob(people.sessions, settings)
+    manifest.close(people.sessions)
+    with closing(job.keystore):
+        job.round()
+        with people.sessions() as session:
+            row = evidence.last(
+                session, *who.split(":"), until=datetime.now(UTC), destination="there",
+                purpose=purpose,
+            )  # fmt: skip
+            return check_send.check_send(
+                evidence.prove(session, job.keystore, row), store.vkeys(session)
+            )
+
+
 def test_only_what_may_be_used_for_each_of_several_purposes_is_sent(
-    people: World, receiver: Receiver, token: Callable[..., dict[str, str]]
+    people: World, receiver: Receiver, token: Callable[..., dict[str, str]], settings: Settings
 ) -> None:
     """Storage on devices is asked of each: of a person who allows it on one, that one is sent."""
     people.header = token(*SCOPES, purposes=(SHARE, "device.storage"))
@@ -283,6 +305,12 @@ def test_only_what_may_be_used_for_each_of_several_purposes_is_sent(
     assert b"phone-1" in sent
     assert b"phone-2" not in sent
     assert b'"ada"' not in sent
+    shared = proved(people, settings, "user_id:ada", SHARE)
+    assert [one["value"] for one in shared["records"]] == ["ada"], "on whose word it rests"
+    assert shared["identifiers"] == ["anonymous_id:phone-1", "user_id:ada"]
+    stored = proved(people, settings, "user_id:ada", "device.storage")
+    assert [one["value"] for one in stored["records"]] == ["phone-1"]
+    assert stored["identifiers"] == ["anonymous_id:phone-1"], "each by itself"
     no = {**yes, "decisions": [{"purpose": "device.storage", "state": "withdrawn"}]}
     people.server.post("/v1/consents", json=no, auth=(people.key, "")).raise_for_status()
     people.settle()
