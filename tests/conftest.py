@@ -54,6 +54,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: "end_to_end" not in item.path.parts)
 
 
+#: A database whose test is over.
+_over: list[str] = []
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _loopback_only() -> Iterator[None]:
     """Refuse every connection that would leave this machine."""
@@ -83,6 +87,7 @@ def server_url() -> Iterator[str]:
     configured = os.environ.get("PARCOURS_DATABASE_URL")
     if configured:
         yield configured
+        _drop(configured)
         _admin(configured).dispose()
         return
     # Not in pytest's own directory: each further pytest on the machine shuts that to all but its
@@ -121,7 +126,7 @@ def database_url(server_url: str, template: str) -> Iterator[str]:
     name = f"test_{uuid4().hex[:12]}"
     _clone(server_url, template, name)
     yield _named(server_url, name)
-    _execute(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+    _drop_later(server_url, name)
 
 
 @pytest.fixture
@@ -208,6 +213,23 @@ def _in_memory() -> str | None:
 def _clone(url: str, template: str, name: str) -> None:
     # By files: half the time of copying 12 MB through the log, which is for larger templates.
     _execute(url, f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
+
+
+def _drop_later(url: str, name: str) -> None:
+    """End what is connected to a database, and drop that of the test before.
+
+    Who drops one whose connections have just been closed finds them, and looks again a tenth of a
+    second later: 1,365 tests waited for that, a ninth of the time of all.
+    """
+    ended = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"  # noqa: S608  # our own name
+    _execute(url, ended)
+    _drop(url)
+    _over.append(name)
+
+
+def _drop(url: str) -> None:
+    while _over:
+        _execute(url, f'DROP DATABASE "{_over.pop()}" WITH (FORCE)')
 
 
 def _named(url: str, database: str) -> str:

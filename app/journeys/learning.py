@@ -58,7 +58,8 @@ def fit(names: tuple[str, ...], features: Floats, outcome: Floats) -> Model:
     few got the opposite of their score.
     """
     mean, spread = features.mean(axis=0), features.std(axis=0)
-    spread = np.where(spread > 0, spread, 1.0)
+    # What is the same of all has a spread of rounding, by which another value would be divided.
+    spread = np.where(spread > 1e-9 * np.maximum(1, np.abs(mean)), spread, 1.0)
     rows = np.column_stack([(features - mean) / spread, np.ones(len(features))])
     ridge = np.diag([*([RIDGE] * len(names)), 0.0])
     weights = np.zeros(len(names) + 1)

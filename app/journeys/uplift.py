@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import numpy as np
 
+from app.errors import AnalysisTooLarge
 from app.journeys.buckets import bucket, parse, unknown
 from app.journeys.compare import ALARM
 from app.journeys.compare_answer import SampleRatio
@@ -57,6 +58,8 @@ class _Drawn:
     def __init__(self, connection: Connection, query: UpliftQuery, as_of: datetime) -> None:
         parameters = Parameters()
         rows = connection.execute(_drawn(query, as_of, parameters), parameters.values).fetchall()
+        if len(rows) > MOST_PEOPLE:  # the arms of a part of them would be another experiment
+            raise AnalysisTooLarge(f"more than {MOST_PEOPLE} people were drawn; ask of a range")
         over = [row for row in rows if row[2]]
         self.in_progress = len(rows) - len(over)
         self.people = np.array([row[0] for row in over], dtype=np.int64)
@@ -72,8 +75,6 @@ class _Drawn:
 
     def thin(self, least: int) -> str | None:
         """Why nothing can be learnt of them, if so."""
-        if len(self.people) + self.in_progress > MOST_PEOPLE:
-            return f"more than {MOST_PEOPLE} people were drawn; ask of a range"
         for treated, called in ((True, "treated"), (False, "control")):
             n, k = self.arm(treated)
             if min(k, n - k) < least:

@@ -8,6 +8,7 @@ uses it, before it is put together with others or written anew, and once an hour
 import errno
 import hashlib
 import logging
+import os
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -95,6 +96,12 @@ def ensure(wanted: Mapping[Path, str | None]) -> None:
                 _read.popitem(last=False)
 
 
+def left(path: Path) -> None:
+    """Make the time of a file that when it left the listing; it may be damaged, and removed."""
+    with suppress(FileNotFoundError):
+        os.utime(path)
+
+
 def look(sessions: Sessions, directory: Path) -> None:
     """Read the files that were not read for an hour, some at a time.
 
@@ -120,8 +127,18 @@ def look(sessions: Sessions, directory: Path) -> None:
 
 def _note(sessions: Sessions, path: Path) -> None:
     try:
+        with pq.ParquetFile(path) as file:  # what cannot be read is not what was written
+            for _ in file.iter_batches():
+                pass
         found = checksum(path)
     except FileNotFoundError:
+        return
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EIO):
+            raise
+        log.error("%s of the lake cannot be read, it is removed: look at the disk", path.name)
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
         return
     with sessions.begin() as session:
         session.execute(

@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -142,22 +142,25 @@ def compact(sessions: Sessions, directory: Path) -> bool:
                 session.delete(part)
             session.flush()
     for part in parts:
-        os.utime(directory / part.file)  # its time is now when it left the listing
+        checks.left(directory / part.file)
     return True
 
 
-def rewrite_removed(sessions: Sessions, directory: Path) -> int:
+def rewrite_removed(sessions: Sessions, directory: Path) -> int | None:
     """Write the files anew that hold deleted or changed events; return how many were written.
 
-    The listing changes in the transaction that forgets the removals: at every moment a reader
-    sees each event that there is, and none that was deleted. So many removals in a transaction
-    that a large clean-up needs no more memory than a small one.
+    None where another process has the files in hand: ask again. The listing changes in the
+    transaction that forgets the removals: at every moment a reader sees each event that there is,
+    and none that was deleted. So many removals in a transaction that a large clean-up needs no more
+    memory than a small one.
     """
     written, more = 0, True
     while more:
         replaced: list[Path] = []
         with sessions.begin() as session, advisory_lock(session, "lake") as mine:
-            gone = removed(session, limit=REMOVALS) if mine else []
+            if not mine:
+                return None
+            gone = removed(session, limit=REMOVALS)
             if not gone:
                 return written
             again = _changed(session, gone)
@@ -182,7 +185,7 @@ def rewrite_removed(sessions: Sessions, directory: Path) -> int:
                     {"ids": "{" + ",".join(map(str, gone)) + "}"},
                 )
         for path in replaced:
-            os.utime(path)
+            checks.left(path)
         written, more = written + len(replaced), len(gone) == REMOVALS
     return written
 
@@ -221,8 +224,7 @@ def begin_anew_if_incomplete(sessions: Sessions, directory: Path) -> bool:
         "%d of %d files of the lake are lost; it is made anew%s", len(lost), len(listed), hint
     )
     for one in listed:
-        with suppress(FileNotFoundError):
-            os.utime(directory / one.file)  # its time is now when it left the listing
+        checks.left(directory / one.file)
     return True
 
 

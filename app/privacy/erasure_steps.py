@@ -80,6 +80,8 @@ def lake(work: Work) -> Outcome:
     began = work.result.get("rewritten_at")
     if began is None:
         files = copy.rewrite_removed(work.sessions, work.settings.lake_dir)
+        if files is None:
+            return Outcome(WAITING, work.result, again=1.0)
         again = min(ASK_SECONDS, work.settings.erasure_grace_seconds)
         return Outcome(WAITING, {"rewritten_at": time.time(), "files": files}, again=again)
     before = time.time() - work.settings.erasure_grace_seconds

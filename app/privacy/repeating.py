@@ -26,6 +26,9 @@ from identity import erasure as identities
 #: How long to wait for the sealer of the ledger.
 WAIT_SECONDS = 0.5
 
+#: Between two tries to have the lake's files, in seconds.
+LAKE_SECONDS = 1.0
+
 
 def repeat(
     sessions: Sessions,
@@ -44,7 +47,8 @@ def repeat(
         of = next((line for line in lines if line.id == one), None)
         _elsewhere(sessions, settings, one, of)
     copy.begin_anew_if_incomplete(sessions, settings.lake_dir)
-    copy.rewrite_removed(sessions, settings.lake_dir)
+    while copy.rewrite_removed(sessions, settings.lake_dir) is None:
+        time.sleep(LAKE_SECONDS)
     copy.forget_replaced(sessions, settings.lake_dir, before=time.time() + 1)
     with sessions.begin() as session:
         session.execute(sa.delete(ErasureLeft))

@@ -83,8 +83,8 @@ def _follow(sessions: Sessions, lake: Path, deleted: bool) -> int:
             with sessions.begin() as session:
                 computed_traits.look_again(session)
     finally:
-        files = copy.rewrite_removed(sessions, lake)
-    return files
+        files = copy.rewrite_removed(sessions, lake)  # or the next hour's does it
+    return files or 0
 
 
 def _parts(sessions: Sessions, now: datetime, late: timedelta) -> list[int]:

@@ -100,7 +100,6 @@ def test_an_answer_that_is_still_the_same_is_not_sent_again_and_a_consent_change
         json={
             "subject": {"namespace": "user_id", "value": "ada"},
             "decisions": [{"purpose": EMAIL, "state": "withdrawn"}],
-            "writeKey": people.key,
         },
         headers=people.header,
     ).raise_for_status()

@@ -45,7 +45,7 @@ def test_who_withdrew_is_listed_no_more_although_no_worker_runs(
 def test_a_rule_that_would_slow_every_step_is_refused(
     server: TestClient, token: Callable[..., dict[str, str]]
 ) -> None:
-    header = token()
+    header = token(purposes=("marketing.email",))
     many = [{"prop": "p", "value": n} for n in range(51)]
     wide = {"any": [{"all": [{"event": "x"}] * 50}] * 5}
     for rule in ({"event": "x", "where": many}, wide):

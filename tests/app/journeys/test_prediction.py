@@ -170,4 +170,7 @@ def test_the_weights_are_where_the_likelihood_is_greatest() -> None:
     apart = learning.fit(("x", "y"), np.column_stack([outcome, np.ones(400)]), outcome)
     assert np.isfinite(apart.weights).all()
     assert apart.weights[1] == 0
+    # Its mean is not its value to the last digit: divided by that, another value weighed all.
+    same = learning.fit(("x", "y"), np.column_stack([rows[:, 0], np.full(400, np.log(3))]), outcome)
+    assert same.spread[1] == 1
     assert learning.auc(np.array([0.1, 0.4, 0.4, 0.8]), np.array([0, 0, 1, 1]))[0] == 0.875

@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 from scipy import optimize
 
-from app.errors import BucketInvalid
+from app.errors import AnalysisTooLarge, BucketInvalid
 from app.journeys import learning
 from app.journeys.qini import PARTS, qini
 from app.journeys.uplift import people, uplift
@@ -119,6 +119,14 @@ def test_thin_or_unfinished_draws_are_refused_and_say_why(history: History) -> N
     for wrong in refused:
         with pytest.raises(ValidationError):
             UpliftQuery.model_validate({**ASKED, **wrong})
+
+
+def test_more_than_can_be_read_are_refused_and_no_part_of_them_answers(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.journeys.uplift.MOST_PEOPLE", 399)
+    with pytest.raises(AnalysisTooLarge, match="more than 399"):
+        ask(history(drawn(lambda _, treated: 0.5, people=400)))
 
 
 def test_qini_is_the_area_between_the_curve_and_chance() -> None:

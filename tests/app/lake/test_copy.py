@@ -134,7 +134,7 @@ def test_removals_in_small_portions_leave_what_was_not_removed(
     _store(sessions, 60)
     copy.copy_new(sessions, tmp_path)
     _remove(sessions, "id % 3 > 0 AND id < 50")
-    assert copy.rewrite_removed(sessions, tmp_path) >= 3
+    assert (copy.rewrite_removed(sessions, tmp_path) or 0) >= 3
     assert _ids(sessions, tmp_path) == _stored(sessions)
     assert copy.rewrite_removed(sessions, tmp_path) == 0
 

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
@@ -185,6 +186,26 @@ def test_files_that_are_older_than_checksums_get_one(
         [path] = copy.parts(session, settings.lake_dir)
         noted = session.scalar(sa.text("SELECT checksum FROM app.lake_part"))
     assert noted == checks.checksum(path)
+
+
+def test_of_those_what_cannot_be_read_is_made_anew(
+    server: TestClient, sessions: Sessions, settings: Settings, write_key: str
+) -> None:
+    """It would have got a checksum of what it is now, and failed every question for good."""
+    event = {"event": "Order", "userId": "u", "writeKey": write_key}
+    server.post("/v1/track", json=event).raise_for_status()
+    copy.copy_new(sessions, settings.lake_dir)
+    with sessions.begin() as session:
+        session.execute(sa.text("UPDATE app.lake_part SET checksum = NULL"))
+        [path] = copy.parts(session, settings.lake_dir)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4] + bytes(len(whole) // 3) + whole[4 + len(whole) // 3 :])
+    copy.keep_up(sessions, settings.lake_dir)
+    assert not path.exists()
+    copy.keep_up(sessions, settings.lake_dir)
+    with sessions() as session:
+        [path] = copy.parts(session, settings.lake_dir)
+    assert pq.read_table(path).num_rows == 1
 
 
 def test_servers_that_keep_it_in_two_directories_are_told_why_it_is_made_anew_in_turns(

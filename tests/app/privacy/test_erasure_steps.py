@@ -7,6 +7,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
+from app.db import advisory_lock
 from app.destinations.deliver import deliver
 from app.errors import PrivacyRequestState
 from app.lake import copy
@@ -78,6 +79,23 @@ def test_75_while_a_destination_fails_the_request_is_not_closed_and_goes_on(worl
     shown = world.shown(shown["id"])
     assert shown["state"] == "closed"
     assert {t["state"] for t in shown["tasks"] if t["store"] == "destination"} == {"done"}
+
+
+def test_75_who_has_the_files_of_the_lake_in_hand_is_waited_for(world: World) -> None:
+    """They were taken for written, and kept what the person did for an hour or more."""
+    ada(world)
+    copy.copy_new(world.sessions, world.settings.lake_dir)
+    with world.sessions.begin() as session, advisory_lock(session, "lake") as mine:
+        assert mine
+        shown = world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
+        assert shown["state"] == "executing"
+    for _ in range(3):
+        later(world)
+        run.round_(world.sessions, world.settings)
+    shown = world.shown(shown["id"])
+    [task] = [t for t in shown["tasks"] if t["store"] == "lake"]
+    assert (task["state"], task["result"]["files"], shown["state"]) == ("done", 1, "closed")
+    assert not [one for one in ADA if one in parquet(world)]
 
 
 def test_75_a_destination_that_cannot_is_shown_as_such(world: World) -> None:
