@@ -202,7 +202,7 @@ async def sender(request: Request) -> Known | None:
 Sender = Annotated[Known | None, Depends(sender)]
 
 
-def collector(request: Request, session: Db, settings: Configuration, known: Sender) -> Collected:
+def collector(request: Request, known: Sender, session: Db, settings: Configuration) -> Collected:
     """Return who says so: a source by its write key (Basic), or a client with `consents:write`.
 
     Raises UnknownWriteKey, OriginNotAllowed, InvalidToken, InsufficientScope.
@@ -261,7 +261,7 @@ Admitted = Annotated[Collected, Depends(admitted)]
         IdentifierInvalid,
     ),
 )
-def record_consents(session: Db, collected: Admitted, wanted: ConsentIn) -> WrittenOut:
+def record_consents(collected: Admitted, session: Db, wanted: ConsentIn) -> WrittenOut:
     """Record decisions with a source's write key (Basic) or a token with `consents:write`.
 
     A source has its limits here as on its events, of which each decision is one.

@@ -167,7 +167,7 @@ def _form(fields: dict[str, Any], required: str, example: dict[str, str]) -> dic
         {"grant_type": "client_credentials", "scope": "profiles:read"},
     ),
 )
-def issue_token(server: Server, request: Request, body: Body) -> Response:
+def issue_token(body: Body, server: Server, request: Request) -> Response:
     """The client credentials grant (RFC 6749 §4.4), with a JWT of RFC 9068.
 
     A scope that the client may not have is answered with `invalid_scope`, never left out.
@@ -183,7 +183,7 @@ def issue_token(server: Server, request: Request, body: Body) -> Response:
     responses={200: {"model": IntrospectionAnswer}, **ERRORS},
     openapi_extra=_form(TOKEN_FIELDS, "token", {"token": EXAMPLE_TOKEN}),
 )
-def introspect_token(server: Server, request: Request, body: Body) -> Response:
+def introspect_token(body: Body, server: Server, request: Request) -> Response:
     """Token introspection (RFC 7662), which knows revoked tokens and removed clients.
 
     A client learns about its own tokens, one with `clients:admin` about all; of every other
@@ -200,7 +200,7 @@ def introspect_token(server: Server, request: Request, body: Body) -> Response:
     responses={200: {"model": RevocationAnswer}, **ERRORS},
     openapi_extra=_form(TOKEN_FIELDS, "token", {"token": EXAMPLE_TOKEN}),
 )
-def revoke_token(server: Server, request: Request, body: Body) -> Response:
+def revoke_token(body: Body, server: Server, request: Request) -> Response:
     """Token revocation (RFC 7009) of the client's own tokens, at once.
 
     A token that is none, or no longer, is answered with 200 too: it is not valid, as asked.

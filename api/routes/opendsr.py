@@ -77,10 +77,10 @@ def certificate(settings: Configuration) -> Response:
         "schema": {"type": "object"}, "example": EXAMPLE}}, "required": True}},
 )  # fmt: skip
 def open_opendsr_request(
+    body: Annotated[bytes, Depends(whole)],
     session: Db,
     settings: Configuration,
     caller: Officer,
-    body: Annotated[bytes, Depends(whole)],
 ) -> Response:
     """Open it, attested by you as the controller, and return a signed receipt.
 

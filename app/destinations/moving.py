@@ -45,21 +45,25 @@ class _Sending:
         self.left: dict[str, list[str]] = defaultdict(list)
 
     def send(self, records: Sequence[Record]) -> dict[str, Outcome]:
-        """Send; of what is taken back fields that are mapped no more are emptied too.
+        """Send; of who withdrew or is forgotten, fields that are mapped no more are emptied too.
 
-        Such a field may be gone there, or take nothing: it keeps nobody from being taken back.
+        Such a field may be gone there, or take nothing: it keeps nobody from being taken back. Of
+        who only leaves a segment it stays: somebody may keep it by hand there since.
         """
         formerly = dict.fromkeys(self._setup.formerly)
+        more = {r.message_id for r in records if r.intent == "forget" or r.withdrawn}
         found = self._sent(
             [
-                r if r.intent == "hold" else replace(r, fields={**formerly, **r.fields})
+                replace(r, fields={**formerly, **r.fields}) if r.message_id in more else r
                 for r in records
             ]
         )
         again = [
             record
             for record in records
-            if formerly and record.intent != "hold" and found[record.message_id].state == "refused"
+            if formerly
+            and record.message_id in more
+            and found[record.message_id].state == "refused"
         ]
         for message, outcome in self._sent(again).items():
             taken = outcome.state == "taken"

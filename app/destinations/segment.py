@@ -200,7 +200,8 @@ def _is_anothers(setup: Setup, record: Record) -> bool:
 
 def _emptied(setup: Setup, record: Record) -> dict[str, Any]:
     """Return the call that leaves nothing under a name that is another's."""
-    traits = {**dict.fromkeys(record.fields), **dict.fromkeys(setup.segments, False)}
+    told = dict.fromkeys([*setup.formerly, *record.fields])
+    traits = {**told, **dict.fromkeys(setup.segments, False)}
     name, _, value = str(record.remote).partition(":")
     call = _call(setup, replace(record, segment=None, identifiers={}), "identify", {})
     made = str(uuid5(UUID(record.message_id), "emptied"))

@@ -68,10 +68,10 @@ def test_entering_changing_and_leaving_are_identify_and_track_calls(
     assert "externalIds" not in json.dumps(calls(receiver.received))
 
 
-def test_a_field_that_is_mapped_no_more_is_emptied_when_its_person_leaves(
+def test_a_field_that_is_mapped_no_more_is_emptied_of_who_withdraws(
     people: World, receiver: Receiver
 ) -> None:
-    people.people("ada", "bob", plan="pro", city="Lyon")
+    people.people("ada", "bob", "eve", plan="pro", city="Lyon")
     people.segment("pros", {"trait": "plan", "op": "eq", "value": "pro"})
     made = people.destination(
         kind="segment", url=receiver.url, secrets={"write_key": "wk"}, segments=["pros"],
@@ -86,6 +86,12 @@ def test_a_field_that_is_mapped_no_more_is_emptied_when_its_person_leaves(
     people.settle()
     gone = {"email": None, "plan": None, "city": None, "pros": False}
     assert told(receiver.received) == [("ada", "identify", None, gone)]
+
+    receiver.received.clear()
+    people.people("eve", plan="free")  # who only leaves: somebody may keep the field by hand since
+    people.settle()
+    gone = {"email": None, "plan": None, "pros": False}
+    assert told(receiver.received) == [("eve", "identify", None, gone)]
 
     receiver.received.clear()
     receiver.answers = [400]  # as where the field is gone there, too: the others are emptied
