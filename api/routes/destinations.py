@@ -120,6 +120,16 @@ class DestinationPatch(BaseModel):
     enabled: bool | None = None
 
 
+def _state_purposes(caller: Caller, to: Destination) -> str:
+    """Demand that the caller is registered for all that a destination needs; return its own.
+
+    By who is sent, and why not, one learns what they said of each.
+    """
+    for purpose in to.also_for:
+        state_purpose(caller, purpose)
+    return state_purpose(caller, to.purpose)
+
+
 def _out(destination: Destination, state: syncing.State, sync: Sync | None) -> dict[str, Any]:
     return {
         "id": destination.id,
@@ -238,11 +248,11 @@ def change_destination(
     """Change settings, secrets, the mapping or the rate; what waits is sent by the new ones.
 
     A new mapping is looked at for everybody whom the receiver holds, and what differs is sent.
-    Who is not registered for the purpose may switch it off and nothing else.
+    Who is not registered for its purposes may switch it off and nothing else.
     """
     destination = registry.find(session, destination_id)
     if wanted.enabled or wanted.model_fields_set - {"enabled"}:
-        state_purpose(caller, destination.purpose)
+        _state_purposes(caller, destination)
     registry.change(
         session,
         destination,
@@ -271,10 +281,10 @@ def dry_run(
 ) -> dict[str, Any]:
     """Return what the first members would be sent, and who would not be and why; sends nothing.
 
-    It is personal data: the client must be registered for the destination's purpose.
+    It is personal data: the client must be registered for the destination's purposes.
     """
     destination = registry.find(session, destination_id)
-    state_purpose(caller, destination.purpose)
+    _state_purposes(caller, destination)
     found = syncing.preview(session, destination, limit=limit)
     return {
         "members": found.members,
@@ -300,7 +310,7 @@ def sync_destination(
     How far that is, `sync` of the destination tells.
     """
     destination = registry.find(session, destination_id)
-    state_purpose(caller, destination.purpose)
+    _state_purposes(caller, destination)
     asked = syncing.request(session, destination, "everything" if full else "changes")
     work.wake(session)
     return {"sync": syncing.shown(asked, destination)}
@@ -326,7 +336,7 @@ def replay_deliveries(
     destination tells.
     """
     destination = registry.find(session, destination_id)
-    state_purpose(caller, destination.purpose)
+    _state_purposes(caller, destination)
     now = datetime.now(UTC)
     queued = syncing.replay(session, destination, messages=message_id or None, now=now)
     work.wake(session)
@@ -359,9 +369,9 @@ def list_deliveries(
 ) -> dict[str, Any]:
     """Return what was delivered, waits, was dropped or failed, each with its reason.
 
-    It tells who is in a segment: the client must be registered for the destination's purpose.
+    It tells who is in a segment: the client must be registered for the destination's purposes.
     """
-    purpose = state_purpose(caller, registry.find(session, destination_id).purpose)
+    purpose = _state_purposes(caller, registry.find(session, destination_id))
     after = cursors.decode(cursor, int)[0] if cursor else 0
     rows = registry.deliveries(session, destination_id, after=after, limit=limit, state=state)
     reads.saw_profiles(session, {row.profile_id for row in rows}, purpose=purpose)
