@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import consent
+from app.destinations import syncing
 from app.events.tables import Progress
 from app.work import touch
 from identity import graph
@@ -31,6 +32,8 @@ def look(session: Session) -> int:
     turned: dict[tuple[str, str], dict[str, str]] = {}
     for row in consent.turned(session, since=mark.moment, until=now):
         turned.setdefault((row.namespace, row.value), {})[row.purpose] = row.state
+    begun = consent.begun(session, since=mark.moment, until=now)
+    syncing.follow_versions(session, begun)
     mark.moment = now
     if turned:
         ids = graph.identify(session, turned)

@@ -24,7 +24,7 @@ from consent.records import (
 )
 from consent.resolve import UNKNOWN, Decision, Said, Standing, Voice, decide
 from consent.tables import ConsentRecord
-from consent.turning import turned
+from consent.turning import begun, turned
 
 __all__ = [
     "LINK",
@@ -44,6 +44,7 @@ __all__ = [
     "Voice",
     "Written",
     "against_storing",
+    "begun",
     "bounds",
     "bounds_of",
     "catalogue",

@@ -9,6 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from consent.tables import PurposeVersion
+
 
 @cache
 def _statement(name: str) -> sa.TextClause:
@@ -23,3 +25,10 @@ def turned(session: Session, *, since: datetime, until: datetime) -> Sequence[sa
     put it below what was refused or, as marketing, objected to (GDPR art. 21(2)).
     """
     return session.execute(_statement("turned"), {"since": since, "until": until}).all()
+
+
+def begun(session: Session, *, since: datetime, until: datetime) -> set[str]:
+    """Return the purposes of which a version took effect after the first time, not the second."""
+    starts = sa.func.greatest(PurposeVersion.effective_from, PurposeVersion.created_at)
+    query = sa.select(PurposeVersion.key).where(starts > since, starts <= until)
+    return set(session.scalars(query))

@@ -11,6 +11,7 @@ from api.deps import Db
 from api.errors import InsufficientScope, InvalidToken
 from api.problems import documented
 from api.resource import Resource
+from app.destinations import syncing
 from consent.errors import VendorListInvalid
 from consent.vendors import VendorListVersion
 
@@ -44,9 +45,12 @@ def add_vendor_list(
 ) -> dict[str, Any]:
     """Add a list as IAB Europe publishes it (`vendor-list.json`); a version never changes.
 
-    A vendor is denied wherever a TC string names a version that is not here.
+    A vendor is denied wherever a TC string names a version that is not here. Who allowed one by
+    this version is sent to it by a sync, which is asked for here.
     """
-    return _out(consent.vendors.add_list(session, msgspec.json.encode(document)))
+    found = consent.vendors.add_list(session, msgspec.json.encode(document))
+    syncing.follow_vendors(session)
+    return _out(found)
 
 
 @router.get("", summary="List the vendor lists", responses=documented(*AUTH))

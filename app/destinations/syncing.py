@@ -118,6 +118,28 @@ def follow_trait(session: Session, key: str) -> None:
             request(session, destination)
 
 
+def follow_versions(session: Session, keys: Collection[str]) -> None:
+    """Bring receivers up to date that need one of these purposes, of which a version has begun.
+
+    It may ask for more, or less, of those of whom nothing else is told: of adults alone, say.
+    Segments look through everybody, for their own purpose; for others that are needed nobody does.
+    """
+    needs = sa.or_(
+        Destination.purpose.in_(keys),
+        Destination.also_for.overlap(sa.cast(sorted(keys), Destination.also_for.type)),
+    )
+    query = sa.select(Destination).where(Destination.removed_at.is_(None), needs)
+    for destination in session.scalars(query.order_by(Destination.id)) if keys else ():
+        request(session, destination)
+
+
+def follow_vendors(session: Session) -> None:
+    """Bring receivers up to date that are vendors: a list came by which their ids are known."""
+    here = Destination.removed_at.is_(None), Destination.tcf_vendor.is_not(None)
+    for destination in session.scalars(sa.select(Destination).where(*here)):
+        request(session, destination)
+
+
 def syncs(session: Session, destinations: Sequence[Destination]) -> dict[int, Sync]:
     """Return how far the sync of each of these is that is under way, or else the last one was."""
     query = (

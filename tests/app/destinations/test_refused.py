@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,10 +13,12 @@ import sqlalchemy as sa
 
 import consent
 from app import turning
+from app.consents import ages
 from app.db import statement
 from app.destinations import evidence, manifest
 from app.ledger.job import LedgerJob
 from app.settings import Settings
+from consent.ages import Span
 from consent.ledger import check_send, store
 from consent.signals import acceptance, tcf
 from identity import graph
@@ -32,10 +35,11 @@ PROS = {"trait": "plan", "op": "eq", "value": "pro"}
 MAPPING = {"plan": {"trait": "plan"}}
 
 
-def accepts(people: World, *vendors: int, by: str = "identify") -> None:
+def accepts(people: World, *vendors: int, by: str = "identify", of: int = 51) -> None:
     """Let Ada say anew which vendors may have her data; to the purpose she agrees each time."""
     said = {"traits": {"plan": "pro"}} if by == "identify" else {"event": "Seen"}
-    string = tc(purposes=[4], vendors=list(vendors), disclosed=[10, 11], publisher=[4])
+    string = tc(purposes=[4], vendors=list(vendors), disclosed=[10, 11], publisher=[4],
+                list_version=of)  # fmt: skip
     people.server.post(
         f"/v1/{by}",
         json={"userId": "ada", **said, "writeKey": people.key,
@@ -47,11 +51,15 @@ def accepts(people: World, *vendors: int, by: str = "identify") -> None:
 def vendors_are_known(people: World, token: Callable[..., dict[str, str]]) -> None:
     """Vendors 10 and 11, and a segment for the purpose that they declare."""
     people.header = token(purposes=(ADS,))
-    entry = {"purposes": [4], "legIntPurposes": [], "flexiblePurposes": []}
-    listed = {"vendorListVersion": 51, "vendors": {"10": entry, "11": entry}}
     with people.sessions.begin() as session:
-        consent.vendors.add_list(session, msgspec.json.encode(listed))
+        consent.vendors.add_list(session, msgspec.json.encode(listed(51)))
     people.post("/v1/segments", {"key": "pros", "name": "Pros", "purpose": ADS, "rule": PROS})
+
+
+def listed(version: int) -> dict[str, Any]:
+    """A version of the vendor list."""
+    entry = {"purposes": [4], "legIntPurposes": [], "flexiblePurposes": []}
+    return {"vendorListVersion": version, "vendors": {"10": entry, "11": entry}}
 
 
 def told(receiver: Receiver) -> list[tuple[str, str | None]]:
@@ -78,6 +86,11 @@ def test_a_webhook_that_is_a_vendor_is_told_of_nobody_who_refuses_it(
     people.post(f"/v1/destinations/{made['id']}/sync")
     people.settle()
     assert len(receiver.received) == 2
+    accepts(people, 10, of=52)
+    assert len(receiver.received) == 2, "what it declares by that version is not known here"
+    people.post("/v1/vendor-lists", listed(52))
+    people.settle()
+    assert told(receiver)[2:] == [("segment.entered", None)]
 
 
 @pytest.mark.parametrize("kind", ["webhook", "segment"])
@@ -263,6 +276,63 @@ def test_what_needs_several_purposes_is_noted_for_each_and_says_what_it_needs(
         "/v1/destinations", json={**body, "also_for": [ADS]}, headers=people.header
     )
     assert answer.status_code == 403, "by who is sent, it would learn what they said of the other"
+    for method, rest, more in (
+        ("PATCH", "", {"rate": 2}), ("POST", "/dry-run", None), ("POST", "/sync", None),
+        ("POST", "/replay", None), ("GET", "/deliveries", None),
+    ):  # fmt: skip
+        answer = people.server.request(method, path + rest, json=more, headers=people.header)
+        assert answer.status_code == 403, (method, rest)
+    assert people.patch(path, {"enabled": False})["enabled"] is False, "that anybody may"
+
+
+def turned(people: World) -> None:
+    """Look whose consent came to mean something else within the last hour."""
+    with people.sessions.begin() as session:
+        session.execute(sa.text("UPDATE app.progress SET moment = now() - interval '1 hour'"
+                                " WHERE reader = 'turning'"))  # fmt: skip
+        turning.look(session)
+    people.settle()
+
+
+def test_who_no_longer_allows_another_purpose_though_nobody_said_anything_is_taken_back(
+    people: World, receiver: Receiver, token: Callable[..., dict[str, str]]
+) -> None:
+    """A grant for it lapses, a version of it renews, or is for adults from now on."""
+    for user in ("lapses", "stale", "young"):
+        google(people, user)
+    people.work()
+    version(people, SHARE, adults_only=False)
+    version(people, ADS, adults_only=False)
+    path = customer_match(people, token, receiver.url)
+    people.settle()
+    assert people.get(path)["held"] == 3
+    lapse = "UPDATE consent.record SET valid_until = now() WHERE value = 'lapses' AND purpose = :p"
+    with people.sessions.begin() as session:
+        session.execute(sa.text("SET LOCAL session_replication_role = replica"))
+        session.execute(sa.text(lapse), {"p": ADS})
+    turned(people)
+    assert told(receiver)[3:] == [("segment.exited", f"consent:{ADS}:expired")]
+    with people.sessions.begin() as session:
+        since = datetime.now(UTC) - timedelta(days=1)
+        ages.state(
+            session, "user_id", "young", [Span("teen", since, None)], stated_by="x", at=since
+        )
+    people.settle()
+    assert people.get(path)["held"] == 2
+    version(people, ADS, adults_only=True)
+    assert told(receiver)[4:] == [("segment.exited", f"consent:{ADS}:underage")]
+    version(people, ADS, renews=True)
+    assert told(receiver)[5:] == [("segment.exited", f"consent:{ADS}:stale_notice")]
+
+
+def version(people: World, key: str, **more: Any) -> None:
+    """Have the next version of a purpose begin."""
+    with people.sessions.begin() as session:
+        since = consent.catalogue.lock(session)
+        known = consent.catalogue.purpose(session, key)
+        new = replace(known, version=known.version + 1, effective_from=since, **more)
+        consent.catalogue.add_purpose(session, new)
+    turned(people)
 
 
 def proved(people: World, settings: Settings, who: str, purpose: str) -> dict[str, Any]:
