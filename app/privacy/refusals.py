@@ -74,12 +74,23 @@ def advance(sessions: Sessions, keystore: Keystore, settings: Settings) -> bool:
                     files.append(folder, _sealed(keystore, number, news.told), at=now)
         if news is not None:
             refusals.noted(session, number, news)
-    if news is None:  # after the commit: a beginning without it would pass for the whole
-        files.begin(folder, number + 1, at=now)
+    if news is None:
+        _begin(sessions, folder, number + 1, now)
         return True
     if news.told:
         files.clear(folder, before=now - timedelta(days=settings.backup_days))
     return news.more
+
+
+def _begin(sessions: Sessions, folder: Path, number: int, now: datetime) -> None:
+    """Begin a journal that is told anew: after the commit, or it would pass for the whole.
+
+    Not where another worker found it gone meanwhile, and tells it anew from a later portion on: a
+    file that ends before that would be an older one, which nobody goes on with.
+    """
+    with sessions.begin() as session, advisory_lock(session, LOCK) as mine:
+        if mine and refusals.head(session).number == number and not files.last(folder):
+            files.begin(folder, number, at=now)
 
 
 def _tell_anew(session: Session, folder: Path, written: int, head: refusals.Head) -> None:

@@ -332,3 +332,21 @@ def test_a_journal_that_is_gone_is_told_anew_although_it_begins_with_grants_alon
         assert steps < 50, "it begins again and again"
     assert refusals.repeat(backup, keystore, world.settings) == 1
     assert reason(backup, ADA) == "withdrawn"
+
+
+def test_two_workers_that_find_it_gone_leave_one_that_goes_on(
+    world: World, keystore: Keystore, write: Callable[[], None], older: Callable[[], Sessions]
+) -> None:
+    greet(world, ADA)
+    backup = older()
+    refuse(world, ADA)
+    write()
+    [path] = world.settings.refusals.iterdir()
+    path.unlink()
+    # The other one looks when the first has noted that it is told anew, and not begun it yet.
+    sa.event.listen(world.sessions, "after_commit", lambda _: write(), once=True)
+    write()
+    refuse(world, ADA)
+    write()
+    assert refusals.repeat(backup, keystore, world.settings) == 1
+    assert reason(backup, ADA) == reason(world.sessions, ADA) == "refused"
