@@ -273,7 +273,8 @@ def _purposes(session: Session, scope: BreachScope) -> dict[str, consent.Purpose
     if scope.stores:
         return known
     wanted = {one.collection_purpose for one in _named(session, Source, scope.sources)}
-    wanted |= {one.purpose for one in _named(session, Destination, scope.destinations)}
+    for one in _named(session, Destination, scope.destinations):
+        wanted |= {one.purpose, *one.also_for}
     wanted |= {key for one in _clients(session, scope.clients) for key in one.purposes}
     return {key: known[key] for key in wanted & known.keys()}
 

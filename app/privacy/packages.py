@@ -45,7 +45,8 @@ def access(facts: Mapping[str, Any], why: Mapping[str, Any], purposes: Iterable[
         "explain.json": _json(why),
         "purposes.json": _json(list(purposes)),
         "recipients.csv": _csv(
-            facts["recipients"], ("recipient", "purpose", "what", "segment", "state", "at")
+            facts["recipients"],
+            ("recipient", "purpose", "what", "segment", "state", "at", "also_for"),
         ),
     }
 

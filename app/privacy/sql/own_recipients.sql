@@ -27,7 +27,8 @@ WITH noted AS (
     AND NOT EXISTS (SELECT FROM told t WHERE t.destination_id = h.destination_id)
   GROUP BY h.destination_id
 )
-SELECT d.name AS recipient, d.purpose, told.what, told.segment, told.state, told.at
+SELECT d.name AS recipient, d.purpose, array_to_string(d.also_for, ', ') AS also_for,
+       told.what, told.segment, told.state, told.at
 FROM (SELECT * FROM told UNION ALL SELECT * FROM held) told
 JOIN app.destination d ON d.id = told.destination_id
 ORDER BY told.at, told.id;
