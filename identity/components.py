@@ -17,9 +17,9 @@ from identity.guards import (
     ranks,
     stand,
     strength,
-    visited,
 )  # fmt: skip
 from identity.identifiers import Rules, rules_of
+from identity.visitors import visited
 
 #: Two logins are one person only on a match this certain; devices and addresses never join them.
 CERTAIN = 0.99

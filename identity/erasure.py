@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from identity import graph, records
 from identity.guards import VISITORS
 from identity.lock import lock
+from identity.respelling import RULE as SPELLING
 from identity.tables import Identifier, LearntModel, Link
 
 #: What each table of this schema holds of a person, and what becomes of it.
@@ -124,7 +125,7 @@ def forget(session: Session, ids: Collection[int], *, at: datetime) -> tuple[gra
     People who were joined through them come apart as if they had never been there. A merge with
     them cannot be undone any more, and its undo would bring nothing back. `Moved` may name them:
     they are nobody now. What only their number showed to be a kiosk joins nobody for it: what it
-    was seen with is forgotten too.
+    was seen with is forgotten too, but not how it was spelled before.
     """
     lock(session)
     wanted = {"ids": graph.array(ids)}
@@ -134,6 +135,8 @@ def forget(session: Session, ids: Collection[int], *, at: datetime) -> tuple[gra
     session.execute(
         sa.delete(Link).where(
             Link.kind == "event",
+            Link.rule != SPELLING,
+            ~Link.also.contains([SPELLING]),
             graph.among(Link.left_id, opened) | graph.among(Link.right_id, opened),
         )
     )

@@ -151,66 +151,6 @@ def _closed(
     return lost
 
 
-def visited(
-    nodes: Mapping[int, Node], edges: Iterable[Edge], held: Collection[int], rules: Rules
-) -> set[int]:
-    """Find numbers and devices at which more people left an address than one person has.
-
-    A kiosk, the browser of a call centre, a switchboard: up to their limit, the addresses would be
-    one person's, with one consent. What an event shows are links to who acts, so addresses are
-    looked for at the other ends of its links too; one of them speaks for one address at most, so
-    the many addresses of one login are not many visitors. `edges` conduct but for the `held`.
-    """
-    spaces = {name: rules_of(name, rules) for name in {n.namespace for n in nodes.values()}}
-    limits = {n: r.limit for n, r in spaces.items() if r.limit is not None and not r.unique}
-    homes = {n for n, r in spaces.items() if r.priority >= HOUSEHOLD}
-    if not limits or not homes:
-        return set()
-    shown = [e for e in edges if e.kind == "event" and not e.same and e.id not in held]
-    seen: dict[int, int] = {}
-    for edge in shown:
-        for i in (edge.left, edge.right):
-            if nodes[i].namespace in homes:
-                seen[i] = seen.get(i, 0) + 1
-    least = min(limits.values())
-    hubs = [i for i, n in seen.items() if n > least]
-    if not hubs:
-        return set()
-    near: dict[int, set[int]] = {}
-    for edge in shown:
-        near.setdefault(edge.left, set()).add(edge.right)
-        near.setdefault(edge.right, set()).add(edge.left)
-    return {
-        hub
-        for hub in hubs
-        for name, limit in limits.items()
-        if spaces[name].priority < spaces[nodes[hub].namespace].priority
-        and _many(nodes, near, hub, name, limit)
-    }
-
-
-def _many(
-    nodes: Mapping[int, Node],
-    near: Mapping[int, Collection[int]],
-    hub: int,
-    name: str,
-    limit: int,
-) -> bool:
-    """Say whether more of those seen with it bear different values of a namespace."""
-
-    def bears(i: int) -> bool:
-        return nodes[i].namespace == name and not nodes[i].old
-
-    bearers, values = 0, set[int]()
-    for i in near[hub]:
-        own = {i} if bears(i) else {j for j in near[i] if bears(j)}
-        bearers += bool(own)
-        values |= own
-        if bearers > limit < len(values):
-            return True
-    return False
-
-
 def refused(nodes: Mapping[int, Node], edge: Edge) -> bool:
     """Say whether one side of a link refuses to be linked."""
     return "refused" in (nodes[edge.left].link_consent, nodes[edge.right].link_consent)

@@ -35,11 +35,14 @@ LONG = int(os.environ.get("PARCOURS_LONG_TESTS", "1"))
 class World:
     """Identifiers, and what can happen to them."""
 
-    def __init__(self, session: Session, dice: random.Random, size: int = 26) -> None:
+    def __init__(self, session: Session, dice: random.Random, *, kiosk: bool = False) -> None:
         self.session, self.dice = session, dice
         tag = dice.getrandbits(64)
-        names = [(dice.choice(SPACES), f"{tag}-{n}") for n in range(size)]
+        names = [(dice.choice(SPACES), f"{tag}-{n}") for n in range(26)]
+        if kiosk:
+            names += [("device_id", f"{tag}-kiosk"), *(("email", f"{tag}-m{n}") for n in range(4))]
         self.ids = [graph.identify(session, [name])[name] for name in names]
+        self.kiosk = self.ids[26:]
         self.names = dict(zip(self.ids, names, strict=True))
         graph.settle(session, self.ids)
         for rules in RULES.values():
@@ -53,6 +56,14 @@ class World:
         at = NOW - self.dice.randrange(200) * DAY
         return Evidence(*self.pair(), "event", self.dice.choice(("identify", "alias")), at)
 
+    def visits(self) -> list[Evidence]:
+        """Four leave an address at a device, twice as many as one has, and are known elsewhere."""
+        hub, *mails = self.kiosk
+        at = NOW - self.dice.randrange(200) * DAY
+        known = [(self.dice.choice(self.ids[:26]), mail) for mail in mails]
+        return [Evidence(*pair, "event", "identify", at)
+                for pair in [*((hub, mail) for mail in mails), *known]]  # fmt: skip
+
     def match(self) -> Evidence:
         score = self.dice.choice((0.96, 0.97, 0.995))
         return Evidence(*self.pair(), "match", "splink", NOW, probability=score,
@@ -61,7 +72,7 @@ class World:
     def happen(self) -> str:
         kinds = {
             "events": 8, "matches": 3, "consent": 2, "names": 2, "must_link": 1, "keep_apart": 1,
-            "undo": 3, "rules": 2, "suspend": 1, "resume": 1,
+            "undo": 3, "rules": 2, "suspend": 1, "resume": 1, "visits": 1,
         }  # fmt: skip
         kind = self.dice.choices(list(kinds), list(kinds.values()))[0]
         touched = getattr(self, f"_{kind}")()
@@ -71,6 +82,9 @@ class World:
 
     def _events(self) -> set[int]:
         return graph.observe(self.session, [self.event() for _ in range(self.dice.randrange(1, 6))])
+
+    def _visits(self) -> set[int]:
+        return graph.observe(self.session, self.visits())
 
     def _matches(self) -> set[int]:
         return graph.observe(self.session, [self.match()])
@@ -169,14 +183,15 @@ def invariants(world: World) -> None:
 def test_after_each_of_many_merges_splits_constraints_rules_and_undos_the_people_are_the_links(
     session: Session, seed: int
 ) -> None:
-    world = World(session, random.Random(seed))  # noqa: S311 -- a seeded test, no secret
-    happened, why = set(), set()
+    world = World(session, random.Random(seed), kiosk=True)  # noqa: S311 -- a seeded test, no secret
+    graph.reconsider(session, graph.observe(session, world.visits()), at=NOW)
+    happened, why = set(), {row[3] for row in world.why()}
     for _ in range(250):
         happened.add(world.happen())
         invariants(world)
         why |= {row[3] for row in world.why()}
     assert {"undo", "rules", "suspend", "must_link", "keep_apart"} <= happened
-    assert why >= {None, "undone", "frequency", "shared", "consent:refused"}
+    assert why >= {None, "undone", "frequency", "shared", "consent:refused", "visitors"}
 
 
 @pytest.mark.parametrize("seed", range(6 * LONG))
@@ -184,12 +199,17 @@ def test_any_order_and_any_portions_of_the_same_evidence_end_in_the_same_people(
     session: Session, seed: int
 ) -> None:
     dice = random.Random(seed)  # noqa: S311 -- a seeded test, no secret
-    world = World(session, dice)
+    world = World(session, dice, kiosk=True)
     graph.set_link_consent(
-        session, {i: dice.choice(("given", "refused", "given")) for i in world.ids}
+        session,
+        {i: dice.choice(("given", "refused", "given")) for i in world.ids}
+        | dict.fromkeys(world.kiosk, "given"),
     )
     records.keep(session, {i: {"first_name": dice.choice(("ada", "bob"))} for i in world.ids[::3]})
     evidence = [world.event() for _ in range(60)] + [world.match() for _ in range(8)]
+    # Of a kiosk among crowds it would be the crowd that counts.
+    calm = set(world.kiosk)
+    evidence = [e for e in evidence if calm.isdisjoint((e.left, e.right))] + world.visits()
     seen = {}
     for item in evidence:  # of matches the last score counts: one of each pair
         seen[(item.left, item.right) if item.kind == "match" else id(item)] = item
@@ -205,6 +225,7 @@ def test_any_order_and_any_portions_of_the_same_evidence_end_in_the_same_people(
             ends.append((world.state(), world.why()))
             point.rollback()
     assert ends[0] == ends[1] == ends[2]
+    assert "visitors" in {row[3] for row in ends[0][1]}
     assert len({row[2] for row in ends[0][0]}) < len(world.ids)
 
 
