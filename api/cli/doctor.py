@@ -211,16 +211,18 @@ def _refusals(session: Session, configuration: Settings) -> str:
 
 
 def _ledger(session: Session, configuration: Settings) -> str:
-    found = state.state(session, Anchor(configuration.anchor_dir))
+    with closing(Keystore(configuration)) as keystore:
+        found = state.state(session, Anchor(configuration.anchor_dir), keystore)
+    signed = max(found.anchored or 0, found.signed)
+    if signed > found.size:
+        raise _Wrong(
+            f"{signed} entries were signed and {found.size} are here, so nothing more is "
+            "signed: if an older backup of the database was restored and the rest is lost, run "
+            "`parcours ledger rotate-key --new-log` once"
+        )
     if found.anchored is None:
         raise _Wrong(
             f"checkpoints cannot be kept elsewhere: {found.why}; see PARCOURS_LEDGER_ANCHOR"
-        )
-    if found.anchored > found.size:
-        raise _Wrong(
-            f"{found.anchored} entries were signed and {found.size} are here, so nothing more is "
-            "signed: if an older backup of the database was restored and the rest is lost, run "
-            "`parcours ledger rotate-key --new-log` once"
         )
     if found.waiting_seconds > 60 + 2 * configuration.ledger_seconds:
         raise _Wrong(

@@ -47,21 +47,24 @@ def verify(
 ) -> None:
     """Examine the ledger; status 1 and the first bad entry when anything is wrong.
 
-    The checkpoints of this log in the anchor directory are always held against it, those of
-    --from-checkpoint too. Without --vkey the keys that the database names are believed; the newest
-    checkpoint has to be signed by one of the keystore in any case.
+    The checkpoints of this log in the anchor directory are always held against it, the last one
+    that the keystore signed and those of --from-checkpoint too. Without --vkey the keys that the
+    database names are believed; the newest checkpoint has to be signed by one of the keystore in
+    any case.
     """
     configuration = settings(data_dir)
     given = [note for path in from_checkpoint or () for note in _given(path)]
     keystore = Keystore(configuration)
+    signed = keystore.last_notes() if keystore.exists else {}  # before what is looked at
     with opened(configuration) as sessions, closing(keystore), snapshot(sessions) as session:
         origin = store.head(session).note.partition("\n")[0]
+        last = [signed[origin]] if origin in signed else []
         anchored = Anchor(configuration.anchor_dir).read(origin)
         with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
             task = bar.add_task("entries", total=store.head(session).size)
             report = consent_ledger.verify(
                 session,
-                external=dict.fromkeys([*anchored, *given]),
+                external=dict.fromkeys([*anchored, *last, *given]),
                 trusted=vkey or (),
                 own=keystore.vkeys() if keystore.exists else (),
                 full=full,

@@ -284,11 +284,15 @@ class Keystore:
             connection.execute(sa.delete(signed_logs).where(signed_logs.c.origin == origin))
             connection.execute(sa.insert(signed_logs).values(origin=origin, note=note))
 
+    def last_notes(self) -> dict[str, str]:
+        """Return the newest checkpoint of each log by its name, as far as it was noted."""
+        with self._begin() as connection:
+            rows = connection.execute(sa.select(signed_logs.c.origin, signed_logs.c.note))
+            return {row.origin: row.note for row in rows}
+
     def last_signed(self, origin: str) -> Checkpoint | None:
         """Return the newest checkpoint of a log, as far as it was noted."""
-        with self._begin() as connection:
-            asked = sa.select(signed_logs.c.note).where(signed_logs.c.origin == origin)
-            note = connection.execute(asked).scalar()
+        note = self.last_notes().get(origin)
         return read_checkpoint(note.partition("\n\n")[0] + "\n") if note else None
 
     def old(self) -> int:

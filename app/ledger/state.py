@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import AnchorUnusable
 from app.ledger.anchor import Anchor
+from app.ledger.keystore import Keystore
 from consent.ledger.store import head, waiting_since
 
 
@@ -21,10 +22,13 @@ class State:
     #: Entries that the anchored checkpoints cover; None where the anchor cannot be read.
     anchored: int | None
     why: str = ""
+    #: Entries of the newest checkpoint of the log that is signed now, as the keystore knows it.
+    signed: int = 0
 
 
-def state(session: Session, anchor: Anchor) -> State:
-    """Return how the ledger is."""
+def state(session: Session, anchor: Anchor, keystore: Keystore | None = None) -> State:
+    """Return how the ledger is. What was signed is read first: the sealer goes on meanwhile."""
+    signed = _signed(keystore) if keystore is not None and keystore.exists else 0
     last = head(session)
     oldest = waiting_since(session)
     now = session.scalar(sa.select(sa.func.clock_timestamp())) or datetime.now(UTC)
@@ -34,5 +38,11 @@ def state(session: Session, anchor: Anchor) -> State:
     try:
         there = anchor.last(last.note.partition("\n")[0]) if last.note else None
     except AnchorUnusable as error:
-        return State(last.size, waited, None, str(error))
-    return State(last.size, waited, there.size if there else 0)
+        return State(last.size, waited, None, str(error), signed)
+    return State(last.size, waited, there.size if there else 0, signed=signed)
+
+
+def _signed(keystore: Keystore) -> int:
+    keys = keystore.signing_keys(at=datetime.now(UTC))
+    claim = keystore.last_signed(keys[0].signer.origin) if keys else None
+    return claim.size if claim else 0

@@ -1,5 +1,6 @@
 """A ledger and a keystore of which one is older than the other, and two who are at it at once."""
 
+import json
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -7,7 +8,9 @@ from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
+from typer.testing import CliRunner
 
+from api.cli.root import app
 from app.db import Sessions, advisory_lock
 from app.errors import LedgerForked
 from app.ledger import ending, seal
@@ -69,7 +72,12 @@ def test_what_a_destroyed_key_sealed_goes_from_an_older_database_too(
 
 
 def test_a_database_restored_without_the_checkpoints_signs_nothing_that_contradicts_them(
-    sessions: Sessions, keystore: Keystore, anchor: Anchor, sealing: Sealing
+    sessions: Sessions,
+    settings: Settings,
+    keystore: Keystore,
+    anchor: Anchor,
+    sealing: Sealing,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """On another machine the keystore is taken along, or nothing opens; an anchor is forgotten."""
     people(sessions, 3)
@@ -90,9 +98,22 @@ def test_a_database_restored_without_the_checkpoints_signs_nothing_that_contradi
     assert not anchor.path.exists()
     with pytest.raises(LedgerForked, match=f"{size + 1} entries were signed and {size} are here"):
         sealing()
+    monkeypatch.setenv("PARCOURS_DATABASE_URL", str(settings.database_url))
+    monkeypatch.setenv("PARCOURS_DATA_DIR", str(settings.home))
+    verified = CliRunner().invoke(app, ["ledger", "verify", "--json"])
+    assert verified.exit_code == 1
+    [problem] = json.loads(verified.stdout)["problems"]
+    assert f"the checkpoint of {size + 1} entries" in problem["what"]
+    told = json.loads(CliRunner().invoke(app, ["doctor", "--json"]).stdout)
+    [said] = [row["detail"] for row in told if row["check"] == "ledger"]
+    assert said.startswith(f"{size + 1} entries were signed and {size} are here")
     with sessions.begin() as session:
         seal.rotate(session, keystore, host=HOST, overlap=timedelta(0), new_log=True)
     assert sealing() > 0
+    assert CliRunner().invoke(app, ["ledger", "verify", "--json"]).exit_code == 0
+    told = json.loads(CliRunner().invoke(app, ["doctor", "--json"]).stdout)
+    [said] = [row["detail"] for row in told if row["check"] == "ledger"]
+    assert "were signed and" not in said
 
 
 def test_keys_that_an_older_keystore_lacks_are_told_and_the_ledger_goes_on(
