@@ -13,7 +13,9 @@ from app.errors import OverCapacity
 from app.settings import Settings
 
 #: Requests of one process that have a transaction at once: fewer than there are connections (20)
-#: and threads (40), so that who has one never waits for who waits for one.
+#: and threads (40), so that who has one does not wait for who waits for one. What is left is for
+#: the second sessions of previews and analyses, write keys and `readyz`: many previews at once
+#: make these wait for each other, which ends, as nobody needs a third.
 MOST_AT_ONCE = 16
 #: So long, in seconds, may one wait for its turn.
 LONGEST_WAIT = 30.0

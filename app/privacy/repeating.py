@@ -23,11 +23,8 @@ from consent import suppression
 from consent.suppression import Entry
 from identity import erasure as identities
 
-#: How long to wait for the sealer of the ledger.
+#: How long to wait for the sealer of the ledger, and for who has the lake's files, in seconds.
 WAIT_SECONDS = 0.5
-
-#: Between two tries to have the lake's files, in seconds.
-LAKE_SECONDS = 1.0
 
 
 def repeat(
@@ -48,7 +45,7 @@ def repeat(
         _elsewhere(sessions, settings, one, of)
     copy.begin_anew_if_incomplete(sessions, settings.lake_dir)
     while copy.rewrite_removed(sessions, settings.lake_dir) is None:
-        time.sleep(LAKE_SECONDS)
+        time.sleep(WAIT_SECONDS)
     copy.forget_replaced(sessions, settings.lake_dir, before=time.time() + 1)
     with sessions.begin() as session:
         session.execute(sa.delete(ErasureLeft))
