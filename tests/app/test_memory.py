@@ -360,7 +360,7 @@ def test_a_version_is_heard_of_when_it_is_added_and_when_its_time_comes(
     seen = [told()]
     add(1, datetime.now(UTC))
     seen.append(told())
-    soon = datetime.now(UTC) + timedelta(seconds=0.2)
+    soon = datetime.now(UTC) + timedelta(seconds=1)
     add(2, soon)
     seen.append(told())
     session.scalar(sa.text("SELECT pg_sleep_until(:soon)"), {"soon": soon})
