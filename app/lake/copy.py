@@ -1,7 +1,6 @@
 """Copies events into the lake: immutable Parquet files, listed in PostgreSQL."""
 
 import logging
-import os
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,15 +12,13 @@ from uuid import uuid4
 import duckdb
 import msgspec
 import pyarrow as pa
-import pyarrow.parquet as pq
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.db import Sessions, advisory_lock, statement
 from app.errors import LakeIncomplete
 from app.events import stream
-from app.key_file import sync_folder
-from app.lake import checks
+from app.lake import checks, parquet
 from app.lake.tables import LakePart, LakeRemoval
 
 log = logging.getLogger("parcours.lake")
@@ -31,7 +28,8 @@ BATCH = 50_000
 #: Bytes of what was sent with them: events may be fifty times larger than most are. The worker
 #: needs some five times as much while it writes a file.
 BATCH_BYTES = 32 * 2**20
-#: More files than this are put together into one, since each costs a file to open per query.
+#: Of more files than this the smaller ones are put together, since each costs a file to open per
+#: query.
 MOST_PARTS = 24
 #: So long may a reader go on with files that were put together meanwhile, in seconds.
 GRACE_SECONDS = 3_600
@@ -58,14 +56,6 @@ SCHEMA = pa.schema(
         ("context", pa.string()),
     ]
 )
-#: How DuckDB writes a file. It collects a group of rows before it writes it, and by their number
-#: alone 13,200 events of 30 KB were one group: 1,230 MB of memory, bounded by bytes 390 MB. It
-#: bounds by bytes only where it need not keep the order, which no reader asks for.
-FORMAT = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE_BYTES '32MB')"
-ENGINE: dict[str, str | bool | int | float | list[str]] = {
-    "threads": 1,
-    "preserve_insertion_order": False,
-}
 
 
 def keep_up(sessions: Sessions, directory: Path) -> None:
@@ -112,7 +102,7 @@ def _copy_next(sessions: Sessions, directory: Path) -> tuple[int, bool]:
             return 0, False
         with _new_files(directory) as new:
             path = new()
-            _write(path, _table(session, events))
+            parquet.write(path, _table(session, events))
             session.add(_part(path, len(events)))
             stream.done(session, "lake", events[-1])
             session.flush()
@@ -120,7 +110,7 @@ def _copy_next(sessions: Sessions, directory: Path) -> tuple[int, bool]:
 
 
 def compact(sessions: Sessions, directory: Path) -> bool:
-    """Put the files together into one when there are many; return whether it was done.
+    """Put the smaller files together into one when there are many; return whether it was done.
 
     Readers open the files of the listing they began with again for each query, so the old files
     stay for a while; what no listing names, a crash's left-overs included, goes in time.
@@ -129,14 +119,15 @@ def compact(sessions: Sessions, directory: Path) -> bool:
         parts = session.scalars(sa.select(LakePart).order_by(LakePart.id)).all() if mine else []
         if mine:
             _sweep(directory, {part.file for part in parts})
-        if len(parts) <= MOST_PARTS:
+        parts = _together(parts)
+        if not parts:
             return False
         # What is damaged would be so for ever, and nobody could tell.
         if not all([checks.sound(directory / part.file, part.checksum) for part in parts]):
             return False
         with _new_files(directory) as new:
             path = new()
-            _merge([directory / part.file for part in parts], path)
+            parquet.merge([directory / part.file for part in parts], path)
             session.add(_part(path, sum(part.events for part in parts)))
             for part in parts:
                 session.delete(part)
@@ -144,6 +135,26 @@ def compact(sessions: Sessions, directory: Path) -> bool:
     for part in parts:
         checks.left(directory / part.file)
     return True
+
+
+def _together(parts: Sequence[LakePart]) -> list[LakePart]:
+    """Return which files are to be put together: the smaller half of too many, and the next larger
+    one as long as it holds no more than those before it together.
+
+    So an event is written anew each time its file grows by as much again, and not, with the whole
+    lake, every two minutes in which events come.
+    """
+    if len(parts) <= MOST_PARTS:
+        return []
+    smallest = sorted(parts, key=lambda part: (part.events, part.id))
+    first = max(2, MOST_PARTS // 2 + 1)
+    chosen, events = smallest[:first], sum(part.events for part in smallest[:first])
+    for part in smallest[first:]:
+        if part.events > events:
+            break
+        chosen.append(part)
+        events += part.events
+    return chosen
 
 
 def rewrite_removed(sessions: Sessions, directory: Path) -> int | None:
@@ -272,7 +283,7 @@ def _without(source: Path, gone: Sequence[int], again: pa.Table, target: Path) -
     Return how many it holds then, None where it held none of them.
     """
     scratch = target.with_suffix(".writing")
-    with duckdb.connect(config=ENGINE) as connection:
+    with duckdb.connect(config=parquet.ENGINE) as connection:
         connection.register("gone", pa.table({"event_id": pa.array(gone, pa.int64())}))
         connection.register("again", again)
         held, changed, events = connection.execute(
@@ -289,10 +300,10 @@ def _without(source: Path, gone: Sequence[int], again: pa.Table, target: Path) -
                 "COPY (SELECT * FROM read_parquet($file) ANTI JOIN gone USING (event_id)"  # noqa: S608  # our own name
                 " UNION ALL BY NAME SELECT * FROM again SEMI JOIN"
                 " (SELECT event_id FROM read_parquet($file)) USING (event_id))"
-                f" TO '{scratch}' {FORMAT}",
+                f" TO '{scratch}' {parquet.FORMAT}",
                 {"file": str(source)},
             )
-            _name(scratch, target)
+            parquet.name(scratch, target)
         return kept
 
 
@@ -374,27 +385,3 @@ def _once(text: str) -> str:
         return msgspec.json.encode(msgspec.json.decode(text)).decode()
     except (msgspec.MsgspecError, RecursionError):
         return text
-
-
-def _write(path: Path, table: pa.Table) -> None:
-    scratch = path.with_suffix(".writing")
-    pq.write_table(table, scratch, compression="zstd")
-    _name(scratch, path)
-
-
-def _merge(sources: Sequence[Path], target: Path) -> None:
-    scratch = target.with_suffix(".writing")
-    with duckdb.connect(config=ENGINE) as connection:
-        connection.execute(
-            f"COPY (SELECT * FROM read_parquet($files)) TO '{scratch}' {FORMAT}",  # noqa: S608  # our own name
-            {"files": [str(path) for path in sources]},
-        )
-    _name(scratch, target)
-
-
-def _name(scratch: Path, path: Path) -> None:
-    """Give a file its name once it is on the disk: a listing outlives a loss of power."""
-    with scratch.open("rb") as file:
-        os.fsync(file.fileno())
-    scratch.rename(path)
-    sync_folder(path.parent)

@@ -94,11 +94,11 @@ def _concerned(
 ) -> Array | None:
     """Return whose events are others than before, ascending; None where that cannot be told.
 
-    Files are never changed: while all of those before are there, nothing that they hold is gone
-    but what is listed as removed.
+    Files are never changed: of who is neither in one that came nor in one that went, such as those
+    that were put together, nothing is gone but what is listed as removed.
     """
-    files, removed = set(before.files), set(before.removed)
-    if not files <= set(shown.files) or not removed <= set(shown.removed):
+    removed = set(before.removed)
+    if not removed <= set(shown.removed):
         return None
     found: list[Array] = [np.empty(0, np.int64)]
     gone: Array = np.array(sorted(set(shown.removed) - removed), np.int64)
@@ -109,14 +109,19 @@ def _concerned(
         found.append(ordered.stamped.person[np.isin(ordered.stamped.event_id, gone)])
     if before.people is not shown.people:
         found.append(_moved(before.people, shown.people))
-    new = [str(path) for path in shown.files if path not in files]
-    if new:
-        names = ", ".join("'" + name.replace("'", "''") + "'" for name in new)
+    others = sorted(set(before.files) ^ set(shown.files))
+    if not all(path.exists() for path in others):  # one that went is kept for an hour
+        return None
+    if others:
+        names = ", ".join("'" + str(path).replace("'", "''") + "'" for path in others)
         rows = connection.sql(
             "SELECT DISTINCT person_id FROM person SEMI JOIN"
             f" read_parquet([{names}]) USING (identifier_id)"
         )
-        found.append(rows.fetchnumpy()["person_id"])
+        try:
+            found.append(rows.fetchnumpy()["person_id"])
+        except duckdb.IOException:  # it went just now
+            return None
     return numbered(np.concatenate(found))[0]
 
 

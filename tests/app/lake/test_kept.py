@@ -85,6 +85,12 @@ class World:
         self.files, self.removed = [], set()
         self._write(ids)
 
+    def some_together(self) -> None:
+        """Some of the files are put together, with what is gone."""
+        some = self.dice.sample(self.files, min(2, len(self.files)))
+        self.files = [one for one in self.files if one not in some]
+        self._write([one for _, listed in some for one in listed])
+
     def rest(self) -> None:
         """Something was written that concerns nobody here."""
         self.everybody = self._everybody()
@@ -149,8 +155,13 @@ def _anew() -> Iterator[None]:
 @pytest.mark.parametrize("seed", range(6))
 def test_what_is_kept_is_what_one_would_read_anew(tmp_path: Path, seed: int) -> None:
     world = World(tmp_path, seed)
-    changes = [world.come, world.merge, world.withdraw, world.remove, world.together, world.rest]
-    for _ in range(25):
+    changes = [
+        world.come, world.merge, world.withdraw, world.remove, world.together,
+        world.some_together, world.rest,
+    ]  # fmt: skip
+    for _ in range(30):
+        if not world.dice.randrange(4):
+            world.dice.choice(changes)()  # two between questions
         world.dice.choice(changes)()
         with opened(world.basis, PURPOSE) as lake:
             found, anew = lake.ordered, ordered.read(lake.connection, "stamped_event")
@@ -188,6 +199,15 @@ def test_only_whom_a_change_concerns_is_read_anew(
     assert ask() is False
     world.come(2)
     assert ask() is False
+    world.come(2)
+    small, world.files = world.files[-2:], world.files[:-2]
+    world._write([one for _, listed in small for one in listed])
+    assert ask() is False  # of whom are in the files that were put together
+    world.come(2)
+    small, world.files = world.files[-2:], world.files[:-2]
+    world._write([one for _, listed in small for one in listed])
+    small[0][0].rename(tmp_path / "gone")
+    assert ask() is True  # nobody can tell any more who they were
     world.remove()
     assert ask() is False
     world.come(400)
