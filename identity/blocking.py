@@ -2,6 +2,7 @@
 # tables, never as text.
 """Which records are compared at all: the table of people, and the keys that candidates share."""
 
+import gc
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -70,6 +71,17 @@ def connect(spill: Path | None = None, megabytes: int | None = None) -> duckdb.D
     columns = ", ".join(f"{field} varchar" for field in FIELDS)
     con.execute(f"create table fields (record_id bigint, {columns})")
     return con
+
+
+def close(con: duckdb.DuckDBPyConnection) -> None:
+    """End a private database: what it holds in memory, its threads and its files.
+
+    Splink's objects refer to each other and to what was asked of the connection. So they stay until
+    the garbage collector comes by, and the database with them: in a worker that hardly ever was.
+    Thirteen whole runs in 25 minutes left 101 threads.
+    """
+    con.close()
+    gc.collect()
 
 
 def add(con: duckdb.DuckDBPyConnection, records: Table) -> None:

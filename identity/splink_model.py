@@ -74,7 +74,7 @@ def learn(
         found = compare_all(con, threshold=threshold, progress=progress)
         return ([], None) if found is None else (list(scored(con, found.model)), found.learnt)
     finally:
-        con.close()
+        blocking.close(con)
 
 
 def compare_all(
@@ -176,7 +176,7 @@ def score_new(
         con.execute("alter table compared rename to pairs")
         return list(weigh(con, model, threshold))
     finally:
-        con.close()
+        blocking.close(con)
 
 
 def _pair_again(

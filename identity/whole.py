@@ -58,7 +58,7 @@ class Whole:
         trace: TracebackType | None,
     ) -> None:
         """Forget everything."""
-        self._con.close()
+        blocking.close(self._con)
 
     def add(self, records: Table) -> None:
         """Take some records in, as `candidates.every` yields them."""
