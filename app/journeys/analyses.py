@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 import consent
 from app.consents.permission import permissions
 from app.db import Sessions
-from app.journeys import attributes, envelope, questions, remembered
+from app.journeys import attributes, envelope, questions, reach, remembered
 from app.journeys.kinds import KINDS, Kind
 from app.journeys.tables import Analysis
 from app.lake import turns
@@ -125,6 +125,7 @@ def _answered(session: Session, asked: _Asked) -> remembered.Answer:
     with opened(shown, purpose) as lake:
         seen = _look(session, lake, analysis, request, purpose, moment)
         warnings = envelope.check(lake, request, moment) if analysis.spelling else []
+        warnings += reach.beyond(lake, request, moment)
         if asked.as_of is not None:
             warnings += envelope.late(lake, asked.as_of)
         result = analysis.compute(lake.connection, request, as_of=moment)

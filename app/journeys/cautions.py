@@ -41,6 +41,12 @@ _SAID = (
      r" was imported; they are left out",
      "{0} événements antérieurs à la date de l'état n'ont été reçus qu'après, comme ceux d'un"
      " journal importé\u00a0; ils sont laissés de côté"),
+    (r"the look-back begins on (.+), before the first event \((.+)\): what people did by then is"
+     r" not known, and counts as nothing",
+     "le regard en arrière commence le {0}, avant le premier événement ({1})\u00a0: ce qu'on a fait"
+     " jusque-là est inconnu et compte pour rien"),
+    (r"no event lies in the range; the first is of (.+), the last of (.+)",
+     "aucun événement dans la période\u00a0; le premier est du {0}, le dernier du {1}"),
     (r"the events or people behind this answer have changed since; ask again to compare",
      "les événements ou les personnes de cette réponse ont changé depuis\u00a0; reposez la question"
      " pour comparer"),
@@ -50,6 +56,8 @@ _SAID = (
      "trop peu pour juger\u00a0: {0} l'ont fait, {1} non\u00a0; il en faut {2} de chaque"),
     (r"no better than chance on people it had not seen",
      "pas mieux que le hasard sur des personnes jamais vues"),
+    (r"foretold that ([\d,]+) of ([\d,]+) would in the last horizon; ([\d,]+) did",
+     "prédits pour le dernier horizon\u00a0: {0} sur {1}\u00a0; {2} l'ont fait"),
     (r"(\d+) customers, (\d+) of whom came back; (\d+) and (\d+) needed",
      "{0} clients, dont {1} revenus\u00a0; il en faut {2} et {3}"),
     (r"no parameters fit best, or too few customers one horizon ago to judge by",

@@ -6,7 +6,6 @@ Only people who allow the purpose are in the lake; so only they are learnt from 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from math import ceil
 from typing import Any, Literal
 
 import duckdb
@@ -16,10 +15,12 @@ from app.journeys import snapshots
 from app.journeys.buckets import bucket, parse, unknown
 from app.journeys.definition import Frozen, definition_hash
 from app.journeys.prediction_request import PredictionQuery
-from app.journeys.snapshots import ALWAYS, MOST_ROWS, Snapshot, moments, take
+from app.journeys.snapshots import ALWAYS, Snapshot, moments, portions, take
 
 #: People who did, and who did not, that a model must have learnt from, and be judged on.
 LEAST_LEARNT, LEAST_JUDGED = 50, 20
+#: How far those who did may be from those foretold, as a share of them, or of those who did not.
+FARTHEST = 0.5
 #: Parts of the people scored, from the likeliest on.
 BANDS = 10
 
@@ -40,9 +41,9 @@ class PredictionSemantics(Frozen):
     features: Literal["events that happened up to the moment; no traits, no attributes"] = (
         "events that happened up to the moment; no traits, no attributes"
     )
-    refused: Literal["too few who did or did not, or no better than chance on unseen people"] = (
-        "too few who did or did not, or no better than chance on unseen people"
-    )
+    refused: Literal[
+        "too few who did or did not, no better than chance on unseen people, or by half too wrong"
+    ] = "too few who did or did not, no better than chance on unseen people, or by half too wrong"
     horizon: str
     lookback: str
     evidence: Literal["observational"] = "observational"
@@ -137,8 +138,7 @@ def prediction(
     if learnt.model is not None:
         from app.journeys import learning  # noqa: PLC0415  # loads NumPy and SciPy
 
-        here = take(connection, query, now, as_of, names=learnt.names)
-        scores = learnt.model.scores(here.features)
+        _, scores, _ = _scored(connection, query, now, as_of, learnt.names, learnt.model)
         scored, expected = len(scores), round(float(scores.sum()), 3)
         drift = learning.drift(learnt.judged, scores) if scored else None
         bands = tuple(_bands(scores))
@@ -176,9 +176,9 @@ def people(
     learnt = _learn(connection, query, as_of)
     if kind != "band" or place[0] not in range(1, BANDS + 1) or learnt.model is None:
         raise unknown(number, "band:1 to band:10" if learnt.model is not None else "none")
-    here = take(connection, query, moments(query, as_of)[2], as_of, names=learnt.names)
-    places = _places(learnt.model.scores(here.features))
-    return sorted(int(here.people[row]) for row in places[place[0] - 1])
+    now = moments(query, as_of)[2]
+    found, scores, _ = _scored(connection, query, now, as_of, learnt.names, learnt.model)
+    return sorted(int(found[row]) for row in _places(scores)[place[0] - 1])
 
 
 def about(
@@ -188,7 +188,8 @@ def about(
     learnt = _learn(connection, query, as_of)
     if learnt.model is None or not people_:
         return {}
-    here = take(connection, query, moments(query, as_of)[2], as_of, names=learnt.names)
+    now = moments(query, as_of)[2]
+    here = take(connection, query, now, as_of, names=learnt.names, only=people_)
     rows = {int(person): row for row, person in enumerate(here.people)}
     return {person: _reasons(learnt, here, rows[person]) for person in people_ if person in rows}
 
@@ -219,30 +220,72 @@ def _learn(connection: Connection, query: PredictionQuery, as_of: datetime) -> L
 
     past, judged_at, _ = moments(query, as_of)
     names = tuple(snapshots.names(connection, query, past[0], as_of))
-    every = max(1, ceil(snapshots.size(connection, query, past[0], as_of) / MOST_ROWS))
-    taken = [take(connection, query, at, as_of, names=names, every=every) for at in past]
-    features = np.concatenate([one.features for one in taken])
-    outcome = np.concatenate([one.outcome for one in taken])
-    test = take(connection, query, judged_at, as_of, names=names)
+    every = snapshots.sampled(connection, query, as_of, len(ALWAYS) + len(names))
+    taken = [
+        (one.features, one.outcome)
+        for at in past
+        for one in portions(connection, query, at, as_of, names=names, every=every)
+    ]
+    features = np.concatenate([np.empty((0, len(ALWAYS) + len(names))), *(f for f, _ in taken)])
+    outcome = np.concatenate([np.empty(0), *(o for _, o in taken)])
+    taken.clear()
     counts = (len(outcome), int(outcome.sum()), every)
 
     def without(why: str, quality: dict[str, Any] | None = None) -> Learnt:
         return Learnt(why, None, quality, names, *counts, None)
 
-    for part, least, when in (
-        (outcome, LEAST_LEARNT, "to learn from"), (test.outcome, LEAST_JUDGED, "to be judged on"),
-    ):  # fmt: skip
-        yes = int(part.sum())
-        if min(yes, len(part) - yes) < least:
-            return without(
-                f"too thin: {yes:,} did and {len(part) - yes:,} did not {when}; {least} each needed"
-            )
+    if (why := _thin(outcome, LEAST_LEARNT, "to learn from")) is not None:
+        return without(why)
     model = learning.fit((*ALWAYS, *names), features, outcome)
-    scores = model.scores(test.features)
-    quality = learning.judge(scores, test.outcome)
+    _, scores, came = _scored(connection, query, judged_at, as_of, names, model)
+    if (why := _thin(came, LEAST_JUDGED, "to be judged on")) is not None:
+        return without(why)
+    quality = learning.judge(scores, came)
     if quality["auc_interval"][0] <= 0.5:
         return without("no better than chance on people it had not seen", quality)
+    if (why := _off(scores, came)) is not None:
+        return without(why, quality)
     return Learnt(None, model, quality, names, *counts, scores)
+
+
+def _scored(
+    connection: Connection,
+    query: PredictionQuery,
+    at: int,
+    as_of: datetime,
+    names: Sequence[str],
+    model: Any,
+) -> tuple[Any, Any, Any]:
+    """Return who is scored at a moment, their scores, and what they did after it."""
+    import numpy as np  # noqa: PLC0415  # loaded when a prediction is asked for
+
+    found: tuple[list[Any], ...] = ([np.empty(0, np.int64)], [np.empty(0)], [np.empty(0)])
+    for one in portions(connection, query, at, as_of, names=names):
+        for parts, part in zip(
+            found, (one.people, model.scores(one.features), one.outcome), strict=True
+        ):
+            parts.append(part)
+    people_, scores, outcome = (np.concatenate(parts) for parts in found)
+    return people_, scores, outcome
+
+
+def _thin(outcome: Any, least: int, when: str) -> str | None:
+    """Say that too few did, or did not, if so."""
+    yes = int(outcome.sum())
+    if min(yes, len(outcome) - yes) >= least:
+        return None
+    return f"too thin: {yes:,} did and {len(outcome) - yes:,} did not {when}; {least} each needed"
+
+
+def _off(scores: Any, came: Any) -> str | None:
+    """Say that probabilities are not what came, if so, though they may rank people well.
+
+    Their sum is how many will do it, by which people plan; so it is for next purchases.
+    """
+    foretold, yes = float(scores.sum()), int(came.sum())
+    if abs(foretold - yes) <= FARTHEST * min(yes, len(came) - yes):
+        return None
+    return f"foretold that {foretold:,.0f} of {len(came):,} would in the last horizon; {yes:,} did"
 
 
 def _places(scores: Any) -> list[Any]:

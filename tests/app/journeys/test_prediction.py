@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from app.errors import BucketInvalid
-from app.journeys import learning
+from app.errors import AnalysisTooLarge, BucketInvalid
+from app.journeys import learning, snapshots
 from app.journeys.prediction import PredictionResult, about, people, prediction
 from app.journeys.prediction_request import PredictionQuery
 from app.journeys.snapshots import moments, take
@@ -29,8 +29,11 @@ def query(**said: Any) -> PredictionQuery:
     return PredictionQuery.model_validate(asked)
 
 
-def told(chance: random.Random, *, people_: int, linked: bool) -> list[Mapping[str, Any]]:
-    """People who look, more or less often; and buy, more often the more they look if `linked`."""
+def told(
+    chance: random.Random, *, people_: int, linked: bool, sale: float = 1
+) -> list[Mapping[str, Any]]:
+    """People who look, more or less often; and buy, more often the more they look if `linked`, and
+    so many times as often in a `sale` of the last twenty days."""
     rows: list[Mapping[str, Any]] = []
     for person in range(people_):
         keen = chance.random() ** 2
@@ -38,7 +41,7 @@ def told(chance: random.Random, *, people_: int, linked: bool) -> list[Mapping[s
             at = START + timedelta(days=day, seconds=chance.randrange(86_400))
             if chance.random() < 0.02 + 0.2 * keen:
                 rows.append({"person_id": person, "name": "Look", "occurred_at": at})
-            if chance.random() < (0.03 * keen if linked else 0.01):
+            if chance.random() < (0.03 * keen if linked else 0.01) * (sale if day >= 180 else 1):
                 rows.append({"person_id": person, "name": "Buy", "occurred_at": at})
     return rows
 
@@ -98,6 +101,76 @@ def test_the_same_question_has_the_same_bytes(
     shop: duckdb.DuckDBPyConnection, found: PredictionResult
 ) -> None:
     assert prediction(shop, query(), as_of=END).model_dump_json() == found.model_dump_json()
+
+
+def test_people_by_portions_have_the_same_bytes_and_are_bounded(
+    shop: duckdb.DuckDBPyConnection, found: PredictionResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of millions of people with a hundred names one table of all would fill the memory."""
+    with monkeypatch.context() as small:
+        small.setattr(snapshots, "PORTION", 37)
+        small.setattr(snapshots, "BATCH", 11)
+        assert prediction(shop, query(), as_of=END).model_dump_json() == found.model_dump_json()
+    with monkeypatch.context() as small:
+        rows = found.learnt_from * (4 + 2)  # two names of events
+        small.setattr(snapshots, "MOST_NUMBERS", rows // 2)
+        part = prediction(shop, query(), as_of=END)
+        assert part.one_of in (2, 3)
+        assert part.learnt_from < 0.6 * found.learnt_from
+        assert part.scored == found.scored  # all are scored
+    with monkeypatch.context() as small:
+        small.setattr(snapshots, "MOST_PEOPLE", found.scored - 1)
+        with pytest.raises(AnalysisTooLarge, match="more than"):
+            prediction(shop, query(), as_of=END)
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_what_is_known_at_a_moment_is_what_one_counts_by_hand(
+    history: History, monkeypatch: pytest.MonkeyPatch, first: bool
+) -> None:
+    monkeypatch.setattr(snapshots, "PORTION", 7)
+    monkeypatch.setattr(snapshots, "BATCH", 5)
+    rows = told(random.Random(4), people_=60, linked=True)  # noqa: S311 - reproducible
+    at, back, ahead = START + timedelta(days=120), timedelta(days=10), timedelta(days=20)
+    expected = {}
+    for person in range(60):
+        mine = [row for row in rows if row["person_id"] == person]
+        here = [row for row in mine if at - back < row["occurred_at"] <= at]
+        buys = [row["occurred_at"] for row in mine if row["name"] == "Buy"]
+        if not here or (first and any(when <= at for when in buys)):
+            continue
+        seen = min(row["occurred_at"] for row in mine)
+        expected[person] = (
+            len(here),
+            len({row["occurred_at"].date() for row in here}),
+            (at - max(row["occurred_at"] for row in here)) / timedelta(days=1),
+            min(at - seen, back) / timedelta(days=1),
+            sum(row["name"] == "Buy" for row in here),
+            sum(row["name"] == "Look" for row in here),
+            any(at < when <= at + ahead for when in buys),
+        )
+    asked = query(lookback="P10D", first=first)
+    moment = int(at.timestamp()) * 1_000_000
+    whole = take(history(rows), asked, moment, END, names=("Buy", "Look"))
+    assert 0 < len(expected) < 60
+    assert whole.people.tolist() == list(expected)
+    assert np.allclose(np.column_stack([whole.plain, whole.outcome]), list(expected.values()))
+    some = list(expected)[3:20:5]
+    part = take(history(rows), asked, moment, END, names=("Buy", "Look"), only=some)
+    assert part.people.tolist() == some
+    assert np.array_equal(part.plain, whole.plain[3:20:5])
+
+
+def test_probabilities_that_are_by_half_too_wrong_are_refused(history: History) -> None:
+    """A sale: who looks more buys more, as before, and all of them four times as often."""
+    rows = told(random.Random(6), people_=600, linked=True, sale=4)  # noqa: S311 - reproducible
+    found = prediction(history(rows), query(), as_of=END)
+    assert found.quality is not None
+    assert found.quality.auc_interval[0] > 0.6  # it ranks them well
+    assert found.refused is not None
+    assert found.refused.startswith("foretold that ")
+    assert found.refused.endswith(f"{found.quality.positives} did")
+    assert (found.bands, found.scored) == ((), 0)
 
 
 def test_churn_is_the_rest_of_propensity(
