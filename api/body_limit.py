@@ -5,12 +5,10 @@ import asyncio
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import problems
-from api.request_body import Budget, Held, declared, values_in
-from app.errors import AppError, BodyTooLarge, BodyTooSlow
+from api import problems, request_body
+from api.request_body import Budget, Held, declared, next_part, values_in
+from app.errors import AppError, BodyTooLarge
 
-#: So long may a body take to come: who sends a byte now and then holds what came before it.
-LONGEST_SECONDS = 60.0
 #: What the values of one body may take: 4.5 MB of `[],[],…` would become 200 MB.
 MOST_VALUES_BYTES = 32 * 1024 * 1024
 
@@ -64,23 +62,18 @@ class _Body:
 
     def __init__(self, receive: Receive, largest: int, held: Held) -> None:
         self._receive, self._largest, self._held = receive, largest, held
-        self._until = asyncio.get_running_loop().time() + LONGEST_SECONDS
+        self._until = asyncio.get_running_loop().time() + request_body.LONGEST_SECONDS
         self._size = self._values = 0
         self._whole = False
         self.refused: AppError | None = None
 
     async def receive(self) -> Message:
         try:
-            async with asyncio.timeout_at(None if self._whole else self._until):
-                message = await self._receive()
+            message = await next_part(self._receive, None if self._whole else self._until)
             self._count(message.get("body", b""))
             if not self._whole and not message.get("more_body", False):
                 self._whole = True
                 self._held.take(self._values)
-        except TimeoutError:
-            why = f"it was not there after {LONGEST_SECONDS:.0f} seconds"
-            self.refused = BodyTooSlow(why)
-            raise self.refused from None
         except AppError as error:
             self.refused = error
             raise

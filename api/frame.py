@@ -60,7 +60,9 @@ class Frame:
         except Exception as error:
             if started:
                 raise  # half an answer is on its way: the connection must end
-            await _answer(Request(scope), error)(scope, receive, marked)
+            answer = _answer(Request(scope), error)
+            problems.let_go(error)
+            await answer(scope, receive, marked)
 
 
 def _answer(request: Request, error: Exception) -> Response:

@@ -46,6 +46,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     app_errors.OriginNotAllowed: HTTPStatus.FORBIDDEN,
     app_errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     app_errors.OverCapacity: HTTPStatus.SERVICE_UNAVAILABLE,
+    app_errors.HeadTooLarge: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     app_errors.BodyTooSlow: HTTPStatus.REQUEST_TIMEOUT,
     app_errors.HoldKeyUnusable: HTTPStatus.SERVICE_UNAVAILABLE,
     app_errors.DestinationKeyUnusable: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -1,13 +1,17 @@
 """Reads the body of a tracking request: bounded, unpacked, never more in memory than stated."""
 
+import asyncio
 import zlib
 from types import TracebackType
 from typing import Self
 
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.types import Message, Receive
 
-from app.errors import BodyTooLarge, BodyUnreadable, OverCapacity
+from app.errors import BodyTooLarge, BodyTooSlow, BodyUnreadable, OverCapacity
 
+#: So long may a body take to come: who sends a byte now and then holds what came before it.
+LONGEST_SECONDS = 60.0
 #: A body up to this size is read whatever else is there: a request of any SDK.
 SMALL = 64 * 1024
 #: Above this a body is looked at before it is parsed: 4.5 MB of `[],[],…` would become 100 MB.
@@ -109,7 +113,7 @@ async def read(request: Request, largest: int, held: Held) -> bytes:
 
     Raises BodyTooLarge above `largest` bytes, unread when the request says so itself,
     BodyUnreadable for another coding than gzip and for gzip that is broken, OverCapacity when other
-    bodies leave no room, ClientDisconnect.
+    bodies leave no room, BodyTooSlow, ClientDisconnect.
     """
     body = held.body = await _received(request, largest, held)
     codings = request.headers.get("content-encoding", "").lower().split(",")
@@ -131,9 +135,10 @@ async def _received(request: Request, largest: int, held: Held) -> bytes:
     if declared(request) > largest:
         raise BodyTooLarge(f"more than {largest} bytes")
     chunks: list[bytes] = []
-    size, refused, more = 0, None, True
-    while more:
-        message = await request.receive()
+    size, refused = 0, None
+    # Mostly all of it is there: only what is not is given a time, which costs 5 µs.
+    message, until = await request.receive(), 0.0
+    while True:
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         chunk, more = message.get("body", b""), message.get("more_body", False)
@@ -150,9 +155,23 @@ async def _received(request: Request, largest: int, held: Held) -> bytes:
                 refused = error
                 chunks.clear()
                 held.give_back()
+        if not more:
+            break
+        until = until or asyncio.get_running_loop().time() + LONGEST_SECONDS
+        message = await next_part(request.receive, until)
     if refused is not None:
         raise refused
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def next_part(receive: Receive, until: float | None) -> Message:
+    """Return what comes next of a body; raises BodyTooSlow when it has not come by then."""
+    try:
+        async with asyncio.timeout_at(until):
+            return await receive()
+    except TimeoutError:
+        why = f"it was not there after {LONGEST_SECONDS:.0f} seconds"
+        raise BodyTooSlow(why) from None
 
 
 def _unzip(body: bytes, largest: int) -> bytes:

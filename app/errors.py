@@ -83,6 +83,10 @@ class OverCapacity(AppError):
     """The server holds as much of what is sent as it may; send it again a little later."""
 
 
+class HeadTooLarge(AppError):
+    """The request has too much beside its body: its address, its headers or its trailers."""
+
+
 class BodyTooSlow(AppError):
     """The body of the request did not come in time."""
 

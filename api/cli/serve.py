@@ -131,6 +131,7 @@ def _serve(configuration: Settings, url: str, host: str, port: int, workers: int
         # A process that is slow to start on a busy machine is not a dead one.
         timeout_worker_healthcheck=60,
         timeout_keep_alive=30,
+        http="api.connection:Connection",
     )
 
 

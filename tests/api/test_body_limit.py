@@ -8,16 +8,18 @@ import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
-from starlette.types import Message, Receive, Scope, Send
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import body_limit
+from api import request_body
 from api.body_limit import BodyLimit
 from api.deps import turn
 from api.main import RESOURCES
 from api.oauth_server import form_body
-from api.request_body import Budget, whole
+from api.request_body import Budget, Held, read, whole
 from api.routes import oauth
 from api.routes.consents import sender
+from app.errors import BodyTooSlow
 from app.settings import Settings
 
 PATHS = ["/v1/segments", "/v1/batch", "/v1/analyses/funnel", "/oauth/token", "/nowhere"]
@@ -64,7 +66,7 @@ def test_a_body_at_the_limit_is_read(
 class Slow:
     """A server that gathers whole bodies, and clients that send theirs half and then wait."""
 
-    limit: BodyLimit
+    limit: ASGIApp
 
     async def send(self, body: bytes, rest: asyncio.Event | None = None) -> int:
         """Send a body, the last byte only when `rest` says so; return the status."""
@@ -110,9 +112,27 @@ def test_bodies_that_come_slowly_take_no_more_together_than_there_is_for_all() -
 
 
 def test_a_body_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body_limit, "LONGEST_SECONDS", 0.01)
+    monkeypatch.setattr(request_body, "LONGEST_SECONDS", 0.01)
     slow = Slow(BodyLimit(_gathers, 1_000, Budget(2_000)))
     assert asyncio.run(slow.send(b" " * 900, asyncio.Event())) == 408
+
+
+def test_a_tracking_body_that_does_not_end_is_given_up_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Five of 1 MB, of anybody, left no room for others as long as they liked."""
+    monkeypatch.setattr(request_body, "LONGEST_SECONDS", 0.01)
+    budget = Budget(2_000)
+
+    async def reads(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            with Held(budget) as held:
+                await read(Request(scope, receive), 1_000, held)
+        except BodyTooSlow:
+            await send({"type": "http.response.start", "status": 408, "headers": []})
+
+    assert asyncio.run(Slow(reads).send(b" " * 900, asyncio.Event())) == 408
+    budget.take(2_000, 0)
 
 
 def test_what_may_come_slowly_is_read_before_a_request_has_a_transaction() -> None:

@@ -15,7 +15,9 @@ import pytest
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
-from api.main import RESOURCES
+from api.main import RESOURCES, create_app
+from app import db
+from app.settings import Settings
 
 #: As long as nothing but a body is.
 LONG = 300_000
@@ -109,4 +111,17 @@ def test_a_form_that_is_refused(server: TestClient, body: bytes) -> None:
     with _holding(held):
         for path in ("/oauth/token", "/oauth/introspect", "/oauth/revoke"):
             assert server.post(path, content=body, headers=FORM).is_client_error
+    assert held == set()
+
+
+@pytest.mark.parametrize("path", ["/v1/batch", "/v1/segments"])
+def test_what_is_sent_while_the_database_is_away(settings: Settings, path: str) -> None:
+    """Its error came from far inside, and who answered it made another one."""
+    away = db.sessions(db.engine("postgresql://nobody@127.0.0.1:9/nothing"))
+    held: set[str] = set()
+    headers = {**JSON, "authorization": "Bearer wk_any"}
+    with TestClient(create_app(settings, away)) as server, _holding(held):
+        body = b'{"writeKey":"wk_any","batch":[],"x":"' + TEXT + b'"}'
+        answers = [server.post(path, content=body, headers=headers) for _ in range(3)]
+    assert {answer.status_code for answer in answers} == {503}
     assert held == set()

@@ -254,6 +254,23 @@ async def vanish(port: int, raw: bytes) -> None:
     writer.transport.abort()
 
 
+async def endless(port: int, part: bytes) -> int:
+    """Send headers without end and return how many bytes went before the server ended it."""
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST /v1/batch HTTP/1.1\r\n")
+    sent = 0
+    try:
+        while sent < 50_000_000:
+            writer.write(part)
+            sent += len(part)
+            await writer.drain()
+    except ConnectionError:
+        pass
+    finally:
+        writer.transport.abort()
+    return sent
+
+
 @pytest.fixture
 def key(product: Product) -> str:
     return product.add_source(f"memory-{time.monotonic_ns()}")
@@ -328,6 +345,13 @@ def test_gzip_bombs_slow_bodies_and_huge_batches_leave_memory_below_300_mb(
     seen = asyncio.run(answered(port, raws))
     assert set(seen) <= {200, 413, 503}, seen
     measure("MB after 128 bodies of tiny values", (memory.most() >> 20, dict(seen)))
+
+    async def headers() -> list[int]:
+        parts = [b"x: y\r\n" * 1_000, b"x: " + b"y" * 10_000] * 4
+        return list(await asyncio.gather(*(endless(port, part) for part in parts)))
+
+    assert max(asyncio.run(headers())) < 20_000_000
+    measure("MB after eight heads without end", memory.most() >> 20)
 
     async def leaving() -> None:
         raw = posted(key, big_batch("left", 500))
