@@ -49,11 +49,19 @@ class Connection(HttpToolsProtocol):
         self._seen: tuple[object, ...] = ()
         self._looks = self._unread = 0
         self._drained = False
+        self._answered: Any = None
         self._look_again()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Look at it no more."""
+        """Look at it no more, and let what is being answered know that nobody hears it.
+
+        uvicorn tells the latest request alone: of one before it, which was sent together with it,
+        the answer failed, and each was a page of traceback in the log.
+        """
         self._timer.cancel()
+        if self._answered is not None and not self._answered.response_complete:
+            self._answered.disconnected = True
+            self._answered.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -66,6 +74,10 @@ class Connection(HttpToolsProtocol):
         self._around += len(data)
         if self._around - self._inside > MOST_HEAD_BYTES + MOST_AROUND * self._inside:
             self._refuse()
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_body(self, body: bytes) -> None:
         """Count a part of the body."""

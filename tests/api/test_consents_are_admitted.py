@@ -122,3 +122,10 @@ def test_many_at_once_wait_for_each_other_and_stop_nothing_else(make: Make) -> N
     assert ready.elapsed.total_seconds() < 10
     assert {one.result().status_code for one in said} == {200}
     assert max(one.result().elapsed.total_seconds() for one in said) < 20
+
+
+def test_each_error_of_a_body_is_told_once(make: Make) -> None:
+    refused = make().say(decisions=[{"purpose": "ads.share", "state": "perhaps"}], wrong=1)
+    assert refused.status_code == 422
+    pointers = [error["pointer"] for error in refused.json()["errors"]]
+    assert sorted(pointers) == ["#/decisions/0/state", "#/wrong"]
