@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -182,7 +183,7 @@ async def _noted(
             error = refusal
     state.meter.refused(known.source.id, slug(type(error)), events)
     if isinstance(error, BodyUnreadable) and body:
-        rejection = Rejection(kept.UNREADABLE, str(error), raw=body)
+        rejection = Rejection(kept.UNREADABLE, str(error), raw=body, gpc=private(request))
         await state.writer.submit(Batch(known.source, [rejection], datetime.now(UTC)))
     return error
 
@@ -242,7 +243,10 @@ def _read(
         envelope.beyond(completed(message), why, call=call, sent_at=body.sent_at)
         for message in messages[most:]
     ]
-    return Batch(door.source, [*read, *rest] if rest else read, received_at)
+    entries = [*read, *rest] if rest else read
+    if gpc:
+        entries = [replace(e, gpc=True) if isinstance(e, Rejection) else e for e in entries]
+    return Batch(door.source, entries, received_at)
 
 
 def _answer(batch: Batch, outcomes: Sequence[Outcome]) -> dict[str, Any]:

@@ -52,6 +52,7 @@ SHOWN = {
     "size": 112,
     "truncated": False,
     "replayable": True,
+    "gpc": False,
     "attempts": 0,
     "corrected_at": None,
     "corrected_by": None,

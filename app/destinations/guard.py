@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from app.destinations.exchange import Transport
+from app.destinations.exchange import CODINGS, Transport
 from app.settings import Settings
 
 #: So long may a request take with its answer, in seconds; as long as one batch.
@@ -48,6 +48,7 @@ def client(settings: Settings) -> httpx.Client:
         if settings.private_destinations
         else Guard(longest),
         timeout=httpx.Timeout(timeout),
+        headers=CODINGS,
         follow_redirects=False,
         trust_env=False,
     )

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 import httpx
 
+from app.destinations.exchange import parts
 from app.destinations.guard import Guard, public_address
 
 #: Requests under way at once in one batch.
@@ -153,7 +154,7 @@ class Wire:
     def _read(self, answer: httpx.Response) -> bytes:
         """Read a body that ends in time: one that trickles would hold up everybody else."""
         read = bytearray()
-        for chunk in answer.iter_bytes(65_536):
+        for chunk in parts(answer):
             read += chunk
             if len(read) > MOST_BYTES:
                 raise httpx.DecodingError("the answer is too long")

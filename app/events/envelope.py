@@ -76,7 +76,7 @@ class Rejection:
 
     `raw` is the message as it was sent (bytes: a body in which none was found), so that it can be
     kept and replayed. `details` say where in it something is wrong: `{"pointer", "detail"}` each,
-    without the value that stands there.
+    without the value that stands there. `gpc`: its request carries Global Privacy Control.
     """
 
     code: str
@@ -84,6 +84,7 @@ class Rejection:
     message_id: str | None = None
     raw: Raw | bytes | None = None
     details: tuple[dict[str, Any], ...] = ()
+    gpc: bool = False
 
 
 def read(

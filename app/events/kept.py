@@ -34,6 +34,8 @@ BYTES_PER_SOURCE = 256_000_000
 LONGEST_CONSENT = 65_536
 #: The code of a request that could not be read as a whole.
 UNREADABLE = "body_unreadable"
+#: The context of what cannot be read and came with Global Privacy Control.
+GPC = Raw(b'{"gpc":true}')
 _WRITE_KEY = re.compile(r'(wk_|"writeKey"\s*:\s*")[^"&\s]+')
 
 
@@ -67,10 +69,10 @@ def may_keep(
     if rejection.code in ("consent_denied", "consent_missing"):
         return False
     members = _members(rejection.raw)
-    if members is None:
+    if members is None and not rejection.gpc:
         return True
     try:
-        said = decode_context(members.get("context", NONE))
+        said = decode_context(GPC if members is None else members.get("context", NONE))
     except msgspec.DecodeError:  # no object
         return True
     others = beside(said)

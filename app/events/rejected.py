@@ -23,6 +23,7 @@ from app.events import kept, special, tally
 from app.events.body import to_message
 from app.events.envelope import Rejection
 from app.events.item import Item, Outcome
+from app.events.message import with_gpc
 from app.events.tables import RejectedCount, RejectedEvent
 from app.plans.special import Labels
 from app.suppression import mentions
@@ -185,6 +186,7 @@ def _row(refused: Refused) -> dict[str, Any]:
         "size": text.size if text else 0,
         "truncated": text.truncated if text else False,
         "replayable": text.replayable if text else False,
+        "gpc": rejection.gpc,
     }
 
 
@@ -257,8 +259,12 @@ def take(session: Session, rejected_id: int) -> RejectedEvent:
 
 
 def correct(row: RejectedEvent, event: Mapping[str, Any], *, by: str, now: datetime) -> None:
-    """Put a corrected event in the place of what was sent; raises CorrectionInvalid."""
+    """Put a corrected event in the place of what was sent; raises CorrectionInvalid.
+
+    That its request carried Global Privacy Control holds for the corrected one, too.
+    """
     raw = to_message(event)
+    raw = with_gpc(raw) if row.gpc else raw
     text = kept.text_of(raw)
     if text is None or not text.replayable:
         raise CorrectionInvalid(f"it has more than {kept.WHOLE_BYTES} bytes")
@@ -308,6 +314,7 @@ def describe(row: RejectedEvent, source: str) -> dict[str, Any]:
         "size": row.size,
         "truncated": row.truncated,
         "replayable": row.replayable,
+        "gpc": row.gpc,
         "attempts": row.attempts,
         "corrected_at": row.corrected_at.isoformat() if row.corrected_at else None,
         "corrected_by": row.corrected_by,

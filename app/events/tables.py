@@ -111,6 +111,7 @@ class RejectedEvent(Base):
     size: Mapped[int] = mapped_column(server_default=sa.text("0"))
     truncated: Mapped[bool] = mapped_column(server_default=sa.false())
     replayable: Mapped[bool] = mapped_column(server_default=sa.false())
+    gpc: Mapped[bool] = mapped_column(server_default=sa.false())
     attempts: Mapped[int] = mapped_column(server_default=sa.text("0"))
     corrected_at: Mapped[datetime | None]
     corrected_by: Mapped[str | None]

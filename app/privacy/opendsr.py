@@ -320,7 +320,8 @@ def _tell(sessions: Sessions, settings: Settings, client: httpx.Client, request_
 def _post(client: httpx.Client, settings: Settings, url: str, told: Mapping[str, Any]) -> bool:
     body = encoded(told)
     try:
-        return client.post(url, content=body, headers=signed(settings, body)).is_success
+        with client.stream("POST", url, content=body, headers=signed(settings, body)) as answer:
+            return answer.is_success  # of its body nothing is read: it may be of gigabytes
     except (httpx.HTTPError, httpx.InvalidURL, ValueError):
         log.warning("a status callback could not be sent")
         return False

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.destinations import registry, seal
+from app.destinations.exchange import parts
 from app.errors import ProcessorNotFound, ProcessorUnusable
 from app.privacy import signed
 from app.privacy.tables import Processor
@@ -113,7 +114,7 @@ def ask(
     try:
         with client.stream(method, address.url + path, content=body, headers=head) as answer:
             content = b""
-            for part in answer.iter_bytes():
+            for part in parts(answer):
                 content += part
                 if len(content) > LONGEST:
                     raise ProcessorUnusable("its answer is too long")

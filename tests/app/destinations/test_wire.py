@@ -1,16 +1,22 @@
 """Requests of a batch: paced, bounded in time and size, and never an exception."""
 
+import gzip
+import socketserver
+import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import httpx
 import pytest
 
-from app.destinations import wire
+from app.destinations import guard, wire
 from app.destinations.kind import Record, Setup
 from app.destinations.webhook import Webhook, WebhookSecrets
 from app.destinations.wire import Call, Wire, retry_after
+from app.settings import Settings
 from tests.app.destinations.world import World
 from tests.end_to_end.conftest import Receiver
 
@@ -54,6 +60,44 @@ def test_an_answer_that_is_too_long_or_never_ends_is_none(monkeypatch: pytest.Mo
     record = Record("m", "segment.entered", datetime.now(UTC), "p", "tell")
     [told] = Webhook().send(setup, [record], Wire(client(trickle()), seconds=0.1))
     assert told.state == "taken", "of a webhook the status says all (Standard Webhooks)"
+
+
+@contextmanager
+def answering(coding: str, body: bytes) -> Iterator[str]:
+    """Run a receiver that answers each request with this body; yield its address."""
+    head = f"HTTP/1.1 200 OK\r\ncontent-encoding: {coding}\r\ncontent-length: {len(body)}\r\n\r\n"
+
+    class Answers(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65_536)
+            self.request.sendall(head.encode() + body)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+        server.shutdown()
+
+
+def test_a_packed_answer_takes_no_more_memory_than_one_that_is_not(settings: Settings) -> None:
+    said = gzip.compress(b'{"name": "Ada"}')
+    bomb = gzip.compress(b" " * 50_000_000)
+    allowed = settings.model_copy(update={"private_destinations": True})
+    found = []
+    tracemalloc.start()
+    try:
+        for coding, body in (
+            ("gzip", said), ("X-GZIP", said), ("gzip", bomb), ("gzip", b"no"),
+            ("gzip, gzip", gzip.compress(bomb)), ("deflate", b"x"), ("identity", b"{}"),
+        ):  # fmt: skip
+            with answering(coding, body) as url, guard.client(allowed) as sending:
+                answer = Wire(sending).send(Call("POST", url))
+                found.append(answer.json() if answer.status else answer.error)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    bad = "DecodingError"
+    assert found == [{"name": "Ada"}, {"name": "Ada"}, bad, bad, bad, bad, {}]
+    assert peak < 15_000_000
 
 
 def test_an_answer_that_is_no_json_says_nothing() -> None:

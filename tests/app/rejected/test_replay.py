@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
@@ -309,3 +310,28 @@ def test_what_a_request_refuses_is_refused_by_those_beyond_its_limit_too(
     assert [row.context for row in rows] == [{**said, "gpc": True}] * 2
     assert "ads.share" in rows[0].refused
     assert sorted(rows[0].refused) == sorted(rows[1].refused)
+
+
+@pytest.mark.parametrize(
+    "body", ['{"batch": [', '{"batch": ["no object"]}', '{"batch": [{"type": "jump"}]}']
+)
+def test_what_is_sent_in_place_of_a_request_opts_out_as_its_header_did(
+    server: TestClient, call: Call, sessions: Sessions, body: str
+) -> None:
+    with sessions.begin() as session:
+        _, key = sources.add(session, "small")
+    server.post("/v1/batch", content=body, headers={**basic(key), "Sec-GPC": "1"})
+    server.post("/v1/batch", content=body, headers=basic(key))
+    later, first = call("GET", "").json()["data"]
+    assert (first["gpc"], later["gpc"]) == (True, False)
+    for n, one in enumerate((first, later)):
+        event = {"type": "page", "userId": f"u-{n}", "context": {"gpc": False}}
+        wrong = {"event": {**event, "type": "none"}}
+        path = f"/{one['id']}/replay"
+        assert call("POST", path, json=wrong).json()["outcome"] == "rejected"
+        assert call("POST", path, json={"event": event}).json()["outcome"] == "accepted"
+    with sessions() as session:
+        rows = session.execute(sa.text("SELECT context, refused FROM app.event ORDER BY id")).all()
+    assert [row.context["gpc"] for row in rows] == [True, False]
+    assert rows[0].refused
+    assert not rows[1].refused
