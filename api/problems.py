@@ -316,11 +316,13 @@ def _invalid(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
     let_go(error)
-    places = []
+    places: list[dict[str, str]] = []
     for entry in error.errors():
         parts = [str(part).replace("~", "~0").replace("/", "~1") for part in entry["loc"]]
         pointer = "#/" + "/".join(parts[1:]) if parts[:1] == ["body"] else "/".join(parts)
-        places.append({"pointer": pointer, "detail": entry["msg"]})
+        place = {"pointer": pointer, "detail": entry["msg"]}
+        if place not in places:  # two dependencies of a route read the same body
+            places.append(place)
     return problem(
         request,
         422,

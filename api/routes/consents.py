@@ -222,16 +222,8 @@ def collector(request: Request, known: Sender, session: Db, settings: Configurat
 Collector = Annotated[Collected, Depends(collector)]
 
 
-async def stated(wanted: ConsentIn) -> ConsentIn:
-    """Return what the body says; whoever asks for it here has it checked, and refused, once."""
-    return wanted
-
-
-Wanted = Annotated[ConsentIn, Depends(stated)]
-
-
 async def admitted(
-    request: Request, known: Sender, collected: Collector, wanted: Wanted
+    request: Request, known: Sender, collected: Collector, wanted: ConsentIn
 ) -> Collected:
     """Let it in by the door of the source, as its events: each decision counts for one.
 
@@ -269,7 +261,7 @@ Admitted = Annotated[Collected, Depends(admitted)]
         IdentifierInvalid,
     ),
 )
-def record_consents(collected: Admitted, session: Db, wanted: Wanted) -> WrittenOut:
+def record_consents(collected: Admitted, session: Db, wanted: ConsentIn) -> WrittenOut:
     """Record decisions with a source's write key (Basic) or a token with `consents:write`.
 
     A source has its limits here as on its events, of which each decision is one.

@@ -3,7 +3,7 @@
 import base64
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -65,9 +65,13 @@ def test_80_an_erasure_is_receipted_told_of_and_its_text_is_in_no_log(
     called: list[httpx.Request] = []
     answers = [500]
 
+    def unread() -> Iterator[bytes]:
+        raise AssertionError("whatever its length, nothing is read of it")
+        yield b""
+
     def answer(request: httpx.Request) -> httpx.Response:
         called.append(request)
-        return httpx.Response(answers.pop() if answers else 200)
+        return httpx.Response(answers.pop() if answers else 200, content=unread())
 
     caplog.set_level(logging.DEBUG)
     sent = json.dumps(body()).encode()
