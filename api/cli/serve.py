@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -30,6 +31,8 @@ from identity import sweeps
 
 #: So long may the worker take for what it is doing: server and PostgreSQL need the rest of 10 s.
 STOP_SECONDS = 4
+#: Of one process. Some systems allow a thousand million, and programs count up to that.
+MOST_FILES = 65_536
 
 
 class _Terminated(SystemExit):
@@ -59,6 +62,7 @@ def serve(
     if parent is not None:
         threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     _demand_free(host, port)
+    _open_files()
     configuration = _configured(settings(data_dir), host, port)
     Vault(configuration)  # a setting that is no key ends here, in one clear line
     Keystore(configuration)
@@ -93,6 +97,18 @@ def _demand_free(host: str, port: int) -> None:
             soft_wrap=True,
         )
         raise typer.Exit(1) from error
+
+
+def _open_files() -> None:
+    """Allow this process and its children as many open files as the system lets it have.
+
+    A connection is one, and shells and services allow 1,024: so many that said nothing for a
+    minute, and neither PostgreSQL nor a client was reached.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if resource.RLIM_INFINITY != soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _configured(given: Settings, host: str, port: int) -> Settings:

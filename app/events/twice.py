@@ -67,11 +67,11 @@ def may(text: bytes) -> bool:
         return False
     if context != text.rfind(b'"context"'):
         return True
-    behind = text[context:]
-    if behind.count(b'"consent') > 1:
+    if text.count(b'"consent', context) > 1 or text.count(b'"us_', context) > 1:
         return True
-    return (b'"g' in behind and (behind.count(b'"gp') > 1 or behind.count(b'"gdpr_') > 1)) or (
-        b'"us_' in behind and behind.count(b'"us_') > 1
+    # What stands behind is not cut out: that takes as long as one of these counts.
+    return text.find(b'"g', context) >= 0 and (
+        text.count(b'"gp', context) > 1 or text.count(b'"gdpr_', context) > 1
     )
 
 

@@ -2,9 +2,11 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -272,3 +274,21 @@ def test_a_client_that_sends_its_body_slowly_is_answered_or_cut_off_in_time(
     own_product.restart()
     wait_until(lambda: len(remembered(client)[1]) == 2, 10)
     assert {e["name"] for e in remembered(client)[1]} == {"Signed Up", "Slow"}
+
+
+@pytest.mark.long
+def test_connections_that_say_nothing_keep_nobody_out(own_product: Product) -> None:
+    """Where a shell or a service allows few open files, each of them was one too many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))
+    try:
+        own_product.launch()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with ExitStack() as silent:
+        wait_until(lambda: "ready " in own_product.output("out").read_text(), 150)
+        for _ in range(300):
+            address = ("127.0.0.1", own_product.port)
+            silent.enter_context(socket.create_connection(address, timeout=30))
+        key = own_product.add_source()
+        Sender(own_product, key).batch({"type": "track", "userId": "ada", "event": "Signed Up"})
