@@ -1,6 +1,7 @@
 """Copies events into the lake: immutable Parquet files, listed in PostgreSQL."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -307,11 +308,14 @@ def _without(source: Path, gone: Sequence[int], again: pa.Table, target: Path) -
         return kept
 
 
-def forget_replaced(sessions: Sessions, directory: Path, *, before: float) -> int | None:
+def forget_replaced(
+    sessions: Sessions, directory: Path, *, before: float, until: float = math.inf
+) -> int | None:
     """Delete the files that left the listing before a time, and return how many still wait.
 
-    For an erasure, which may not leave them to `compact`'s grace. `before` is in seconds since
-    1970; None when somebody else is at the lake.
+    For an erasure, which may not leave them to `compact`'s grace. Times are in seconds since 1970;
+    None when somebody else is at the lake. What left after `until` is not waited for: where files
+    leave all the time there always is one.
     """
     with sessions.begin() as session, advisory_lock(session, "lake") as mine:
         if not mine:
@@ -321,10 +325,11 @@ def forget_replaced(sessions: Sessions, directory: Path, *, before: float) -> in
         for path in directory.glob("events-*"):
             if path.name in listed:
                 continue
-            if path.stat().st_mtime <= before:
+            left = path.stat().st_mtime
+            if left <= before:
                 path.unlink(missing_ok=True)
             else:
-                waiting += 1
+                waiting += left <= until
         return waiting
 
 

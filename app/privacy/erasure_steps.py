@@ -84,8 +84,12 @@ def lake(work: Work) -> Outcome:
             return Outcome(WAITING, work.result, again=1.0)
         again = min(ASK_SECONDS, work.settings.erasure_grace_seconds)
         return Outcome(WAITING, {"rewritten_at": time.time(), "files": files}, again=again)
-    before = time.time() - work.settings.erasure_grace_seconds
-    waiting = copy.forget_replaced(work.sessions, work.settings.lake_dir, before=before)
+    grace = work.settings.erasure_grace_seconds
+    # Files that left the listing later hold nothing of the person; their time may be set a little
+    # after they left, hence once more the grace.
+    waiting = copy.forget_replaced(
+        work.sessions, work.settings.lake_dir, before=time.time() - grace, until=began + grace
+    )
     if waiting != 0:
         return Outcome(WAITING, work.result, again=1.0)
     return Outcome(DONE if work.result["files"] else NOT_PRESENT, {"files": work.result["files"]})

@@ -112,13 +112,19 @@ def _waiting(sessions: Sessions) -> list[UUID]:
 
 
 def carry_out(sessions: Sessions, settings: Settings, request_id: UUID) -> str:
-    """Plan a request if it is not planned yet, do its tasks that are due, and return its state."""
+    """Plan a request if it is not planned yet, do its tasks that are due, and return its state.
+
+    A task that is to be asked again later is left to the next round, also where it is due again
+    before the others are done: else the requests after this one would wait for as long as it does.
+    """
     _plan(sessions, request_id)
+    later: set[int] = set()
     while True:
-        task = _next(sessions, request_id)
+        task = _next(sessions, request_id, later)
         if task is None:
             return _conclude(sessions, request_id)
-        _do(sessions, settings, request_id, task)
+        if not _do(sessions, settings, request_id, task):
+            later.add(task.id)
 
 
 def _plan(sessions: Sessions, request_id: UUID) -> None:
@@ -231,7 +237,7 @@ def _task(
     )
 
 
-def _next(sessions: Sessions, request_id: UUID) -> PrivacyTask | None:
+def _next(sessions: Sessions, request_id: UUID, later: Collection[int]) -> PrivacyTask | None:
     """Return the next task that is due; none after a first one that is not done yet."""
     now = datetime.now(UTC)
     with sessions() as session:
@@ -240,13 +246,17 @@ def _next(sessions: Sessions, request_id: UUID) -> PrivacyTask | None:
             return None
         left = [t for t in requests.tasks(session, request_id) if t.state not in requests.FINAL]
         first = [t for t in left if t.place == 0]
-        return next((t for t in first or left if t.due_at <= now), None)
+        due = (t for t in first or left if t.due_at <= now and t.id not in later)
+        return next(due, None)
 
 
-def _do(sessions: Sessions, settings: Settings, request_id: UUID, task: PrivacyTask) -> None:
-    """Do one task and write down what came of it; an error is a reason to try it again."""
+def _do(sessions: Sessions, settings: Settings, request_id: UUID, task: PrivacyTask) -> bool:
+    """Do one task and write down what came of it; an error is a reason to try it again.
+
+    Says whether nothing more is to be done of it, or at once.
+    """
     if not _look_again(sessions, request_id, task):
-        return
+        return True
     with sessions() as session:
         request = requests.find(session, request_id)
         work = Work(
@@ -267,12 +277,13 @@ def _do(sessions: Sessions, settings: Settings, request_id: UUID, task: PrivacyT
         outcome = step(work)
     except HOPELESS as error:
         _give_up(sessions, request_id, task, (type(error).__doc__ or "").partition("\n")[0])
-        return
+        return True
     except Exception as error:  # whatever it was, it is tried again and shown to the officer
         log.error("%s of a request failed: %s", task.store, type(error).__name__)
         log.debug("request %s", request_id, exc_info=error)
         outcome = Outcome(FAILED, {**task.result, "error": type(error).__name__})
     _note(sessions, request_id, task, outcome)
+    return outcome.state in requests.FINAL or outcome.again <= 0
 
 
 def _give_up(sessions: Sessions, request_id: UUID, task: PrivacyTask, why: str) -> None:
