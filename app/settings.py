@@ -56,7 +56,7 @@ class Settings(BaseSettings):
         gt=0,
         le=1,
         description="How low that may be where records say little and what is joined is right all "
-        "the same; 0.80, or `auto_merge_threshold` where that is set.",
+        "the same; 0.65, or `auto_merge_threshold` where that is set.",
     )
     review_threshold: float = Field(
         default=0.60, gt=0, le=1, description="Match probability at which a pair goes to review."
@@ -284,7 +284,8 @@ class Settings(BaseSettings):
         """How low the merge threshold may be: who sets one means it."""
         if self.least_merge_threshold is not None:
             return self.least_merge_threshold
-        return self.auto_merge_threshold if "auto_merge_threshold" in self.model_fields_set else 0.8
+        chosen = "auto_merge_threshold" in self.model_fields_set
+        return self.auto_merge_threshold if chosen else 0.65
 
     @property
     def home(self) -> Path:

@@ -89,6 +89,14 @@ _FOR_WANT_OF_BETTER: Mapping[str, tuple[str, ...]] = {
     ),
     "name": ("firstandsurname", "firstandlastname", "firstlastname", "nomcomplet", "nomprenom"),
 }  # fmt: skip
+# How old somebody is says when they were born to a year, at whatever time the file was written.
+_AGES: Mapping[str, tuple[str, ...]] = {
+    "age": (
+        "age", "agey", "ageyears", "ageinyears", "birthage", "ageatyearend", "ageatlastbirthday",
+        "agelastbirthday", "currentage", "alter", "lebensalter", "edad", "eta", "idade", "leeftijd",
+        "alder", "wiek",
+    ),
+}  # fmt: skip
 # Whose work it is, where no month and day stand beside it.
 _NO_YEAR_ALONE = frozenset({"by"})
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
@@ -99,7 +107,8 @@ def guess_columns(names: Iterable[str]) -> dict[str, str]:
 
     A full-name column maps to the trait `name`, and only when no first or last name is there;
     columns of year, month and day map to `birth_year` and so on, when none has the whole date, and
-    so does the year alone; one that says father or son maps to `suffix`.
+    so does the year alone; one that says father or son maps to `suffix`. Where nothing says when
+    somebody was born, one that says how old they are maps to `age`.
     One column a field: the most specific spelling wins, then the least that is passed over, then
     the first in the file.
     """
@@ -113,6 +122,8 @@ def guess_columns(names: Iterable[str]) -> dict[str, str]:
     elif not whole:
         years = {c for c, part in parts.items() if part == "birth_year"}
         guessed |= {c: "birth_year" for c in years if spelling(c) not in _NO_YEAR_ALONE}
+    if not {"birth_date", "birth_year"} & set(guessed.values()):
+        guessed |= {c: "age" for c in _guessed(columns, _AGES) if c not in guessed}
     guessed |= _guessed(columns, {"suffix": SUFFIXES})
     if not {"first_name", "last_name"} & set(guessed.values()):
         guessed |= _guessed(columns, {"name": FULL_NAMES})

@@ -14,7 +14,7 @@ from typing import Any, Self
 import pyarrow as pa
 
 from identity import blocking, splink_model
-from identity.affordable import FEW, affordable
+from identity.affordable import affordable, says_little
 from identity.blocking import Table
 from identity.comparing import Compare, in_duckdb
 from identity.isotonic import IDENTITY, Curve
@@ -92,11 +92,7 @@ class Whole:
 
         `meant` is what probabilities mean, by decided pairs.
         """
-        if self._found is None:
-            return None
-        said = " + ".join(f"(gamma_{name} >= 0)::int" for name in self._found.model.present)
-        [(most,)] = self._con.execute(f"select max({said}) from scored").fetchall()
-        if most is None or most > FEW:
+        if self._found is None or not self._says_little(meant.least(usual)):
             return None
         likely = self._con.cursor().execute(
             "select record_id_l, record_id_r, 1 / (1 + pow(2, -total)) as p from scored"
@@ -105,6 +101,23 @@ class Whole:
         )
         rows = (row for some in iter(lambda: likely.fetchmany(10_000), []) for row in some)
         return affordable(((left, right, meant.at(p)) for left, right, p in rows), usual, lowest)
+
+    def _says_little(self, usual: float) -> bool:
+        """Say whether pairs speak in few comparisons, or the usual threshold leaves many apart."""
+        model = self._found.model if self._found else None
+        if model is None:
+            return False
+        spoken = " + ".join(f"(gamma_{name} >= 0)::int" for name in model.present)
+        [(most, sure, records)] = self._con.execute(
+            f"select max({spoken}), coalesce(sum(p) filter (p >= $1), 0),"
+            " (select count(*) from people)"
+            " from (select *, 1 / (1 + pow(2, -total)) as p from scored)",
+            [usual],
+        ).fetchall()
+        if most is None:
+            return False
+        matches = model.share * records * (records - 1) / 2
+        return says_little(most, sure, matches)
 
     def pairs(
         self, at_once: int, among: Collection[tuple[int, int]] | None = None

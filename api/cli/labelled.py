@@ -32,12 +32,21 @@ _SIDES = (
     re.compile(r"(?:l|left|ltable)[_. ](.+)|(.+)[_. ](?:l|left)", re.IGNORECASE),
     re.compile(r"(?:r|right|rtable)[_. ](.+)|(.+)[_. ](?:r|right)", re.IGNORECASE),
 )
+#: An age in whole years, as files write it.
+_AGE = re.compile(
+    r"(\d{1,3})(?:[.,]\d+)? ?(?:y|yo|yrs?|years?|ans?|jahre?|años?|anni|anos|jaar)?", re.IGNORECASE
+)
+#: Nobody is older; 999 stands for not known.
+_OLDEST = 120
 _DECIDED = frozenset(
     ("match", "ismatch", "label", "islabel", "judgement", "judgment", "gold", "duplicate",
      "isduplicate", "clericalmatchscore")
 )  # fmt: skip
 #: Columns with one of these meanings are sent as identifiers, all others as traits.
 SPACES = ("user_id", "loyalty_id", "device_id", "anonymous_id")
+
+#: What a column says that is written as a year of birth.
+AGE = "age"
 
 Key = tuple[str, str]
 
@@ -159,7 +168,23 @@ def read(file: Path, truth: str | None, column: str | None, mapped: Iterable[str
             f"--map {others[0] if others else 'column'}=last_name; it has {', '.join(columns)}"
         )
     ignored = [c for c in others if c not in meaning]
+    _read_ages(rows, meaning)
     return Labelled(rows, names, truth, meaning, ignored, named, files.encoding(file))
+
+
+def _read_ages(rows: Iterable[dict[str, Any]], meaning: dict[str, str]) -> None:
+    """Write years of birth for ages, which no event can state: next year they say something else.
+
+    When the file was written is the same for all of its rows, so it does not matter.
+    """
+    this_year = datetime.now(UTC).year
+    for column in [c for c, means in meaning.items() if means == AGE]:
+        meaning[column] = "birth_year"
+        for row in rows:
+            if column in row:
+                found = _AGE.fullmatch(str(row[column]).strip())
+                age = int(found[1]) if found else None
+                row[column] = "" if age is None or age > _OLDEST else str(this_year - age)
 
 
 def _guess_truth(file: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
@@ -217,7 +242,8 @@ def _split(entry: str, columns: Iterable[str]) -> tuple[str, str]:
             f"--map {entry!r}: {name!r} is no column that may mean something, as are "
             f"{', '.join(columns)}"
         )
-    if meaning not in SPACES and known_columns.spelling(meaning) not in known_columns.FIELD_OF:
-        meanings = ", ".join([*FIELDS, "name", "suffix", *known_columns.DATE_PARTS, *SPACES])
+    known = {*SPACES, AGE, *known_columns.FIELD_OF}
+    if known.isdisjoint((meaning, known_columns.spelling(meaning))):
+        meanings = ", ".join([*FIELDS, "name", "suffix", *known_columns.DATE_PARTS, AGE, *SPACES])
         raise ImportFailed(f"--map {entry!r}: a column may mean {meanings}")
     return name, meaning

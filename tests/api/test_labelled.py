@@ -1,6 +1,7 @@
 """Labelled people files: what is sent of them, and what stays behind."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,25 @@ def test_a_column_may_mean_a_part_of_the_birth_date(tmp_path: Path) -> None:
         tmp_path, "1,49,1949,a", columns="id,d,y,cluster", mapped=("d=birth_day", "y=birth_year")
     )
     assert file.meaning == {"d": "birth_day", "y": "birth_year"}
+
+
+def test_ages_are_compared_as_years_of_birth(tmp_path: Path) -> None:
+    rows = "\n".join(
+        f"{n},Ada,{age},a"
+        for n, age in enumerate(("36", "36.0", "36 yrs", " 36 ", "0", "999", "old", "-1", ""))
+    )
+    file = labelled(tmp_path, rows, columns="id,first_name,age,cluster")
+    assert file.meaning == {"first_name": "first_name", "age": "birth_year"}
+    this_year = datetime.now(UTC).year
+    born = [call["traits"].get("birth_year") or None for call in file.calls()]
+    assert born == [*[str(this_year - 36)] * 4, str(this_year), *[None] * 4]
+
+
+def test_a_date_of_birth_goes_before_an_age_and_a_column_may_mean_one(tmp_path: Path) -> None:
+    dated = labelled(tmp_path, "1,36,1815-12-10,a", columns="id,age,dob,cluster")
+    assert dated.meaning == {"dob": "birth_date"}
+    told = labelled(tmp_path, "1,36,a", columns="id,jahre,cluster", mapped=("jahre=age",))
+    assert told.meaning == {"jahre": "birth_year"}
 
 
 def test_what_is_used_and_what_is_not_is_told(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from app import matching
 from app.db import Sessions
 from app.identities import merging
 from app.settings import Settings
-from identity import models, reviews
+from identity import affordable, models, reviews
 from tests.app.test_matching import AUTO, REVIEW, add, numbered
 from tests.app.test_matching import few_suffice as few_suffice
 
@@ -84,8 +84,23 @@ def test_it_stands_where_records_say_more(sessions: Sessions) -> None:
     assert run(sessions, reviews.ALL, LOWEST)["merge_threshold"] == AUTO
 
 
+@pytest.mark.usefixtures("few_suffice")
+def test_it_falls_where_the_usual_one_finds_less_than_is_demanded(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The records of the test before, of which nobody demands that much elsewhere."""
+    rows = population(600)
+    for number, row in enumerate(rows):
+        row["email"] = f"user{number // 2}x{number // 2 * 7}@mail.net"
+    add(sessions, numbered(rows))
+    monkeypatch.setattr(affordable, "FOUND", 1.1)
+    at = run(sessions, reviews.ALL, LOWEST)["merge_threshold"]
+    assert isinstance(at, float)
+    assert at < AUTO
+
+
 def test_the_lowest_threshold_is_as_set() -> None:
-    assert Settings().lowest_merge_threshold == 0.8
+    assert Settings().lowest_merge_threshold == 0.65
     assert Settings(auto_merge_threshold=0.9).lowest_merge_threshold == 0.9
     both = Settings(auto_merge_threshold=0.9, least_merge_threshold=0.75)
     assert both.lowest_merge_threshold == 0.75

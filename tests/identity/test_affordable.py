@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from identity.affordable import RIGHT, UNSEEN, affordable
+from identity.affordable import RIGHT, UNSEEN, affordable, says_little
 
 
 def couples(count: int, probability: float, start: int = 0) -> list[tuple[int, int, float]]:
@@ -32,7 +32,7 @@ def test_it_is_never_above_the_usual_one_nor_below_the_lowest() -> None:
 
 
 def test_what_joins_two_groups_counts_as_often_as_it_makes_pairs() -> None:
-    """Forty doubtful links between couples are 160 doubtful pairs, between groups of five 1,000."""
+    """Forty doubtful links between couples are 160 doubtful pairs, between groups of ten 4,000."""
 
     def groups(size: int) -> list[tuple[int, int, float]]:
         made: list[tuple[int, int, float]] = []
@@ -44,4 +44,21 @@ def test_what_joins_two_groups_counts_as_often_as_it_makes_pairs() -> None:
         return [*made, *couples(3_000, 0.999, 10_000), *bridges]
 
     assert affordable(groups(2), 0.95, 0.7) == pytest.approx(0.7)
-    assert affordable(groups(5), 0.95, 0.7) == pytest.approx(0.76)
+    assert affordable(groups(10), 0.95, 0.7) == pytest.approx(0.76)
+
+
+@pytest.mark.parametrize(
+    ("most", "found", "matches", "little"),
+    [
+        (3, 1_000, 1_000, True),
+        (4, 740, 1_000, True),
+        (4, 760, 1_000, False),
+        (9, 740, 1_000, True),
+        (4, 100, 400, False),
+    ],
+    ids=["names and a date", "a census", "found", "many fields, all in doubt", "few records"],
+)
+def test_records_say_little_in_three_comparisons_or_where_much_is_in_doubt(
+    most: int, found: float, matches: float, little: bool
+) -> None:
+    assert says_little(most, found, matches) == little

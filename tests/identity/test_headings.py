@@ -96,7 +96,15 @@ PUBLISHED: dict[str, dict[str, str | None]] = {
     "OAEI, persons": {
         "given_name": "first_name", "surname": "last_name", "street": "address",
         "house_number": "house_number", "phone_numer": "phone", "soc_sec_id": "national_id",
-        "age": None, "suburb": "city", "postcode": "postcode",
+        "age": "age", "suburb": "city", "postcode": "postcode",
+    },
+    "voters of North Carolina, before 2012": {
+        "last_name": "last_name", "first_name": "first_name", "midl_name": None, "age": "age",
+        "age_group": None, "res_street_address": "address", "zip_code": "postcode",
+    },
+    "a census": {
+        "forename": "first_name", "surname": "last_name", "age_at_last_birthday": "age",
+        "birthplace": "city", "age_months": None,
     },
     "ESSnet": {
         "PERSON_ID": None, "SEX": None, "DOB_DAY": "birth_day", "DOB_MON": "birth_month",
