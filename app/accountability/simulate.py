@@ -190,7 +190,8 @@ def _segments(
             }
         )
         for destination in _listening(session, segment.key):
-            vendor, kept = destination.tcf_vendor, without(session, entering, destination.also_for)
+            vendor = destination.tcf_vendor
+            kept = without(session, then, entering, destination.also_for)
             if vendor is not None:
                 kept |= kept_from_vendor(session, then.key, entering, vendor, now=at).keys()
             messages = {

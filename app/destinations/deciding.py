@@ -217,7 +217,8 @@ class Deciding:
             self._leaves(row, was)
             return Ended(row, "dropped", NOT_ALLOWED)
         identifiers = by_namespace(sent[row.id].identifiers)
-        more = google.consent_of(self._session, self._destination.purpose, row.person_id)
+        named = {one.id for one in sent[row.id].identifiers}
+        more = google.consent_of(self._session, self._destination.purpose, named)
         made = mapping.digest(more, (), identifiers)
         if row.type == UPDATED and made == was.digest:
             held.looked_at(self._session, self._destination.id, row.profile_id, at=self._now)

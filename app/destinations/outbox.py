@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 import consent
 from app.consents import denials
-from app.consents.permission import permissions, usable
+from app.consents.permission import permissions, unit, usable
 from app.db import statement
 from app.destinations import held
 from app.destinations.tables import Delivery, Destination, HeldRecord
@@ -251,11 +251,15 @@ def permitted(
     return may, {person: why for person, why in denied.items() if person not in may}
 
 
-def without(session: Session, persons: Collection[int], also_for: Collection[str]) -> set[int]:
-    """Return who of these people does not allow all of these purposes."""
-    may: dict[int, dict[int, str]] = {person: {} for person in persons}
-    for member in people.members(session, persons) if persons and also_for else ():
-        may[member.person_id][member.identifier_id] = ""
+def without(
+    session: Session, purpose: consent.Purpose, persons: Collection[int], also_for: Collection[str]
+) -> set[int]:
+    """Return who of these people, as the purpose knows them, does not allow all of the others."""
+    one = unit(purpose)
+    may: dict[int, dict[int, str]] = {
+        who: {m.identifier_id: "" for m in whole if getattr(m, one) == who}
+        for who, whole in (_whole(session, persons).items() if also_for else ())
+    }
     return set(_narrow(session, may, also_for))
 
 
@@ -309,18 +313,31 @@ def kept_from_vendor(
     """Return whose TC strings do not allow this vendor the purpose, and why.
 
     As with consent itself, the string of an identifier that is only probably theirs may forbid it
-    and never allow it.
+    and never allow it: also where the purpose knows that one as somebody else.
     """
-    granting = {p.identifier_id for p in permissions(session, purpose, persons) if p.allowed}
-    who: dict[int, dict[tuple[str, str], bool]] = {person: {} for person in persons}
-    for member in people.members(session, persons):
-        key = (member.namespace, member.value)
-        who[member.person_id][key] = member.identifier_id in granting
+    granting = {
+        (p.person_id, p.identifier_id) for p in permissions(session, purpose, persons) if p.allowed
+    }
     found = {
-        person: consent.vendors.denied(session, theirs, vendor, purpose, now=now)
-        for person, theirs in sorted(who.items())
+        who: consent.vendors.denied(
+            session,
+            {(m.namespace, m.value): (who, m.identifier_id) in granting for m in whole},
+            vendor,
+            purpose,
+            now=now,
+        )
+        for who, whole in sorted(_whole(session, persons).items())
     }
     return {person: why for person, why in found.items() if why is not None}
+
+
+def _whole(session: Session, persons: Collection[int]) -> dict[int, list[sa.Row[Any]]]:
+    """Return all identifiers of the person that each of these is, or is an asserted group of."""
+    of = people.people_of(session, persons)
+    found: dict[int, list[sa.Row[Any]]] = {}
+    for member in people.members(session, set(of.values())):
+        found.setdefault(member.person_id, []).append(member)
+    return {who: found.get(person, []) for who, person in of.items()}
 
 
 def told(session: Session, destination_id: int, segment: str, persons: Collection[int]) -> set[int]:

@@ -103,10 +103,10 @@ def test_23_google_is_told_of_each_persons_consent_in_a_message_of_its_own(site:
             for user in users
         }
         told = {
-            user: google.consent_of(session, "ads.share", person)["google_consent"]
+            user: google.consent_of(session, "ads.share", {person})["google_consent"]
             for user, person in people_.items()
         }
-        assert google.consent_of(session, "marketing.email", people_["both"]) == {}
+        assert google.consent_of(session, "marketing.email", {people_["both"]}) == {}
         now = datetime.now(UTC)
         allowed = allowed_people(session, "ads.share", people_.values(), now=now)
     assert told == {
