@@ -28,7 +28,7 @@ from app.profiles import account_calls, accounts, computing, history
 from app.profiles.changes import News, publish
 from app.profiles.project import project
 from app.resolve import SPELLED, resolve
-from app.segments import concerns, looking, refreshing, uses
+from app.segments import concerns, doubts, looking, refreshing, uses
 from app.segments import members as segments
 from app.segments.tables import Segment
 from identity import people
@@ -75,9 +75,11 @@ def step(session: Session, *, limit: int = BATCH) -> Step:
         listed = segments.list_all(session)
         followed = due.followed(session)
         seen = {e.identifier_ids[0] for e in events} | grouped if followed else grouped
-        asked = {t.identifier_id for t in touched}
-        persons = people.people_of(session, seen | asked | changed)
+        asked = {t.identifier_id for t in touched if t.why != doubts.UNTOLD}
+        untold = {t.identifier_id for t in touched} - asked
+        persons = people.people_of(session, seen | asked | changed | untold)
         affected = {persons[i] for i in asked} | moved.people
+        denied = doubts.heard(touched, persons)
         updated = computing.follow(session, affected, now=now, events=events)
         updated |= {persons[i] for i in changed}
         publish(session, _news(persons, updated, moved, touched), at=now)
@@ -92,9 +94,14 @@ def step(session: Session, *, limit: int = BATCH) -> Step:
                 computed=updated,
                 groups=_in_accounts(session, asks, events, affected, grouped, persons),
             )
+            deltas: list[segments.Delta] = []
             for segments_asked, people_asked in concerns.portions(listed, asks, news):
-                advance(session, segments_asked, people_asked, moved, now=now)
-        outbox.follow(session, affected, now=now, changed={persons[i] for i in changed})
+                deltas += advance(session, segments_asked, people_asked, moved, now=now)
+            publish(session, _entered(doubts.still_in(session, denied, deltas)), at=now)
+        outbox.follow(
+            session, affected, now=now, changed={persons[i] for i in changed},
+            doubted=denied | dict.fromkeys(doubts.kept_back(touched, persons), doubts.ALL),
+        )  # fmt: skip
         if followed:
             due.mark(session, set(persons.values()) | moved.people, now=now)
         if events:
@@ -109,16 +116,18 @@ def advance(
     moved: Moved,
     *,
     now: datetime,
-) -> None:
+) -> list[segments.Delta]:
     """Refresh these segments for the people concerned and tell destinations who came and went."""
     merged = {p for pair in moved.merged for p in pair}
     split = {p for pair in moved.split for p in pair}
     everything = list(listed)
-    if everything and concerned:
-        deltas = refreshing.refresh(
-            session, everything, now=now, people=concerned, merged=merged, split=split
-        )
-        announce(session, *deltas, now=now)
+    if not everything or not concerned:
+        return []
+    deltas = refreshing.refresh(
+        session, everything, now=now, people=concerned, merged=merged, split=split
+    )
+    announce(session, *deltas, now=now)
+    return deltas
 
 
 def _in_accounts(
@@ -150,11 +159,19 @@ def announce(session: Session, *deltas: segments.Delta, now: datetime) -> None:
     news = []
     for delta in deltas:
         about = {"segment": delta.segment, "purpose": delta.purpose}
-        news += [News("segment.entered", p, about) for p in delta.entered]
+        news += _entered([delta])
         news += [News("segment.exited", p, {**about, "reason": why}) for p, why in delta.left]
     publish(session, news, at=now)
     for delta in deltas:
         outbox.enqueue(session, delta, now=now)
+
+
+def _entered(deltas: Iterable[segments.Delta]) -> list[News]:
+    return [
+        News("segment.entered", person, {"segment": delta.segment, "purpose": delta.purpose})
+        for delta in deltas
+        for person in delta.entered
+    ]
 
 
 def can_fill(session: Session) -> bool:

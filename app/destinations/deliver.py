@@ -12,10 +12,11 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app import work
 from app.consents import in_use
 from app.db import Sessions, statement
 from app.destinations import held, kinds, moving, outbox, places
-from app.destinations.deciding import Deciding
+from app.destinations.deciding import NOT_ALLOWED, Deciding
 from app.destinations.held import Held
 from app.destinations.jobs import Ended, Job
 from app.destinations.kind import Kind, Outcome, Setup
@@ -24,6 +25,7 @@ from app.destinations.opened import setup_of
 from app.destinations.resting import rest
 from app.destinations.tables import Delivery, Destination
 from app.destinations.wire import NOT_TRIED, Wire
+from app.segments.doubts import UNTOLD
 
 log = logging.getLogger("parcours.destinations")
 
@@ -94,6 +96,12 @@ def deliver(sessions: Sessions, client: httpx.Client) -> int:
             return len(claim.rows)
         for one in ended:
             _end_unsent(session, one)
+        # By now they may allow it again: the worker looks, once this is on record.
+        work.touch(
+            session,
+            ((one.row.person_id, UNTOLD, {}) for one in ended
+             if one.row.type == outbox.ENTERED and one.reason == NOT_ALLOWED),
+        )  # fmt: skip
         now: dict[int, Held | None] = {}
         for job, outcome in zip(jobs, outcomes, strict=True):
             _note(session, claim.destination_id, job, outcome, now)

@@ -1,6 +1,6 @@
 """The outbox: messages are queued in the transaction that makes them true, and sent later."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -69,16 +69,17 @@ def follow(
     *,
     now: datetime,
     changed: Collection[int] = (),
+    doubted: Mapping[int, Collection[str]] | None = None,
 ) -> None:
     """Queue who may differ, where a record of them is held: in anything, or (`changed`) in traits.
 
-    What it is, is decided when it is sent; so a message that waits will do, if it says all of a
+    And who is in, and was kept back while they denied one of these purposes (`doubted`). What it is
+    is decided when it is sent; so a message that waits will do, if it says all of a
     person. One that somebody is sending just now will not: it was decided before this transaction
     commits. Nor will one about a segment at a destination that is switched off: nobody looks at it
     before it is on again (`file_removal.take_out`).
     """
-    if persons:
-        _admit(session, persons, now=now)
+    _admit(session, persons, doubted or {}, now=now)
     held_of = held.told_of(session, persons, changed) if persons or changed else []
     if not held_of:
         return
@@ -103,21 +104,35 @@ def follow(
     )
 
 
-def _admit(session: Session, persons: Collection[int], *, now: datetime) -> None:
+def _admit(
+    session: Session,
+    persons: Collection[int],
+    doubted: Mapping[int, Collection[str]],
+    *,
+    now: datetime,
+) -> None:
     """Queue members whom a destination may be told of by now: who came into no segment for that.
 
-    They allow its vendor, or another of the purposes that it needs, as they did not before.
+    They allow its vendor, or another of the purposes that it needs, as they did not before. Or they
+    allow it again, and no segment saw that they did not meanwhile.
     """
-    query = sa.select(Destination).where(
-        Destination.enabled,
-        sa.or_(Destination.tcf_vendor.is_not(None), sa.func.cardinality(Destination.also_for) > 0),
-    )
-    for destination in session.scalars(query.order_by(Destination.id)):
-        asked = {
+    query = sa.select(Destination).where(Destination.enabled)
+    if not doubted:
+        more = sa.func.cardinality(Destination.also_for) > 0
+        query = query.where(sa.or_(Destination.tcf_vendor.is_not(None), more))
+    listed = session.scalars(query.order_by(Destination.id)) if persons or doubted else ()
+    for destination in listed:
+        asked = {destination.purpose, *destination.also_for, "all"}
+        whom = {person for person, no in doubted.items() if not asked.isdisjoint(no)}
+        if destination.tcf_vendor is not None or destination.also_for:
+            whom.update(persons)
+        if not whom:
+            continue
+        bound = {
             "destination": destination.id, "segments": destination.segments,
-            "purpose": destination.purpose, "people": graph.array(persons),
+            "purpose": destination.purpose, "people": graph.array(whom),
         }  # fmt: skip
-        untold = session.execute(statement("app.destinations", "untold_members"), asked).all()
+        untold = session.execute(statement("app.destinations", "untold_members"), bound).all()
         if not untold:
             continue
         allowed, _ = decided(
