@@ -39,7 +39,7 @@ from app.pending.vault import Vault
 from app.plans import violations
 from app.privacy import forward, opendsr, refusals
 from app.privacy import run as privacy
-from app.profiles import computing, history
+from app.profiles import computing, history, rule_news
 from app.retention import expire
 from app.settings import Settings
 from app.work import CHANNEL, beat, fail
@@ -236,7 +236,7 @@ class Worker:
         more = True
         while more and not self._stop.is_set():
             looked = history.advance(self._sessions, syncing.follow_trait)
-            more = looked or computing.advance(self._sessions)
+            more = looked or rule_news.advance(self._sessions) or computing.advance(self._sessions)
 
     def _journeys(self) -> None:
         while not self._stop.is_set() and following.advance(self._sessions):

@@ -16,7 +16,7 @@ from app.destinations.deciding import Deciding
 from app.destinations.opened import setup_of
 from app.destinations.tables import Destination, Sync
 from app.errors import SegmentNotFound
-from app.profiles import paths
+from app.profiles import paths, rule_news
 from app.segments.members import find, list_members
 from app.segments.tables import Segment
 
@@ -110,7 +110,11 @@ def request(session: Session, destination: Destination, what: str = "changes") -
 
 
 def follow_trait(session: Session, key: str) -> None:
-    """Bring receivers of a trait up to date, as another of its values may survive for anybody."""
+    """Bring receivers of a trait up to date, as another of its values may survive for anybody.
+
+    And whoever keeps a copy of profiles by the feed.
+    """
+    rule_news.ask(session, key)
     query = sa.select(Destination).where(Destination.removed_at.is_(None))
     for destination in session.scalars(query.order_by(Destination.id)):
         mapped = {source["trait"] for source in destination.mapping.values() if "trait" in source}
