@@ -21,7 +21,7 @@ from app.privacy import erasure_steps, journal, redact, requests, run
 from app.privacy.replay import replay
 from identity import graph, identifiers, people
 from tests.app.privacy.conftest import GIVEN, World
-from tests.app.privacy.test_erasure import ADA, ada, bob
+from tests.app.privacy.test_erasure import ADA, ada, bob, parquet
 from tests.app.privacy.test_erasure_steps import destination
 from tests.app.privacy.test_erasure_steps import later as due
 from tests.app.privacy.test_former_addresses import packed
@@ -227,3 +227,32 @@ def test_72_keys_are_destroyed_while_nobody_seals(world: World) -> None:
     assert done.is_set()
     assert keystore.existing(mine) == {}
     keystore.close()
+
+
+def test_72_a_restored_erasure_waits_for_who_has_the_files_of_the_lake(world: World) -> None:
+    ada(world)
+    copy.copy_new(world.sessions, world.settings.lake_dir)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(run.PLANS["erasure"], "lake", erasure_steps.models)
+        world.ask("erasure", "user_id:ada-1815", "email:adalovelace@gmail.com")
+    assert "home" in parquet(world)
+    with world.sessions.begin() as session:  # as a restored database has it
+        session.execute(
+            sa.text(
+                "INSERT INTO app.erasure_left (erasure_id, subject) SELECT id,"
+                ' \'{"identifiers": [["user_id", "ada-1815"]]}\' FROM consent.erasure'
+            )
+        )
+    repeating = threading.Thread(target=replay, args=(world.sessions, world.settings))
+    with world.sessions.begin() as session, advisory_lock(session, "lake") as copying:
+        assert copying
+        repeating.start()
+        repeating.join(1.5)
+        assert repeating.is_alive()
+        assert "home" in parquet(world)
+        with world.sessions() as other:
+            assert other.scalar(sa.text("SELECT count(*) FROM app.erasure_left")) == 1
+    repeating.join(20)
+    assert not repeating.is_alive()
+    assert "home" not in parquet(world)
+    assert "app.erasure_left" not in world.where("ada-1815")
