@@ -20,7 +20,7 @@ PORTION = 2_000
 
 
 def ask(session: Session, key: str) -> None:
-    """Have readers told, from this transaction's commit on; from the beginning if it is under way."""
+    """Have readers told, from this transaction's commit on; if it is under way, from the start."""
     mark = insert(Progress).values(reader=f"{_READER}{key}")
     again = {"event_id": 0}
     session.execute(mark.on_conflict_do_update(index_elements=["reader"], set_=again))
