@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy.orm import Session
 
+from identity.agents import Agents, find, is_address
 from identity.components import People, resolve
-from identity.guards import Edge, Node, Standing, stand
+from identity.guards import AGENT, VISITORS, Edge, Node, Standing, spellings, stand
 from identity.identifiers import NAMESPACES, Namespace, Rules, namespace, rules_of
 from identity.statements import array, literal, run
 
@@ -111,6 +112,9 @@ class Around:
     held: dict[int, str | None] = field(default_factory=dict)
     apart: list[tuple[int, int]] = field(default_factory=list)
     standing: Standing = field(default_factory=Standing)
+    #: The links of addresses that agents may have shown, read without what these are connected to.
+    shown: dict[int, list[Edge]] = field(default_factory=dict)
+    agents: Agents = field(default_factory=Agents)
 
     def people(self) -> People:
         """Compute the people of the identifiers in `before`."""
@@ -140,29 +144,84 @@ class Around:
             ends.add(edge.right)
         return ends - self.nodes.keys()
 
-    def beyond(self) -> set[int]:
-        """Return the nodes that must be taken in too, for the answer to be the whole one's."""
-        self.standing = stand(
-            self.nodes, self.edges.values(), self.apart, self.rules, self.before.keys()
+    def unread(self) -> set[int]:
+        """Return the addresses whose links must be at hand to know who is an agent."""
+        self.agents = find(
+            self.nodes, self.edges.values(), self.rules, self.before.keys(), self.shown
         )
+        return self.agents.unread
+
+    def show(self, addresses: Collection[int], read: Read) -> set[int]:
+        """Take links of addresses in; return the ends of these that are not known."""
+        at: dict[int, list[Edge]] = {i: [] for i in addresses}
+        for link in read.links:
+            for i in (link.edge.left, link.edge.right):
+                if i in at and link.edge.id not in self.change.without:
+                    at[i].append(link.edge)
+        self.shown |= at
+        return {i for links in at.values() for e in links for i in (e.left, e.right)} - (
+            self.nodes.keys()
+        )
+
+    def beyond(self, touched: Collection[int]) -> set[int]:
+        """Return the nodes that must be taken in too, for the answer to be the whole one's.
+
+        `touched` are those whose links may be others than when people were computed last.
+        """
+        found = self.standing = stand(
+            self.nodes, self.edges.values(), self.apart, self.rules, self.before.keys(),
+            self.agents.found,
+        )  # fmt: skip
         wanted: set[int] = set()
         far = self.nodes.keys() - self.before.keys()
-        for edge in self.edges.values() if far else ():
+        if not far:
+            return wanted
+        turned = {
+            i for i in self.before
+            if (found.closed.get(i) == AGENT) != (self.nodes[i].closed == AGENT)
+        }  # fmt: skip
+        news = self._spelled(touched)
+        for edge in self.edges.values():
             for here, there in ((edge.left, edge.right), (edge.right, edge.left)):
-                if there not in far:
-                    continue
-                # What conducts; a login that may have too many links for this one to count, or
-                # counts by what was decided about it; what is shared by logins so decided about.
-                why = self.standing.held.get(edge.id)
-                unique = rules_of(self.nodes[there].namespace, self.rules).unique
-                if (
-                    why is None
-                    or (why != "frequency" and self.held[edge.id] == "frequency")
-                    or (self.nodes[there].decided and unique)
-                    or (self.nodes[here].decided and self.nodes[there].closed == "shared")
+                if there in far and (
+                    self._conducts(edge, here, there)
+                    or (here in turned and edge.id not in found.crowded)
+                    or (here in news and self._may_turn(there))
                 ):
                     wanted.add(there)
         return wanted
+
+    def _conducts(self, edge: Edge, here: int, there: int) -> bool:
+        """Say whether an edge conducts, or may: what guards said of it hangs on the far end.
+
+        On a login that may have too many links for this one to count, or counts by what was decided
+        about it; on what is shared by logins so decided about, or no more, for which links count
+        that do not conduct.
+        """
+        why = self.standing.held.get(edge.id)
+        unique = rules_of(self.nodes[there].namespace, self.rules).unique
+        return (
+            why is None
+            or (why != "frequency" and self.held[edge.id] == "frequency")
+            or (edge.id in self.standing.crowded and self.held[edge.id] != "frequency")
+            or (self.nodes[there].decided and unique)
+            or (self.nodes[here].decided and self.nodes[there].closed in (None, "shared", VISITORS))
+        )
+
+    def _may_turn(self, there: int) -> bool:
+        """Say whether one may be an agent, or no more, because of what is new of an address."""
+        node = self.nodes[there]
+        return node.closed == AGENT or rules_of(node.namespace, self.rules).unique
+
+    def _spelled(self, touched: Collection[int]) -> set[int]:
+        """Return the addresses among these, in all their spellings."""
+        same = [e for e in self.edges.values() if e.same]
+        values = spellings(same, ())
+        mine = {values.get(i, i) for i in touched}
+        names = {node.namespace for node in self.nodes.values()}
+        spaces = {name for name in names if is_address(rules_of(name, self.rules))}
+        ids = {*touched, *values} & self.nodes.keys()
+        return {i for i in ids if values.get(i, i) in mine and self.nodes[i].namespace in spaces}
 
 
 def around(session: Session, touched: Collection[int], change: Change = AS_IT_IS) -> Around:
@@ -179,9 +238,16 @@ def around(session: Session, touched: Collection[int], change: Change = AS_IT_IS
         here = read(session, around=wanted, most=most, unique=unique)
         if change.rules is None:
             found.rules = here.rules
-        ends = found.take(here)
-        if ends:
-            far = (change.node(row.node) for row in read(session, ends).identifiers)
-            found.nodes.update((node.id, node) for node in far)
-        wanted = found.beyond()
+        _name(session, found, found.take(here))
+        while addresses := found.unread():
+            links = read(session, addresses, most=most, unique=unique)
+            _name(session, found, found.show(addresses, links))
+        wanted = found.beyond(touched)
     return found
+
+
+def _name(session: Session, found: Around, ends: Collection[int]) -> None:
+    """Read what identifiers at the far ends of links are, and not what is connected to them."""
+    if ends:
+        far = (found.change.node(row.node) for row in read(session, ends).identifiers)
+        found.nodes.update((node.id, node) for node in far)

@@ -4,9 +4,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from identity.agents import find
 from identity.birth_dates import generation_apart
 from identity.contradictions import contradict, is_date, is_whole
+from identity.couples import shared
 from identity.guards import (
+    CERTAIN,
     HOUSEHOLD,
     VISITORS,
     Edge,
@@ -21,8 +24,6 @@ from identity.guards import (
 from identity.identifiers import Rules, rules_of
 from identity.visitors import visited
 
-#: Two logins are one person only on a match this certain; devices and addresses never join them.
-CERTAIN = 0.99
 #: A person of more identifiers than this is a mistake of the evidence, not a person.
 LARGEST = 200
 #: Unless they are copies, of one name and birth date: of these it may have so many.
@@ -77,9 +78,12 @@ def resolve(
     `standing` is what the guards of single links said, when they were asked before; an edge to a
     node that is not given must be held by them.
     """
-    local = standing or stand(nodes, edges, cannot, rules, nodes.keys())
+    local = standing
+    if local is None:
+        agents = find(nodes, edges, rules, nodes.keys(), {}).found
+        local = stand(nodes, edges, cannot, rules, nodes.keys(), agents)
     edges = [e for e in edges if e.left in nodes and e.right in nodes]
-    nobodys = visited(nodes, edges, local.held, rules)
+    nobodys = visited(nodes, edges, local.held, rules) | shared(nodes, edges, local.held, rules)
     held = dict(local.held)
     for edge in edges if nobodys else ():
         if (

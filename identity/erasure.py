@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from identity import graph, records
-from identity.guards import VISITORS
+from identity.guards import AGENT, VISITORS
 from identity.lock import lock
 from identity.respelling import RULE as SPELLING
 from identity.tables import Identifier, LearntModel, Link
@@ -124,14 +124,16 @@ def forget(session: Session, ids: Collection[int], *, at: datetime) -> tuple[gra
 
     People who were joined through them come apart as if they had never been there. A merge with
     them cannot be undone any more, and its undo would bring nothing back. `Moved` may name them:
-    they are nobody now. What only their number showed to be a kiosk joins nobody for it: what it
-    was seen with is forgotten too, but not how it was spelled before.
+    they are nobody now. What only their number showed to be a kiosk or an agent joins nobody for
+    it: what it was seen with is forgotten too, but not how it was spelled before.
     """
     lock(session)
     wanted = {"ids": graph.array(ids)}
-    kiosks = _kiosks(session, ids)
+    near = _seen_with(session, ids)
+    kiosks = _kiosks(session, {*ids, *near})
     session.execute(graph.statement("erase_evidence"), wanted)
     opened = kiosks - _kiosks(session, kiosks)
+    near |= _seen_with(session, opened)
     session.execute(
         sa.delete(Link).where(
             Link.kind == "event",
@@ -140,15 +142,34 @@ def forget(session: Session, ids: Collection[int], *, at: datetime) -> tuple[gra
             graph.among(Link.left_id, opened) | graph.among(Link.right_id, opened),
         )
     )
-    moved = graph.reconsider(session, {*ids, *opened}, at=at)
+    moved = graph.reconsider(session, {*ids, *near, *opened}, at=at)
     gone = session.execute(graph.statement("erase_history"), wanted).one()
     return moved, int(gone.identifiers)
+
+
+def _seen_with(session: Session, ids: Collection[int]) -> set[int]:
+    """Return what these were seen with that may be otherwise without them, held links included.
+
+    What a crowd was seen with is not, but for a device that they shared with somebody.
+    """
+    found: set[int] = set()
+    for mine, end in ((Link.left_id, Link.right_id), (Link.right_id, Link.left_id)):
+        query = sa.select(end).where(
+            graph.among(mine, ids),
+            Link.revoked_at.is_(None),
+            sa.or_(
+                Link.held.is_distinct_from("frequency"),
+                sa.exists().where(Identifier.id == end, Identifier.closed == "shared"),
+            ),
+        )
+        found |= set(session.scalars(query))
+    return found - set(ids)
 
 
 def _kiosks(session: Session, ids: Collection[int]) -> set[int]:
     """Return what near these joins nobody because of how many left an address there."""
     closed = graph.imagine(session, ids).people.closed if ids else {}
-    return {i for i, why in closed.items() if why == VISITORS}
+    return {i for i, why in closed.items() if why in (VISITORS, AGENT)}
 
 
 def every(session: Session, *, portion: int = 20_000) -> Iterator[list[tuple[int, str, str]]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from identity.identifiers import Rules, rules_of
+from identity.identifiers import Namespace, Rules, rules_of
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -52,10 +52,14 @@ class Edge(msgspec.Struct, frozen=True):
     same: bool = False
 
 
+#: Two logins are one person only on a match this certain; devices and addresses never join them.
+CERTAIN = 0.99
 #: From this priority on values are a household's: a landline, a device.
 HOUSEHOLD = 5
 #: Why an identifier is nobody's that hangs on more than its own links.
 VISITORS = "visitors"
+#: Why a login is nobody's: under it somebody identifies others.
+AGENT = "agent"
 #: What orders a node: the priority of its namespace, and its key.
 Rank = tuple[int, int]
 
@@ -80,12 +84,25 @@ class Union:
         self.parent[b] = a
 
 
+def spellings(edges: Iterable[Edge], held: Collection[int]) -> dict[int, int]:
+    """Return of what is spelled in several ways one of the spellings, by each of them."""
+    same = [e for e in edges if e.same and e.id not in held]
+    spelled = Union({i for e in same for i in (e.left, e.right)})
+    for edge in same:
+        spelled.join(edge.left, edge.right)
+    return {i: spelled.root(i) for i in spelled.parent}
+
+
 @dataclass(slots=True)
 class Standing:
-    """What the guards of single links say: the links they hold, and identifiers of nobody."""
+    """What the guards of single links say: the links they hold, and identifiers of nobody.
+
+    `crowded` are the links of a login that are too many.
+    """
 
     held: dict[int, str] = field(default_factory=dict)
     closed: dict[int, str] = field(default_factory=dict)
+    crowded: set[int] = field(default_factory=set)
 
 
 def stand(
@@ -94,8 +111,12 @@ def stand(
     cannot: Collection[tuple[int, int]],
     rules: Rules,
     inner: Collection[int],
+    agents: Iterable[int] = (),
 ) -> Standing:
-    """Say which links conduct. All links of the `inner` nodes are at hand, of others not."""
+    """Say which links conduct. All links of the `inner` nodes are at hand, of others not.
+
+    Which of the `inner` are `agents` was asked before (`agents.find`).
+    """
     at: dict[int, list[Edge]] = {}
     for edge in edges:
         if edge.kind == "event" and not edge.same:
@@ -105,9 +126,11 @@ def stand(
                 else:
                     at[i] = [edge]
     found = Standing()
-    crowded = _crowded(nodes, at, rules, inner, found)
+    crowded = found.crowded = _crowded(nodes, at, rules, inner, found)
     logins = _decided(nodes, edges, cannot, rules)
-    lost = _closed(nodes, at, _Owners(nodes, rules, logins), inner, found)
+    for i in agents:
+        found.closed.setdefault(i, AGENT)
+    lost = _closed(nodes, at, _Owners(nodes, rules, logins, found), inner, found)
     odd = {i for i, n in nodes.items() if n.blocked or n.link_consent == "refused"}
     odd |= found.closed.keys()
     for edge in edges:
@@ -137,12 +160,14 @@ def _closed(
 ) -> dict[int, str]:
     """Find who is nobody's; return the links that owners lost, and why."""
     lost: dict[int, str] = {}
-    for i, node in nodes.items():
-        if i not in inner:
-            why = node.closed
-            if why and why != VISITORS and not rules_of(node.namespace, owners.rules).unique:
+    far = nodes.keys() - inner if len(nodes) > len(inner) else ()
+    for i in far:
+        why = nodes[i].closed
+        if why and why != VISITORS:
+            if why == AGENT or not rules_of(nodes[i].namespace, owners.rules).unique:
                 found.closed[i] = why
-        elif i not in found.closed:
+    for i, node in nodes.items():
+        if i in inner and i not in found.closed:
             links = at.get(i, ())
             if node.blocked and links:
                 found.closed[i] = "blocked"
@@ -253,43 +278,56 @@ class _Owners:
     nodes: Mapping[int, Node]
     rules: Rules
     logins: Mapping[int, int]
+    found: Standing
 
     def judge(self, i: int, links: Iterable[Edge], lost: dict[int, str]) -> str | None:
         """Return "shared" when an identifier is nobody's; note links that owners lost.
 
         A device of two logins identifies a family or a place. Its links are held, so its own
         traffic stays anonymous and nobody is merged through it. Logins that somebody decided to be
-        one count as one, and who was seen with it last long before another owns it no more.
+        one count as one, and who was seen with it last long before another owns it no more. An
+        agent owns no address: it is that of who shows it elsewhere. What an agent uses is nobody's.
         """
         mine = rules_of(self.nodes[i].namespace, self.rules)
         if mine.unique:
             return None
         seen: dict[str, dict[int, list[Edge]]] = {}
+        agents: set[int] = set()
         for edge in links:
             login = self.nodes[edge.right if edge.left == i else edge.left]
             if login.blocked or edge.undone or not rules_of(login.namespace, self.rules).unique:
                 continue
+            agent = self.found.closed.get(login.id) == AGENT
+            counts = edge.id not in self.found.crowded
+            if mine.owner_days is None and (agent or not counts):
+                continue
             owner = self.logins.get(login.id, login.id)
+            if agent and counts:
+                agents.add(owner)
             seen.setdefault(login.namespace, {}).setdefault(owner, []).append(edge)
         shared = False
         for owners in seen.values():
-            shared |= len(owners) > 1 and self._contested(owners, mine.owner_days,
-                                                          mine.last_owner, lost)  # fmt: skip
+            if len(owners) > 1 or agents:
+                shared |= self._contested(owners, mine, agents, lost)
         return "shared" if shared else None
 
     @staticmethod
     def _contested(
-        owners: Mapping[int, list[Edge]], days: int | None, last: bool, lost: dict[int, str]
+        owners: Mapping[int, list[Edge]],
+        mine: Namespace,
+        agents: Collection[int],
+        lost: dict[int, str],
     ) -> bool:
+        days = mine.owner_days
         last_seen = {owner: max(e.day for e in links) for owner, links in owners.items()}
         latest = max(last_seen.values())
         now = {o for o, day in last_seen.items() if days is None or latest - day <= days}
         lost |= {e.id: "lapsed" for o in owners.keys() - now for e in owners[o]}
         newest = [o for o in now if last_seen[o] == latest]
-        if last and len(newest) == 1:
+        if mine.last_owner and len(newest) == 1 and newest[0] not in agents:
             lost |= {e.id: "shared" for o in now if o != newest[0] for e in owners[o]}
             return False
-        return len(now) > 1
+        return len(now) > 1 or not now.isdisjoint(agents)
 
 
 def _reason(

@@ -214,9 +214,10 @@ def undo(session: Session, merge_id: int, *, by: str, at: datetime) -> graph.Mov
         if link.id in still:
             link.revoked_at, link.revoked_by = at, why
     for link in standing:
-        if link.revoked_at is not None and link.evidence.get("apart"):
-            rows = graph.rows_of(link.evidence["apart"])
-            session.execute(graph.statement("keep_apart_again"), {"rows": rows})
+        if link.revoked_at is not None:
+            touched |= {link.left_id, link.right_id}  # who shows an address may hang on its links
+            if fell := link.evidence.get("apart"):
+                session.execute(graph.statement("keep_apart_again"), {"rows": graph.rows_of(fell)})
     keep_apart(
         session, merge.survivor_id, merge.absorbed_id, by=by, reason=f"undo of merge {merge_id}"
     )

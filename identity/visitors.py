@@ -1,9 +1,10 @@
 """Finds kiosks: numbers and devices at which more people left an address than one person has."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 
-from identity.guards import HOUSEHOLD, Edge, Node, Union
+from identity.distinct import many
+from identity.guards import HOUSEHOLD, Edge, Node, spellings
 from identity.identifiers import Rules, rules_of
 
 
@@ -37,7 +38,7 @@ def visited(
             if spaces[name].priority < home and len(ends) > limit:
                 by = borne[name]
                 own = [(i,) if nodes[i].namespace == name else by.get(i, ()) for i in ends]
-                if _many(own, limit):
+                if many(own, limit):
                     found.add(hub)
                     break
     return {i for i in nodes if values.get(i, i) in found} if found else found
@@ -54,7 +55,7 @@ def _beside(
 
     Once for all of them: to look again at each one costs its neighbours' links each time.
     """
-    values = _values(edges, held)
+    values = spellings(edges, held)
     near: dict[int, set[int]] = {}
     borne: dict[str, dict[int, set[int]]] = {name: {} for name in limits}
     for edge in edges:
@@ -67,60 +68,3 @@ def _beside(
             if (space := nodes[j].namespace) in borne:
                 borne[space].setdefault(i, set()).add(j)
     return near, borne, values
-
-
-def _values(edges: Iterable[Edge], held: Collection[int]) -> dict[int, int]:
-    """Return of what is spelled in several ways one of the spellings, by each of them."""
-    same = [e for e in edges if e.same and e.id not in held]
-    spelled = Union({i for e in same for i in (e.left, e.right)})
-    for edge in same:
-        spelled.join(edge.left, edge.right)
-    return {i: spelled.root(i) for i in spelled.parent}
-
-
-def _many(own: Collection[Collection[int]], limit: int) -> bool:
-    """Say whether more than so many can each name one of their own that no other names.
-
-    A matching, by augmenting paths: others give way to whoever finds all of their own named.
-    """
-    bears = [some for some in own if some]
-    if len(bears) <= limit:
-        return False
-    taken: dict[int, int] = {}
-    names: dict[int, int] = {}
-    # Where one looked in vain, nobody will find anything later either.
-    vain: set[int] = set()
-    for who in range(len(bears)):
-        asked: dict[int, int] = {}
-        value = _free(who, bears, taken, vain, asked)
-        if value is None:
-            vain |= asked.keys()
-        while value is not None:
-            bearer = asked[value]
-            taken[value] = bearer
-            names[bearer], value = value, names.get(bearer)
-        if len(taken) > limit:
-            return True
-    return False
-
-
-def _free(
-    who: int,
-    bears: Sequence[Collection[int]],
-    taken: Mapping[int, int],
-    vain: Collection[int],
-    asked: dict[int, int],
-) -> int | None:
-    """Return a value that nobody names yet, of one's own or of who could give way; `asked` by whom.
-
-    The nearest first, without recursion: limits may be thousands.
-    """
-    queue = [who]
-    for bearer in queue:
-        for value in bears[bearer]:
-            if value not in vain and value not in asked:
-                asked[value] = bearer
-                if value not in taken:
-                    return value
-                queue.append(taken[value])
-    return None

@@ -69,6 +69,9 @@ GUARDS: dict[str, tuple[str, str]] = {
     "visitors": ("more people left an address there than one person has, as at a kiosk",
                  "plus de personnes y ont laissé une adresse qu'une seule n'en a, comme à une"
                  " borne"),
+    "agent": ("one is a login under which others are identified, as in a call centre",
+              "l'un est un compte sous lequel d'autres sont identifiés, comme dans un centre"
+              " d'appels"),
     "lapsed": ("the login was seen with it long before another was",
                "le compte y a été vu bien avant un autre"),
     "undone": ("its rule was taken back, or its run, and the records say nothing new since",

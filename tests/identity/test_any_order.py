@@ -35,14 +35,22 @@ LONG = int(os.environ.get("PARCOURS_LONG_TESTS", "1"))
 class World:
     """Identifiers, and what can happen to them."""
 
-    def __init__(self, session: Session, dice: random.Random, *, kiosk: bool = False) -> None:
+    def __init__(self, session: Session, dice: random.Random, *, shop: bool = False) -> None:
         self.session, self.dice = session, dice
         tag = dice.getrandbits(64)
         names = [(dice.choice(SPACES), f"{tag}-{n}") for n in range(26)]
-        if kiosk:
-            names += [("device_id", f"{tag}-kiosk"), *(("email", f"{tag}-m{n}") for n in range(4))]
+        if shop:
+            names += [
+                ("device_id", f"{tag}-kiosk"),
+                *(("email", f"{tag}-m{n}") for n in range(4)),
+                ("user_id", f"{tag}-agent"),
+                *(("email", f"{tag}-c{n}") for n in range(4)),
+                ("device_id", f"{tag}-home"),
+                *(("email", f"{tag}-{who}") for who in ("ada", "bob")),
+                *(("user_id", f"{tag}-{who}") for who in ("ada", "bob")),
+            ]
         self.ids = [graph.identify(session, [name])[name] for name in names]
-        self.kiosk = self.ids[26:]
+        self.kiosk, self.agent, self.couple = self.ids[26:31], self.ids[31:36], self.ids[36:]
         self.names = dict(zip(self.ids, names, strict=True))
         graph.settle(session, self.ids)
         for rules in RULES.values():
@@ -58,10 +66,24 @@ class World:
 
     def visits(self) -> list[Evidence]:
         """Four leave an address at a device, twice as many as one has, and are known elsewhere."""
-        hub, *mails = self.kiosk
+        return self._shown(*self.kiosk)
+
+    def calls(self) -> list[Evidence]:
+        """A login shows the addresses of four who are known elsewhere, twice as many as one has."""
+        return self._shown(*self.agent)
+
+    def homes(self) -> list[Evidence]:
+        """Two leave an address at a device, and show it under a login of their own elsewhere."""
+        home, ada, bob, *logins = self.couple
         at = NOW - self.dice.randrange(200) * DAY
-        known = [(self.dice.choice(self.ids[:26]), mail) for mail in mails]
-        return [Evidence(*pair, "event", "identify", at)
+        pairs = [(home, ada), (home, bob), *zip((ada, bob), logins, strict=True)]
+        return [Evidence(*pair, "event", self.dice.choice(("identify", "alias")), at)
+                for pair in pairs]  # fmt: skip
+
+    def _shown(self, hub: int, *mails: int) -> list[Evidence]:
+        at = NOW - self.dice.randrange(200) * DAY
+        known = zip(self.dice.sample(self.ids[:26], len(mails)), mails, strict=True)
+        return [Evidence(*pair, "event", self.dice.choice(("identify", "alias")), at)
                 for pair in [*((hub, mail) for mail in mails), *known]]  # fmt: skip
 
     def match(self) -> Evidence:
@@ -72,7 +94,8 @@ class World:
     def happen(self) -> str:
         kinds = {
             "events": 8, "matches": 3, "consent": 2, "names": 2, "must_link": 1, "keep_apart": 1,
-            "undo": 3, "rules": 2, "suspend": 1, "resume": 1, "visits": 1,
+            "undo": 3, "rules": 2, "suspend": 1, "resume": 1, "visits": 1, "calls": 1,
+            "homes": 1,
         }  # fmt: skip
         kind = self.dice.choices(list(kinds), list(kinds.values()))[0]
         touched = getattr(self, f"_{kind}")()
@@ -85,6 +108,12 @@ class World:
 
     def _visits(self) -> set[int]:
         return graph.observe(self.session, self.visits())
+
+    def _calls(self) -> set[int]:
+        return graph.observe(self.session, self.calls())
+
+    def _homes(self) -> set[int]:
+        return graph.observe(self.session, self.homes())
 
     def _matches(self) -> set[int]:
         return graph.observe(self.session, [self.match()])
@@ -183,15 +212,20 @@ def invariants(world: World) -> None:
 def test_after_each_of_many_merges_splits_constraints_rules_and_undos_the_people_are_the_links(
     session: Session, seed: int
 ) -> None:
-    world = World(session, random.Random(seed), kiosk=True)  # noqa: S311 -- a seeded test, no secret
-    graph.reconsider(session, graph.observe(session, world.visits()), at=NOW)
+    world = World(session, random.Random(seed), shop=True)  # noqa: S311 -- a seeded test, no secret
+    shown = [*world.visits(), *world.calls(), *world.homes()]
+    graph.reconsider(session, graph.observe(session, shown), at=NOW)
     happened, why = set(), {row[3] for row in world.why()}
+    refusing = graph.set_link_consent(session, {world.couple[-1]: "refused"})
+    graph.reconsider(session, refusing, at=NOW)
+    invariants(world)
+    why |= {row[3] for row in world.why()}
     for _ in range(250):
         happened.add(world.happen())
         invariants(world)
         why |= {row[3] for row in world.why()}
     assert {"undo", "rules", "suspend", "must_link", "keep_apart"} <= happened
-    assert why >= {None, "undone", "frequency", "shared", "consent:refused", "visitors"}
+    assert why >= {None, "undone", "frequency", "shared", "consent:refused", "visitors", "agent"}
 
 
 @pytest.mark.parametrize("seed", range(6 * LONG))
@@ -199,17 +233,18 @@ def test_any_order_and_any_portions_of_the_same_evidence_end_in_the_same_people(
     session: Session, seed: int
 ) -> None:
     dice = random.Random(seed)  # noqa: S311 -- a seeded test, no secret
-    world = World(session, dice, kiosk=True)
+    world = World(session, dice, shop=True)
     graph.set_link_consent(
         session,
         {i: dice.choice(("given", "refused", "given")) for i in world.ids}
-        | dict.fromkeys(world.kiosk, "given"),
+        | dict.fromkeys(world.ids[26:], "given"),
     )
     records.keep(session, {i: {"first_name": dice.choice(("ada", "bob"))} for i in world.ids[::3]})
     evidence = [world.event() for _ in range(60)] + [world.match() for _ in range(8)]
     # Of a kiosk among crowds it would be the crowd that counts.
-    calm = set(world.kiosk)
-    evidence = [e for e in evidence if calm.isdisjoint((e.left, e.right))] + world.visits()
+    calm = set(world.ids[26:])
+    evidence = [e for e in evidence if calm.isdisjoint((e.left, e.right))]
+    evidence += world.visits() + world.calls() + world.homes()
     seen = {}
     for item in evidence:  # of matches the last score counts: one of each pair
         seen[(item.left, item.right) if item.kind == "match" else id(item)] = item
@@ -225,7 +260,9 @@ def test_any_order_and_any_portions_of_the_same_evidence_end_in_the_same_people(
             ends.append((world.state(), world.why()))
             point.rollback()
     assert ends[0] == ends[1] == ends[2]
-    assert "visitors" in {row[3] for row in ends[0][1]}
+    closed = {row[0]: row[4] for row in ends[0][0]}
+    hubs = [closed[hub] for hub, *_ in (world.kiosk, world.agent, world.couple)]
+    assert hubs == ["visitors", "agent", "visitors"]
     assert len({row[2] for row in ends[0][0]}) < len(world.ids)
 
 
@@ -286,9 +323,10 @@ def test_taking_a_run_or_a_rule_back_and_letting_it_count_again_changes_nothing(
 @pytest.mark.parametrize("seed", range(3 * LONG))
 def test_a_merge_and_its_undo_leave_every_table_as_it_was(session: Session, seed: int) -> None:
     """But for the history, the revoked link, and the decision that the two stay apart."""
-    world = World(session, random.Random(seed))  # noqa: S311 -- a seeded test, no secret
+    world = World(session, random.Random(seed), shop=True)  # noqa: S311 -- a seeded test, no secret
     graph.set_link_consent(session, dict.fromkeys(world.ids, "given"))
-    items = [*(world.event() for _ in range(30)), *(world.match() for _ in range(4))]
+    items = [*(world.event() for _ in range(30)), *(world.match() for _ in range(4)),
+             *world.visits(), *world.calls(), *world.homes()]  # fmt: skip
     graph.reconsider(session, graph.observe(session, items), at=NOW)
     undone = 0
     for _ in range(12):

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from identity.components import BIG, CERTAIN, LARGEST, People, resolve
-from identity.guards import Edge, Node
+from identity.components import BIG, LARGEST, People, resolve
+from identity.guards import CERTAIN, Edge, Node
 from identity.identifiers import namespace
 
 NAMESPACES = ("user_id", "user_id", "loyalty_id", "crm_id", "email", "device_id", "anonymous_id")

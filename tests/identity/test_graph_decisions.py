@@ -7,8 +7,10 @@ import sqlalchemy as sa
 from msgspec import structs
 from sqlalchemy.orm import Session
 
-from identity import erasure, graph, people, queue, reviews, suspensions
+from identity import erasure, graph, namespaces, people, queue, reviews, suspensions
 from identity.errors import ReviewDecided
+from identity.identifiers import Namespace
+from identity.tables import Identifier
 from tests.identity.test_graph import (
     DAY,
     NOW,
@@ -106,6 +108,28 @@ def test_a_refusal_does_not_hide_who_was_seen_with_a_device_last(session: Sessio
     assert held(session, ids)[tablet, a, "event"] == "shared"
     observe(session, seen(tablet, b, 500 * DAY))
     assert held(session, ids)[tablet, a, "event"] == "lapsed"
+
+
+def test_an_undo_looks_at_what_two_logins_share_by_links_that_are_too_many_to_count(
+    session: Session,
+) -> None:
+    """The device of two logins stayed as if they were still decided to be one."""
+    namespaces.put(
+        session,
+        namespaces.Setting(Namespace("user_id", 1, limit=1, unique=True, most_links=3)),
+        by="ada",
+    )
+    a, b, tablet, *cookies = make(session, "user_id:a", "user_id:b", "device_id:tablet",
+                                  *(f"anonymous_id:{n}" for n in range(6)))  # fmt: skip
+    observe(session, *(seen(a if n < 3 else b, cookie) for n, cookie in enumerate(cookies)))
+    observe(session, seen(a, tablet, DAY), seen(b, tablet, DAY))
+    closed = sa.select(Identifier.closed).where(Identifier.id == tablet)
+    assert session.scalar(closed) == "shared"
+    people.must_link(session, a, b, by="ada", at=NOW)
+    assert session.scalar(closed) is None
+    [merge] = [m for m in people.merges(session, person=a) if m.absorbed_id == b]
+    people.undo(session, merge.id, by="ada", at=NOW)
+    assert session.scalar(closed) == "shared"
 
 
 KIOSKS = {
