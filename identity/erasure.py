@@ -7,7 +7,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from identity import graph, records
 from identity.guards import AGENT, VISITORS
@@ -150,16 +150,20 @@ def forget(session: Session, ids: Collection[int], *, at: datetime) -> tuple[gra
 def _seen_with(session: Session, ids: Collection[int]) -> set[int]:
     """Return what these were seen with that may be otherwise without them, held links included.
 
-    What a crowd was seen with is not, but for a device that they shared with somebody.
+    What a crowd was seen with, and nobody else was, is not.
     """
     found: set[int] = set()
     for mine, end in ((Link.left_id, Link.right_id), (Link.right_id, Link.left_id)):
+        other = aliased(Link)
         query = sa.select(end).where(
             graph.among(mine, ids),
             Link.revoked_at.is_(None),
             sa.or_(
                 Link.held.is_distinct_from("frequency"),
-                sa.exists().where(Identifier.id == end, Identifier.closed == "shared"),
+                *(
+                    sa.exists().where(side == end, other.id != Link.id, other.revoked_at.is_(None))
+                    for side in (other.left_id, other.right_id)
+                ),
             ),
         )
         found |= set(session.scalars(query))

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from identity import graph, namespaces, people, rebuild, records, suspensions
+from identity import erasure, graph, namespaces, people, rebuild, records, suspensions
 from identity.errors import SuspensionNotFound
 from identity.graph import Evidence
 from identity.identifiers import Namespace
@@ -144,6 +144,17 @@ class World:
         if standing:
             people.undo(self.session, self.dice.choice(standing), by="ada", at=NOW)
 
+    def erase(self) -> None:
+        """Erase one or two, who come back later as if they had never been there."""
+        gone = self.dice.sample(self.ids[:26], self.dice.randrange(1, 3))
+        erasure.forget(self.session, gone, at=NOW)
+        for old in gone:
+            name = self.names.pop(old)
+            new = graph.identify(self.session, [name])[name]
+            self.ids[self.ids.index(old)] = new
+            self.names[new] = name
+            graph.settle(self.session, [new])
+
     def _rules(self) -> None:
         name = self.dice.choice(sorted(RULES))
         changed = self.dice.choice((RULES[name], Namespace(name, 3, 1, unique=True, most_links=3),
@@ -264,6 +275,21 @@ def test_any_order_and_any_portions_of_the_same_evidence_end_in_the_same_people(
     hubs = [closed[hub] for hub, *_ in (world.kiosk, world.agent, world.couple)]
     assert hubs == ["visitors", "agent", "visitors"]
     assert len({row[2] for row in ends[0][0]}) < len(world.ids)
+
+
+@pytest.mark.parametrize("seed", range(4 * LONG))
+def test_after_each_of_many_erasures_the_people_are_the_links(session: Session, seed: int) -> None:
+    """An address that somebody erased shared is whose else it is; a crowd of one less is none."""
+    world = World(session, random.Random(seed), shop=True)  # noqa: S311 -- a seeded test, no secret
+    shown = [*world.visits(), *world.calls(), *world.homes()]
+    graph.reconsider(session, graph.observe(session, shown), at=NOW)
+    why: set[object] = set()
+    for _ in range(60):
+        world.happen()
+        why |= {row[3] for row in world.why()}
+        world.erase()
+        invariants(world)
+    assert why >= {None, "frequency", "shared"}
 
 
 def test_a_rebuild_mends_what_is_not_so(session: Session) -> None:
