@@ -193,7 +193,7 @@ def _segments(
             vendor = destination.tcf_vendor
             kept = without(session, then, entering, destination.also_for)
             if vendor is not None:
-                kept |= kept_from_vendor(session, then.key, entering, vendor, now=at).keys()
+                kept |= kept_from_vendor(session, then, entering, vendor, now=at).keys()
             messages = {
                 ENTERED: len(entering) - len(kept),
                 EXITED: len(told(session, destination.id, segment.key, leaving)),

@@ -323,26 +323,21 @@ def untold(session: Session, persons: Collection[int], *, now: datetime) -> list
 
 
 def kept_from_vendor(
-    session: Session, purpose: str, persons: Collection[int], vendor: int, *, now: datetime
-) -> dict[int, str]:
+    session: Session, purpose: str | consent.Purpose, persons: Collection[int], vendor: int,
+    *, now: datetime,
+) -> dict[int, str]:  # fmt: skip
     """Return whose TC strings do not allow this vendor the purpose, and why.
 
     As with consent itself, the string of an identifier that is only probably theirs may forbid it
     and never allow it: also where the purpose knows that one as somebody else.
     """
-    granting = {
-        (p.person_id, p.identifier_id) for p in permissions(session, purpose, persons) if p.allowed
-    }
-    found = {
-        who: consent.vendors.denied(
-            session,
-            {(m.namespace, m.value): (who, m.identifier_id) in granting for m in whole},
-            vendor,
-            purpose,
-            now=now,
-        )
-        for who, whole in sorted(_whole(session, persons).items())
-    }
+    said = permissions(session, purpose, persons)
+    granting = {(p.person_id, p.identifier_id) for p in said if p.allowed}
+    key = purpose if isinstance(purpose, str) else purpose.key
+    found = {}
+    for who, whole in sorted(_whole(session, persons).items()):
+        mine = {(m.namespace, m.value): (who, m.identifier_id) in granting for m in whole}
+        found[who] = consent.vendors.denied(session, mine, vendor, key, now=now)
     return {person: why for person, why in found.items() if why is not None}
 
 
@@ -352,7 +347,8 @@ def _whole(session: Session, persons: Collection[int]) -> dict[int, list[sa.Row[
     found: dict[int, list[sa.Row[Any]]] = {}
     for member in people.members(session, set(of.values())):
         found.setdefault(member.person_id, []).append(member)
-    return {who: found.get(person, []) for who, person in of.items()}
+    # Who is gone in between has nothing that allows anything.
+    return {who: found.get(of.get(who, who), []) for who in persons}
 
 
 def told(session: Session, destination_id: int, segment: str, persons: Collection[int]) -> set[int]:

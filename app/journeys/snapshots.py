@@ -118,24 +118,25 @@ def portions(
     crowd = _crowd(connection, query, at, as_of, every, only)
     counts = _counts(connection, query, at, as_of, names, every, only)
     rest: tuple[Any, ...] = tuple(np.empty(0, np.int64) for _ in range(3))
+    read = -1
     for start in range(0, len(crowd.people), PORTION):
         here = slice(start, start + PORTION)
         people = crowd.people[here]
         parts = [rest]
-        while not len(rest[0]) or rest[0][-1] <= people[-1]:
-            batch = next(counts, None)
-            if batch is None:
-                break
-            rest = batch
-            parts.append(rest)
+        while read <= people[-1] and (batch := next(counts, None)) is not None:
+            read = int(batch[0][-1]) if len(batch[0]) else read
+            # Who is not in the population is let go at once: of a few among millions it would be
+            # millions until the next of the few comes.
+            at_most = np.searchsorted(crowd.people, batch[0]).clip(max=len(crowd.people) - 1)
+            mine = crowd.people[at_most] == batch[0]
+            parts.append(tuple(column[mine] for column in batch))
         person, place, n = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         later = int(np.searchsorted(person, people[-1], side="right"))
         rest = (person[later:], place[later:], n[later:])
         rows: Any = np.searchsorted(people, person[:later])
-        mine = people[rows] == person[:later]  # who had such events and is not in the population
         plain = np.zeros((len(people), len(ALWAYS) + len(names)))
         plain[:, : len(ALWAYS)] = crowd.always[here]
-        plain[rows[mine], len(ALWAYS) + place[:later][mine]] = n[:later][mine]
+        plain[rows, len(ALWAYS) + place[:later]] = n[:later]
         yield Snapshot(people, np.log1p(plain), plain, crowd.outcome[here])
 
 

@@ -114,13 +114,15 @@ def _concerned(
         return None
     if others:
         names = ", ".join("'" + str(path).replace("'", "''") + "'" for path in others)
-        rows = connection.sql(
-            "SELECT DISTINCT person_id FROM person SEMI JOIN"
-            f" read_parquet([{names}]) USING (identifier_id)"
-        )
         try:
+            rows = connection.sql(
+                "SELECT DISTINCT person_id FROM person SEMI JOIN"
+                f" read_parquet([{names}]) USING (identifier_id)"
+            )
             found.append(rows.fetchnumpy()["person_id"])
-        except duckdb.IOException:  # it went just now
+        except duckdb.OutOfMemoryException:
+            raise
+        except duckdb.Error:  # it went just now, or is damaged: who reads all anew finds that
             return None
     return numbered(np.concatenate(found))[0]
 

@@ -10,6 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+import consent
+from app.consents.permission import unit
 from app.segments.members import Delta
 from app.segments.tables import Segment, SegmentMember
 from identity import graph
@@ -17,8 +19,9 @@ from identity import people as identity
 
 #: Why an identifier is touched whose person was kept from a destination in the last moment.
 UNTOLD = "untold"
-#: What is said of consent and denies nothing.
-_ALLOWS = frozenset({"given", "retained", "tc_string_expired"})
+#: What is said of consent and denies nothing, as the end of what denied does not either.
+_ALLOWS = frozenset({"given", "retained", "tc_string_expired", "adult"})
+_ENDED = "_ended"
 #: What stands for every purpose, where one is named.
 ALL = frozenset({"all"})
 
@@ -27,9 +30,13 @@ def heard(touched: Iterable[sa.Row[Any]], persons: Mapping[int, int]) -> dict[in
     """Return of whom a step hears that something denied, and for which purposes."""
     found: dict[int, set[str]] = {}
     for row in touched:
-        if row.why == "consent" and (no := {k for k, v in row.details.items() if v not in _ALLOWS}):
+        if row.why == "consent" and (no := {k for k, v in row.details.items() if _denies(v)}):
             found.setdefault(persons[row.identifier_id], set()).update(no)
     return found
+
+
+def _denies(said: Any) -> bool:
+    return said not in _ALLOWS and not str(said).endswith(_ENDED)
 
 
 def kept_back(touched: Iterable[sa.Row[Any]], persons: Mapping[int, int]) -> set[int]:
@@ -44,7 +51,9 @@ def still_in(
     """Return the segments in which these people are all the same, but whom this step let in."""
     if not denied:
         return []
-    whose = {row.identifier_id: row.person_id for row in identity.members(session, denied)}
+    rows = identity.members(session, denied)
+    whose = {row.identifier_id: row.person_id for row in rows}
+    known: dict[str, set[int]] = {}
     query = (
         sa.select(Segment.key, Segment.purpose, SegmentMember.person_id)
         .join(Segment, Segment.id == SegmentMember.segment_id)
@@ -55,6 +64,11 @@ def still_in(
     found: dict[tuple[str, str], list[int]] = {}
     for key, purpose, member in session.execute(query):
         no = denied[whose[member]]
-        if (key, member) not in new and (purpose in no or not ALL.isdisjoint(no)):
+        if (key, member) in new or (purpose not in no and ALL.isdisjoint(no)):
+            continue
+        if purpose not in known:  # whom it knows: not who has become another meanwhile
+            one = unit(consent.catalogue.purpose(session, purpose))
+            known[purpose] = {getattr(row, one) for row in rows}
+        if member in known[purpose]:
             found.setdefault((key, purpose), []).append(member)
     return [Delta(key, purpose, tuple(who), ()) for (key, purpose), who in found.items()]

@@ -6,9 +6,15 @@ WITH RECURSIVE marketing AS ( -- as `catalogue.WITH_MARKETING`
   SELECT CAST('marketing' AS text) AS key
   UNION SELECT p.key FROM consent.purpose p JOIN marketing m ON p.parent = m.key
 )
-SELECT namespace, value, purpose, 'expired' AS state
-FROM consent.record
-WHERE state = 'given' AND valid_until > :since AND valid_until <= :until
+SELECT r.namespace, r.value, r.purpose, CASE WHEN EXISTS (
+  -- Who had renewed it before was never without.
+  SELECT FROM consent.record n
+  WHERE n.namespace = r.namespace AND n.value = r.value AND n.purpose = r.purpose
+    AND n.state = 'given' AND n.recorded_at <= r.valid_until AND n.effective_at <= r.valid_until
+    AND (n.valid_until IS NULL OR n.valid_until > r.valid_until)
+) THEN 'given' ELSE 'expired' END AS state
+FROM consent.record r
+WHERE r.state = 'given' AND r.valid_until > :since AND r.valid_until <= :until
 UNION
 SELECT namespace, value, 'all', 'tc_string_expired'
 FROM consent.tc_string

@@ -1,14 +1,20 @@
 """Who says no, and yes again before the worker has heard the no, is told of all the same."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
+import consent
+from app import turning
+from app.segments.doubts import heard
 from tests.app.destinations.test_refused import PROS
 from tests.app.destinations.world import EMAIL, World
 from tests.end_to_end.conftest import Receiver
+from tests.end_to_end.product import wait_until
 
 
 def entered(page: dict[str, Any]) -> list[str]:
@@ -85,3 +91,42 @@ def test_a_no_to_something_else_tells_nothing_twice(people: World) -> None:
     people.say("ada", "given", EMAIL)
     people.work()
     assert entered(people.get("/v1/changes", after=page["next_cursor"])) == []
+
+
+def test_a_consent_that_lapses_after_it_was_renewed_tells_nothing_twice(people: World) -> None:
+    people.segment("pros", PROS)
+    ends = datetime.now(UTC) + timedelta(seconds=1)
+    first = consent.Choice(
+        "user_id", "ada", EMAIL, "given", ends - timedelta(days=1), "test", valid_days=1
+    )
+    with people.sessions.begin() as session:
+        consent.record(session, [first], received_at=datetime.now(UTC))
+    people.people("ada", plan="pro")
+    people.say("ada", "given", EMAIL)
+    people.settle()
+    page = people.get("/v1/changes")
+    assert entered(page) == ["pros"]
+    wait_until(lambda: datetime.now(UTC) > ends, 5, what="the first consent has lapsed")
+    with people.sessions.begin() as session:
+        assert turning.look(session) == 1
+    people.settle()
+    assert entered(people.get("/v1/changes", after=page["next_cursor"])) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "no"),
+    [
+        ({EMAIL: "withdrawn", "analytics.audience": "given"}, {EMAIL}),
+        ({"all": "adult"}, None),
+        ({"all": "restriction_ended"}, None),
+        ({"all": "child_ended"}, None),
+        ({"all": "child"}, {"all"}),
+        ({EMAIL: "expired"}, {EMAIL}),
+    ],
+)
+def test_what_ends_a_denial_denies_nothing(said: dict[str, str], no: set[str] | None) -> None:
+    touched = sa.engine.result.SimpleResultMetaData(["identifier_id", "why", "details"])
+    rows: list[sa.Row[Any]] = sa.engine.result.IteratorResult(
+        touched, iter([(1, "consent", said)])
+    ).all()
+    assert heard(rows, {1: 7}) == ({} if no is None else {7: no})
