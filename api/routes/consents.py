@@ -224,7 +224,7 @@ Collector = Annotated[Collected, Depends(collector)]
 
 async def admitted(
     request: Request, known: Sender, collected: Collector, wanted: ConsentIn
-) -> Collected:
+) -> tuple[Collected, ConsentIn]:
     """Let it in by the door of the source, as its events: each decision counts for one.
 
     Raises OriginNotAllowed, BodyTooLarge, RateLimited.
@@ -236,10 +236,10 @@ async def admitted(
             events=len(wanted.decisions),
             now=time.monotonic(),
         )
-    return collected
+    return collected, wanted
 
 
-Admitted = Annotated[Collected, Depends(admitted)]
+Admitted = Annotated[tuple[Collected, ConsentIn], Depends(admitted)]
 
 
 @router.post(
@@ -261,13 +261,14 @@ Admitted = Annotated[Collected, Depends(admitted)]
         IdentifierInvalid,
     ),
 )
-def record_consents(collected: Admitted, session: Db, wanted: ConsentIn) -> WrittenOut:
+def record_consents(admitted: Admitted, session: Db) -> WrittenOut:
     """Record decisions with a source's write key (Basic) or a token with `consents:write`.
 
     A source has its limits here as on its events, of which each decision is one.
     In force for every decision from the answer on; who leaves a segment by it, and the
     destinations that must hear of it, follow within seconds.
     """
+    collected, wanted = admitted  # read here, too, the body would be checked twice
     if wanted.guardian is not None and not collected.by.startswith("client:"):
         raise InsufficientScope("A write key is in every page: a guardian speaks by a client.")
     by_a_page = collected.by.startswith("source:") and not collected.server_side
