@@ -24,7 +24,9 @@ from app.access.door import Door
 from app.errors import (
     AppError,
     BodyTooLarge,
+    BodyTooSlow,
     BodyUnreadable,
+    HeadTooLarge,
     OriginNotAllowed,
     OverCapacity,
     RateLimited,
@@ -56,6 +58,8 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 #: What refuses a request whole and is counted for its source.
 REFUSED = (BodyUnreadable, BodyTooLarge, OriginNotAllowed, RateLimited)
+#: What refuses it before it is whole.
+BY_THE_CONNECTION = (BodyTooSlow, HeadTooLarge)
 
 EVENT = {
     "userId": "u-42",
@@ -107,7 +111,9 @@ def _route(path: str, kind: str | None) -> Handler:
         include_in_schema=calls.documented(path),
         dependencies=[Security(write_key)],
         openapi_extra=_operation(example),
-        responses=documented(*REFUSED, UnknownWriteKey, OverCapacity, ok=ANSWER),
+        responses=documented(
+            *REFUSED, *BY_THE_CONNECTION, UnknownWriteKey, OverCapacity, ok=ANSWER
+        ),
     )
     return collect
 

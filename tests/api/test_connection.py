@@ -26,6 +26,11 @@ class Quick(Connection):
     """Looks often."""
 
     look_seconds = LOOK
+    queued = 0
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        Quick.queued = max(Quick.queued, len(self.pipeline))
 
 
 class App:
@@ -190,6 +195,53 @@ def test_what_clients_send_is_taken(served: tuple[int, App]) -> None:
     assert app.bodies[-5_002:-5_000] == [30_000, 4_000_000]
 
 
+def test_requests_that_wait_are_bounded(served: tuple[int, App]) -> None:
+    """Each answer let another part in: 5 MB of requests were 609 MB."""
+    many, Quick.queued = 60_000, 0
+    sent = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n" * many
+    with _open(served[0]) as client:
+        threading.Thread(target=client.sendall, args=(sent,), daemon=True).start()
+        answered, end = 0, b""
+        while answered < many:
+            part = client.recv(1_000_000)
+            assert part
+            both = end + part
+            answered += both.count(b"HTTP/1.1 200")
+            end = both[-11:]
+    assert 0 < Quick.queued <= connection.MOST_QUEUED
+
+
+def test_who_sends_too_many_requests_at_once_is_left(
+    served: tuple[int, App], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, app = served
+    app.failed.clear()
+    monkeypatch.setattr(connection, "MOST_QUEUED", 100)
+    with _open(port) as client:
+        client.sendall(b"GET / HTTP/1.1\r\n\r\n" * 1_000)
+        assert _rest(client).count(b"HTTP/1.1 200") < 1_000
+    assert app.failed == []
+
+
+@pytest.mark.parametrize("size", [10, 3_000_000])
+def test_a_body_after_others_is_read_when_they_have_ended(
+    served: tuple[int, App], size: int
+) -> None:
+    """Meanwhile nothing of it is read, for which its client is not to blame."""
+    port, app = served
+    head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % size
+    with _open(port) as client:
+        client.sendall(b"GET /long HTTP/1.1\r\nhost: x\r\n\r\n" * 3 + head + b"x")
+        time.sleep(LOOK / 2)
+        client.sendall(b"x" * (size - 1))
+        found = b""
+        while found.count(b"HTTP/1.1 200") < 4:
+            part = client.recv(1_000_000)
+            assert part
+            found += part
+    assert app.bodies[-1] == size
+
+
 @pytest.mark.parametrize(
     "start",
     [b"", b"GET /", b"GET / HTTP/1.1\r\nhost: x\r\n\r\nGET /again HTTP/1.1\r\nx: "],
@@ -250,6 +302,14 @@ def test_who_reads_slowly_gets_all(served: tuple[int, App], path: str) -> None:
             size += len(part)
             time.sleep(LOOK / 10)
     assert size > LARGE
+
+
+@pytest.mark.parametrize("path", ["/large", "/streamed"])
+def test_who_pauses_while_reading_gets_all(served: tuple[int, App], path: str) -> None:
+    with _open(served[0]) as client:
+        client.sendall(f"GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode())
+        time.sleep(LOOK * 2.5)
+        assert len(_rest(client)) > LARGE
 
 
 def test_whoever_leaves_while_several_requests_wait_fails_none_of_them(
