@@ -91,6 +91,22 @@ def may_keep(
     return purpose.key not in stamp.refused | stamp.opt_out
 
 
+def opted_out(raw: Raw | bytes | None) -> bool:
+    """Say whether a message carries Global Privacy Control: its request did, or it says so."""
+    try:
+        return opts_out((_members(raw) or {}).get("context", NONE))
+    except (msgspec.DecodeError, RecursionError):  # no JSON
+        return False
+
+
+def opts_out(context: Raw) -> bool:
+    """Say whether a context carries Global Privacy Control."""
+    try:
+        return bytes(decode_context(context).gpc) == b"true"
+    except (msgspec.DecodeError, RecursionError):  # no object
+        return False
+
+
 def text_of(raw: Raw | bytes | None) -> Text | None:
     """Return a message (or, as bytes, a body) as text that PostgreSQL can hold; None of nothing.
 

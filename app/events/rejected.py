@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
+from msgspec import Raw
 from sqlalchemy.orm import Session, defer
 
 import consent
@@ -186,7 +187,7 @@ def _row(refused: Refused) -> dict[str, Any]:
         "size": text.size if text else 0,
         "truncated": text.truncated if text else False,
         "replayable": text.replayable if text else False,
-        "gpc": rejection.gpc,
+        "gpc": rejection.gpc or kept.opted_out(rejection.raw),
     }
 
 
@@ -263,6 +264,8 @@ def correct(row: RejectedEvent, event: Mapping[str, Any], *, by: str, now: datet
 
     That its request carried Global Privacy Control holds for the corrected one, too.
     """
+    if row.corrected_at is None:  # kept before migration 0083 it says so in its text alone
+        row.gpc = row.gpc or kept.opted_out(Raw((row.payload or "").encode()))
     raw = to_message(event)
     raw = with_gpc(raw) if row.gpc else raw
     text = kept.text_of(raw)

@@ -6,7 +6,7 @@ analysis is made of that. It is read for purposes that cover its category, and f
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -112,13 +112,7 @@ def without(rejection: Rejection, envelope: Envelope, labels: Labels) -> Rejecti
     )
     if one is None:
         return rejection
-    return Rejection(
-        rejection.code,
-        rejection.message,
-        rejection.message_id,
-        message_of(one.envelope),
-        rejection.details,
-    )
+    return replace(rejection, raw=message_of(one.envelope))
 
 
 def mentioned(raw: Raw | bytes | None, labels: Labels) -> bool:

@@ -28,6 +28,7 @@ from app.events.envelope import Envelope, Rejection, message_of
 from app.events.held import Holding
 from app.events.insert import Way
 from app.events.item import Batch, Item, Outcome
+from app.events.kept import opts_out
 from app.events.memory import Memory
 
 log = logging.getLogger("parcours.writer")
@@ -244,10 +245,11 @@ class Writer:
         reason = str(fault).splitlines()[0][:200] if fault else "a value in it cannot be read"
         log.warning("an event could not be stored: %s", type(fault or error).__name__)
         [entry] = batch.entries
-        raw = message_of(entry) if isinstance(entry, Envelope) else entry.raw
+        raw = entry.raw if isinstance(entry, Rejection) else message_of(entry)
+        gpc = entry.gpc if isinstance(entry, Rejection) else opts_out(entry.context)
         failed: Exception = error
         for kept in (raw, None):  # what cannot even be kept is only counted
-            rejection = Rejection("unstorable", reason, entry.message_id, kept)
+            rejection = Rejection("unstorable", reason, entry.message_id, kept, gpc=gpc)
             try:
                 return self._once_more([Batch(batch.source, [rejection], batch.received_at)])[0]
             except Exception as another:
