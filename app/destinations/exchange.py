@@ -16,6 +16,8 @@ import httpx
 
 #: How answers may be packed: `parts` unpacks these.
 CODINGS = {"accept-encoding": "gzip"}
+#: How they may be packed, too, although they were not asked to.
+OTHERS = frozenset({"deflate", "br", "zstd", "compress", "x-compress"})
 #: Bytes of one part of an answer.
 PART_BYTES = 65_536
 #: When the exchange of this thread has to be over; it is read where the exchange was begun.
@@ -42,14 +44,16 @@ def parts(answer: httpx.Response) -> Iterator[bytes]:
     """Yield the body of an answer, unpacked, in parts that are never large.
 
     httpx unpacks at once what has come: 1.7 KB of gzip in gzip took 3.8 GB. Raises
-    `httpx.DecodingError` for what is packed otherwise than `CODINGS` asks.
+    `httpx.DecodingError` for what is packed otherwise than `CODINGS` asks. What is no coding, such
+    as `utf-8`, says nothing: httpx passes it over, too.
     """
-    coding = answer.headers.get("content-encoding", "").strip().lower()
-    if coding in ("", "identity"):
+    said = answer.headers.get("content-encoding", "").lower().split(",")
+    codings = [one for one in map(str.strip, said) if one not in ("", "identity")]
+    if len(codings) > 1 or not OTHERS.isdisjoint(codings):
+        raise httpx.DecodingError("the answer is packed in a way that was not asked for")
+    if not codings or codings[0] not in ("gzip", "x-gzip"):
         yield from answer.iter_bytes(PART_BYTES)
         return
-    if coding not in ("gzip", "x-gzip"):
-        raise httpx.DecodingError("the answer is packed in a way that was not asked for")
     unpacker = zlib.decompressobj(wbits=31)
     for packed in answer.iter_raw():
         while packed and not unpacker.eof:
