@@ -135,7 +135,7 @@ def test_each_error_of_a_body_is_told_once(make: Make) -> None:
 def test_a_body_of_very_many_errors_is_refused_at_once(make: Make) -> None:
     """A page's key may send it: 300,000 members that nobody knows took half an hour."""
     site = make()
-    unknown = {f"unknown-{n}": 1 for n in range(50_000)}
+    unknown: dict[str, Any] = {f"unknown-{n}": 1 for n in range(50_000)}
     begun = time.monotonic()
     refused = site.say(decisions=THREE, **unknown)
     assert time.monotonic() - begun < 10
