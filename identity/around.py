@@ -209,19 +209,39 @@ class Around:
         )
 
     def _may_turn(self, there: int) -> bool:
-        """Say whether one may be an agent, or no more, because of what is new of an address."""
+        """Say whether one may be an agent, or no more, because of what is new of an address.
+
+        A record may be one as a login may, though no link that it would lose conducts.
+        """
         node = self.nodes[there]
-        return node.closed == AGENT or rules_of(node.namespace, self.rules).unique
+        space = rules_of(node.namespace, self.rules)
+        return (
+            node.closed == AGENT
+            or space.unique
+            or (space.owner_days is None and not is_address(space))
+        )
 
     def _spelled(self, touched: Collection[int]) -> set[int]:
-        """Return the addresses among these, in all their spellings."""
+        """Return the addresses among these of which anything can be new, in all their spellings.
+
+        What was a crowd and is one has no life to tell of: each new login at a shared mailbox would
+        have the 200 others computed.
+        """
         same = [e for e in self.edges.values() if e.same]
         values = spellings(same, ())
         mine = {values.get(i, i) for i in touched}
         names = {node.namespace for node in self.nodes.values()}
         spaces = {name for name in names if is_address(rules_of(name, self.rules))}
         ids = {*touched, *values} & self.nodes.keys()
-        return {i for i in ids if values.get(i, i) in mine and self.nodes[i].namespace in spaces}
+        return {
+            i for i in ids
+            if values.get(i, i) in mine and self.nodes[i].namespace in spaces
+            and not self._is_crowd_still(self.nodes[i])
+        }  # fmt: skip
+
+    def _is_crowd_still(self, node: Node) -> bool:
+        now = self.standing.closed.get(node.id)
+        return node.closed == now == "frequency" and not node.blocked
 
 
 def around(session: Session, touched: Collection[int], change: Change = AS_IT_IS) -> Around:

@@ -83,7 +83,8 @@ def resolve(
         agents = find(nodes, edges, rules, nodes.keys(), {}).found
         local = stand(nodes, edges, cannot, rules, nodes.keys(), agents)
     edges = [e for e in edges if e.left in nodes and e.right in nodes]
-    nobodys = visited(nodes, edges, local.held, rules) | shared(nodes, edges, local.held, rules)
+    nobodys = visited(nodes, edges, local.held, rules)
+    nobodys |= shared(nodes, edges, local.held, cannot, rules)
     held = dict(local.held)
     for edge in edges if nobodys else ():
         if (

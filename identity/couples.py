@@ -5,19 +5,23 @@ from itertools import combinations
 
 from identity.agents import is_address
 from identity.contradictions import Name, contradict
-from identity.guards import CERTAIN, Edge, Node, Union, spellings
+from identity.guards import CERTAIN, Edge, Node, decided, spellings
 from identity.identifiers import Rules, rules_of
 
 
 def shared(
-    nodes: Mapping[int, Node], edges: Collection[Edge], held: Collection[int], rules: Rules
+    nodes: Mapping[int, Node],
+    edges: Collection[Edge],
+    held: Collection[int],
+    cannot: Collection[tuple[int, int]],
+    rules: Rules,
 ) -> set[int]:
     """Find devices without a login at which two left an address who are two people elsewhere.
 
     Each of the two addresses was seen with a login, and these are two; or with names that no one
     person has. Until then the device, and what was agreed to on it, went to whoever was there
     first. Who has two addresses and says nothing else is one person. `edges` conduct but for the
-    `held`.
+    `held`; who `cannot` be one is two.
     """
     spaces = {name: rules_of(name, rules) for name in {n.namespace for n in nodes.values()}}
     homes = {name for name, space in spaces.items() if space.owner_days is not None}
@@ -29,7 +33,9 @@ def shared(
         return set()
     values = spellings(edges, held)
     shown = {home: {values.get(i, i) for i in ends} for home, ends in seen.items()}
-    who = _Who(nodes, edges, held, rules, values, {i for ends in shown.values() for i in ends})
+    ends = {i for ends in shown.values() for i in ends}
+    one = decided(nodes, edges, cannot, rules, _sure(nodes, edges, held))
+    who = _Who(nodes, edges, held, rules, values, ends, one)
     return {
         home for home, ends in shown.items()
         if home not in who.logins and any(who.are_two(*pair) for pair in combinations(ends, 2))
@@ -53,6 +59,18 @@ def _shown(
     return {i: ends for i, ends in found.items() if len(ends) > 1}
 
 
+def _sure(nodes: Mapping[int, Node], edges: Iterable[Edge], held: Collection[int]) -> list[Edge]:
+    """Return the matches that are certain and that both sides agreed to be joined by.
+
+    Who agreed on a device alone counts not: whose that is, is what is asked.
+    """
+    return [
+        e for e in edges
+        if e.kind == "match" and e.probability >= CERTAIN and e.id not in held
+        and nodes[e.left].link_consent == nodes[e.right].link_consent == "given"
+    ]  # fmt: skip
+
+
 class _Who:
     """Knows whose an address is: the logins that show it, and names it was seen with.
 
@@ -67,12 +85,8 @@ class _Who:
         rules: Rules,
         values: Mapping[int, int],
         addresses: Collection[int],
+        one: Mapping[int, int],
     ) -> None:
-        sure = [e for e in edges if e.id not in held and (
-            e.kind == "manual" or (e.kind == "match" and e.probability >= CERTAIN))]  # fmt: skip
-        one = Union({i for e in sure for i in (e.left, e.right)})
-        for edge in sure:
-            one.join(edge.left, edge.right)
         self.logins: dict[int, dict[str, set[int]]] = {}
         self.names: dict[int, set[Name]] = {}
         spellings_of = {i for i in nodes if values.get(i, i) in addresses}
@@ -84,7 +98,7 @@ class _Who:
             node, value = nodes[there], values.get(here, here)
             space = rules_of(node.namespace, rules)
             if space.unique:
-                login = one.root(there) if there in one.parent else there
+                login = one.get(there, there)
                 self.logins.setdefault(value, {}).setdefault(space.name, set()).add(login)
             if node.first_name and value in addresses and space.owner_days is None:
                 name = node.first_name, node.last_name, node.birth_date

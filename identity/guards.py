@@ -127,7 +127,7 @@ def stand(
                     at[i] = [edge]
     found = Standing()
     crowded = found.crowded = _crowded(nodes, at, rules, inner, found)
-    logins = _decided(nodes, edges, cannot, rules)
+    logins = decided(nodes, edges, cannot, rules)
     for i in agents:
         found.closed.setdefault(i, AGENT)
     lost = _closed(nodes, at, _Owners(nodes, rules, logins, found), inner, found)
@@ -245,18 +245,23 @@ def ranks(nodes: Mapping[int, Node], rules: Rules) -> dict[int, Rank]:
     return {i: (by_space[node.namespace], node.key) for i, node in nodes.items()}
 
 
-def _decided(
+def decided(
     nodes: Mapping[int, Node],
     edges: Iterable[Edge],
     cannot: Collection[tuple[int, int]],
     rules: Rules,
+    sure: Collection[Edge] = (),
 ) -> Mapping[int, int]:
-    """Return what each node was decided to be one with, by its lowest member."""
+    """Return what each node was decided to be one with, by its lowest member.
+
+    After decisions, matches that are `sure` count as such.
+    """
     manual = [e for e in edges if e.kind == "manual" and not refused(nodes, e)]
-    if not manual:
+    if not manual and not sure:
         return {}
     ranked = ranks(nodes, rules)
     manual.sort(key=lambda e: strength(ranked, e))
+    manual += sorted(sure, key=lambda e: likelihood(nodes, e))
     union = Union({i for e in manual for i in (e.left, e.right)})
     members = {i: {i} for i in union.parent}
     pairs = {frozenset(pair) for pair in cannot}

@@ -198,7 +198,7 @@ def _change_address(
             statement("app.privacy", "without_shared"),
             {"old": identifier, "ids": graph.array(kept)},
         )
-    erasure.part(session, shared, kept)
+    parted = erasure.part(session, shared, kept)
     [added] = graph.identify(session, [new]).values()
     rule = SHOWN if new in work.subject.shown else CLAIMED
     links = [
@@ -206,7 +206,7 @@ def _change_address(
         for one in sorted(beside - {added})
     ]
     touched = graph.observe(session, links)
-    moved = graph.reconsider(session, touched | beside | shared | {added}, at=work.now)
+    moved = graph.reconsider(session, touched | beside | shared | parted | {added}, at=work.now)
     pipeline.after_move(session, moved)
     joined = {o.id for o in theirs(session, [new])}
     apart = sorted(beside - joined)

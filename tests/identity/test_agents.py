@@ -3,7 +3,9 @@
 import pytest
 from sqlalchemy.orm import Session
 
-from identity import erasure, graph, people, rebuild
+from identity import erasure, graph, namespaces, people, rebuild
+from identity.around import around
+from identity.identifiers import Namespace
 from tests.identity.test_graph import NOW, give, held, make, observe, person, seen
 from tests.identity.test_visitors import Shown
 
@@ -183,5 +185,84 @@ def test_an_undo_that_takes_a_life_from_an_address_is_told_to_who_shows_it(
     [merge] = [m for m in people.merges(session, person=first) if m.absorbed_id == life]
     people.undo(session, merge.id, by="ada", at=NOW)
     assert person(session, first, life) == [agent, life]
+    found = rebuild.rebuild(session, check=True)
+    assert (found.identifiers_differing, found.links_differing) == (0, 0)
+
+
+def test_a_record_becomes_an_agent_though_the_link_to_who_tells_it_is_held(
+    session: Session,
+) -> None:
+    """Only logins were looked at again: customers of a shop's record stayed one person."""
+    [record] = make(session, "crm_id:r")
+    mails = make(session, *(f"email:m{n}@mail.net" for n in range(6)))
+    observe(session, *(seen(record, mail, after=n) for n, mail in enumerate(mails)))
+    give(session, mails[5], state="refused")
+    for n, mail in enumerate(mails):
+        [cookie] = make(session, f"anonymous_id:c{n}")
+        observe(session, seen(cookie, mail, after=n))
+    assert rebuild.rebuild(session, check=True).identifiers_differing == 0
+    assert person(session, record, *mails[:5]) == [record, *mails[:5]]
+
+
+def test_an_erasure_that_ends_an_agent_joins_nobody_by_the_agent_of_others(
+    session: Session,
+) -> None:
+    """The first forgets an address that had no other life, by which the second was one."""
+    one, other = make(session, "user_id:one", "user_id:other")
+    theirs = customers(session, "anonymous_id:c{}", "email:m{}@mail.net", 10)
+    [both] = make(session, "email:both@mail.net")
+    for n, (cookie, mail) in enumerate(theirs):
+        observe(session, seen(cookie, mail, n), seen(one if n < 5 else other, mail, n))
+    observe(session, seen(one, both, 10), seen(other, both, 10))
+    assert person(session, one, other, both) == [one, other, both]
+    erasure.forget(session, theirs.pop(0), at=NOW)
+    assert person(session, one, other, both) == [one, other, both]
+    for pair in theirs:
+        assert person(session, *pair) == [pair[0]] * 2
+    found = rebuild.rebuild(session, check=True)
+    assert (found.identifiers_differing, found.links_differing) == (0, 0)
+
+
+def test_who_corrects_an_address_that_an_agent_shows_leaves_the_others_apart(
+    session: Session,
+) -> None:
+    """The agent of six was one of five, and joined them."""
+    [agent] = make(session, "user_id:agent")
+    theirs = customers(session, "anonymous_id:c{}", "email:m{}@mail.net", 6)
+    for n, (cookie, mail) in enumerate(theirs):
+        observe(session, seen(cookie, mail, after=n), seen(agent, mail, after=n))
+    cookie, mail = theirs.pop()
+    graph.reconsider(session, erasure.part(session, [mail], [cookie]), at=NOW)
+    assert person(session, agent, mail, cookie) == [agent, mail, cookie]
+    for pair in theirs:
+        assert person(session, *pair) == [pair[0]] * 2
+    assert rebuild.rebuild(session, check=True).identifiers_differing == 0
+
+
+def test_who_comes_to_a_crowd_or_erases_one_costs_nobody_there_a_look(session: Session) -> None:
+    """All 201 were computed, and of a mailbox that many type, each of 66,000 three times."""
+    [crowd] = make(session, "email:shared@mail.net")
+    logins = make(session, *(f"user_id:u{n}" for n in range(202)))
+    cookies = make(session, *(f"anonymous_id:c{n}" for n in range(202)))
+    observe(session, *(seen(*pair) for pair in zip(logins, cookies, strict=True)))
+    observe(session, *(seen(login, crowd) for login in logins[:201]))
+    touched = graph.observe(session, [seen(logins[201], crowd)])
+    assert around(session, touched).before.keys() == {crowd, logins[201], cookies[201]}
+    graph.reconsider(session, touched, at=NOW)
+    assert erasure._seen_with(session, [crowd]) == set()
+    erasure.forget(session, [crowd], at=NOW)
+    assert rebuild.rebuild(session, check=True).identifiers_differing == 0
+
+
+def test_what_is_blocked_and_was_seen_with_an_erased_crowd_alone_is_computed_again(
+    session: Session,
+) -> None:
+    crowd, login = make(session, "email:shared@mail.net", "user_id:test")
+    cookies = make(session, *(f"anonymous_id:c{n}" for n in range(201)))
+    observe(session, *(seen(i, crowd) for i in (login, *cookies)))
+    rules = namespaces.Setting(Namespace("user_id", 1, limit=1, unique=True), ("test",), ())
+    namespaces.put(session, rules, by="ada")
+    graph.reconsider(session, [login, crowd], at=NOW)
+    erasure.forget(session, [crowd], at=NOW)
     found = rebuild.rebuild(session, check=True)
     assert (found.identifiers_differing, found.links_differing) == (0, 0)

@@ -102,3 +102,23 @@ def test_a_cookie_of_two_names_does_not_become_anybodys_when_the_names_are_forgo
     assert person(session, a, ada) == [a, a]
     assert person(session, b, bob) == [b, b]
     assert rebuild.rebuild(session, check=True).identifiers_differing == 0
+
+
+@pytest.mark.parametrize("why", ["consent:not_given", "cannot_link"])
+def test_a_match_that_joins_nobody_makes_a_couples_cookie_nobodys_still(
+    session: Session, why: str
+) -> None:
+    """It became one's, with what the other one agreed to on it."""
+    ids = make(session, "user_id:a", "user_id:b", "email:a@x.net", "email:b@x.net",
+               "anonymous_id:c")  # fmt: skip
+    a, b, ada, bob, cookie = ids
+    observe(session, seen(a, ada), seen(b, bob), seen(cookie, ada), seen(cookie, bob))
+    if why == "cannot_link":
+        give(session, *ids)
+        people.keep_apart(session, a, b, by="ada", reason="told so")
+    else:
+        give(session, b, bob)
+    observe(session, match(a, b, 0.995))
+    assert person(session, *ids) == [a, b, a, b, cookie]
+    assert held(session, ids)[a, b, "match"] == why
+    assert rebuild.rebuild(session, check=True).identifiers_differing == 0

@@ -126,7 +126,5 @@ def test_a_consent_that_lapses_after_it_was_renewed_tells_nothing_twice(people: 
 )
 def test_what_ends_a_denial_denies_nothing(said: dict[str, str], no: set[str] | None) -> None:
     touched = sa.engine.result.SimpleResultMetaData(["identifier_id", "why", "details"])
-    rows: Any = sa.engine.result.IteratorResult(
-        touched, iter([(1, "consent", said)])
-    ).all()
+    rows: Any = sa.engine.result.IteratorResult(touched, iter([(1, "consent", said)])).all()
     assert heard(rows, {1: 7}) == ({} if no is None else {7: no})

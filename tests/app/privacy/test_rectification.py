@@ -155,3 +155,23 @@ def test_77_what_a_wrong_address_said_of_accounts_is_the_persons_and_goes_with_t
         assert session.execute(member).all() == [(kept, "older")]
         told = sa.text("SELECT identifier_id, value FROM app.account_trait")
         assert session.execute(told).all() == [(kept, "solo")]
+
+
+def test_77_who_corrects_an_address_that_an_agent_shows_joins_none_of_the_others(
+    world: World,
+) -> None:
+    """The agent of six was one of five, and all of these one person with them."""
+    mails = [f"m{n}@example.org" for n in range(6)]
+    for n, mail in enumerate(mails):
+        for login in (f"own-{n}", "agent"):
+            world.send({"type": "identify", "userId": login, "traits": {"email": mail},
+                        "context": GIVEN})  # fmt: skip
+    world.ask("rectification", "user_id:own-0", f"email:{mails[0]}", details=RIGHT)
+    with world.sessions() as session:
+        agent = people.find(session, "user_id", "agent")
+        assert people.find(session, "email", RIGHT["value"]) == people.find(
+            session, "user_id", "own-0"
+        )
+        for n, mail in enumerate(mails[1:], 1):
+            own = people.find(session, "user_id", f"own-{n}")
+            assert people.find(session, "email", mail) == own != agent
