@@ -82,9 +82,9 @@ def test_a_large_account_is_left_to_a_look_and_other_segments_are_not_asked_abou
     asked: list[tuple[frozenset[str], int]] = []
     really = pipeline.advance
 
-    def advance(session: Session, listed: Any, concerned: Any, moved: Any, **more: Any) -> None:
+    def advance(session: Session, listed: Any, concerned: Any, moved: Any, **more: Any) -> Any:
         asked.append((frozenset(one.key for one in listed), len(concerned)))
-        really(session, listed, concerned, moved, **more)
+        return really(session, listed, concerned, moved, **more)
 
     def say(user: str, agrees: bool = True, **traits: Any) -> None:
         body = {
